@@ -1,0 +1,91 @@
+"""Where output goes: results to standard output, everything about the wait to standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from atml.ecg import Dataset
+
+PLAIN_INTERVAL_SECONDS = 5.0
+
+
+def out() -> "Console":
+    """Return the console for results."""
+    from rich.console import Console
+
+    # A table in a file should not be squeezed into the 80 columns that no terminal asked for.
+    return Console(
+        file=sys.stdout, highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120
+    )
+
+
+def err() -> "Console":
+    """Return the console for progress and remarks."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a wait has come: a bar in a terminal, a line now and then in a log."""
+    if sys.stderr.isatty():
+        with _rich_bar(what, unit) as update:
+            yield update
+    else:
+        yield _plain_lines(what, unit)
+
+
+@contextmanager
+def _rich_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    with Progress(*columns, TimeRemainingColumn(), console=err(), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def update(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield update
+
+
+def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_INTERVAL_SECONDS:
+            last = time.monotonic()
+            print(f"{what}: {done}/{total} {unit}", file=sys.stderr)  # noqa: T201
+
+    return update
+
+
+def load_with_progress(directory: Path, *, skip_bad: bool = False) -> "Dataset":
+    """Load segments under a bar; say how many broken ones were left out."""
+    from atml.ecg import load_dataset
+
+    with bar(f"Reading {directory}", "files") as update:
+        dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
+    if dataset.skipped:
+        err().print(f"{directory}: left out {dataset.skipped} broken files")
+    return dataset
+
+
+def kilobytes(count: int) -> str:
+    """Return a size as people read it: 1 KB = 1000 bytes, as in the model files' listings."""
+    return f"{count / 1000:.1f} KB"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as M:SS or H:MM:SS."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,141 @@
+"""`atml data`: look at segments on disk, or make simulated ones."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml.cli.console import bar
+
+# `atml --help` imports this module: what is slow (numpy, scikit-learn) is imported in the commands.
+
+data_app = typer.Typer(
+    name="data",
+    help="Check ECG segments on disk, or make simulated ones.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@data_app.command()
+def check(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory of S<subject>-<rhythm>-<index>.txt.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read every segment of DIR, count them, and list every problem.
+
+    A segment is a text file named S<subject>-<rhythm>-<index>.txt (S47-AFIB-0.txt) with one number
+    a line, as many in each file. Files that are damaged, misnamed or of another length are listed
+    with the line and what to do, and the exit status is 1.
+
+    The text is read once and kept in a cache (ATML_CACHE names another place for it), so the next
+    command starts at once.
+
+    \b
+    Example:
+      atml data check data/iesd
+      atml data check data/iesd --json | jq .problems
+    """
+    from atml.ecg import check_directory
+
+    with bar(f"Reading {directory}", "files") as progress:
+        report = check_directory(directory, progress=progress)
+    if as_json:
+        fields = asdict(report)
+        for problem in fields["problems"]:
+            del problem["unreadable"]
+        typer.echo(json.dumps(fields, indent=2))
+    else:
+        typer.echo(
+            f"{directory}: {report.segments:,} {_plural(report.segments, 'segment')} of "
+            f"{len(report.counts):,} {_plural(len(report.counts), 'subject')}, "
+            f"{report.segment_length:,} samples each"
+        )
+        typer.echo(_table(report.counts))
+        if report.ignored:
+            typer.echo(f"Ignored, as they are no segments: {_few(report.ignored)}")
+        count = len(report.problems)
+        typer.echo(f"{count:,} {_plural(count, 'problem')}{':' if count else '.'}")
+        for line in map(str, report.problems):
+            typer.echo(f"  {line}")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def simulate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory to write to.")],
+    subjects: Annotated[int, typer.Option(min=1, help="How many hearts to simulate.")] = 24,
+    segments: Annotated[int, typer.Option(min=1, help="Segments of each subject.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    first_subject: Annotated[
+        int, typer.Option(min=0, help="Number of the first subject, so that sets do not overlap.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write simulated 5 s segments into DIR, to try ATML out without real data.
+
+    Each subject has its own waves, rates and noise. Some fibrillate always, some never, most now
+    and then; the other rhythms of real sets are there too. They are no recordings of anyone: never
+    report a figure measured on them as one of real patients.
+
+    \b
+    Example:
+      atml data simulate data/simulated
+      atml data simulate data/unseen --subjects 8 --first-subject 100
+    """
+    from atml.ecg import simulate as write_segments
+
+    with bar(f"Writing {directory}", "segments") as progress:
+        simulation = write_segments(
+            directory,
+            subjects=subjects,
+            segments_per_subject=segments,
+            seed=seed,
+            first_subject=first_subject,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps({**asdict(simulation), "directory": str(directory)}, indent=2))
+    else:
+        rhythms = ", ".join(f"{_shown(rhythm)} {count:,}" for rhythm, count in simulation.rhythms.items())
+        typer.echo(
+            f"{directory}: {simulation.segments:,} simulated {_plural(simulation.segments, 'segment')}"
+            f" of {simulation.subjects:,} {_plural(simulation.subjects, 'subject')} ({rhythms})"
+        )
+
+
+def _shown(rhythm: str) -> str:
+    return rhythm or "(none)"
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _few(names: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    printable = (name if name.isprintable() else ascii(name) for name in names[:most])
+    return ", ".join(printable) + more
+
+
+def _table(counts: dict[str, dict[str, int]]) -> str:
+    """Segments by subject and rhythm, the commonest rhythm first, with totals."""
+    totals: dict[str, int] = {}
+    for of_subject in counts.values():
+        for rhythm, count in of_subject.items():
+            totals[rhythm] = totals.get(rhythm, 0) + count
+    rhythms = sorted(totals, key=lambda rhythm: (-totals[rhythm], rhythm))
+    rows = [["subject", *map(_shown, rhythms), "total"]]
+    for subject, of_subject in [*counts.items(), ("total", totals)]:
+        cells = [of_subject.get(rhythm, 0) for rhythm in rhythms]
+        rows.append([subject, *(f"{cell:,}" if cell else "·" for cell in cells), f"{sum(cells):,}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return "\n".join(["", *lines, ""])

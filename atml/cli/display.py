@@ -1,0 +1,120 @@
+"""Progress of a study: a live view in a terminal, one line an event in a log."""
+
+import sys
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from atml.cli.console import clock, err, kilobytes
+from atml.search import records
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from atml.service.progress import Progress, RunningTrial
+    from atml.service.studies import StoredStudy
+
+BAR_CELLS = 12
+
+
+class StudyDisplay:
+    """Shows what all workers of a study do, however many and wherever they are.
+
+    It reads the storage only, so the workers themselves print nothing and cannot garble it.
+    """
+
+    def __init__(self, stored: "StoredStudy") -> None:
+        from rich.live import Live
+
+        self._stored = stored
+        self._console = err()
+        self._seen: set[int] | None = None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
+        )
+
+    def __enter__(self) -> "StudyDisplay":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a remark above the live view."""
+        self._console.print(text)
+
+    def update(self) -> None:
+        """Read the study and show what is new."""
+        from atml.service.progress import progress
+
+        now = progress(self._stored, datetime.now())
+        finished = {trial.number for trial in now.finished}
+        news = finished - self._seen if self._seen is not None else set()
+        self._seen = finished
+        for trial in now.finished:
+            if trial.number in news:
+                self._console.print(_finished_line(trial, now))
+        if self._live:
+            self._live.update(_live_view(now), refresh=True)
+
+
+def _finished_line(trial: "FrozenTrial", now: "Progress") -> str:
+    from optuna.trial import TrialState
+
+    what = f"trial {trial.number:>3} {records.architecture(trial):<14}{_rate(records.learning_rate(trial))}"
+    if trial.state == TrialState.COMPLETE:
+        seconds = float(trial.user_attrs.get(records.SECONDS, 0.0))
+        result = (
+            f"F-beta {records.fbeta(trial):.4f} {kilobytes(records.onnx_bytes(trial)):>8} in {seconds:.0f} s"
+        )
+        return f"{what} {result}   │ {_summary(now)}"
+    if trial.state == TrialState.PRUNED:
+        epochs = len(records.curve(trial))
+        when = f"after {epochs} epochs" if epochs else "untrained"
+        because = trial.user_attrs.get(records.PRUNED_BECAUSE, "")
+        return f"{what} pruned {when} by {trial.user_attrs.get(records.PRUNED_BY)}: {because}"
+    return f"{what} interrupted; queued again"
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f" lr {rate:<8.3g}"
+
+
+def _summary(now: "Progress") -> str:
+    budget = f"/{now.trials_budget}" if now.trials_budget else ""
+    parts = [f"{now.spent.trained}{budget} trained"]
+    if now.best is not None:
+        parts.append(
+            f"best {records.fbeta(now.best):.4f} {records.architecture(now.best)} "
+            f"{kilobytes(records.onnx_bytes(now.best))} (trial {now.best.number})"
+        )
+    if now.seconds_left is not None:
+        parts.append(f"≤ {clock(now.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _live_view(now: "Progress") -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    untrained = f" · {now.spent.untrained} pruned untrained" if now.spent.untrained else ""
+    lines = [
+        Text(f"{now.study}: {_summary(now)}{untrained}", style="bold", no_wrap=True, overflow="ellipsis")
+    ]
+    lines += [Text(_running_line(trial), no_wrap=True, overflow="ellipsis") for trial in now.running]
+    return Group(*lines)
+
+
+def _running_line(trial: "RunningTrial") -> str:
+    filled = round(BAR_CELLS * trial.epoch / trial.epochs)
+    meter = "█" * filled + "░" * (BAR_CELLS - filled)
+    size = kilobytes(trial.onnx_bytes) if trial.onnx_bytes else ""
+    return (
+        f"  {meter} trial {trial.number:>3} {trial.architecture:<14}{_rate(trial.learning_rate)} "
+        f"epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} [{trial.host} {trial.pid}]"
+    )

@@ -1,0 +1,38 @@
+"""`atml evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Segments to evaluate on.")],
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Call AFIB from here on; the model's own if not given.")
+    ] = None,
+    beta: Annotated[float, typer.Option(min=0.01, help="Beta of F-beta.")] = 2.0,
+    skip_bad: options.SkipBad = False,
+    as_json: options.Json = False,
+) -> None:
+    """Measure a model on segments: pooled, per subject and per rhythm.
+
+    Example:  atml evaluate results/ecm-phase2/97-93 --data data/iesd/test
+    """
+    from atml.cli.console import load_with_progress
+    from atml.cli.tables import print_metrics
+    from atml.export import OnnxClassifier
+    from atml.reports.assessment import assess
+    from atml.reports.bundle import to_json
+
+    path = model / "model.onnx" if model.is_dir() else model
+    classifier = OnnxClassifier(path)
+    dataset = load_with_progress(data, skip_bad=skip_bad)
+    metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
+    if as_json:
+        typer.echo(to_json(metrics.to_dict()), nl=False)
+    else:
+        print_metrics(metrics, title=f"{path} on {data}")

@@ -1,0 +1,80 @@
+"""`atml`: parses, calls, and turns errors into one message and an exit code.
+
+Exit codes: 0 done, 1 the user's mistake or bad data, 2 wrong usage, 130 interrupted.
+Nothing heavy is imported here: `atml --help` has to answer at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from atml import __version__
+from atml.cli import evaluate, finalize, predict, run, search, status, stop, worker
+from atml.cli.data import data_app
+from atml.errors import AtmlError
+
+DONE, MISTAKE, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="atml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Find the smallest and most accurate network that tells atrial fibrillation from a 5 s ECG.\n\n"
+        "Begin with:  atml run    (simulated data)\n\n"
+        "Then:  atml run --train DIR --test DIR --workers 2"
+    ),
+)
+app.command("run")(run.run)
+app.command("search")(search.search)
+app.command("worker")(worker.worker)
+app.command("status")(status.status)
+app.command("stop")(stop.stop)
+app.command("finalize")(finalize.finalize)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(data_app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+    except AtmlError as error:
+        typer.echo(f"Error: {error}", err=True)
+        return MISTAKE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, say) has gone; what remains unwritten has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code if isinstance(code, int) else DONE

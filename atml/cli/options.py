@@ -1,0 +1,61 @@
+"""Options that several commands share, so that they mean the same everywhere."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="ATML_STORAGE",
+        metavar="URL",
+        help="Database of the studies: sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE.",
+    ),
+]
+Artifacts = Annotated[
+    Path,
+    typer.Option(
+        "--artifacts",
+        envvar="ATML_ARTIFACTS",
+        metavar="DIR",
+        help="Folder for the files that belong to trials.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", "-w", min=1, help="Worker processes; the cores are divided between them.")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="auto (CUDA if it is there), cpu, cuda or cuda:N.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="Go on with a study although its spec's budget or targets changed.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave broken segment files out instead of refusing.")
+]
+Train = Annotated[
+    Path | None,
+    typer.Option("--train", metavar="DIR", help="Training segments; overrides data.train of the spec."),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        "--test",
+        metavar="DIR",
+        help="Segments of other subjects; looked at once, at the end, never by a search.",
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]
+
+DEFAULT_STORAGE = "sqlite:///atml.db"
+DEFAULT_ARTIFACTS = Path("artifacts")
+DEFAULT_OUT = Path("results")
+
+
+def default_workers() -> int:
+    """Return one worker a core, at most four: more compete for memory bandwidth on small machines."""
+    return min(4, os.cpu_count() or 1)

@@ -1,0 +1,135 @@
+"""`atml run`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atml.cli import options
+
+if TYPE_CHECKING:
+    from atml.search.phases import Phase
+
+SIMULATED = Path("data/simulated")
+TRAIN_SUBJECTS, TEST_SUBJECTS = 24, 8
+
+
+def run(
+    train: options.Train = None,
+    test: options.Test = None,
+    workers: options.Workers = options.default_workers(),
+    phase1: Annotated[
+        Path | None,
+        typer.Option(metavar="SPEC", help="Spec of the architecture search; studies/phase1.toml."),
+    ] = None,
+    phase2: Annotated[
+        Path | None, typer.Option(metavar="SPEC", help="Spec of the width search; studies/phase2.toml.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Begins the names of both studies; the training folder's name if not given."),
+    ] = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
+    out: options.Out = options.DEFAULT_OUT,
+    device: options.Device = "auto",
+    skip_bad: options.SkipBad = False,
+    extend: options.Extend = False,
+    as_json: options.Json = False,
+) -> None:
+    """Go from segments to a small, accurate model, unattended: phase 1, phase 2, bundle.
+
+    Run the same command again after an interruption: finished trials are kept. Without --train,
+    simulated segments are made and used. Subjects of --test never take part in a search.
+
+    Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
+    """
+    from atml.cli.console import err
+    from atml.cli.finalize import finalize_study
+    from atml.cli.session import load_phase_data, open_study, run_study, with_training_data
+    from atml.cli.tables import final_document, outcome_document, print_final, print_outcome
+    from atml.reports.bundle import to_json
+    from atml.search.defaults import default_spec
+    from atml.search.phases import load_spec
+    from atml.service.storage import open_storage
+    from atml.service.worker import quieten_optuna
+
+    quieten_optuna()
+    specs = [
+        load_spec(phase1 or default_spec("phase1.toml")),
+        load_spec(phase2 or default_spec("phase2.toml")),
+    ]
+    if train is None:
+        train, test = _simulated(test)
+    shared = _shared_subjects(train, test)
+    if shared:
+        err().print(f"Left out of training, since they are in {test}: {', '.join(shared)}")
+    first, second = _named(specs, name or train.resolve().name)
+    opened = open_storage(storage)
+    outcomes = []
+    for phase in (first, second):
+        ready = with_training_data(phase, train, skip_bad=skip_bad, exclude=shared)
+        stored = open_study(opened, ready, load_phase_data(ready), extend=extend)
+        result = run_study(stored, storage=storage, artifacts=artifacts, workers=workers, device=device)
+        outcomes.append(result)
+        if not as_json:
+            print_outcome(result, stored.phase)
+    final = finalize_study(
+        stored, test=test, out=out, artifacts=artifacts, workers=workers, device=device, skip_bad=skip_bad
+    )
+    if as_json:
+        document = {"studies": [outcome_document(one) for one in outcomes], "final": final_document(final)}
+        typer.echo(to_json(document), nl=False)
+    else:
+        print_final(final)
+
+
+def _simulated(test: Path | None) -> tuple[Path, Path]:
+    """Make simulated training and test segments, unless they are there already."""
+    from atml.cli.console import bar, err
+    from atml.ecg import simulate
+    from atml.errors import SpecError
+
+    if test is not None:
+        raise SpecError("--test needs --train: a model trained on simulated segments is for trying ATML out")
+    err().print(
+        f"No --train: using SIMULATED segments in {SIMULATED}. Their figures say nothing about patients."
+    )
+    folders = (SIMULATED / "train", SIMULATED / "test")
+    subjects = (TRAIN_SUBJECTS, TEST_SUBJECTS)
+    for seed, (folder, count) in enumerate(zip(folders, subjects, strict=True)):
+        if not folder.exists():
+            with bar(f"Simulating {folder}", "segments") as update:
+                simulate(
+                    folder, subjects=count, seed=seed, first_subject=seed * TRAIN_SUBJECTS, progress=update
+                )
+    return folders
+
+
+def _shared_subjects(train: Path, test: Path | None) -> tuple[str, ...]:
+    """Return the subjects in both directories, from file names alone: no test segment is opened."""
+    from atml.service.data import subjects_in
+
+    if test is None:
+        return ()
+    held_out = set(subjects_in(test))
+    return tuple(subject for subject in subjects_in(train) if subject in held_out)
+
+
+def _named(specs: "list[Phase]", name: str) -> "tuple[Phase, Phase]":
+    """Name both studies after the run, and base the second on the first.
+
+    Raises:
+        SpecError: the specs are not one of each phase.
+    """
+    from atml.errors import SpecError
+    from atml.search.phases import ArchitecturePhase, WidthPhase
+    from atml.search.phases.width import BaseSpec
+
+    first, second = specs
+    if not isinstance(first, ArchitecturePhase) or not isinstance(second, WidthPhase):
+        raise SpecError(
+            '--phase1 takes a spec with phase = "architecture" and --phase2 one with phase = "width"'
+        )
+    first = first.model_copy(update={"name": f"{name}-phase1"})
+    return first, second.model_copy(update={"name": f"{name}-phase2", "base": BaseSpec(study=first.name)})

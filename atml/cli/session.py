@@ -1,0 +1,104 @@
+"""Running one study to its end under a progress display: what `search` and `run` share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atml.cli.console import bar, err
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+    from atml.ecg import Dataset
+    from atml.search.outcome import Outcome
+    from atml.search.phases import Phase
+    from atml.service.launcher import WorkerPlan
+    from atml.service.studies import StoredStudy
+
+
+def with_training_data(
+    phase: "Phase", train: Path | None, *, skip_bad: bool, exclude: tuple[str, ...] = ()
+) -> "Phase":
+    """Return the phase with its training directory made absolute, so that every worker finds it."""
+    from atml.errors import SpecError
+
+    directory = train or (Path(phase.data.train) if phase.data.train else None)
+    if directory is None:
+        raise SpecError("no training data: set data.train in the spec, or give --train DIR")
+    excluded = tuple(dict.fromkeys((*phase.data.exclude_subjects, *exclude)))
+    changes = {
+        "train": str(directory.resolve()),
+        "skip_bad": phase.data.skip_bad or skip_bad,
+        "exclude_subjects": excluded,
+    }
+    return phase.model_copy(update={"data": phase.data.model_copy(update=changes)})
+
+
+def load_phase_data(phase: "Phase") -> "Dataset":
+    """Load the phase's training segments under a bar; say how many broken files were left out."""
+    from atml.service.data import load_training_data
+
+    with bar(f"Reading {phase.data.train}", "files") as update:
+        dataset = load_training_data(phase.data, update)
+    if dataset.skipped:
+        err().print(f"{phase.data.train}: left out {dataset.skipped} broken files")
+    return dataset
+
+
+def open_study(storage: "RDBStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
+    """Create or resume a study; what an earlier crash or a stop left behind is put right."""
+    from atml.search.stop import StoppedBy, read, take_down
+    from atml.service.studies import create_or_resume, fail_orphans
+
+    stored = create_or_resume(storage, phase, dataset, extend=extend)
+    sign = read(stored.study)
+    if sign is not None and sign.by is StoppedBy.USER:
+        take_down(stored.study)
+    orphans = fail_orphans(stored.study)
+    if orphans:
+        err().print(f"{phase.name}: {orphans} trial(s) of a killed worker are queued again")
+    return stored
+
+
+def run_study(
+    stored: "StoredStudy", *, storage: str, artifacts: Path, workers: int, device: str
+) -> "Outcome":
+    """Launch the workers, show their progress, and return what came of it."""
+    from datetime import datetime
+
+    from atml.cli.display import StudyDisplay
+    from atml.search.outcome import outcome
+    from atml.search.stop import read
+    from atml.service.launcher import WorkerPlan, launch
+
+    if read(stored.study) is None:
+        plan = WorkerPlan(
+            study=stored.study.study_name,
+            storage=storage,
+            artifacts=artifacts,
+            workers=workers,
+            device=device,
+        )
+        _announce(stored, plan)
+        with StudyDisplay(stored) as display:
+
+            def on_interrupt(count: int) -> None:
+                more = "; press Ctrl-C again to leave at once" if count == 1 else ""
+                display.say(
+                    f"Leaving: the workers finish their epoch{more}" if count == 1 else "Leaving at once"
+                )
+
+            launch(plan, on_poll=display.update, on_interrupt=on_interrupt)
+    return outcome(stored.study, stored.phase, datetime.now())
+
+
+def _announce(stored: "StoredStudy", plan: "WorkerPlan") -> None:
+    from atml.training import choose_device, describe_device
+
+    data, budget = stored.data, stored.phase.budget
+    limits = [f"{budget.trials} trials"] if budget.trials else []
+    limits += [f"{budget.minutes:g} min"] if budget.minutes else []
+    err().print(
+        f"{plan.study}: {data.segments:,} segments of {data.subjects} subjects, {plan.workers} worker(s) on "
+        f"{describe_device(choose_device(plan.device))} with {plan.threads_each()} thread(s) each, "
+        f"budget {' or '.join(limits) or 'none'}"
+    )

@@ -1,0 +1,30 @@
+"""`atml stop`."""
+
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def stop(
+    study: Annotated[str, typer.Argument(help="Name of the study.")],
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Ask all workers of a study, on any machine, to leave it.
+
+    Each finishes its epoch and queues its trial again. `atml search` takes the study up later.
+
+    Example:  atml stop ecm-phase1
+    """
+    from atml.search.stop import Stop, StoppedBy, put_up, read
+    from atml.service.storage import open_storage
+    from atml.service.studies import load
+
+    stored = load(open_storage(storage), study)
+    sign = read(stored.study)
+    if sign is not None:
+        typer.echo(f"{study} is stopped already: {sign.because}.")
+        return
+    put_up(stored.study, Stop(by=StoppedBy.USER, because="stopped by the user"))
+    typer.echo(f"{study}: its workers leave within an epoch. Take it up again with `atml search`.")

@@ -1,0 +1,284 @@
+"""Results as tables for people; `as_document` gives the same as JSON for scripts."""
+
+from typing import TYPE_CHECKING, Any
+
+from atml.cli.console import kilobytes, out
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from atml.evaluation import Metrics
+    from atml.reports.finalize import Final
+    from atml.search.outcome import Outcome
+    from atml.search.phases import Phase
+
+SHOWN = (
+    "f1",
+    "fbeta",
+    "accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "roc_auc",
+    "subject_mean_fbeta",
+    "g",
+)
+MOST_ROWS = 15
+
+
+def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
+    """Print what came of a study: its ranking or front, what was pruned, and the targets."""
+    console = out()
+    if len(phase.directions) == 1:
+        console.print(_ranking_table(outcome))
+    else:
+        console.print(_front_table(outcome, phase))
+    console.print(_counts(outcome))
+    for saving in outcome.savings:
+        console.print(
+            f"  pruned untrained by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
+        )
+    if outcome.stop:
+        console.print(f"  ended because {outcome.stop.because}")
+    console.print(_targets(outcome, phase))
+
+
+def _ranking_table(outcome: "Outcome") -> Any:
+    from rich.table import Table
+
+    table = Table(title=f"{outcome.study}: best trial of each architecture", title_justify="left")
+    for name in (
+        "#",
+        "architecture",
+        "trial",
+        "learning rate",
+        "F-beta",
+        "worst",
+        "ONNX",
+        "parameters",
+        "epochs",
+    ):
+        table.add_column(name, justify="left" if name == "architecture" else "right")
+    for place, trial in enumerate(best_of_each(outcome), start=1):
+        table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
+    return table
+
+
+def best_of_each(outcome: "Outcome") -> "list[FrozenTrial]":
+    """Return the best ranked trial of each architecture, in the ranking's order."""
+    from atml.search import records
+
+    seen: dict[str, FrozenTrial] = {}
+    for trial in outcome.ranking:
+        seen.setdefault(records.architecture(trial), trial)
+    return list(seen.values())
+
+
+def _cells(trial: "FrozenTrial") -> list[str]:
+    from atml.search import records
+
+    return [
+        records.architecture(trial),
+        str(trial.number),
+        f"{records.learning_rate(trial):g}",
+        f"{records.fbeta(trial):.4f}",
+        f"{records.metric(trial, 'worst') or 0:.4f}",
+        kilobytes(records.onnx_bytes(trial)),
+        f"{trial.user_attrs[records.PARAMETERS]:,}",
+        str(len(records.curve(trial))),
+    ]
+
+
+def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
+    from rich.table import Table
+
+    from atml.search import records
+
+    table = Table(title=f"{outcome.study}: front of F-beta and size", title_justify="left")
+    for name in ("trial", "widths", "F-beta", "ONNX", "parameters", "targets"):
+        table.add_column(name, justify="left" if name in ("widths", "targets") else "right")
+    for trial in outcome.front[:MOST_ROWS]:
+        widths = ", ".join(f"{name} {value}" for name, value in trial.params.items())
+        failed = phase.failed_targets(trial)
+        table.add_row(
+            str(trial.number),
+            widths,
+            f"{records.fbeta(trial):.4f}",
+            kilobytes(records.onnx_bytes(trial)),
+            f"{trial.user_attrs[records.PARAMETERS]:,}",
+            f"misses {', '.join(failed)}" if failed else "met",
+            style="bold" if outcome.best and trial.number == outcome.best.number else None,
+        )
+    return table
+
+
+def _counts(outcome: "Outcome") -> str:
+    spent = outcome.spent
+    pruned = ", ".join(f"{count} by {by}" for by, count in sorted(outcome.pruned.items())) or "none"
+    return (
+        f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
+        f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
+    )
+
+
+def _targets(outcome: "Outcome", phase: "Phase") -> str:
+    from atml.search import records
+
+    targets = phase.targets
+    if targets.fbeta is None and targets.onnx_bytes is None:
+        return "  no targets are set"
+    wanted = f"F-beta ≥ {targets.fbeta or 0:g}, ONNX ≤ {kilobytes(targets.onnx_bytes or 0)}"
+    best = outcome.best
+    if outcome.targets_met and best:
+        return (
+            f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
+            f"{kilobytes(records.onnx_bytes(best))}"
+        )
+    lines = [f"  targets missed ({wanted})"]
+    if best:
+        lines[0] += (
+            f": {', '.join(outcome.failed_targets)}; nearest is trial {best.number} with "
+            f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
+        )
+    return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice)])
+
+
+def outcome_document(outcome: "Outcome") -> dict[str, Any]:
+    """Return an outcome as JSON."""
+    from dataclasses import asdict
+
+    return {
+        "study": outcome.study,
+        "phase": outcome.phase,
+        "spent": asdict(outcome.spent),
+        "pruned": outcome.pruned,
+        "failed": outcome.failed,
+        "savings": [asdict(saving) for saving in outcome.savings],
+        "best": trial_document(outcome.best) if outcome.best else None,
+        "front": [trial_document(trial) for trial in outcome.front],
+        "ranking": [trial_document(trial) for trial in outcome.ranking],
+        "stopped": asdict(outcome.stop) if outcome.stop else None,
+        "targets_met": outcome.targets_met,
+        "failed_targets": list(outcome.failed_targets),
+        "advice": list(outcome.advice),
+    }
+
+
+def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
+    """Return a trial as JSON: what was tried and what came of it."""
+    from atml.search import records
+
+    attributes = trial.user_attrs
+    return {
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        "architecture": records.architecture(trial),
+        "learning_rate": records.learning_rate(trial),
+        "config": attributes.get(records.CONFIG),
+        "fbeta": records.fbeta(trial),
+        "onnx_bytes": attributes.get(records.ONNX_BYTES),
+        "parameters": attributes.get(records.PARAMETERS),
+        "epochs": len(records.curve(trial)),
+        "seconds": attributes.get(records.SECONDS),
+        "metrics": attributes.get(records.METRICS),
+    }
+
+
+def print_metrics(metrics: "Metrics", *, title: str) -> None:
+    """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
+    from rich.table import Table
+
+    console = out()
+    pooled = Table(
+        title=f"{title} ({metrics.segments} segments, {metrics.subjects} subjects)", title_justify="left"
+    )
+    for name in ("metric", "value", "95 % interval"):
+        pooled.add_column(name, justify="left" if name == "metric" else "right")
+    for name in SHOWN:
+        low, high = metrics.intervals.get(name, (None, None))
+        interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
+        pooled.add_row(_label(name, metrics.beta), _figure(getattr(metrics, name)), interval)
+    console.print(pooled)
+    rhythms = Table(title="by rhythm", title_justify="left")
+    for name in ("rhythm", "segments", "called AFIB", "accuracy"):
+        rhythms.add_column(name, justify="left" if name == "rhythm" else "right")
+    for rhythm in metrics.per_rhythm:
+        rhythms.add_row(
+            rhythm.rhythm or "(none)",
+            f"{rhythm.segments:,}",
+            f"{rhythm.called_afib:.1%}",
+            f"{rhythm.accuracy:.1%}",
+        )
+    console.print(rhythms)
+    subjects = Table(title="by subject", title_justify="left")
+    for name in ("subject", "segments", "AFIB", "F-beta", "recall", "specificity"):
+        subjects.add_column(name, justify="left" if name == "subject" else "right")
+    for one in metrics.per_subject:
+        subjects.add_row(
+            one.subject,
+            f"{one.segments:,}",
+            f"{one.afib_segments:,}",
+            _figure(one.fbeta),
+            _figure(one.recall),
+            _figure(one.specificity),
+        )
+    console.print(subjects)
+    console.print(f"decision threshold {metrics.threshold:.4f}")
+
+
+def _label(name: str, beta: float) -> str:
+    labels = {
+        "f1": "F1",
+        "fbeta": f"F{beta:g}",
+        "roc_auc": "ROC-AUC",
+        "subject_mean_fbeta": f"subject-mean F{beta:g}",
+        "g": "G",
+    }
+    return labels.get(name, name)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def print_final(final: "Final") -> None:
+    """Print how finalize chose, what the model is worth and where the bundle lies."""
+    from rich.table import Table
+
+    console = out()
+    table = Table(title="winners judged again on other folds", title_justify="left")
+    for name in ("trial", "architecture", "ONNX", "F-beta in search", "F-beta out of fold", "threshold"):
+        table.add_column(name, justify="left" if name == "architecture" else "right")
+    for one in final.candidates:
+        table.add_row(
+            str(one.trial),
+            one.proposal.architecture.name,
+            kilobytes(one.onnx_bytes),
+            f"{one.search_fbeta:.4f}",
+            f"{one.out_of_fold.fbeta:.4f}",
+            f"{one.threshold:.4f}",
+            style="bold" if one is final.chosen else None,
+        )
+    console.print(table)
+    if final.test is not None:
+        print_metrics(final.test, title="held-out test subjects")
+        console.print(f"the test segments have been looked at {final.test_looks} time(s) for this study")
+    console.print(
+        f"ONNX and PyTorch differ by at most {final.parity:.1e}; the file has {final.onnx_bytes:,} bytes"
+    )
+    console.print(f"Bundle: {final.bundle}", style="bold")
+
+
+def final_document(final: "Final") -> dict[str, Any]:
+    """Return what finalize made, as JSON."""
+    return {
+        "bundle": str(final.bundle),
+        "onnx_bytes": final.onnx_bytes,
+        "parity": final.parity,
+        "threshold": final.chosen.threshold,
+        "trial": final.chosen.trial,
+        "architecture": final.chosen.proposal.architecture.name,
+        "out_of_fold": final.chosen.out_of_fold.to_dict(),
+        "test": final.test.to_dict() if final.test else None,
+        "test_looks": final.test_looks,
+    }

@@ -1,0 +1,25 @@
+"""ECG segments on disk → datasets in memory, split by subject."""
+
+from atml.ecg.dataset import Dataset, DirectoryReport, check_directory, load_dataset
+from atml.ecg.segment import AFIB_RHYTHM, CLASSES, GRAMMAR, SAMPLING_RATE_HZ, SegmentName
+from atml.ecg.sources.iesd import Problem
+from atml.ecg.sources.simulator import Simulation, simulate
+from atml.ecg.splits import Split, drop_shared_subjects, grouped_folds
+
+__all__ = [
+    "AFIB_RHYTHM",
+    "CLASSES",
+    "GRAMMAR",
+    "SAMPLING_RATE_HZ",
+    "Dataset",
+    "DirectoryReport",
+    "Problem",
+    "SegmentName",
+    "Simulation",
+    "Split",
+    "check_directory",
+    "drop_shared_subjects",
+    "grouped_folds",
+    "load_dataset",
+    "simulate",
+]

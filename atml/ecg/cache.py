@@ -1,0 +1,253 @@
+"""The segments of a directory as one memory-mapped array, so that text is parsed once.
+
+One entry a directory, named by a hash of its resolved path::
+
+    <cache>/segments/<directory hash>/<key>.f32    samples, little-endian float32, row after row
+    <cache>/segments/<directory hash>/<key>.json   names, length, problems, fingerprint
+
+The key is a hash of all file names, sizes and modification times (and of this format's version): a
+changed directory asks for another key and never sees the old one. Both files are written under
+temporary names and renamed, the index last, so an index always has its samples. Processes that build
+at once write the same bytes; those that still map a replaced file keep it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg.parsing import Chunk, parse_chunk, parse_files
+from atml.ecg.sources.iesd import RESTORE, Listing, Problem
+from atml.errors import DataError
+
+FORMAT = 1  # raise it when the files, or what is said of damaged segments, change
+GUESS_FILES = 101  # looked at to guess the segment length before reading them all
+ABANDONED_SECONDS = 3600.0  # a temporary file that nobody has written to for so long
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """All well-formed segments of a directory, sorted by file name."""
+
+    samples: NDArray[np.float32]  # [segments, length], memory-mapped, read-only
+    names: tuple[str, ...]
+    problems: tuple[Problem, ...]  # sorted by file name
+    fingerprint: str  # of names and samples: the same on every machine
+
+
+def default_cache_dir() -> Path:
+    """``ATML_CACHE``, or the user's cache directory."""
+    named = os.environ.get("ATML_CACHE")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("atml"))
+
+
+def open_store(
+    directory: Path,
+    listing: Listing,
+    *,
+    cache_dir: Path | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """Map a directory's samples, parsing its files first if they changed since the last time.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    resolved = directory.resolve()
+    base = default_cache_dir() if cache_dir is None else cache_dir
+    entry = base / "segments" / hashlib.sha256(os.fsencode(resolved)).hexdigest()[:32]
+    key = _key(listing)
+    store = _read(entry, key)
+    if store is None or _readable_again(resolved, store.problems):
+        try:
+            entry.mkdir(parents=True, exist_ok=True)
+            store = _build(resolved, listing, entry, key, workers, progress)
+            _remove_others(entry, key)
+        except OSError as error:
+            raise DataError(
+                f"cannot write the segment cache {base}: {error.strerror or error}; "
+                "set ATML_CACHE to a directory on a disk with room."
+            ) from error
+    return store
+
+
+def _key(listing: Listing) -> str:
+    described = json.dumps([FORMAT, listing.files])
+    return hashlib.sha256(described.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _read(entry: Path, key: str) -> Store | None:
+    """The cached store, or ``None`` when there is none or anything about it is odd."""
+    try:
+        index = json.loads((entry / f"{key}.json").read_bytes())
+        names, length = tuple(index["names"]), index["length"]
+        if index["format"] != FORMAT or len(index["fingerprint"]) != 64:
+            return None
+        return Store(
+            samples=_map(entry / f"{key}.f32", len(names), length),
+            names=names,
+            problems=tuple(Problem(**problem) for problem in index["problems"]),
+            fingerprint=index["fingerprint"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _map(path: Path, rows: int, length: int) -> NDArray[np.float32]:
+    if path.stat().st_size != rows * length * 4:
+        raise ValueError(f"{path} has the wrong size")
+    if rows == 0:  # an empty file cannot be mapped
+        return np.empty((0, length), dtype=np.float32)
+    return np.asarray(np.memmap(path, dtype="<f4", mode="r", shape=(rows, length)))
+
+
+def _readable_again(directory: Path, problems: tuple[Problem, ...]) -> bool:
+    """Whether a file that the system refused is now granted: its size and time do not show that."""
+    return any(problem.unreadable and os.access(directory / problem.file, os.R_OK) for problem in problems)
+
+
+def _build(
+    directory: Path,
+    listing: Listing,
+    entry: Path,
+    key: str,
+    workers: int | None,
+    progress: Progress | None,
+) -> Store:
+    names = [name for name, _, _ in listing.files]
+    length = _most_common(_lengths(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1])))
+    with _temporary(entry) as (file, path):
+        while True:
+            building = _Building(length, file)
+            with contextlib.closing(parse_files(directory, names, workers)) as chunks:
+                for chunk in chunks:
+                    building.add(chunk)
+                    if progress is not None:
+                        progress(building.files, len(names))
+            # The length of a segment is what most of the files hold (the longer of two equals). The
+            # guess is nearly always right; when it is not, the files are read once more.
+            if _most_common(building.lengths) == length:
+                break
+            length = _most_common(building.lengths)
+            file.seek(0)
+            file.truncate()
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut could leave the right size but no content
+        path.replace(entry / f"{key}.f32")
+    samples = _map(entry / f"{key}.f32", len(building.names), length)
+    store = Store(
+        samples=samples,
+        names=tuple(building.names),
+        problems=tuple(sorted(building.problems, key=lambda problem: problem.file)),
+        fingerprint=building.fingerprint(),
+    )
+    _publish(entry, key, directory, store)
+    return store
+
+
+class _Building:
+    """Sorts parsed chunks into samples, written at once, and problems."""
+
+    def __init__(self, length: int, file: BinaryIO) -> None:
+        self._length = length
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.names: list[str] = []
+        self.problems: list[Problem] = []
+        self.lengths: Counter[int] = Counter()
+        self.files = 0
+
+    def add(self, chunk: Chunk) -> None:
+        self.files += chunk.files
+        self.lengths.update(chunk.lengths)
+        self.problems.extend(chunk.problems)
+        start = 0
+        for name, length in zip(chunk.names, chunk.lengths, strict=True):
+            if length == self._length:
+                row = chunk.samples[start : start + length].astype("<f4", copy=False).data
+                self._file.write(row)
+                self._hash.update(row)
+                self.names.append(name)
+            else:
+                self.problems.append(_wrong_length(name, length, self._length))
+            start += length
+
+    def fingerprint(self) -> str:
+        names = json.dumps([self._length, self.names]).encode()
+        return hashlib.sha256(self._hash.digest() + names).hexdigest()
+
+
+def _lengths(chunk: Chunk) -> Counter[int]:
+    return Counter(chunk.lengths)
+
+
+def _most_common(lengths: Counter[int]) -> int:
+    return max(lengths, key=lambda length: (lengths[length], length), default=0)
+
+
+def _wrong_length(name: str, length: int, expected: int) -> Problem:
+    if length < expected:
+        return Problem(
+            file=name,
+            line=length,
+            text=f"ends after {length} numbers, the other segments hold {expected}; {RESTORE}",
+        )
+    return Problem(
+        file=name,
+        line=expected + 1,
+        text=f"goes on to {length} numbers, the other segments hold {expected}; {RESTORE}",
+    )
+
+
+def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:
+    index = {
+        "format": FORMAT,
+        "directory": str(directory),  # for people who look
+        "length": store.samples.shape[1],
+        "fingerprint": store.fingerprint,
+        "problems": [asdict(problem) for problem in store.problems],
+        "names": store.names,
+    }
+    with _temporary(entry) as (file, path):
+        file.write(json.dumps(index).encode())
+        file.flush()
+        os.fsync(file.fileno())
+        path.replace(entry / f"{key}.json")
+
+
+@contextlib.contextmanager
+def _temporary(entry: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file to write and rename; what is not renamed is removed, on Ctrl-C too."""
+    descriptor, name = tempfile.mkstemp(prefix="building-", dir=entry)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _remove_others(entry: Path, key: str) -> None:
+    """Remove what earlier states of the directory and killed processes left behind."""
+    for path in entry.iterdir():
+        with contextlib.suppress(OSError):  # another process was faster
+            building = path.name.startswith("building-")
+            in_use = building and time.time() - path.stat().st_mtime < ABANDONED_SECONDS
+            if path.stem != key and not in_use:
+                path.unlink()

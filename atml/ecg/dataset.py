@@ -1,0 +1,199 @@
+"""Segments as arrays: what training, evaluation and search are given.
+
+`load_dataset` refuses a directory with a broken file in it; `check_directory` tells all about one.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg.cache import Store, open_store
+from atml.ecg.segment import GRAMMAR, SegmentName, subject_order
+from atml.ecg.sources.iesd import Listing, Problem, scan
+from atml.errors import BadSegment, NoSegments
+
+Progress = Callable[[int, int], None]  # files done, files in all
+
+SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A view of segments: which rows of the shared store, and what is known of each.
+
+    A view costs a few bytes a segment: the samples stay in the memory-mapped store, whose pages all
+    views and all processes share.
+    """
+
+    store: NDArray[np.float32]  # [stored, length], read-only
+    rows: NDArray[np.int64]  # [n] rows of the store that this view holds
+    labels: NDArray[np.int64]  # [n] 0 Normal, 1 AFIB
+    subjects: NDArray[np.str_]  # [n] "S0"
+    rhythms: NDArray[np.str_]  # [n]
+    source: str  # directory as the user named it
+    skipped: int = 0  # bad files left out
+    store_fingerprint: str = ""  # of the whole store; empty when it was never computed
+
+    def __len__(self) -> int:
+        """How many segments the view holds."""
+        return len(self.rows)
+
+    @property
+    def segment_length(self) -> int:
+        """Samples in one segment."""
+        return int(self.store.shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the view's segments, the same for the same segments on any machine or path."""
+        content = hashlib.sha256(self.store_fingerprint.encode())
+        if not self.store_fingerprint:  # put together by hand, so hash it all
+            content.update(self.samples().tobytes())
+            content.update("\n".join([*self.subjects, *self.rhythms]).encode())
+        content.update(self.rows.astype("<i8").tobytes())
+        return content.hexdigest()
+
+    def select(self, where: NDArray[np.bool_] | NDArray[np.int64]) -> "Dataset":
+        """The segments that a mask or indices pick; no samples are copied."""
+        return Dataset(
+            store=self.store,
+            rows=self.rows[where],
+            labels=self.labels[where],
+            subjects=self.subjects[where],
+            rhythms=self.rhythms[where],
+            source=self.source,
+            skipped=self.skipped,
+            store_fingerprint=self.store_fingerprint,
+        )
+
+    def samples(self, where: NDArray[np.bool_] | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """A copy of the samples, ``[m, length]``: all, or those that a mask or indices pick."""
+        return self.store[self.rows if where is None else self.rows[where]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectoryReport:
+    """Everything `check_directory` found."""
+
+    directory: str
+    segments: int  # well-formed
+    segment_length: int
+    counts: dict[str, dict[str, int]]  # subject → rhythm → well-formed segments
+    problems: tuple[Problem, ...]  # sorted by file name
+    ignored: tuple[str, ...]  # names of files and directories that are plainly no segments
+    fingerprint: str
+
+
+def load_dataset(
+    directory: Path,
+    *,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    cache_dir: Path | None = None,
+) -> Dataset:
+    """Open a directory of segments, from the cache if it is known there.
+
+    Args:
+        directory: where the ``S<subject>-<rhythm>-<index>.txt`` files are.
+        skip_bad: leave broken files out, and count them in ``skipped``, instead of refusing.
+        progress: called with (files read, files in all) while text is parsed.
+        workers: processes that parse; as many as there are cores unless told.
+        cache_dir: where parsed samples are kept; ``ATML_CACHE`` or the user's cache unless told.
+
+    Raises:
+        NoSegments: the directory does not exist or holds no usable segment.
+        BadSegment: some files are broken, and ``skip_bad`` was not asked for.
+        DataError: the directory cannot be listed, or the cache cannot be written.
+    """
+    store, _ = _open(directory, progress, workers, cache_dir)
+    if store.problems and not skip_bad:
+        raise BadSegment(_summary(directory, store))
+    if not store.names:
+        raise NoSegments(
+            f"none of the {len(store.problems)} segments in {directory} can be used; "
+            f"run `atml data check {directory}` to see why."
+        )
+    return _dataset(directory, store)
+
+
+def check_directory(
+    directory: Path,
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    cache_dir: Path | None = None,
+) -> DirectoryReport:
+    """Read every segment of a directory and report all problems, not the first alone.
+
+    Raises:
+        NoSegments: the directory does not exist or holds nothing that could be a segment.
+        DataError: the directory cannot be listed, or the cache cannot be written.
+    """
+    store, listing = _open(directory, progress, workers, cache_dir)
+    dataset = _dataset(directory, store)
+    counts: dict[str, dict[str, int]] = {}
+    for subject, rhythm in zip(dataset.subjects.tolist(), dataset.rhythms.tolist(), strict=True):
+        of_subject = counts.setdefault(subject, {})
+        of_subject[rhythm] = of_subject.get(rhythm, 0) + 1
+    return DirectoryReport(
+        directory=str(directory),
+        segments=len(dataset),
+        segment_length=dataset.segment_length,
+        counts={subject: counts[subject] for subject in sorted(counts, key=subject_order)},
+        problems=store.problems,
+        ignored=listing.ignored,
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _open(
+    directory: Path, progress: Progress | None, workers: int | None, cache_dir: Path | None
+) -> tuple[Store, Listing]:
+    listing = scan(directory)
+    if not listing.files:
+        raise NoSegments(_nothing_in(directory, listing))
+    store = open_store(directory, listing, cache_dir=cache_dir, workers=workers, progress=progress)
+    return store, listing
+
+
+def _dataset(directory: Path, store: Store) -> Dataset:
+    names = [SegmentName.parse(name) for name in store.names]
+    return Dataset(
+        store=store.samples,
+        rows=np.arange(len(names), dtype=np.int64),
+        labels=np.array([name.label for name in names], dtype=np.int64),
+        subjects=np.array([name.subject for name in names], dtype=np.str_),
+        rhythms=np.array([name.rhythm for name in names], dtype=np.str_),
+        source=str(directory),
+        skipped=len(store.problems),
+        store_fingerprint=store.fingerprint,
+    )
+
+
+def _nothing_in(directory: Path, listing: Listing) -> str:
+    message = f"{directory} holds no segment: no file is named {GRAMMAR}."
+    for name in listing.ignored:
+        inside = directory / name
+        if inside.is_dir() and any(inside.glob("S*-*-*.txt")):
+            return f"{message} Did you mean {inside}?"
+    return message
+
+
+def _summary(directory: Path, store: Store) -> str:
+    total = len(store.problems) + len(store.names)
+    shown = [f"  {problem}" for problem in store.problems[:SHOWN_PROBLEMS]]
+    more = len(store.problems) - len(shown)
+    return "\n".join(
+        [
+            f"{len(store.problems)} of {total} segments in {directory} cannot be used:",
+            *shown,
+            *([f"  … and {more} more"] if more else []),
+            f"Run `atml data check {directory}` to see all, or leave them out with --skip-bad.",
+        ]
+    )

@@ -1,0 +1,171 @@
+"""IESD directories: one text file a segment, one number a line.
+
+`scan` lists a directory without opening a file; `read_segment` reads one file and says what is wrong
+with it. Worker processes start with this module, so it imports nothing slow.
+"""
+
+import math
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.errors import DataError, NoSegments
+
+# Ten minutes at 250 Hz fill a quarter of this. A larger file is something else, and reading it whole
+# could exhaust the memory.
+LARGEST_FILE_BYTES = 8 * 2**20
+
+RESTORE = "fetch or write the file again, or remove it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is wrong with one file, where, and what to do."""
+
+    file: str
+    text: str
+    line: int | None = None
+    # The operating system refused: that can change while the file's size and time do not.
+    unreadable: bool = False
+
+    def __str__(self) -> str:
+        """One line: ``file:line: what is wrong; what to do``."""
+        # A terminal must not be sent the control characters that a file name may hold.
+        file = self.file if self.file.isprintable() else ascii(self.file)
+        place = file if self.line is None else f"{file}:{self.line}"
+        return f"{place}: {self.text}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a directory holds, sorted by name, before any file is opened."""
+
+    files: tuple[tuple[str, int, int], ...]  # candidates: name, bytes, modification time in ns
+    ignored: tuple[str, ...]  # plainly no segments: subdirectories, hidden files, a README.md
+
+
+def scan(directory: Path) -> Listing:
+    """List the files that are, or should be, segments.
+
+    Whatever ends in ``.txt`` or begins like a segment is a candidate, so that a misspelt name is
+    reported and not passed over in silence.
+
+    Raises:
+        NoSegments: there is no such directory.
+        DataError: it cannot be listed.
+    """
+    files, ignored = [], []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if not _looks_like_a_segment(entry):
+                    ignored.append(entry.name)
+                    continue
+                try:
+                    status = entry.stat()
+                    files.append((entry.name, status.st_size, status.st_mtime_ns))
+                except OSError:  # a dangling link, say: reading it will tell
+                    files.append((entry.name, -1, 0))
+    except FileNotFoundError:
+        raise NoSegments(f"{directory} does not exist; check the path.") from None
+    except NotADirectoryError:
+        raise NoSegments(f"{directory} is a file; give the directory that holds the segment files.") from None
+    except OSError as error:
+        raise DataError(f"{directory} cannot be listed: {error.strerror}; check its permissions.") from error
+    return Listing(files=tuple(sorted(files)), ignored=tuple(sorted(ignored)))
+
+
+def _looks_like_a_segment(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    if name.startswith("."):
+        return False
+    if name[:1] == "S" and name[1:2].isdigit() and "-" in name:
+        return True
+    return name.lower().endswith(".txt") and not entry.is_dir()
+
+
+def read_segment(path: Path) -> NDArray[np.float32] | Problem:
+    """Read one file: a finite number on each line, blank lines at the end only."""
+    try:
+        text = _read_bytes(path)
+    except FileNotFoundError:
+        return Problem(file=path.name, text="is a link to nothing; remove it", unreadable=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Problem(
+            file=path.name,
+            text=f"cannot be read: {reason}; check the file's permissions and its disk",
+            unreadable=True,
+        )
+    if isinstance(text, Problem):
+        return text
+    if not text.strip():
+        return Problem(file=path.name, line=1, text=f"the file is empty; {RESTORE}")
+    lines = text.rstrip().split(b"\n")
+    try:
+        # float() on bytes is strict about all but "_", "nan" and "inf"; a quarter of a millisecond.
+        with np.errstate(over="ignore"):
+            samples = np.array([float(line) for line in lines], dtype=np.float32)
+    except ValueError:
+        return _first_problem(path.name, lines)
+    if b"_" in text or not np.isfinite(samples).all():
+        return _first_problem(path.name, lines)
+    return samples
+
+
+def _read_bytes(path: Path) -> bytes | Problem:
+    # Not to wait for whoever might write into a pipe; few system calls, as there are many files.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+            return Problem(file=path.name, text=f"is {kind}; move it elsewhere")
+        if status.st_size > LARGEST_FILE_BYTES:
+            megabytes = f"{status.st_size / 1e6:.0f} MB"
+            return Problem(
+                file=path.name, text=f"holds {megabytes}, far more than a segment; move it elsewhere"
+            )
+        parts = []
+        while part := os.read(descriptor, status.st_size + 1):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def _first_problem(file: str, lines: list[bytes]) -> Problem:
+    """Find the line that made the fast reading in `read_segment` fail."""
+    for number, line in enumerate(lines, start=1):
+        fault = _fault(line.strip())
+        if fault is not None:
+            return Problem(file=file, line=number, text=f"{fault}; {RESTORE}")
+    raise AssertionError(f"{file} was refused but every line of it is a finite number")
+
+
+def _fault(text: bytes) -> str | None:
+    """What is wrong with one line, or ``None``."""
+    if not text:
+        return "expected a number but got an empty line"
+    try:
+        shown = text.decode("utf-8")
+    except UnicodeDecodeError:
+        return "expected a number but got binary data"
+    if not shown.isprintable() and not shown.replace("\t", " ").isprintable():
+        return "expected a number but got binary data"
+    shown = shown if len(shown) <= 40 else shown[:39] + "…"
+    try:
+        value = float(text)
+    except ValueError:
+        return f"expected a number but got {shown!r}"
+    if b"_" in text:
+        return f"expected a number but got {shown!r}"
+    if not math.isfinite(value):
+        return f"expected a finite number but got {shown}"
+    if abs(value) > float(np.finfo(np.float32).max):
+        return f"expected a number that fits 32 bits but got {shown}"
+    return None

@@ -1,0 +1,1 @@
+"""A simulated heart, its rhythms and its recording: what `sources/simulator.py` writes."""

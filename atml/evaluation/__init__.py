@@ -1,0 +1,17 @@
+"""Say how good a model's scores are: frozen metrics, their intervals and a decision threshold."""
+
+from atml.evaluation.contest import contest_score
+from atml.evaluation.evaluate import evaluate
+from atml.evaluation.fbeta import fbeta
+from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
+from atml.evaluation.threshold import best_threshold
+
+__all__ = [
+    "Metrics",
+    "RhythmMetrics",
+    "SubjectMetrics",
+    "best_threshold",
+    "contest_score",
+    "evaluate",
+    "fbeta",
+]

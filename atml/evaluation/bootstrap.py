@@ -1,0 +1,78 @@
+"""Intervals by resampling subjects: segments of one subject are no independent evidence.
+
+Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.evaluation.confusion import Confusion, Floats
+
+LEVEL = 0.95
+
+# Scores are binned by rank before the area under the ROC curve is resampled: a segment ties with
+# 1/1024 of the others, which moves the area by far less than the interval is wide.
+SCORE_BINS = 1024
+
+
+def bootstrap_intervals(
+    by_subject: Confusion,
+    subject_fbeta: Floats,
+    subject: NDArray[np.int64],
+    positive: NDArray[np.bool_],
+    score: Floats,
+    *,
+    beta: float,
+    g_above: float,
+    resamples: int,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % percentile interval of every pooled figure, by name of the figure.
+
+    Each resample draws as many subjects as there are, with replacement, and pools what they hold.
+    Only counts are resampled, never segments, so the cost does not grow with the recordings.
+    A figure that no resample defines (specificity when all is AFIB) is left out, and so is every
+    figure when there are fewer than two subjects.
+    """
+    subjects = subject_fbeta.size
+    if subjects < 2 or resamples == 0:
+        return {}
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
+    pooled = by_subject.resampled(times)
+    figures = {
+        "f1": pooled.fbeta(1.0),
+        "fbeta": pooled.fbeta(beta),
+        "accuracy": pooled.accuracy,
+        "precision": pooled.precision,
+        "recall": pooled.recall,
+        "specificity": pooled.specificity,
+        "roc_auc": _resampled_auc(times, subject, positive, score),
+        "subject_mean_fbeta": times @ subject_fbeta / subjects,
+        "g": times @ (subject_fbeta > g_above).astype(float) / subjects,
+    }
+    return {name: _percentiles(values) for name, values in figures.items() if np.isfinite(values).any()}
+
+
+def _percentiles(values: Floats) -> tuple[float, float]:
+    # Not a number: a resample of one class only, in which the figure has no meaning.
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _resampled_auc(
+    times: Floats, subject: NDArray[np.int64], positive: NDArray[np.bool_], score: Floats
+) -> Floats:
+    """Return the area under the ROC curve of each resample [resamples]; NaN with one class."""
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, SCORE_BINS + 1)[1:-1], method="lower"))
+    bins = edges.size + 1
+    cell = subject * bins + np.searchsorted(edges, score, side="right")
+    size = times.shape[1] * bins
+    afib = times @ np.bincount(cell[positive], minlength=size).reshape(-1, bins)
+    other = times @ np.bincount(cell[~positive], minlength=size).reshape(-1, bins)
+    # The share of (AFIB, other) pairs in which AFIB scores higher; a pair within a bin is a tie.
+    lower = np.cumsum(other, axis=1) - other / 2
+    pairs = afib.sum(axis=1) * other.sum(axis=1)
+    wins = (afib * lower).sum(axis=1)
+    area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return area

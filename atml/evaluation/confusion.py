@@ -1,0 +1,92 @@
+"""Confusion counts a subject, and the rates that follow from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """True and false positives and negatives: vectors of one entry a subject (or a resample).
+
+    Every rate is a vector too. A rate whose denominator is 0 is NaN, except where its property
+    says otherwise. "Positive" is AFIB.
+    """
+
+    hits: Floats  # AFIB, called AFIB
+    misses: Floats  # AFIB, called normal
+    false_alarms: Floats  # normal, called AFIB
+    rejections: Floats  # normal, called normal
+
+    @property
+    def segments(self) -> Floats:
+        """All segments."""
+        return self.hits + self.misses + self.false_alarms + self.rejections
+
+    @property
+    def afib(self) -> Floats:
+        """The segments that are AFIB."""
+        return self.hits + self.misses
+
+    @property
+    def accuracy(self) -> Floats:
+        """The share called rightly."""
+        return _ratio(self.hits + self.rejections, self.segments, empty=np.nan)
+
+    @property
+    def precision(self) -> Floats:
+        """The share of AFIB among what was called AFIB; 0 if nothing was, as in scikit-learn."""
+        return _ratio(self.hits, self.hits + self.false_alarms, empty=0.0)
+
+    @property
+    def recall(self) -> Floats:
+        """The share of AFIB that was called; 0 if there is none, as in scikit-learn."""
+        return _ratio(self.hits, self.afib, empty=0.0)
+
+    @property
+    def specificity(self) -> Floats:
+        """The share of other rhythms that was not called AFIB; NaN if there is none."""
+        return _ratio(self.rejections, self.rejections + self.false_alarms, empty=np.nan)
+
+    def fbeta(self, beta: float) -> Floats:
+        """F-beta; 0 if there is no AFIB and none was called, as in scikit-learn."""
+        weight = 1 + beta**2
+        bottom = weight * self.hits + beta**2 * self.misses + self.false_alarms
+        return _ratio(weight * self.hits, bottom, empty=0.0)
+
+    def pooled(self) -> "Confusion":
+        """Return the sum over all subjects, as vectors of one entry."""
+        return self.resampled(np.ones((1, self.hits.size)))
+
+    def resampled(self, times: Floats) -> "Confusion":
+        """Return the pooled counts of each resample; `times` [resamples, subjects] says how often
+        a resample holds each subject."""
+        return Confusion(
+            hits=times @ self.hits,
+            misses=times @ self.misses,
+            false_alarms=times @ self.false_alarms,
+            rejections=times @ self.rejections,
+        )
+
+
+def count_by_group(
+    group: NDArray[np.int64], groups: int, positive: NDArray[np.bool_], called: NDArray[np.bool_]
+) -> Confusion:
+    """Count what was called in each of `groups` groups; `group` [n] says which one a segment is
+    in."""
+    cell = 2 * positive + called
+    counts = np.bincount(4 * group + cell, minlength=4 * groups).reshape(groups, 4).astype(float)
+    return Confusion(
+        rejections=counts[:, 0],
+        false_alarms=counts[:, 1],
+        misses=counts[:, 2],
+        hits=counts[:, 3],
+    )
+
+
+def _ratio(top: Floats, bottom: Floats, *, empty: float) -> Floats:
+    share: Floats = np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
+    return share

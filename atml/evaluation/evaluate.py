@@ -1,0 +1,144 @@
+"""Turn labels and scores into metrics."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atml.evaluation.bootstrap import bootstrap_intervals
+from atml.evaluation.confusion import Confusion, Floats, count_by_group
+from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
+
+# A subject counts for G when its F-beta is above this (IESD-2024).
+G_ABOVE = 0.9
+
+
+def evaluate(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    subjects: ArrayLike,
+    rhythms: ArrayLike,
+    *,
+    threshold: float,
+    beta: float = 2.0,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Metrics:
+    """Return the metrics of calling AFIB where a score is at least `threshold`.
+
+    `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB), `subjects` [n] and `rhythms` [n]
+    are names. `bootstrap` resamples of the subjects, drawn from `seed`, give the intervals; 0
+    skips them. Raises ValueError for vectors of different length, for none at all, and for labels
+    or scores that are none.
+    """
+    check_beta(beta)
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must not be negative, but got {bootstrap}.")
+    positive, score = labelled_scores(labels, scores)
+    subject_names, subject = _groups("subjects", subjects, positive.size)
+    rhythm_names, rhythm = _groups("rhythms", rhythms, positive.size)
+    called = score >= threshold
+    by_subject = count_by_group(subject, len(subject_names), positive, called)
+    pooled = by_subject.pooled()
+    by_rhythm = count_by_group(rhythm, len(rhythm_names), positive, called)
+    per_subject = _per_subject(subject_names, by_subject, subject, positive, score, beta=beta)
+    subject_fbeta = np.array([one.fbeta for one in per_subject])
+    return Metrics(
+        threshold=float(threshold),
+        beta=float(beta),
+        segments=positive.size,
+        subjects=len(subject_names),
+        f1=float(pooled.fbeta(1.0)[0]),
+        fbeta=float(pooled.fbeta(beta)[0]),
+        accuracy=float(pooled.accuracy[0]),
+        precision=float(pooled.precision[0]),
+        recall=float(pooled.recall[0]),
+        specificity=_maybe(pooled.specificity[0]),
+        roc_auc=roc_auc(positive, score),
+        subject_mean_fbeta=float(subject_fbeta.mean()),
+        g=float((subject_fbeta > G_ABOVE).mean()),
+        per_subject=per_subject,
+        per_rhythm=_per_rhythm(rhythm_names, by_rhythm),
+        intervals=bootstrap_intervals(
+            by_subject,
+            subject_fbeta,
+            subject,
+            positive,
+            score,
+            beta=beta,
+            g_above=G_ABOVE,
+            resamples=bootstrap,
+            seed=seed,
+        ),
+    )
+
+
+def roc_auc(positive: NDArray[np.bool_], score: Floats) -> float | None:
+    """Return the area under the ROC curve, or None when only one class is present."""
+    if positive.all() or not positive.any():
+        return None
+    # Late: importing scikit-learn takes longer than most evaluations.
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(positive, score))
+
+
+def _per_subject(
+    names: list[str],
+    counts: Confusion,
+    subject: NDArray[np.int64],
+    positive: NDArray[np.bool_],
+    score: Floats,
+    *,
+    beta: float,
+) -> tuple[SubjectMetrics, ...]:
+    # The contest's rule: without AFIB there is nothing to miss, and false alarms do not count.
+    exempt = counts.afib == 0
+    f1, fbeta, precision, recall = (
+        np.where(exempt, 1.0, rate)
+        for rate in (counts.fbeta(1.0), counts.fbeta(beta), counts.precision, counts.recall)
+    )
+    members = np.split(np.argsort(subject, kind="stable"), np.cumsum(counts.segments)[:-1].astype(int))
+    return tuple(
+        SubjectMetrics(
+            subject=name,
+            segments=int(counts.segments[i]),
+            afib_segments=int(counts.afib[i]),
+            f1=float(f1[i]),
+            fbeta=float(fbeta[i]),
+            accuracy=float(counts.accuracy[i]),
+            precision=float(precision[i]),
+            recall=float(recall[i]),
+            specificity=_maybe(counts.specificity[i]),
+            roc_auc=roc_auc(positive[members[i]], score[members[i]]),
+        )
+        for i, name in enumerate(names)
+    )
+
+
+def _per_rhythm(names: list[str], counts: Confusion) -> tuple[RhythmMetrics, ...]:
+    return tuple(
+        RhythmMetrics(
+            rhythm=name,
+            segments=int(counts.segments[i]),
+            called_afib=float((counts.hits + counts.false_alarms)[i] / counts.segments[i]),
+            accuracy=float(counts.accuracy[i]),
+        )
+        for i, name in enumerate(names)
+    )
+
+
+def _groups(what: str, names: ArrayLike, segments: int) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct names, sorted, and the index [n] of each segment's name among them."""
+    given = np.asarray(names)
+    if given.shape != (segments,):
+        raise ValueError(
+            f"{what} must be a vector of {segments} names, one a segment, but got shape {given.shape}."
+        )
+    distinct, index = np.unique(given, return_inverse=True)
+    return [str(name) for name in distinct], index.astype(np.int64)
+
+
+def _maybe(rate: float) -> float | None:
+    return None if math.isnan(rate) else float(rate)

@@ -1,0 +1,35 @@
+"""Labels and scores, checked once and made numpy arrays."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return `labels` [n] as booleans (True = AFIB) and `scores` [n] = P(AFIB) as floats.
+
+    Raises ValueError when they are empty, differ in length, hold a label other than 0 and 1, or
+    hold a score that is not a finite number.
+    """
+    truth = np.asarray(labels)
+    score = np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or score.shape != truth.shape:
+        raise ValueError(
+            "labels and scores must be vectors of one length, "
+            f"but got shapes {truth.shape} and {score.shape}."
+        )
+    if truth.size == 0:
+        raise ValueError("labels and scores must not be empty, but got 0 segments.")
+    if not np.isfinite(score).all():
+        bad = int(np.flatnonzero(~np.isfinite(score))[0])
+        raise ValueError(f"scores must be finite, but got {score[bad]} at index {bad}.")
+    positive = truth == 1
+    other = ~positive & (truth != 0)
+    if other.any():
+        raise ValueError(f"labels must be 0 or 1, but got {truth[other][0]!r}.")
+    return positive, score
+
+
+def check_beta(beta: float) -> None:
+    """Raise ValueError unless `beta`, the weight of recall against precision, is positive."""
+    if not (np.isfinite(beta) and beta > 0):
+        raise ValueError(f"beta must be positive, but got {beta}.")

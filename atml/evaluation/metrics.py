@@ -1,0 +1,97 @@
+"""What an evaluation found, as frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectMetrics:
+    """How one subject's segments were called.
+
+    For a subject without AFIB, precision, recall, F1 and F-beta are 1 by the contest's rule:
+    false alarms there show in `specificity` alone. `specificity` is None for a subject with AFIB
+    only, `roc_auc` for a subject with one class.
+    """
+
+    subject: str
+    segments: int
+    afib_segments: int
+    f1: float
+    fbeta: float
+    accuracy: float
+    precision: float
+    recall: float
+    specificity: float | None
+    roc_auc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RhythmMetrics:
+    """How the segments of one annotated rhythm were called; the empty rhythm is unannotated."""
+
+    rhythm: str
+    segments: int
+    called_afib: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """How well a model tells AFIB from other rhythms, at one decision threshold.
+
+    `f1` to `roc_auc` are pooled over all segments. `subject_mean_fbeta` is the mean of the
+    subjects' F-beta and `g` the share of subjects whose F-beta is above .9, both under the
+    contest's rule for subjects without AFIB (see SubjectMetrics), so read `specificity` beside
+    them. `intervals` maps the name of a figure to its 95 % interval, (low, high); it is empty when
+    there are too few subjects to resample. `specificity` and `roc_auc` are None when the class
+    they need is absent.
+    """
+
+    threshold: float
+    beta: float
+    segments: int
+    subjects: int
+    f1: float
+    fbeta: float
+    accuracy: float
+    precision: float
+    recall: float
+    specificity: float | None
+    roc_auc: float | None
+    subject_mean_fbeta: float
+    g: float
+    per_subject: tuple[SubjectMetrics, ...]
+    per_rhythm: tuple[RhythmMetrics, ...]
+    intervals: Mapping[str, tuple[float, float]]
+
+    @property
+    def worst(self) -> float:
+        """The smallest of F1, accuracy, precision and recall: what the neighbourhood rule asks."""
+        return min(self.f1, self.accuracy, self.precision, self.recall)
+
+    @property
+    def best(self) -> float:
+        """The largest of F1, accuracy, precision and recall."""
+        return max(self.f1, self.accuracy, self.precision, self.recall)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict of JSON's own types, whose keys are the field names."""
+        return {
+            **asdict(self),
+            "per_subject": [asdict(subject) for subject in self.per_subject],
+            "per_rhythm": [asdict(rhythm) for rhythm in self.per_rhythm],
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the metrics that `to_dict` wrote; a missing or unknown key is a TypeError."""
+        return cls(
+            **{
+                **fields,
+                "per_subject": tuple(SubjectMetrics(**s) for s in fields["per_subject"]),
+                "per_rhythm": tuple(RhythmMetrics(**r) for r in fields["per_rhythm"]),
+                "intervals": {name: (low, high) for name, (low, high) in fields["intervals"].items()},
+            }
+        )

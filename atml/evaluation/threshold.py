@@ -1,0 +1,65 @@
+"""Choose the score from which a segment is called AFIB."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from atml.evaluation.confusion import Floats
+from atml.evaluation.labelled import check_beta, labelled_scores
+
+# Thresholds whose F-beta is this close to the best are taken as equally good.
+TOLERANCE = 0.002
+LOWEST, HIGHEST = 0.05, 0.95
+
+
+def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *, beta: float = 2.0) -> float:
+    """Return the decision threshold with the best F-beta, for scores the model was not trained on.
+
+    `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are out-of-fold P(AFIB), `subjects` [n] names.
+
+    F-beta is pooled, but every subject weighs the same however long its recording. (The contest's
+    mean over subjects is not used: it cannot see false alarms in subjects without AFIB, and would
+    push the threshold down.) Its maximum is a spike of chance, so the answer is the middle of the
+    plateau around it where F-beta is within .002 of it, clipped to .05 – .95 and rounded to four
+    decimals. Raises ValueError when there is no AFIB to find.
+    """
+    check_beta(beta)
+    positive, score = labelled_scores(labels, scores)
+    if not positive.any():
+        raise ValueError("a threshold needs AFIB segments to find, but got none.")
+    weight = _equal_subject_weights(subjects, score.size)
+    order = np.argsort(score, kind="stable")
+    # steps[i] is called AFIB by every threshold in (steps[i - 1], steps[i]].
+    steps, first = np.unique(score[order], return_index=True)
+    afib = _sum_from(np.where(positive, weight, 0.0)[order], first)
+    called = _sum_from(weight[order], first)
+    curve = (1 + beta**2) * afib / (beta**2 * afib[0] + called)
+    low, high = _plateau(curve)
+    below = steps[low - 1] if low > 0 else min(0.0, steps[0])
+    return round(float(np.clip((below + steps[high]) / 2, LOWEST, HIGHEST)), 4)
+
+
+def _equal_subject_weights(subjects: ArrayLike, segments: int) -> Floats:
+    given = np.asarray(subjects)
+    if given.shape != (segments,):
+        raise ValueError(
+            f"subjects must be a vector of {segments} names, one a segment, but got shape {given.shape}."
+        )
+    _, subject, counts = np.unique(given, return_inverse=True, return_counts=True)
+    weights: Floats = 1.0 / counts[subject]
+    return weights
+
+
+def _sum_from(values: Floats, first: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+    """Return the sum of `values` from each index in `first` to the end."""
+    sums: Floats = np.cumsum(values[::-1])[::-1][first]
+    return sums
+
+
+def _plateau(curve: Floats) -> tuple[int, int]:
+    """Return the first and last step of the stretch around the maximum that is as good as it."""
+    peak = int(np.argmax(curve))
+    worse = np.flatnonzero(curve < curve[peak] - TOLERANCE)
+    before, after = worse[worse < peak], worse[worse > peak]
+    low = int(before[-1]) + 1 if before.size else 0
+    high = int(after[0]) - 1 if after.size else curve.size - 1
+    return low, high

@@ -1,0 +1,17 @@
+"""A trained module becomes a file: slim ONNX with proven parity, or a PyTorch checkpoint."""
+
+from atml.export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from atml.export.classifier import OnnxClassifier
+from atml.export.metadata import OnnxMetadata
+from atml.export.onnx_model import check_parity, parity, to_onnx
+
+__all__ = [
+    "Checkpoint",
+    "OnnxClassifier",
+    "OnnxMetadata",
+    "check_parity",
+    "load_checkpoint",
+    "parity",
+    "save_checkpoint",
+    "to_onnx",
+]

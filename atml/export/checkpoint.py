@@ -1,0 +1,101 @@
+"""Save a PyTorch model with all that is needed to build it again, and load it safely."""
+
+import dataclasses
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atml.errors import ModelError
+from atml.export.metadata import OnnxMetadata
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A saved model; `models.get_architecture(checkpoint.architecture)` builds its module."""
+
+    config: dict[str, int | float]  # as `Architecture.config_to_dict` returns it
+    segment_length: int
+    state_dict: dict[str, Tensor]  # on the CPU
+    metadata: OnnxMetadata
+
+    @property
+    def architecture(self) -> str:
+        """The architecture's name."""
+        return self.metadata.architecture
+
+    @property
+    def threshold(self) -> float:
+        """The decision threshold, with all its digits."""
+        return self.metadata.threshold
+
+
+def save_checkpoint(
+    path: Path,
+    model: nn.Module | Mapping[str, Tensor],
+    *,
+    config: Mapping[str, int | float],
+    segment_length: int,
+    metadata: OnnxMetadata,
+) -> None:
+    """Write a module's or a state dict's weights, whole or not at all.
+
+    `torch.load(path, weights_only=True)` reads it: a dict of tensors, texts and numbers.
+    """
+    state = model.state_dict() if isinstance(model, nn.Module) else model
+    content = {
+        "format": FORMAT,
+        "config": dict(config),
+        "segment_length": segment_length,
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in state.items()},
+        "metadata": {**dataclasses.asdict(metadata), "classes": list(metadata.classes)},
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; raise ModelError if it is anything else."""
+    content = _content(path)
+    try:
+        if content["format"] != FORMAT:
+            raise ModelError(f"{path} has checkpoint format {content['format']!r}; this ATML reads {FORMAT}.")
+        metadata = dict(content["metadata"])
+        return Checkpoint(
+            config=dict(content["config"]),
+            segment_length=content["segment_length"],
+            state_dict=dict(content["state_dict"]),
+            metadata=OnnxMetadata(**{**metadata, "classes": tuple(metadata["classes"])}),
+        )
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise ModelError(f"{path} is not a checkpoint of ATML: it lacks {error}.") from error
+
+
+def _content(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            # torch.save writes zip files; on anything else torch.load would try older formats.
+            if zipfile.is_zipfile(file):
+                file.seek(0)
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise ModelError(f"{path} is not a checkpoint of ATML: {_first_line(error)}") from error
+    raise ModelError(f"{path} is not a checkpoint of ATML.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,75 @@
+"""Run an exported model: segments in, probabilities of AF out."""
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+
+from atml.errors import ModelError
+from atml.export.metadata import OnnxMetadata
+from atml.export.session import INPUT, OUTPUT, open_session
+
+
+class OnnxClassifier:
+    """A model file that keeps ATML's contract: `ecg` [batch, 1, L] -> `logits` [batch, 2]."""
+
+    metadata: OnnxMetadata
+    segment_length: int
+
+    def __init__(self, model: bytes | str | PathLike[str], threads: int = 1) -> None:
+        """Load a path or bytes; raise ModelError if they break the contract."""
+        source = "The model" if isinstance(model, bytes) else str(model)
+        self._session = open_session(_read(model), source=source, threads=threads)
+        self.segment_length = _segment_length(self._session, source)
+        properties = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = OnnxMetadata.from_properties(properties, source=source)
+
+    def probabilities(self, samples: ArrayLike, batch: int = 256) -> NDArray[np.float64]:
+        """Return the probability of AFIB, [n], of the segments `samples`, [n, segment_length]."""
+        ecg = np.asarray(samples, dtype=np.float32)
+        if ecg.ndim != 2 or ecg.shape[1] != self.segment_length:
+            raise ModelError(
+                f"The model takes segments of {self.segment_length} samples, [n, "
+                f"{self.segment_length}], but got an array of shape {list(ecg.shape)}."
+            )
+        if batch < 1:
+            raise ModelError(f"The batch must be at least 1 but got {batch}.")
+        probabilities = np.empty(len(ecg))
+        for start in range(0, len(ecg), batch):
+            part = slice(start, start + batch)
+            (logits,) = self._session.run([OUTPUT], {INPUT: ecg[part, None, :]})
+            # The softmax of two logits, written so that no exponential can overflow.
+            margin = logits[:, 1].astype(np.float64) - logits[:, 0]
+            probabilities[part] = (1 + np.tanh(margin / 2)) / 2
+        return probabilities
+
+
+def _read(model: bytes | str | PathLike[str]) -> bytes:
+    if isinstance(model, bytes):
+        return model
+    try:
+        return Path(model).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{model} cannot be read: {error.strerror}.") from error
+
+
+def _segment_length(session: onnxruntime.InferenceSession, source: str) -> int:
+    """Check names, types and shapes against the contract and return the segment's length."""
+    inputs = [(i.name, i.type, i.shape) for i in session.get_inputs()]
+    outputs = [(o.name, o.type, o.shape) for o in session.get_outputs()]
+    match inputs, outputs:
+        case (
+            [("ecg", "tensor(float)", [str() | None, 1, int(length)])],
+            [("logits", "tensor(float)", [str() | None, 2])],
+        ):
+            return length
+    raise ModelError(
+        f"{source} must map 'ecg' float32 [batch, 1, L] to 'logits' float32 [batch, 2] "
+        f"but maps {_described(inputs)} to {_described(outputs)}."
+    )
+
+
+def _described(tensors: list[tuple[str, str, list[object]]]) -> str:
+    return ", ".join(f"{name!r} {kind} {shape}" for name, kind, shape in tensors)

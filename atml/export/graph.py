@@ -1,0 +1,115 @@
+"""A mutable view of an ONNX graph: nodes, weights and constants by name."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+Array = NDArray[np.generic]
+
+
+class Graph:
+    """The parts of a model that slimming rewrites.
+
+    `weights` are what training changes, `constants` what the structure fixes (shapes, bounds).
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        """Read the parts of `model`, which stays as it is."""
+        graph = model.graph
+        self._model = model
+        self.inputs = [value.name for value in graph.input]
+        self.outputs = [value.name for value in graph.output]
+        self.nodes: list[NodeProto] = []
+        self.weights: dict[str, Array] = {}
+        self.constants: dict[str, Array] = {}
+        self._added = 0
+        for tensor in graph.initializer:
+            value = numpy_helper.to_array(tensor)
+            # Integers come from the structure: no layer learns them.
+            kind = self.weights if np.issubdtype(value.dtype, np.floating) else self.constants
+            kind[tensor.name] = value
+        for source in graph.node:
+            if source.op_type == "Constant" and source.attribute[0].name == "value":
+                self.constants[source.output[0]] = numpy_helper.to_array(source.attribute[0].t)
+            else:
+                self.nodes.append(_stripped(source))
+
+    def producer(self, name: str) -> NodeProto | None:
+        """Return the node that computes the tensor `name`, None if no node does."""
+        return next((node for node in self.nodes if name in node.output), None)
+
+    def consumers(self, name: str) -> list[NodeProto]:
+        """Return the nodes that read the tensor `name`."""
+        return [node for node in self.nodes if name in node.input]
+
+    def replace(self, name: str, by: str) -> None:
+        """Let every reader of the tensor `name` read the tensor `by`."""
+        for node in self.nodes:
+            for slot, read in enumerate(node.input):
+                if read == name:
+                    node.input[slot] = by
+
+    def add_weight(self, value: Array) -> str:
+        """Store a weight and return its new name."""
+        name = self._new_name()
+        self.weights[name] = value
+        return name
+
+    def add_constant(self, value: Array) -> str:
+        """Store a constant and return its new name."""
+        name = self._new_name()
+        self.constants[name] = value
+        return name
+
+    def drop_unused(self) -> None:
+        """Drop every node, weight and constant that no output depends on."""
+        needed = set(self.outputs)
+        kept = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(node.input)
+        self.nodes = kept[::-1]
+        self.weights = _only(self.weights, needed)
+        self.constants = _only(self.constants, needed)
+
+    def to_model(self) -> ModelProto:
+        """Return an ONNX model of nothing but these parts."""
+        source = self._model
+        tensors = {**self.weights, **self.constants}
+        graph = helper.make_graph(
+            self.nodes,
+            "ecm",
+            list(source.graph.input),
+            list(source.graph.output),
+            [_tensor(name, value) for name, value in tensors.items()],
+        )
+        return helper.make_model(
+            graph,
+            producer_name="atml",
+            ir_version=source.ir_version,
+            opset_imports=[helper.make_opsetid(o.domain, o.version) for o in source.opset_import],
+        )
+
+    def _new_name(self) -> str:
+        self._added += 1
+        return f"added.{self._added}"
+
+
+def _stripped(source: NodeProto) -> NodeProto:
+    node = NodeProto(op_type=source.op_type, domain=source.domain)
+    node.input.extend(source.input)
+    node.output.extend(source.output)
+    node.attribute.extend(source.attribute)
+    return node
+
+
+def _only(tensors: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    return {name: value for name, value in tensors.items() if name in names}
+
+
+def _tensor(name: str, value: Array) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)

@@ -1,0 +1,31 @@
+"""Open an ONNX Runtime session, or say in one sentence why it cannot be."""
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from atml.errors import ModelError
+
+INPUT = "ecg"
+OUTPUT = "logits"
+
+_ERRORS_ONLY = 3
+_CANNOT_LOAD = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+def open_session(onnx_model: bytes, *, source: str, threads: int = 1) -> onnxruntime.InferenceSession:
+    """Return a CPU session on `threads` threads; `source` names the model in errors."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
+    except _CANNOT_LOAD as error:
+        raise ModelError(f"{source} is not an ONNX model that can be run: {error}") from error

@@ -1,0 +1,66 @@
+"""AFNet: five strided convolutions, squeeze-excite and two fully connected layers."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import SqueezeExcite
+
+KERNELS = (6, 5, 4, 4, 4)
+MULTIPLIERS = (1, 2, 4, 8, 8)
+SQUEEZE_EXCITE_AFTER = (2, 4)  # the third and the fifth convolution
+STRIDE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AFNetConfig(Config):
+    """AFNet's widths; the defaults are the original's and make 19,688 parameters at 1250."""
+
+    channels: int = width(4)  # convolution i has channels * MULTIPLIERS[i]
+    fc: int = width(2)  # the first fully connected layer has 5 * fc outputs
+    dropout: float = 0.5
+
+
+class AFNet(nn.Module):
+    """The original's best network, as Conv1d: [batch, 1, segment_length] -> [batch, 2]."""
+
+    def __init__(self, config: AFNetConfig, segment_length: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs, length = 1, segment_length
+        for index, (kernel, multiplier) in enumerate(zip(KERNELS, MULTIPLIERS, strict=True)):
+            outputs = config.channels * multiplier
+            # BatchNorm follows the activation, as in the original, so it cannot fold into its own
+            # convolution; the export folds it into the next one.
+            layers += [
+                nn.Conv1d(inputs, outputs, kernel, STRIDE),
+                nn.SiLU(),
+                nn.BatchNorm1d(outputs),
+            ]
+            if index in SQUEEZE_EXCITE_AFTER:
+                layers.append(SqueezeExcite(outputs, hidden=outputs // 4, activation=nn.SiLU))
+            inputs, length = outputs, (length - kernel) // STRIDE + 1
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(config.dropout),
+            nn.Linear(inputs * length, 5 * config.fc),
+            nn.ReLU(),
+            nn.Linear(5 * config.fc, 2),
+        )
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.classifier(self.features(ecg))
+        return logits
+
+
+AFNET = Architecture(
+    name="afnet",
+    summary="The original's AFNet: five strided convolutions, squeeze-excite, two dense layers",
+    config=AFNetConfig,
+    network=AFNet,
+    minimum_length=98,  # one sample is left after the fifth convolution
+)

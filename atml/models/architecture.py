@@ -1,0 +1,165 @@
+"""What an architecture is: a config with marked widths, and a network built from it."""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from atml.errors import ModelError
+
+_MINIMUM = "minimum_width"
+
+
+class Suggester(Protocol):
+    """Whatever can propose an integer by name; an `optuna.Trial` is one."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Propose an integer from `low` to `high`, both included."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The base of every architecture's config: int and float fields, each with a default."""
+
+
+def width(default: int, *, minimum: int = 1) -> Any:
+    """Declare a config field that scales the network's size, and that phase 2 may search."""
+    return dataclasses.field(default=default, metadata={_MINIMUM: minimum})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One candidate network: its config, the range of its widths and its builder."""
+
+    name: str  # snake_case and stable: studies store it
+    summary: str
+    config: type[Config]
+    network: Callable[[Any, int], nn.Module]  # (config, segment_length) -> untrained module
+    minimum_length: int  # the shortest segment the network can take
+
+    def default(self) -> Config:
+        """Return the config that phase 1 trains."""
+        return self.config()
+
+    def build(self, config: Config, segment_length: int) -> nn.Module:
+        """Return an untrained module: [batch, 1, segment_length] float32 -> logits [batch, 2].
+
+        Raises ModelError if the config is another architecture's, a width is too small or the
+        segment is too short.
+        """
+        self._check(config)
+        if segment_length < self.minimum_length:
+            raise ModelError(
+                f"{self.name} needs segments of at least {self.minimum_length} samples "
+                f"but got {segment_length}."
+            )
+        try:
+            module = self.network(config, segment_length)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.name} cannot be built from {config}: {error}") from error
+        _initialise(module)
+        return module
+
+    def suggest(self, trial: Suggester, *, low: float, high: float, base: Config | None = None) -> Config:
+        """Return `base` (the default unless given) with every width suggested by `trial`.
+
+        Each width lies within [low, high] times its value in `base`.
+        """
+        base = self.default() if base is None else base
+        space = self.width_space(low=low, high=high, base=base)
+        widths = {name: trial.suggest_int(name, *bounds) for name, bounds in space.items()}
+        return dataclasses.replace(base, **widths)
+
+    def width_space(
+        self, *, low: float, high: float, base: Config | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """Return the smallest and the largest value of every width that `suggest` may propose."""
+        if not 0 < low <= high:
+            raise ModelError(f"Width factors must satisfy 0 < low <= high but got {low} and {high}.")
+        base = self.default() if base is None else base
+        self._check(base)
+        space = {}
+        for name, minimum in self._minimum_widths().items():
+            value = getattr(base, name)
+            smallest = max(minimum, round(low * value))
+            space[name] = (smallest, max(smallest, round(high * value)))
+        return space
+
+    def config_to_dict(self, config: Config) -> dict[str, Any]:
+        """Return the config's fields as plain numbers, as studies and checkpoints store them."""
+        return dataclasses.asdict(config)
+
+    def config_from_dict(self, values: Mapping[str, Any]) -> Config:
+        """Return the config that `config_to_dict` wrote.
+
+        Raises ModelError for an unknown, a missing or a wrongly typed field.
+        """
+        types = typing.get_type_hints(self.config)
+        for name in values:
+            if name not in types:
+                raise ModelError(f"{self.name} has no field {name!r}{_hint(name, types)}")
+        for name in types:
+            if name not in values:
+                raise ModelError(f"{self.name} misses the field {name!r}{_hint(name, types)}")
+        config = self.config(**{name: self._typed(name, values[name], types) for name in types})
+        self._check(config)
+        return config
+
+    def _typed(self, name: str, value: object, types: Mapping[str, type]) -> object:
+        expected = types[name]
+        if expected is float and type(value) is int:
+            return float(value)
+        if type(value) is not expected:  # so that True is no int
+            raise ModelError(
+                f"{self.name}: the field {name!r} must be {expected.__name__} but got {value!r}; "
+                f"its fields are {', '.join(types)}."
+            )
+        return value
+
+    def _minimum_widths(self) -> dict[str, int]:
+        return {
+            field.name: field.metadata[_MINIMUM]
+            for field in dataclasses.fields(self.config)
+            if _MINIMUM in field.metadata
+        }
+
+    def _check(self, config: Config) -> None:
+        if type(config) is not self.config:
+            raise ModelError(f"{self.name} takes a {self.config.__name__} but got {type(config).__name__}.")
+        for name, minimum in self._minimum_widths().items():
+            value = getattr(config, name)
+            if type(value) is not int or value < minimum:
+                raise ModelError(
+                    f"{self.name}: the width {name!r} must be an integer of at least {minimum} "
+                    f"but got {value!r}."
+                )
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Count the module's trainable numbers."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def nearest(name: str, names: typing.Iterable[str]) -> str:
+    """Return `: did you mean 'x'? ` if one of `names` resembles `name`, else `: `."""
+    matches = difflib.get_close_matches(name, list(names), n=1)
+    return f": did you mean {matches[0]!r}? " if matches else ": "
+
+
+def _hint(name: str, types: Mapping[str, type]) -> str:
+    fields = f"its fields are {', '.join(types)}." if types else "it has no fields."
+    return (nearest(name, types) if name not in types else ": ") + fields
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw convolutions as He et al. do, so that no depth starts with a vanishing signal."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv1d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

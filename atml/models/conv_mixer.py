@@ -1,0 +1,57 @@
+"""ConvMixer: large depthwise kernels mix time, pointwise ones mix channels (Trockman, 2022)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, convolution
+
+DEPTH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvMixerConfig(Config):
+    """`channels` features of each patch, mixed over `kernel` patches; `kernel` must be odd."""
+
+    channels: int = width(24, minimum=2)
+    kernel: int = 25
+    dropout: float = 0.1
+
+
+class MixerBlock(nn.Module):
+    """Mix time and add the input, then mix channels."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.time = convolution(channels, channels, kernel, groups=channels)
+        self.channels = convolution(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of the shape of `x`."""
+        y: Tensor = self.channels(x + self.time(x))
+        return y
+
+
+def build(config: ConvMixerConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    if config.kernel % 2 == 0:
+        raise ValueError(f"kernel must be odd but got {config.kernel}.")
+    c = config.channels
+    return nn.Sequential(
+        convolution(1, c, 25, stride=10),
+        *(MixerBlock(c, config.kernel) for _ in range(DEPTH)),
+        MeanMaxPool(),
+        nn.Dropout(config.dropout),
+        nn.Linear(2 * c, 2),
+    )
+
+
+CONV_MIXER = Architecture(
+    name="conv_mixer",
+    summary="Patches of the signal, mixed in time by large depthwise kernels",
+    config=ConvMixerConfig,
+    network=build,
+    minimum_length=11,  # two positions are left, without which BatchNorm cannot train on one
+)

@@ -1,0 +1,56 @@
+"""CustomModel: one branch of large kernels for rhythm, one of small kernels for the waves."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, convolution, separable
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomModelConfig(Config):
+    """The widths of the two branches."""
+
+    rhythm_channels: int = width(12, minimum=2)
+    wave_channels: int = width(8, minimum=2)
+    dropout: float = 0.2
+
+
+class CustomModel(nn.Module):
+    """Two branches over the same segment, pooled and joined: [batch, 1, time] -> [batch, 2]."""
+
+    def __init__(self, config: CustomModelConfig, _segment_length: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        rhythm, wave = config.rhythm_channels, config.wave_channels
+        # 31 positions of 10 samples are 1.2 s: more than one heartbeat, so two layers see three.
+        self.rhythm = nn.Sequential(
+            convolution(1, rhythm, 25, stride=10),
+            separable(rhythm, 2 * rhythm, 31),
+            separable(2 * rhythm, 2 * rhythm, 31),
+            MeanMaxPool(),
+        )
+        self.wave = nn.Sequential(
+            convolution(1, wave, 7, stride=3),
+            convolution(wave, 2 * wave, 5, stride=3),
+            convolution(2 * wave, 2 * wave, 5, stride=2),
+            MeanMaxPool(),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(4 * (rhythm + wave), 2))
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        """Return the logits."""
+        features = torch.cat([self.rhythm(ecg), self.wave(ecg)], dim=1)
+        logits: Tensor = self.classifier(features)
+        return logits
+
+
+CUSTOM_MODEL = Architecture(
+    name="custom_model",
+    summary="Two branches: large kernels for the rhythm, small ones for the waves",
+    config=CustomModelConfig,
+    network=CustomModel,
+    minimum_length=19,  # two positions are left, without which BatchNorm cannot train on one
+)

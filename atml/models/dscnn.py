@@ -1,0 +1,38 @@
+"""DSCNN: depthwise-separable convolutions, as keyword spotting uses them (Zhang et al., 2017)."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, convolution, separable
+
+STRIDES = (2, 1, 2, 1)
+KERNEL = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class DSCNNConfig(Config):
+    """A stem of `channels`, then four separable layers of twice as many."""
+
+    channels: int = width(16, minimum=2)
+    dropout: float = 0.1
+
+
+def build(config: DSCNNConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    inputs, outputs = config.channels, 2 * config.channels
+    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=8)]
+    for stride in STRIDES:
+        layers.append(separable(inputs, outputs, KERNEL, stride=stride))
+        inputs = outputs
+    return nn.Sequential(*layers, MeanMaxPool(), nn.Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+
+
+DSCNN = Architecture(
+    name="dscnn",
+    summary="Four depthwise-separable convolutions on a large-stride stem",
+    config=DSCNNConfig,
+    network=build,
+    minimum_length=33,  # two positions are left, without which BatchNorm cannot train on one
+)

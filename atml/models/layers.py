@@ -1,0 +1,132 @@
+"""The 1-D blocks that more than one architecture is made of; all take [batch, channels, time]."""
+
+import torch
+from torch import Tensor, nn
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.SiLU,
+) -> nn.Sequential:
+    """Return a convolution, BatchNorm and, unless None, an activation; ceil(time / stride) out."""
+    # No bias: BatchNorm's own shift would make it redundant. BatchNorm comes first so that the
+    # exported model folds it into the convolution.
+    layers: list[nn.Module] = [
+        nn.Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm1d(outputs),
+    ]
+    if activation is not None:
+        layers.append(activation())
+    return nn.Sequential(*layers)
+
+
+def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Return a depthwise and a pointwise convolution, BatchNorm and SiLU."""
+    return nn.Sequential(
+        nn.Conv1d(
+            inputs,
+            inputs,
+            kernel,
+            stride,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            groups=inputs,
+            bias=False,
+        ),
+        nn.Conv1d(inputs, outputs, 1, bias=False),
+        nn.BatchNorm1d(outputs),
+        nn.SiLU(),
+    )
+
+
+class SqueezeExcite(nn.Module):
+    """Weigh each channel by what all channels hold on average (Hu et al., 2018)."""
+
+    def __init__(self, channels: int, *, hidden: int, activation: type[nn.Module]) -> None:
+        """Build the layers."""
+        super().__init__()
+        # Convolutions of length one, not Linear: [batch, channels, 1] needs no reshaping.
+        self.gate = nn.Sequential(
+            nn.Conv1d(channels, hidden, 1),
+            activation(),
+            nn.Conv1d(hidden, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, weighed."""
+        weighed: Tensor = x * self.gate(x.mean(dim=-1, keepdim=True))
+        return weighed
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow; add the input where shapes allow (MobileNetV2)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int,
+        expansion: int,
+        activation: type[nn.Module],
+        squeeze_excite: bool = False,
+    ) -> None:
+        """Build the layers."""
+        super().__init__()
+        wide = inputs * expansion
+        gate = SqueezeExcite(wide, hidden=max(1, inputs // 4), activation=activation)
+        self.layers = nn.Sequential(
+            convolution(inputs, wide, 1, activation=activation),
+            convolution(wide, wide, kernel, stride=stride, groups=wide, activation=activation),
+            *([gate] if squeeze_excite else []),
+            convolution(wide, outputs, 1, activation=None),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, outputs, ceil(time / stride)]."""
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut (He et al., 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            convolution(inputs, outputs, kernel, stride=stride, activation=nn.ReLU),
+            convolution(outputs, outputs, kernel, activation=None),
+        )
+        same = stride == 1 and inputs == outputs
+        self.shortcut = (
+            nn.Identity() if same else convolution(inputs, outputs, 1, stride=stride, activation=None)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, outputs, ceil(time / stride)]."""
+        return torch.relu(self.layers(x) + self.shortcut(x))
+
+
+class MeanPool(nn.Module):
+    """Average over time: [batch, channels, time] -> [batch, channels]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean of each channel."""
+        return x.mean(dim=-1)
+
+
+class MeanMaxPool(nn.Module):
+    """Join the mean and the maximum over time: [batch, channels, time] -> [batch, 2 * channels]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean of each channel, then the maximum of each."""
+        return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)

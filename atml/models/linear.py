@@ -1,0 +1,26 @@
+"""Linear: one weight a sample, the baseline that every network has to beat."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearConfig(Config):
+    """A linear classifier has no width."""
+
+
+def build(_config: LinearConfig, segment_length: int) -> nn.Module:
+    """Return logistic regression on the raw samples."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(segment_length, 2))
+
+
+LINEAR = Architecture(
+    name="linear",
+    summary="A linear classifier on the raw samples: the baseline",
+    config=LinearConfig,
+    network=build,
+    minimum_length=1,
+)

@@ -1,0 +1,51 @@
+"""MobileNet: inverted residual blocks on a strided stem (Sandler et al., 2018), in 1-D."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import InvertedResidual, MeanMaxPool, convolution
+
+# (width as a multiple of `channels`, stride) of each block
+BLOCKS = ((1, 1), (2, 2), (2, 1), (3, 2), (3, 1))
+KERNEL = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetConfig(Config):
+    """Blocks of channels * (1, 2, 3), and a head of `head` channels before the pool."""
+
+    channels: int = width(8, minimum=2)
+    head: int = width(48, minimum=4)
+    expansion: int = 3
+    dropout: float = 0.2
+
+
+def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    inputs = config.channels
+    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=10, activation=nn.ReLU6)]
+    for multiplier, stride in BLOCKS:
+        outputs = config.channels * multiplier
+        layers.append(
+            InvertedResidual(
+                inputs,
+                outputs,
+                KERNEL,
+                stride=stride,
+                expansion=config.expansion,
+                activation=nn.ReLU6,
+            )
+        )
+        inputs = outputs
+    return nn.Sequential(*layers, MeanMaxPool(), nn.Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+
+
+MOBILENET = Architecture(
+    name="mobilenet",
+    summary="MobileNetV2 in small: inverted residual blocks, ReLU6",
+    config=MobileNetConfig,
+    network=build,
+    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+)

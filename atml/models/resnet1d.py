@@ -1,0 +1,42 @@
+"""ResNet1d: the ResNet of the ECG literature, made small."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, ResidualBlock, convolution
+
+MULTIPLIERS = (1, 2, 3, 4)
+STRIDES = (1, 2, 2, 2)
+BLOCKS = 2  # of each width
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet1dConfig(Config):
+    """Four stages of channels * MULTIPLIERS, two blocks each."""
+
+    channels: int = width(8, minimum=2)
+    dropout: float = 0.2
+
+
+def build(config: ResNet1dConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    inputs = config.channels
+    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=nn.ReLU)]
+    for multiplier, stage_stride in zip(MULTIPLIERS, STRIDES, strict=True):
+        outputs = config.channels * multiplier
+        for block in range(BLOCKS):
+            stride = stage_stride if block == 0 else 1
+            layers.append(ResidualBlock(inputs, outputs, 5, stride=stride))
+            inputs = outputs
+    return nn.Sequential(*layers, MeanMaxPool(), nn.Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+
+
+RESNET1D = Architecture(
+    name="resnet1d",
+    summary="A residual network of four stages, two blocks each",
+    config=ResNet1dConfig,
+    network=build,
+    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+)

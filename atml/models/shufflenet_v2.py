@@ -1,0 +1,79 @@
+"""ShuffleNetV2: split, transform one half, shuffle (Ma et al., 2018), in 1-D."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, convolution
+
+STAGES = (2, 3, 2)  # units of each stage, the first of which halves time and doubles the width
+KERNEL = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShuffleNetV2Config(Config):
+    """Stages of 4, 8 and 16 times `channels`, and a head of `head` channels before the pool."""
+
+    channels: int = width(4)
+    head: int = width(64, minimum=4)
+    dropout: float = 0.2
+
+
+class ShuffleUnit(nn.Module):
+    """Transform half of the channels; the other half passes, or is halved in time as well."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        """Build the layers."""
+        super().__init__()
+        half = outputs // 2
+        self.width = half
+        self.splits = stride == 1
+        branch_inputs = half if self.splits else inputs
+        self.branch = nn.Sequential(
+            convolution(branch_inputs, half, 1, activation=nn.ReLU),
+            convolution(half, half, KERNEL, stride=stride, groups=half, activation=None),
+            convolution(half, half, 1, activation=nn.ReLU),
+        )
+        self.other = (
+            nn.Identity()
+            if self.splits
+            else nn.Sequential(
+                convolution(inputs, inputs, KERNEL, stride=stride, groups=inputs, activation=None),
+                convolution(inputs, half, 1, activation=nn.ReLU),
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, outputs, ceil(time / stride)], the two halves interleaved."""
+        kept, transformed = torch.split(x, self.width, dim=1) if self.splits else (x, x)
+        halves = torch.stack([self.other(kept), self.branch(transformed)], dim=2)
+        return halves.flatten(1, 2)
+
+
+def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    inputs = 2 * config.channels
+    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=nn.ReLU)]
+    for units in STAGES:
+        outputs = 2 * inputs
+        layers.append(ShuffleUnit(inputs, outputs, stride=2))
+        layers += [ShuffleUnit(outputs, outputs, stride=1) for _ in range(units - 1)]
+        inputs = outputs
+    return nn.Sequential(
+        *layers,
+        convolution(inputs, config.head, 1, activation=nn.ReLU),
+        MeanMaxPool(),
+        nn.Dropout(config.dropout),
+        nn.Linear(2 * config.head, 2),
+    )
+
+
+SHUFFLENET_V2 = Architecture(
+    name="shufflenet_v2",
+    summary="ShuffleNetV2 in small: split, transform one half, shuffle",
+    config=ShuffleNetV2Config,
+    network=build,
+    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+)

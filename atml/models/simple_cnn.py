@@ -1,0 +1,45 @@
+"""SimpleCNN: convolutions with max pooling, as a first course on deep learning builds them."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, convolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimpleCNNConfig(Config):
+    """Four convolutions of channels * (1, 2, 3, 4), then a hidden dense layer."""
+
+    channels: int = width(8, minimum=2)
+    hidden: int = width(16, minimum=2)
+    dropout: float = 0.2
+
+
+def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    c = config.channels
+    return nn.Sequential(
+        convolution(1, c, 15, stride=3, activation=nn.ReLU),
+        nn.MaxPool1d(2),
+        convolution(c, 2 * c, 9, activation=nn.ReLU),
+        nn.MaxPool1d(2),
+        convolution(2 * c, 3 * c, 7, activation=nn.ReLU),
+        nn.MaxPool1d(2),
+        convolution(3 * c, 4 * c, 7, activation=nn.ReLU),
+        MeanMaxPool(),
+        nn.Dropout(config.dropout),
+        nn.Linear(8 * c, config.hidden),
+        nn.ReLU(),
+        nn.Linear(config.hidden, 2),
+    )
+
+
+SIMPLE_CNN = Architecture(
+    name="simple_cnn",
+    summary="Four convolutions with max pooling and a hidden dense layer",
+    config=SimpleCNNConfig,
+    network=build,
+    minimum_length=46,  # two positions are left, without which BatchNorm cannot train on one
+)

@@ -1,0 +1,39 @@
+"""SimpleResNet: a strided stem and three residual blocks."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from atml.models.architecture import Architecture, Config, width
+from atml.models.layers import MeanMaxPool, ResidualBlock, convolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimpleResNetConfig(Config):
+    """Three blocks of channels * (1, 2, 3)."""
+
+    channels: int = width(8, minimum=2)
+    dropout: float = 0.1
+
+
+def build(config: SimpleResNetConfig, _segment_length: int) -> nn.Module:
+    """Return the network; the global pool makes it independent of the segment's length."""
+    c = config.channels
+    return nn.Sequential(
+        convolution(1, c, 15, stride=5, activation=nn.ReLU),
+        ResidualBlock(c, c, 7, stride=2),
+        ResidualBlock(c, 2 * c, 7, stride=2),
+        ResidualBlock(2 * c, 3 * c, 7, stride=2),
+        MeanMaxPool(),
+        nn.Dropout(config.dropout),
+        nn.Linear(6 * c, 2),
+    )
+
+
+SIMPLE_RESNET = Architecture(
+    name="simple_resnet",
+    summary="A large-kernel stem and three residual blocks",
+    config=SimpleResNetConfig,
+    network=build,
+    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+)

@@ -1,0 +1,1 @@
+"""A finished study becomes what users take away: the bundle and its figures."""

@@ -1,0 +1,43 @@
+"""Judging a model file on segments: the one way that finalize and `atml evaluate` share."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg import Dataset
+from atml.errors import DataError
+from atml.evaluation import Metrics, evaluate
+from atml.export import OnnxClassifier
+
+CHUNK = 4096
+
+
+def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
+    """Return P(AFIB), [n], of every segment.
+
+    Raises:
+        DataError: the segments are not of the model's length.
+    """
+    if dataset.segment_length != classifier.segment_length:
+        raise DataError(
+            f"{dataset.source}: segments have {dataset.segment_length} samples but the model takes "
+            f"{classifier.segment_length}; use segments of the length it was trained on"
+        )
+    found = [
+        classifier.probabilities(dataset.samples(np.arange(start, min(start + CHUNK, len(dataset)))))
+        for start in range(0, len(dataset), CHUNK)
+    ]
+    return np.concatenate(found)
+
+
+def assess(
+    classifier: OnnxClassifier, dataset: Dataset, *, threshold: float | None = None, beta: float = 2.0
+) -> Metrics:
+    """Return the metrics of a model file, at its own threshold unless another is given."""
+    return evaluate(
+        dataset.labels,
+        scores(classifier, dataset),
+        dataset.subjects,
+        dataset.rhythms,
+        threshold=classifier.metadata.threshold if threshold is None else threshold,
+        beta=beta,
+    )

@@ -1,0 +1,70 @@
+"""Writing the bundle: everything a user needs of the chosen model, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atml import __version__
+from atml.errors import DataError
+from atml.evaluation import Metrics
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFile:
+    """One file of a bundle; `write` is given the path to write to."""
+
+    name: str
+    write: Callable[[Path], None]
+
+
+def bundle_name(metrics: Metrics) -> str:
+    """Name a bundle by the largest and smallest of F1, accuracy, precision and recall, in per cent."""
+    return f"{int(metrics.best * 100)}-{int(metrics.worst * 100)}"
+
+
+def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
+    """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle.
+
+    All is written beside `folder` first and then renamed, so there is never half a bundle.
+
+    Raises:
+        DataError: the place cannot be written to.
+    """
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        scratch.mkdir(parents=True)
+        for file in files:
+            file.write(scratch / file.name)
+        manifest = {"atml": __version__, **facts, "files": [_entry(scratch / file.name) for file in files]}
+        (scratch / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+        _replace(folder, scratch)
+    except OSError as error:
+        raise DataError(f"{folder}: the bundle cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def to_json(document: Any) -> str:
+    """Return `document` as indented JSON; NaN is refused, since it is not JSON."""
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _replace(folder: Path, scratch: Path) -> None:
+    older = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(older)
+    scratch.rename(folder)
+    shutil.rmtree(older, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The search: specs, phases, pruning, and the objective in which Optuna and training meet."""

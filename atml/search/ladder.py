@@ -1,0 +1,57 @@
+"""The ladder of learning rates: the discrete rungs that a search may try."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+SIGNIFICANT_DIGITS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRateLadder:
+    """Learning rates from `low` to `high` in `steps` rungs, spaced evenly on `scale`.
+
+    A distance between two learning rates is counted in rungs, so that "a neighbour" means the same
+    at 1e-4 as at 1e-2 on a logarithmic ladder.
+
+    Raises:
+        ValueError: the range is empty or not positive, or its rungs cannot be told apart.
+    """
+
+    low: float
+    high: float
+    steps: int = 9
+    scale: Literal["log", "linear"] = "log"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high:
+            raise ValueError(f"`low` and `high` must be 0 < low <= high but got {self.low} and {self.high}.")
+        if self.steps < 1 or (self.steps == 1) != (self.low == self.high):
+            raise ValueError(
+                f"`steps` must be 1 for one learning rate, else 2 or more, but got {self.steps}."
+            )
+        if len(set(self.values)) != self.steps:
+            raise ValueError(
+                f"`steps` is too large for {self.low} to {self.high}: rungs coincide at {self.steps}."
+            )
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """The rungs in rising order, rounded so that people can read and type them."""
+        space = np.geomspace if self.scale == "log" else np.linspace
+        inner = (
+            float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in space(self.low, self.high, self.steps)[1:-1]
+        )
+        return (self.low, *inner, self.high) if self.steps > 1 else (self.low,)
+
+    def rung(self, learning_rate: float) -> int:
+        """Index of the rung nearest to `learning_rate`, measured on the ladder's own scale."""
+        project = np.log if self.scale == "log" else np.asarray
+        distances = np.abs(project(np.array(self.values)) - project(np.array(learning_rate)))
+        return int(distances.argmin())
+
+    def snap(self, learning_rate: float) -> float:
+        """Return the rung nearest to `learning_rate`."""
+        return self.values[self.rung(learning_rate)]

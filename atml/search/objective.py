@@ -1,0 +1,228 @@
+"""The objective of every phase: one trial, from its suggestion to its recorded result."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import torch
+from optuna import Study, Trial, TrialPruned
+
+from atml.ecg import Split
+from atml.errors import TrainingDiverged
+from atml.evaluation import evaluate, fbeta
+from atml.export import check_parity, to_onnx
+from atml.search import records, stop
+from atml.search.budget import active_seconds, may_train, out_of_time
+from atml.search.phases import Phase
+from atml.search.proposal import Proposal
+from atml.search.retry import queue_again
+from atml.search.sampler import as_point
+from atml.search.sizes import onnx_metadata, size_before_training
+from atml.training import Epoch, train
+
+DECISION_THRESHOLD = 0.5  # calibrated once, in finalize; a threshold of its own would flatter each trial
+PARITY_SEGMENTS = 64
+RULED_OUT = 1e9  # a constraint this large keeps TPE away where PRUNED alone would draw it
+
+
+class PrunedBy(StrEnum):
+    """Who ended a trial early; the first four did so before its first epoch."""
+
+    BUDGET = "budget"
+    DUPLICATE = "duplicate"
+    SIZE = "size"
+    NEIGHBOURHOOD = "neighbourhood"
+    PRUNER = "pruner"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+
+
+class TrialInterrupted(Exception):  # noqa: N818
+    """This worker was asked to leave; the trial is queued again and counts as if never begun."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Trains one candidate a call; pass it to `Study.optimize`.
+
+    Args:
+        phase: Spec and rules of the study.
+        study: The study itself; the pruner and the stop sign are read from it.
+        split: Train and validation segments; they share no subject.
+        device: Where to train.
+        asked_to_leave: Whether this process has been told to stop.
+        keep: Called with the exported ONNX model of every completed trial.
+    """
+
+    phase: Phase
+    study: Study
+    split: Split
+    device: torch.device
+    asked_to_leave: Callable[[], bool] = lambda: False
+    keep: Callable[[Trial, bytes], None] = lambda trial, model: None
+
+    def __call__(self, trial: Trial) -> float | tuple[float, ...]:
+        """Run `trial` to its end.
+
+        Raises:
+            TrialPruned: a rule ended it; who and why is recorded on the trial.
+            TrialInterrupted: the worker was asked to leave; the trial is queued again.
+        """
+        trial.set_user_attr(records.WORKER, {"host": socket.gethostname(), "pid": os.getpid()})
+        try:
+            return self._run(trial, self.phase.suggest(trial))
+        except (TrialInterrupted, KeyboardInterrupt):
+            queue_again(self.study, trial)
+            raise
+
+    def _run(self, trial: Trial, proposal: Proposal) -> float | tuple[float, ...]:
+        onnx_bytes = self._record_proposal(trial, proposal)
+        self._refuse_untrained(trial, onnx_bytes)
+        network = proposal.build(self.split.train.segment_length, seed=self.phase.seed)
+        began = time.monotonic()
+        try:
+            best = self._train(trial, network, proposal)
+        except TrainingDiverged as error:
+            trial.set_user_attr(records.METRICS, {"fbeta": 0.0, "worst": 0.0})
+            raise self._pruned(trial, PrunedBy.DIVERGED, str(error)) from None
+        finally:
+            trial.set_user_attr(records.SECONDS, round(time.monotonic() - began, 3))
+        self._record_best(trial, best)
+        self._set_target_constraints(trial, best.criterion, onnx_bytes)
+        self.keep(trial, self._export(trial, network, proposal))
+        return self.phase.values(best.criterion, onnx_bytes)
+
+    def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:
+        onnx_bytes, parameters = size_before_training(
+            proposal, self.split.train.segment_length, self.study.study_name, trial.number
+        )
+        facts = {
+            records.ARCHITECTURE: proposal.architecture.name,
+            records.LEARNING_RATE: proposal.learning_rate,
+            records.CONFIG: proposal.architecture.config_to_dict(proposal.config),
+            records.PARAMETERS: parameters,
+            records.ONNX_BYTES: onnx_bytes,
+        }
+        for name, value in facts.items():
+            trial.set_user_attr(name, value)
+        return onnx_bytes
+
+    def _refuse_untrained(self, trial: Trial, onnx_bytes: int) -> None:
+        """Prune `trial` if a rule speaks against it before its first epoch."""
+        trials = self.study.get_trials(deepcopy=False)
+        if not may_train(self.phase.budget, trials, trial.number):
+            raise self._pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
+        twin = self._twin(trial)
+        if twin is not None:
+            raise self._pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
+        limit = self.phase.pruning.max_onnx_bytes
+        if limit is not None and onnx_bytes > limit:
+            raise self._pruned(trial, PrunedBy.SIZE, f"{onnx_bytes} ONNX bytes exceed the cap of {limit}")
+        neighbour = self.phase.pruner().bad_neighbour(self.study, trials[trial.number])
+        if neighbour is not None:
+            raise self._pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
+
+    def _twin(self, trial: Trial) -> int | None:
+        """Return an earlier live trial at the same point: two workers may draw one in the same instant."""
+        own = as_point(trial.params)
+        for other in self.study.get_trials(deepcopy=False)[: trial.number]:
+            failed = other.state.name == "FAIL"
+            if not failed and as_point(other.params) == own and not _gave_way(other):
+                return other.number
+        return None
+
+    def _train(self, trial: Trial, network: torch.nn.Module, proposal: Proposal) -> Epoch:
+        """Train to the end or until a rule says stop, and return the best epoch."""
+        settings = replace(self.phase.training, learning_rate=proposal.learning_rate, seed=self.phase.seed)
+        labels = self.split.valid.labels
+
+        def criterion(scores: Any) -> float:
+            return fbeta(labels, scores, threshold=DECISION_THRESHOLD, beta=self.phase.beta)
+
+        curve: list[list[float]] = []
+        best: Epoch | None = None
+        epochs: Iterator[Epoch] = train(
+            network, self.split, settings, device=self.device, criterion=criterion
+        )
+        for epoch in epochs:
+            point = records.CurvePoint(
+                train_loss=epoch.train_loss, valid_loss=epoch.valid_loss or 0.0, fbeta=epoch.criterion
+            )
+            curve.append(point.to_list())
+            trial.set_user_attr(records.CURVE, curve)
+            self.phase.report(trial, epoch.criterion, epoch.index)
+            best = epoch if epoch.best or best is None else best
+            if epoch.index + 1 < settings.epochs:
+                self._leave_early(trial, best)
+        assert best is not None  # noqa: S101  # settings.epochs is at least 1
+        return best
+
+    def _leave_early(self, trial: Trial, best: Epoch) -> None:
+        """End the trial after an epoch if this worker, the study or the pruner says so."""
+        if self.asked_to_leave():
+            raise TrialInterrupted
+        reason = self._study_is_over()
+        if reason:
+            self._record_best(trial, best)
+            raise self._pruned(trial, PrunedBy.STOPPED, reason)
+        if self.phase.should_prune(self.study, trial.number):
+            self._record_best(trial, best)
+            raise self._pruned(trial, PrunedBy.PRUNER, "behind the median of comparable trials at this epoch")
+
+    def _study_is_over(self) -> str | None:
+        sign = stop.read(self.study)
+        if sign is not None and sign.by is stop.StoppedBy.USER:
+            raise TrialInterrupted
+        if sign is not None:
+            return sign.because
+        trials = self.study.get_trials(deepcopy=False)
+        return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+
+    def _record_best(self, trial: Trial, best: Epoch) -> None:
+        valid = self.split.valid
+        metrics = evaluate(
+            valid.labels,
+            best.valid_scores,
+            valid.subjects,
+            valid.rhythms,
+            threshold=DECISION_THRESHOLD,
+            beta=self.phase.beta,
+            bootstrap=0,
+        )
+        trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
+
+    def _set_target_constraints(self, trial: Trial, fbeta: float, onnx_bytes: int) -> None:
+        """Tell the sampler how far from the targets this trial is: 0 or less is met."""
+        targets = self.phase.targets
+        if len(self.phase.directions) == 1:
+            return
+        if targets.fbeta:
+            trial.set_constraint("fbeta", (targets.fbeta - fbeta) / targets.fbeta)
+        if targets.onnx_bytes:
+            trial.set_constraint("onnx_bytes", onnx_bytes / targets.onnx_bytes - 1)
+
+    def _export(self, trial: Trial, network: torch.nn.Module, proposal: Proposal) -> bytes:
+        network.cpu()
+        metadata = onnx_metadata(proposal, study=self.study.study_name, trial=trial.number)
+        model = to_onnx(network, segment_length=self.split.valid.segment_length, metadata=metadata)
+        some = self.split.valid.samples(np.arange(min(PARITY_SEGMENTS, len(self.split.valid))))
+        check_parity(network, model, some)
+        return model
+
+    def _pruned(self, trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
+        trial.set_user_attr(records.PRUNED_BY, by.value)
+        trial.set_user_attr(records.PRUNED_BECAUSE, because)
+        if len(self.phase.directions) > 1:
+            trial.set_constraint(by.value, RULED_OUT)
+        return TrialPruned(f"{by.value}: {because}")
+
+
+def _gave_way(trial: Any) -> bool:
+    """Whether a trial left its point to others: it was a duplicate itself, or over the budget."""
+    return trial.user_attrs.get(records.PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)

@@ -1,0 +1,139 @@
+"""What came of a study: the winner, the front, which target failed and what to relax."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.search import records, stop
+from atml.search.budget import Spent, spent
+from atml.search.objective import PrunedBy
+from atml.search.phases import Phase
+from atml.search.phases.width import pareto_front
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """Trials that one rule pruned untrained, and the training time that this saved."""
+
+    by: str
+    trials: int
+    minutes: float  # estimated: the median training time of the same architecture, a trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A study's result so far."""
+
+    study: str
+    phase: str
+    spent: Spent
+    pruned: dict[str, int]  # trials by the rule that pruned them
+    failed: int
+    savings: tuple[Saving, ...]
+    ranking: tuple[FrozenTrial, ...]  # completed trials, best first
+    front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
+    stop: stop.Stop | None
+    targets_met: bool
+    failed_targets: tuple[str, ...]  # by the best trial
+    advice: tuple[str, ...]
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The trial that the phase ranks first."""
+        return self.ranking[0] if self.ranking else None
+
+
+def outcome(study: Study, phase: Phase, now: datetime) -> Outcome:
+    """Work out a study's result from its trials."""
+    trials = study.get_trials(deepcopy=False)
+    ranking = tuple(phase.rank(trials))
+    best = ranking[0] if ranking else None
+    failed_targets = phase.failed_targets(best) if best else ()
+    return Outcome(
+        study=study.study_name,
+        phase=phase.phase,
+        spent=spent(trials, now),
+        pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
+        failed=sum(trial.state == TrialState.FAIL for trial in trials),
+        savings=_savings(trials),
+        ranking=ranking,
+        front=tuple(pareto_front(trials)),
+        stop=stop.read(study),
+        targets_met=best is not None and phase.meets_targets(best),
+        failed_targets=failed_targets,
+        advice=tuple(_advice(phase, best, failed_targets, trials)),
+    )
+
+
+def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state == TrialState.PRUNED]
+
+
+def _savings(trials: list[FrozenTrial]) -> tuple[Saving, ...]:
+    """Estimate what pruning before the first epoch has saved, a rule at a time."""
+    complete = records.completed(trials)
+    everywhere = [_seconds(trial) for trial in complete]
+    found = []
+    for rule in (PrunedBy.NEIGHBOURHOOD, PrunedBy.SIZE):
+        spared = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
+        seconds = 0.0
+        for trial in spared:
+            alike = [_seconds(t) for t in complete if records.architecture(t) == records.architecture(trial)]
+            seconds += median(alike or everywhere or [0.0])
+        found.append(Saving(by=rule.value, trials=len(spared), minutes=seconds / 60))
+    return tuple(found)
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return float(trial.user_attrs.get(records.SECONDS, 0.0))
+
+
+def _advice(
+    phase: Phase, best: FrozenTrial | None, failed_targets: tuple[str, ...], trials: list[FrozenTrial]
+) -> list[str]:
+    """Say what to relax so that the study can succeed."""
+    if best is None:
+        return _advice_without_a_model(trials)
+    advice = []
+    within = [
+        t for t in records.completed(trials) if records.onnx_bytes(t) <= (phase.targets.onnx_bytes or 0)
+    ]
+    if "fbeta" in failed_targets:
+        top = max(records.fbeta(t) for t in within or records.completed(trials))
+        where = " within the size target" if within else ""
+        advice.append(f"the best F-beta{where} is {top:.4f}: lower targets.fbeta to {_floor3(top)}")
+    if "fbeta" in failed_targets and phase.targets.onnx_bytes:
+        good = [t for t in records.completed(trials) if records.fbeta(t) >= (phase.targets.fbeta or 0)]
+        if good:
+            size = min(records.onnx_bytes(t) for t in good)
+            advice.append(f"or raise targets.onnx_bytes to {size}, where F-beta is reached")
+    if "onnx_bytes" in failed_targets:
+        advice.append(
+            f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or lower search.widths.low "
+            "or base it on a smaller architecture"
+        )
+    if failed_targets:
+        advice.append("or give the study more time: raise budget.trials or budget.minutes")
+    return advice
+
+
+def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
+    rules = Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))
+    if not rules:
+        return ["no trial has finished yet"]
+    remedy = {
+        PrunedBy.SIZE.value: "raise pruning.max_onnx_bytes",
+        PrunedBy.NEIGHBOURHOOD.value: "lower pruning.neighbourhood.threshold or its radius",
+        PrunedBy.DIVERGED.value: "lower the learning rates",
+        PrunedBy.STOPPED.value: "raise budget.minutes",
+    }
+    rule, count = rules.most_common(1)[0]
+    return [f"no trial ran to its end; {count} were pruned by {rule}: {remedy.get(rule, 'widen the search')}"]
+
+
+def _floor3(value: float) -> float:
+    return int(value * 1000) / 1000

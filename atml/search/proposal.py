@@ -1,0 +1,24 @@
+"""One candidate of a search: an architecture, its configuration and a learning rate."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from atml.models import Architecture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What a trial is about to train."""
+
+    architecture: Architecture
+    config: Any  # the architecture's own frozen dataclass
+    learning_rate: float
+
+    def build(self, segment_length: int, *, seed: int) -> nn.Module:
+        """Build the network with weights that depend on `seed` alone; the global RNG is untouched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.architecture.build(self.config, segment_length)

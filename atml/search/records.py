@@ -1,0 +1,112 @@
+"""What ATML writes on a trial, and how to read it back: the one place that knows the names.
+
+Optuna keeps parameters, values and state. Everything else that a report, another worker or a
+resumed run needs stands in user attributes under the names below.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.evaluation import Metrics
+
+ARCHITECTURE = "architecture"
+LEARNING_RATE = "learning_rate"
+CONFIG = "config"
+PARAMETERS = "parameters"
+ONNX_BYTES = "onnx_bytes"
+CURVE = "curve"
+METRICS = "metrics"
+SECONDS = "seconds"
+WORKER = "worker"
+PRUNED_BY = "pruned_by"
+PRUNED_BECAUSE = "pruned_because"
+RETRY_OF = "retry_of"
+
+RECORDED_METRICS = (
+    "fbeta",
+    "f1",
+    "accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "roc_auc",
+    "subject_mean_fbeta",
+    "g",
+    "worst",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One epoch of a trial, as the learning curve and the pruners see it."""
+
+    train_loss: float
+    valid_loss: float
+    fbeta: float
+
+    def to_list(self) -> list[float]:
+        """Return the point as JSON: [train_loss, valid_loss, fbeta]."""
+        return [round(self.train_loss, 6), round(self.valid_loss, 6), round(self.fbeta, 6)]
+
+
+def metrics_record(metrics: Metrics) -> dict[str, float | None]:
+    """Return the figures of a trial's best epoch that are kept with it."""
+    values = {name: getattr(metrics, name) for name in RECORDED_METRICS}
+    return {name: None if value is None else round(value, 6) for name, value in values.items()}
+
+
+def curve(trial: FrozenTrial) -> list[CurvePoint]:
+    """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
+    points = trial.user_attrs.get(CURVE, [])
+    return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f) for t, v, f in points]
+
+
+def was_trained(trial: FrozenTrial) -> bool:
+    """Whether `trial` finished after at least one epoch: only such trials count in a budget."""
+    if trial.state == TrialState.COMPLETE:
+        return True
+    return trial.state == TrialState.PRUNED and bool(trial.user_attrs.get(CURVE))
+
+
+def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count in a budget, in their order."""
+    return [trial for trial in trials if was_trained(trial)]
+
+
+def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that ran to their end and have values."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+
+
+def fbeta(trial: FrozenTrial) -> float:
+    """Validation F-beta of the best epoch; 0 if the trial was never trained."""
+    return max((point.fbeta for point in curve(trial)), default=0.0)
+
+
+def metric(trial: FrozenTrial, name: str) -> float | None:
+    """Return one of the recorded validation metrics of the best epoch, if it is there."""
+    value = trial.user_attrs.get(METRICS, {}).get(name)
+    return None if value is None else float(value)
+
+
+def onnx_bytes(trial: FrozenTrial) -> int:
+    """Size of the ONNX file that this trial's configuration makes.
+
+    Raises:
+        KeyError: the trial ended before its size was known.
+    """
+    return int(trial.user_attrs[ONNX_BYTES])
+
+
+def architecture(trial: FrozenTrial) -> str:
+    """Name of the architecture, whether suggested (phase 1) or fixed (phase 2)."""
+    return str(trial.params.get(ARCHITECTURE, trial.user_attrs.get(ARCHITECTURE, "")))
+
+
+def learning_rate(trial: FrozenTrial) -> float | None:
+    """Learning rate, whether suggested or fixed; None before it is known."""
+    value: Any = trial.params.get(LEARNING_RATE, trial.user_attrs.get(LEARNING_RATE))
+    return None if value is None else float(value)

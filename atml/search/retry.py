@@ -1,0 +1,13 @@
+"""Trying again what ended without a verdict."""
+
+from optuna import Study, Trial
+from optuna.trial import FrozenTrial
+
+from atml.search import records
+
+
+def queue_again(study: Study, trial: Trial | FrozenTrial) -> None:
+    """Queue the parameters of an interrupted trial; its successor counts once, under its own number."""
+    if trial.params:
+        original = trial.user_attrs.get(records.RETRY_OF, trial.number)
+        study.enqueue_trial(trial.params, user_attrs={records.RETRY_OF: original})

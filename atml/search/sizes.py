@@ -1,0 +1,33 @@
+"""The ONNX size of a configuration, known before a single step of training."""
+
+from functools import lru_cache
+
+from atml.ecg import CLASSES, SAMPLING_RATE_HZ
+from atml.export import OnnxMetadata, to_onnx
+from atml.models import count_parameters
+from atml.search.proposal import Proposal
+
+
+def onnx_metadata(proposal: Proposal, *, study: str, trial: int, threshold: float = 0.5) -> OnnxMetadata:
+    """Return what the model file of a trial says about itself."""
+    return OnnxMetadata(
+        sampling_rate_hz=SAMPLING_RATE_HZ,
+        classes=CLASSES,
+        threshold=threshold,
+        architecture=proposal.architecture.name,
+        study=study,
+        trial=trial,
+    )
+
+
+@lru_cache(maxsize=4096)
+def size_before_training(proposal: Proposal, segment_length: int, study: str, trial: int) -> tuple[int, int]:
+    """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
+
+    The size depends on the configuration alone, not on the weights, so an untrained network of
+    that configuration is exported and measured.
+    """
+    network = proposal.build(segment_length, seed=0)
+    metadata = onnx_metadata(proposal, study=study, trial=trial)
+    model = to_onnx(network, segment_length=segment_length, metadata=metadata)
+    return len(model), count_parameters(network)

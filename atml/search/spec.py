@@ -1,0 +1,197 @@
+"""The study spec: what to search, how, and when to stop. Read from TOML, stored with the study."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, with_config
+
+from atml.errors import ModelError, SpecError
+from atml.models import ARCHITECTURES, get_architecture
+from atml.search.ladder import LearningRateLadder
+from atml.training import AugmentationSettings, TrainingSettings
+
+# The settings know nothing of pydantic; a spec must still refuse a misspelt one.
+for settings in (AugmentationSettings, TrainingSettings):
+    with_config(ConfigDict(extra="forbid"))(settings)
+
+SEARCHED = ("learning_rate", "seed")
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of the spec: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSpec(Section):
+    """Which segments to train on, and which subjects validate."""
+
+    train: str | None = None
+    folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+    skip_bad: bool = False
+    exclude_subjects: tuple[str, ...] = ()
+
+
+class LadderSpec(Section):
+    """The learning rates that may be tried."""
+
+    low: Annotated[float, Field(gt=0)]
+    high: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1)] = 9
+    scale: Literal["log", "linear"] = "log"
+
+    def ladder(self) -> LearningRateLadder:
+        """Return the ladder these fields describe.
+
+        Raises:
+            ValueError: the range is empty or its rungs cannot be told apart.
+        """
+        return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
+
+
+class NeighbourhoodSpec(Section):
+    """When a learning rate is bad, and how far that reaches."""
+
+    threshold: Share = 0.6
+    radius: Annotated[int, Field(ge=0)] = 2
+    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
+
+
+class PruningSpec(Section):
+    """What keeps a trial from starting, or from going on."""
+
+    neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
+    startup_trials: Annotated[int, Field(ge=1)] = 5
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    max_onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class TargetsSpec(Section):
+    """What a model must reach; when one trial meets both, the study is done."""
+
+    fbeta: Share | None = None
+    onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+
+
+class BudgetSpec(Section):
+    """When to end without having met the targets. Untrained trials cost nothing."""
+
+    trials: Annotated[int, Field(ge=1)] | None = 50
+    minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class FinalizeSpec(Section):
+    """How the winners are retrained, so that one model can be shipped and trusted."""
+
+    candidates: Annotated[int, Field(ge=1)] = 3
+    folds: Annotated[int, Field(ge=2)] = 3
+    seeds: Annotated[int, Field(ge=1)] = 2
+    epochs: Annotated[int, Field(ge=1)] = 10
+    segments_per_epoch: Annotated[int, Field(ge=1)] | None = None
+
+
+class StudySpec(Section):
+    """What all phases have in common."""
+
+    phase: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    beta: Annotated[float, Field(gt=0)] = 2.0
+    seed: int = 0
+    data: DataSpec = DataSpec()
+    training: TrainingSettings = TrainingSettings()
+    pruning: PruningSpec = PruningSpec()
+    targets: TargetsSpec = TargetsSpec()
+    budget: BudgetSpec = BudgetSpec()
+    finalize: FinalizeSpec = FinalizeSpec()
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _searched_fields_are_not_fixed(cls, value: Any) -> Any:
+        for name in SEARCHED:
+            if isinstance(value, dict) and name in value:
+                where = "[search.learning_rate]" if name == "learning_rate" else "the top level"
+                raise ValueError(f"`{name}` is not a training field; set it under {where}")
+        return value
+
+    def stored(self) -> dict[str, Any]:
+        """Return the spec as plain JSON, as it is kept with the study."""
+        document = self.model_dump(mode="json")
+        for name in SEARCHED:
+            document["training"].pop(name)
+        return document
+
+
+def known_architecture(name: str) -> str:
+    """Return `name` if there is such an architecture, for use as a pydantic validator."""
+    try:
+        return get_architecture(name).name
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+
+
+ArchitectureNames = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def all_architectures() -> tuple[str, ...]:
+    """Return the names of all candidates."""
+    return tuple(ARCHITECTURES)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        SpecError: there is no such file, or it is not TOML; names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such spec; `studies/` holds examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as a text file ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
+
+
+def explain(error: ValidationError, source: str, fields_at: dict[str, list[str]]) -> SpecError:
+    """Turn pydantic's findings into one message that names each field and what to do.
+
+    Args:
+        error: What pydantic found.
+        source: File or study that the spec came from.
+        fields_at: For each table (`""` is the top level), its valid field names.
+    """
+    lines = [_explain_one(found, fields_at) for found in error.errors()]
+    return SpecError("\n".join(f"{source}: {line}" for line in lines))
+
+
+def _explain_one(found: Any, fields_at: dict[str, list[str]]) -> str:
+    location = [str(part) for part in found["loc"]]
+    field = ".".join(location)
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = fields_at.get(".".join(location[:-1]), [])
+        near = difflib.get_close_matches(location[-1], valid, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(valid)}"
+        return f"unknown field `{field}`; {hint}"
+    if found["type"] == "missing":
+        return f"field `{field}` is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(found["input"], dict) else f" but got {found['input']!r}"
+    return f"field `{field}`: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def differences(stored: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """List the fields in which two stored specs differ, as `field: old → new`."""
+    found: list[str] = []
+    for name in sorted({*stored, *given}):
+        old, new = stored.get(name), given.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old!r} → {new!r}")
+    return found

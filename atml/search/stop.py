@@ -1,0 +1,43 @@
+"""The stop sign of a study. `Study.stop` reaches one process; this reaches all of them."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from optuna import Study
+
+ATTRIBUTE = "stop"
+
+
+class StoppedBy(StrEnum):
+    """Who put up the sign."""
+
+    TARGETS = "targets"
+    BUDGET = "budget"
+    SPACE = "space"  # every point was tried or ruled out
+    USER = "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why no worker should begin, or go on with, a trial."""
+
+    by: StoppedBy
+    because: str
+    trial: int | None = None
+
+
+def put_up(study: Study, stop: Stop) -> None:
+    """Tell every worker of the study to leave."""
+    study.set_user_attr(ATTRIBUTE, asdict(stop))
+
+
+def read(study: Study) -> Stop | None:
+    """Return the stop sign, if one is up."""
+    value: dict[str, Any] | None = study.user_attrs.get(ATTRIBUTE)
+    return Stop(by=StoppedBy(value["by"]), because=value["because"], trial=value["trial"]) if value else None
+
+
+def take_down(study: Study) -> None:
+    """Let workers take the study up again."""
+    study.set_user_attr(ATTRIBUTE, None)

@@ -1,0 +1,42 @@
+"""Files that belong to a trial: kept beside the storage, found again through it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from optuna import Trial
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+from atml.errors import StorageError
+
+DEFAULT_FOLDER = "artifacts"
+
+
+def open_artifacts(folder: Path) -> FileSystemArtifactStore:
+    """Open the folder in which trials keep their files, creating it if need be.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot hold artifacts: {error.strerror}") from None
+    return FileSystemArtifactStore(str(folder))
+
+
+def keep_onnx(store: FileSystemArtifactStore) -> Callable[[Trial, bytes], None]:
+    """Return what an objective calls to keep the model of a completed trial."""
+
+    def keep(trial: Trial, model: bytes) -> None:
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch) / "model.onnx"
+            path.write_bytes(model)
+            upload_artifact(
+                study_or_trial=trial,
+                file_path=str(path),
+                artifact_store=store,
+                mimetype="application/octet-stream",
+            )
+
+    return keep

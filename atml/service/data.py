@@ -1,0 +1,58 @@
+"""The data set that a study trains on, the same in every process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from atml.ecg import Dataset, SegmentName, Split, grouped_folds, load_dataset
+from atml.ecg.segment import subject_order
+from atml.ecg.sources.iesd import scan
+from atml.errors import BadSegment, NoSegments, SpecError
+from atml.search.spec import DataSpec
+
+
+def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | None = None) -> Dataset:
+    """Load the segments a spec names, without the subjects it excludes.
+
+    Raises:
+        SpecError: the spec names no directory.
+        DataError: the directory cannot be used.
+    """
+    if spec.train is None:
+        raise SpecError("no training data: set data.train in the spec, or give --train DIR")
+    dataset = load_dataset(Path(spec.train), skip_bad=spec.skip_bad, progress=progress)
+    if not spec.exclude_subjects:
+        return dataset
+    return dataset.select(~np.isin(dataset.subjects, spec.exclude_subjects))
+
+
+def search_split(spec: DataSpec, dataset: Dataset) -> Split:
+    """Return the one fold on which all trials of a study are compared.
+
+    Raises:
+        SpecError: the spec asks for a fold that there is not.
+        TooFewSubjects: the subjects do not suffice for that many folds.
+    """
+    if spec.fold >= spec.folds:
+        raise SpecError(f"data.fold must be below data.folds ({spec.folds}) but got {spec.fold}")
+    return grouped_folds(dataset, folds=spec.folds, seed=spec.seed)[spec.fold]
+
+
+def subjects_in(directory: Path) -> tuple[str, ...]:
+    """Return the subjects of a directory, from the file names alone: no segment is opened.
+
+    Raises:
+        NoSegments: the directory does not exist or holds no segment.
+    """
+    subjects = {subject for name, _, _ in scan(directory).files if (subject := _subject(name))}
+    if not subjects:
+        raise NoSegments(f"{directory} holds no segment file; check the path.")
+    return tuple(sorted(subjects, key=subject_order))
+
+
+def _subject(name: str) -> str | None:
+    try:
+        return SegmentName.parse(name).subject
+    except BadSegment:
+        return None  # loading the directory tells about it

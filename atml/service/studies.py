@@ -1,0 +1,205 @@
+"""Creating, resuming and finding studies. All that a worker needs is stored with the study."""
+
+import os
+import socket
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from optuna import Study
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from atml.ecg import Dataset
+from atml.errors import SpecChanged, StudyError, UnknownStudy
+from atml.search import records, stop
+from atml.search.phases import Phase, WidthPhase, parse_spec
+from atml.search.phases.width import BaseSpec
+from atml.search.retry import queue_again
+from atml.search.spec import differences
+
+SPEC = "spec"
+DATA = "data"
+EXTENDABLE = ("budget.", "targets.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """Which segments a study was created with."""
+
+    directory: str
+    fingerprint: str
+    segments: int
+    subjects: int
+    segment_length: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "StudyData":
+        """Describe a data set."""
+        return cls(
+            directory=dataset.source,
+            fingerprint=dataset.fingerprint,
+            segments=len(dataset),
+            subjects=len(set(dataset.subjects.tolist())),
+            segment_length=dataset.segment_length,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study with the spec and the data description that are kept with it."""
+
+    study: Study
+    phase: Phase
+    data: StudyData
+
+
+def create_or_resume(
+    storage: RDBStorage, phase: Phase, dataset: Dataset, *, extend: bool = False
+) -> StoredStudy:
+    """Create the study that `phase` describes, or take it up where it was left.
+
+    Args:
+        storage: Where studies are kept.
+        phase: The spec; a phase 2 whose base is a study has it looked up here.
+        dataset: Segments to train on.
+        extend: Allow the budget and the targets to differ from the stored ones.
+
+    Raises:
+        SpecChanged: the study exists with another spec or other data; lists the differences.
+        UnknownStudy: the base study of a phase 2 is not there.
+        StudyError: the base study has no finished trial.
+    """
+    data = StudyData.of(dataset)
+    if phase.name not in study_names(storage):
+        _create(storage, resolve_base(storage, phase), data)
+    stored = load(storage, phase.name)
+    _check_data(stored, data)
+    return _check_spec(stored, phase, extend=extend)
+
+
+def load(storage: RDBStorage, name: str) -> StoredStudy:
+    """Load a study and its spec.
+
+    Raises:
+        UnknownStudy: there is none of that name; lists those there are.
+        StudyError: it was not made by ATML.
+    """
+    names = study_names(storage)
+    if name not in names:
+        there = f"it has {', '.join(names)}" if names else "it has none yet"
+        raise UnknownStudy(f"no study {name!r} in this storage; {there}")
+    study = optuna.load_study(study_name=name, storage=storage)
+    attributes = study.user_attrs
+    if SPEC not in attributes:
+        raise StudyError(
+            f"study {name!r} carries no spec: it was not made by ATML, or its creation was cut short"
+        )
+    phase = parse_spec(attributes[SPEC], source=f"study {name}")
+    study.pruner = phase.pruner()
+    return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]))
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """Return the names of all studies, oldest first."""
+    return [study.study_name for study in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]
+
+
+def resolve_base(storage: RDBStorage, phase: Phase) -> Phase:
+    """Fill in what a phase 2 takes from its base study: architecture and learning rate."""
+    if not isinstance(phase, WidthPhase) or phase.base.architecture:
+        return phase
+    base = load(storage, str(phase.base.study))
+    ranking = base.phase.rank(base.study.get_trials(deepcopy=False))
+    if not ranking:
+        raise StudyError(f"study {phase.base.study!r} has no finished trial yet to base {phase.name!r} on")
+    best = ranking[0]
+    found = BaseSpec(
+        study=phase.base.study,
+        trial=best.number,
+        architecture=records.architecture(best),
+        learning_rate=phase.base.learning_rate or records.learning_rate(best),
+    )
+    return phase.on(found)
+
+
+def fail_orphans(study: Study) -> int:
+    """Close the running trials of this machine's dead processes, queue them again, return how many.
+
+    Elsewhere a missing heartbeat tells; here the process table does, and at once.
+    """
+    orphans = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get(records.WORKER)
+        if worker is None or worker["host"] != socket.gethostname() or _is_alive(worker["pid"]):
+            continue
+        study.tell(trial.number, state=TrialState.FAIL)
+        queue_again(study, trial)
+        orphans += 1
+    return orphans
+
+
+def _create(storage: RDBStorage, phase: Phase, data: StudyData) -> None:
+    study = optuna.create_study(
+        storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=phase.sampler(0)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(phase.metric_names))
+    for point in phase.first_points():
+        study.enqueue_trial(point)
+    study.set_user_attr(DATA, asdict(data))
+    study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
+
+
+def _check_data(stored: StoredStudy, data: StudyData) -> None:
+    if stored.data.fingerprint != data.fingerprint:
+        raise SpecChanged(
+            f"study {stored.study.study_name!r} was created on other data: {stored.data.directory} "
+            f"({stored.data.segments} segments, fingerprint {stored.data.fingerprint[:12]}) but got "
+            f"{data.directory} ({data.segments} segments, fingerprint {data.fingerprint[:12]}); "
+            "give the new study another name"
+        )
+
+
+def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStudy:
+    if isinstance(phase, WidthPhase) and isinstance(stored.phase, WidthPhase):
+        phase = _with_stored_base(phase, stored.phase)
+    changed = differences(_comparable(stored.phase), _comparable(phase))
+    if not changed:
+        return stored
+    name = stored.study.study_name
+    harmless = all(line.startswith(EXTENDABLE) for line in changed)
+    if not (extend and harmless):
+        proceed = "add --extend to go on with these" if harmless else "give the new study another name"
+        listed = "\n  ".join(changed)
+        raise SpecChanged(f"study {name!r} was created with another spec:\n  {listed}\n{proceed}")
+    stored.study.set_user_attr(SPEC, phase.stored())
+    stop.take_down(stored.study)
+    return load(stored.study._storage, name)  # type: ignore[arg-type]
+
+
+def _with_stored_base(phase: WidthPhase, stored: WidthPhase) -> WidthPhase:
+    """Keep what was looked up at creation: phase 1 may have gone on since."""
+    asked = phase.base
+    same = asked.study == stored.base.study and asked.architecture is None
+    return phase.on(stored.base) if same else phase
+
+
+def _comparable(phase: Phase) -> dict[str, Any]:
+    """Return the stored spec less where the data lies: their content is compared instead."""
+    document = phase.stored()
+    document["data"].pop("train")
+    return document
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

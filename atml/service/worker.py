@@ -1,0 +1,105 @@
+"""One worker: takes trials of a study, one after the other, until there is a reason to leave."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.search import records, stop
+from atml.search.budget import exhausted, spent
+from atml.search.objective import Objective, TrialInterrupted
+from atml.search.sampler import is_exhausted
+from atml.search.stop import Stop, StoppedBy
+from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.data import load_training_data, search_split
+from atml.service.signals import LeaveOnSignal
+from atml.service.studies import StoredStudy
+from atml.training import choose_device
+
+WAIT_SECONDS = 0.5
+# With this many trials in a row pruned untrained, the rules leave nothing worth a search.
+UNTRAINED_IN_A_ROW = 200
+
+
+def work(
+    stored: StoredStudy,
+    *,
+    index: int,
+    device: str,
+    threads: int,
+    artifacts: Path,
+    leave: LeaveOnSignal,
+) -> None:
+    """Work on a study until its budget is spent, its targets are met or someone asks to leave.
+
+    Args:
+        stored: The study with its spec.
+        index: Number of this worker; decides the sampler's seed.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads to train with.
+        artifacts: Folder for the models of completed trials.
+        leave: Says whether this process was asked to leave.
+    """
+    torch.set_num_threads(threads)
+    study, phase = stored.study, stored.phase
+    study.sampler = phase.sampler(index)
+    dataset = load_training_data(phase.data)
+    objective = Objective(
+        phase=phase,
+        study=study,
+        split=search_split(phase.data, dataset),
+        device=choose_device(device),
+        asked_to_leave=leave.requested,
+        keep=keep_onnx(open_artifacts(artifacts)),
+    )
+    while not leave.requested():
+        sign = stop.read(study) or _reason_to_stop(stored)
+        if sign is not None:
+            stop.put_up(study, sign)
+            return
+        if _is_fully_claimed(stored):
+            time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
+            continue
+        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,))
+
+
+def _reason_to_stop(stored: StoredStudy) -> Stop | None:
+    trials = stored.study.get_trials(deepcopy=False)
+    for trial in records.completed(trials):
+        if stored.phase.meets_targets(trial):
+            return Stop(
+                by=StoppedBy.TARGETS, because=f"trial {trial.number} meets the targets", trial=trial.number
+            )
+    reason = exhausted(stored.phase.budget, spent(trials, datetime.now()))
+    if reason is not None:
+        return Stop(by=StoppedBy.BUDGET, because=reason)
+    if _is_out_of_points(stored, trials):
+        return Stop(by=StoppedBy.SPACE, because="every point was tried or ruled out")
+    return None
+
+
+def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
+    if any(trial.state in (TrialState.RUNNING, TrialState.WAITING) for trial in trials):
+        return False
+    recent = trials[-UNTRAINED_IN_A_ROW:]
+    if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
+        return True
+    return is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+
+
+def _is_fully_claimed(stored: StoredStudy) -> bool:
+    budget = stored.phase.budget.trials
+    used = spent(stored.study.get_trials(deepcopy=False), datetime.now())
+    if budget is not None and used.trained + used.running >= budget:
+        return True
+    # On a small space all points may be running elsewhere.
+    waiting = stored.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return not waiting and is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+
+
+def quieten_optuna() -> None:
+    """Leave the telling to ATML's own progress display."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)

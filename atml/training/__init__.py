@@ -1,0 +1,26 @@
+"""Train a network on segments in memory, epoch by epoch; knows nothing of searches."""
+
+from atml.training.augmentation import Augmentation
+from atml.training.batches import Segments, TrainingSplit, WithoutValidation
+from atml.training.device import choose_device, describe_device
+from atml.training.early_stopping import EarlyStopping
+from atml.training.epoch import Epoch, TrainingState
+from atml.training.loop import train
+from atml.training.prediction import predict
+from atml.training.settings import AugmentationSettings, TrainingSettings
+
+__all__ = [
+    "Augmentation",
+    "AugmentationSettings",
+    "EarlyStopping",
+    "Epoch",
+    "Segments",
+    "TrainingSettings",
+    "TrainingSplit",
+    "TrainingState",
+    "WithoutValidation",
+    "choose_device",
+    "describe_device",
+    "predict",
+    "train",
+]

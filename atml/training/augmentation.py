@@ -1,0 +1,100 @@
+"""Vary training segments, a whole batch at a time, for a few per cent of a training step."""
+
+import torch
+from torch import Tensor
+
+from atml.training.settings import AugmentationSettings
+
+# Normal numbers are drawn once an epoch, and a batch takes a piece at random: drawing them anew
+# would cost as much as all the rest.
+NOISE_BANK = 1 << 19
+
+# Half waves in a segment: for 5 s, .1 to .5 Hz, where breathing and electrodes move the baseline.
+HALF_WAVES = (1, 2, 3, 4, 5)
+
+
+class Augmentation:
+    """Changes batches of one segment length, at random from its own seed.
+
+    Stretch and shift are one resampling along the segment; where that reaches over an end, the
+    segment is mirrored there, since a wrap-around would add an irregular beat and a step.
+    """
+
+    def __init__(self, settings: AugmentationSettings, segment_length: int, device: torch.device) -> None:
+        """Set up for segments of `segment_length` samples on `device`; call `reseed` before use."""
+        self._settings = settings
+        self._length = segment_length
+        self._device = device
+        self._random = torch.Generator(device)
+        self._times = torch.arange(segment_length, dtype=torch.float32, device=device)
+        angles = torch.outer(
+            torch.tensor(HALF_WAVES, device=device), self._times * (torch.pi / segment_length)
+        )
+        self._waves = torch.cat([angles.sin(), angles.cos()])  # [2 · half waves, length]
+        self._noise = torch.empty(0, device=device)
+
+    def reseed(self, seed: int) -> None:
+        """Make what follows depend on `seed` alone."""
+        self._random.manual_seed(seed)
+        if self._settings.noise and self._settings.probability:
+            self._noise = torch.randn(NOISE_BANK, generator=self._random, device=self._device)
+
+    def __call__(self, ecg: Tensor) -> Tensor:
+        """Return varied segments for `ecg` [batch, 1, segment length], which may be overwritten."""
+        rows = ecg.view(len(ecg), self._length)
+        if self._settings.probability > 0:
+            self._resample(rows)
+            self._scale(rows)
+            self._add_wander(rows)
+            self._add_noise(rows)
+        if self._settings.polarity_flip > 0:
+            rows *= 1 - 2 * self._chance(len(rows), self._settings.polarity_flip)
+        return ecg
+
+    def _resample(self, rows: Tensor) -> None:
+        """Stretch and shift in place, by linear interpolation."""
+        if self._settings.time_stretch == 0 and self._settings.shift == 0:
+            return
+        stretched = self._strengths(len(rows), self._settings.time_stretch)
+        shifted = self._strengths(len(rows), self._settings.shift)
+        changed = torch.nonzero((stretched != 0) | (shifted != 0))[:, 0]
+        rates, shifts = 1 + stretched[changed], shifted[changed] * self._length
+        # Stretch about the middle, so that both ends take their part of what is mirrored.
+        offsets = shifts + (1 - rates) * (self._length / 2)
+        last = self._length - 1
+        at = torch.addcmul(offsets, rates, self._times)
+        at = last - (at.abs() - last).abs()
+        left = at.long().clamp_(0, last - 1)
+        chosen = rows[changed]
+        rows[changed] = torch.lerp(chosen.gather(1, left), chosen.gather(1, left + 1), at - left)
+
+    def _scale(self, rows: Tensor) -> None:
+        if self._settings.amplitude:
+            rows *= 1 + self._strengths(len(rows), self._settings.amplitude)
+
+    def _add_wander(self, rows: Tensor) -> None:
+        if self._settings.baseline_wander == 0:
+            return
+        size = self._settings.baseline_wander / len(HALF_WAVES) ** 0.5
+        weights = torch.randn(len(rows), len(self._waves), generator=self._random, device=self._device)
+        rows.addmm_(weights * self._chance(len(rows), self._settings.probability), self._waves, alpha=size)
+
+    def _add_noise(self, rows: Tensor) -> None:
+        if self._settings.noise == 0:
+            return
+        deviations = self._strengths(len(rows), self._settings.noise).abs_()
+        repeats = -(-rows.numel() // len(self._noise))
+        bank = self._noise.repeat(repeats) if repeats > 1 else self._noise
+        room = len(bank) - rows.numel() + 1
+        start = int(torch.randint(room, (), generator=self._random, device=self._device))
+        rows.addcmul_(bank[start : start + rows.numel()].view_as(rows), deviations)
+
+    def _strengths(self, count: int, largest: float) -> Tensor:
+        """Return [count, 1] uniform from -largest to largest; 0 where the change does not happen."""
+        size = torch.rand(count, 1, generator=self._random, device=self._device)
+        return (2 * size - 1) * largest * self._chance(count, self._settings.probability)
+
+    def _chance(self, count: int, probability: float) -> Tensor:
+        """Return [count, 1] of 1 with that probability, else 0."""
+        drawn = torch.rand(count, 1, generator=self._random, device=self._device)
+        return (drawn < probability).float()

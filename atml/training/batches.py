@@ -1,0 +1,141 @@
+"""Batches straight out of the segments in memory, without loader processes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Segments(Protocol):
+    """What training needs of a data set; `atml.ecg.Dataset` is one."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """[n], 1 = AFIB."""
+        ...
+
+    @property
+    def segment_length(self) -> int:
+        """Samples in a segment."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of segments."""
+        ...
+
+    def samples(self, where: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """Return a copy [m, segment length] of the segments with those indices."""
+        ...
+
+
+class TrainingSplit(Protocol):
+    """Segments to train on, and others to validate on; `atml.ecg.Split` is one."""
+
+    @property
+    def train(self) -> Segments:
+        """What the weights are fitted to."""
+        ...
+
+    @property
+    def valid(self) -> Segments | None:
+        """What chooses the epoch; None trains all epochs and keeps the last."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutValidation:
+    """A split that holds nothing out: the final training, on all subjects."""
+
+    train: Segments
+    valid: None = None
+
+
+class Source:
+    """Hands out segments as tensors [m, 1, segment length] on a device.
+
+    What is used again and again (`resident`) is copied to a GPU once. On the CPU each batch is
+    gathered from the data set, so that processes go on sharing the pages of one memory map.
+    """
+
+    def __init__(
+        self, data: Segments | NDArray[np.float32], device: torch.device, *, resident: bool = True
+    ) -> None:
+        """Take a data set, or samples [n, segment length]; copy them if they are to be resident."""
+        if isinstance(data, np.ndarray) and data.ndim != 2:
+            raise ValueError(f"samples must be [n, segment length], but got shape {data.shape}.")
+        self._data = data
+        self._device = device
+        self._resident: Tensor | None = None
+        if resident and device.type != "cpu":
+            self._resident = self._gather(np.arange(len(data)))
+
+    def __len__(self) -> int:
+        """Return the number of segments."""
+        return len(self._data)
+
+    def __getitem__(self, where: NDArray[np.int64]) -> Tensor:
+        """Return a new tensor of the segments with those indices; the caller may change it."""
+        if self._resident is None:
+            return self._gather(where)
+        return self._resident[torch.from_numpy(where).to(self._device)]
+
+    def _gather(self, where: NDArray[np.int64]) -> Tensor:
+        data = self._data
+        samples = data[where] if isinstance(data, np.ndarray) else data.samples(where)
+        # A tensor over a read-only array would let a write through to the memory map, or crash.
+        writable = np.require(samples, np.float32, ["C", "W"])
+        return torch.from_numpy(writable).to(self._device).unsqueeze(1)
+
+
+class TrainingBatches:
+    """Shuffled batches of one size, the same for the same seed and epoch.
+
+    Epochs take consecutive pieces of one endless stream, in which every pass over the segments is
+    shuffled anew: all are seen equally often, whatever is left over at the end of an epoch opens
+    the next one, and no batch is too small for BatchNorm.
+    """
+
+    def __init__(
+        self,
+        data: Segments,
+        *,
+        batch_size: int,
+        segments_per_epoch: int | None,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Raise ValueError if there are fewer than two segments."""
+        if len(data) < 2:
+            raise ValueError(f"training needs at least 2 segments, but got {len(data)}.")
+        self._segments = len(data)
+        self._batch_size = min(batch_size, self._segments)
+        self.steps = max(1, min(segments_per_epoch or self._segments, self._segments) // self._batch_size)
+        self._seed = seed
+        self._source = Source(data, device)
+        self._labels = torch.from_numpy(np.array(data.labels, dtype=np.int64)).to(device)
+
+    @property
+    def segments_per_epoch(self) -> int:
+        """How many segments an epoch really takes: a multiple of the batch size."""
+        return self.steps * self._batch_size
+
+    def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch]."""
+        for where in self._order(index).reshape(self.steps, self._batch_size):
+            # The order within a batch is nothing to training, but a sorted one reads memory forward.
+            where.sort()
+            yield self._source[where], self._labels[torch.from_numpy(where)]
+
+    def _order(self, index: int) -> NDArray[np.int64]:
+        start, stop = index * self.segments_per_epoch, (index + 1) * self.segments_per_epoch
+        first, last = start // self._segments, (stop - 1) // self._segments
+        passes = [
+            np.random.default_rng([self._seed, number]).permutation(self._segments)
+            for number in range(first, last + 1)
+        ]
+        order: NDArray[np.int64] = np.concatenate(passes)[start - first * self._segments :]
+        return order[: self.segments_per_epoch]

@@ -1,0 +1,261 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from atml.errors import TrainingDiverged
+from atml.training.augmentation import Augmentation
+from atml.training.averaging import WeightAverage
+from atml.training.batches import Source, TrainingBatches, TrainingSplit
+from atml.training.device import without_denormals
+from atml.training.early_stopping import EarlyStopping
+from atml.training.epoch import Epoch, TrainingState
+from atml.training.prediction import afib_scores, predict_logits
+from atml.training.randomness import fixed_randomness, stream_seed
+from atml.training.schedule import make_schedule
+from atml.training.settings import TrainingSettings
+
+Criterion = Callable[[NDArray[np.float32]], float]
+
+# Reading a loss from a GPU makes it wait, so losses are looked at this many at a time.
+LOSSES_AT_A_TIME = 32
+VALIDATION_BATCH = 128  # whose activations stay in the cache of a CPU core
+
+
+def train(
+    model: nn.Module,
+    split: TrainingSplit,
+    settings: TrainingSettings,
+    *,
+    device: torch.device,
+    criterion: Criterion | None = None,
+    resume: TrainingState | None = None,
+) -> Iterator[Epoch]:
+    """Train `model` in place, and yield after each epoch what came of it.
+
+    When the iteration ends, whether by the last epoch, an early stop, the caller (`break`,
+    `close()`) or an error, `model` holds the weights of the best epoch, averaged if
+    `settings.ema_decay` is set, in evaluation mode. The best epoch is the first with the highest
+    `criterion` of the validation scores [n] (by default the lowest validation loss); without
+    validation segments it is the last, and `criterion` is minus the training loss.
+
+    On a CPU the result depends on the model's weights, the segments and the settings alone, bit
+    for bit, whatever the process drew before; the global random state is left as it was. `resume`
+    goes on after the epoch whose `state()` it is, as if there had been no break.
+
+    Raises ValueError for fewer than two training segments, for an empty validation set and for a
+    state of other settings, and TrainingDiverged, while iterating, when a loss is infinite or not a number.
+    """
+    loop = _Loop(model, split, settings, device, criterion)
+    if resume is not None:
+        loop.load_state(resume)
+    return loop.epochs()
+
+
+class _Loop:
+    """What lives as long as one training: all that an epoch changes is in `state`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: TrainingSplit,
+        settings: TrainingSettings,
+        device: torch.device,
+        criterion: Criterion | None,
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.criterion = criterion
+        self.batches = TrainingBatches(
+            split.train,
+            batch_size=settings.batch_size,
+            segments_per_epoch=settings.segments_per_epoch,
+            seed=settings.seed,
+            device=device,
+        )
+        self.valid: Source | None = None
+        if split.valid is not None:
+            if len(split.valid) == 0:
+                raise ValueError("validation needs at least 1 segment, or valid=None, but got 0.")
+            self.valid = Source(split.valid, device)
+            self.valid_labels = torch.from_numpy(np.array(split.valid.labels, np.int64)).to(device)
+        self.class_weights = _class_weights(split.train.labels, settings).to(device)
+        self.model = model.to(device)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        # bfloat16 needs no loss scaling; GPUs without it use float16, which does.
+        bfloat16 = device.type != "cuda" or torch.cuda.is_bf16_supported()
+        self.half = torch.bfloat16 if bfloat16 else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=not bfloat16)
+        self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+        self.schedule = make_schedule(settings, self.batches.steps)
+        self.early_stopping = EarlyStopping(patience=settings.patience, gap=settings.gap)
+        self.augment = Augmentation(settings.augmentation, split.train.segment_length, device)
+        self.finished = 0
+        self.stopped = False
+        self.best_criterion = -math.inf
+        self.best_weights: dict[str, Tensor] | None = None
+
+    @property
+    def candidate(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.model if self.average is None else self.average.module
+
+    def epochs(self) -> Iterator[Epoch]:
+        try:
+            while self.finished < self.settings.epochs and not self.stopped:
+                yield self.run_epoch(self.finished)
+        finally:
+            if self.best_weights is not None:
+                self.model.load_state_dict(self.best_weights)
+            self.model.eval()
+
+    def run_epoch(self, index: int) -> Epoch:
+        start = time.perf_counter()
+        with fixed_randomness(self.settings.seed, index, self.device), without_denormals():
+            train_loss = self.train_epoch(index)
+        trained = time.perf_counter()
+        valid_loss, scores = self.validate(index)
+        criterion = self.judge(train_loss, valid_loss, scores)
+        best = self.valid is None or criterion > self.best_criterion
+        if best:
+            self.best_criterion = criterion
+            self.best_weights = deepcopy(self.candidate.state_dict())
+        self.schedule.epoch_ended(train_loss if valid_loss is None else valid_loss)
+        self.finished = index + 1
+        epoch = Epoch(
+            index=index,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            valid_scores=scores,
+            learning_rate=float(self.optimiser.param_groups[0]["lr"]),
+            seconds=time.perf_counter() - start,
+            samples_per_second=self.batches.segments_per_epoch / (trained - start),
+            criterion=criterion,
+            best=best,
+            state=lambda: self.state(index),
+        )
+        self.stopped = self.early_stopping.should_stop(epoch)
+        return epoch
+
+    def train_epoch(self, index: int) -> float:
+        """Take every batch of an epoch once, and return the mean loss."""
+        self.model.train()
+        self.augment.reseed(stream_seed(self.settings.seed, index, "augmentation"))
+        losses = torch.empty(self.batches.steps, device=self.device)
+        for number, (ecg, labels) in enumerate(self.batches.epoch(index)):
+            rate = self.schedule.rate(index * self.batches.steps + number)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            losses[number] = self.step(self.augment(ecg), labels)
+            if number % LOSSES_AT_A_TIME == LOSSES_AT_A_TIME - 1:
+                self.refuse_divergence(index, losses[: number + 1])
+        self.refuse_divergence(index, losses)
+        return float(losses.mean())
+
+    def step(self, ecg: Tensor, labels: Tensor) -> Tensor:
+        """Change the weights by one batch, and return its loss."""
+        with torch.autocast(self.device.type, self.half, enabled=self.device.type == "cuda"):
+            logits = self.model(ecg)
+        loss = self.loss(logits.float(), labels)
+        torch.autograd.backward(self.scaler.scale(loss))
+        if self.settings.gradient_clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip, foreach=True)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update()
+        return loss.detach()
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits, labels, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
+
+    def refuse_divergence(self, index: int, losses: Tensor) -> None:
+        if torch.isfinite(losses).all():
+            return
+        number = int(torch.nonzero(~torch.isfinite(losses))[0])
+        rate = self.schedule.rate(index * self.batches.steps + number)
+        raise TrainingDiverged(
+            f"the training loss became {float(losses[number])} in epoch {index}, batch {number}, "
+            f"at learning rate {rate:.3g} (peak {self.settings.learning_rate:.3g}); use a lower one"
+        )
+
+    def validate(self, index: int) -> tuple[float | None, NDArray[np.float32]]:
+        if self.valid is None:
+            return None, np.empty(0, dtype=np.float32)
+        logits = predict_logits(self.candidate, self.valid, batch_size=VALIDATION_BATCH)
+        loss = float(self.loss(logits, self.valid_labels))
+        if not math.isfinite(loss):
+            raise TrainingDiverged(
+                f"the validation loss became {loss} after epoch {index} "
+                f"at peak learning rate {self.settings.learning_rate:.3g}; use a lower one"
+            )
+        return loss, afib_scores(logits)
+
+    def judge(self, train_loss: float, valid_loss: float | None, scores: NDArray[np.float32]) -> float:
+        if valid_loss is None:
+            return -train_loss
+        if self.criterion is None:
+            return -valid_loss
+        value = float(self.criterion(scores))
+        if math.isnan(value):
+            raise ValueError("criterion must return a number, but got nan.")
+        return value
+
+    def state(self, index: int) -> TrainingState:
+        if self.finished != index + 1:
+            raise RuntimeError(
+                f"the state of epoch {index} is gone: {self.finished} epochs have been trained; "
+                "ask for it before the next epoch."
+            )
+        parts: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
+        own = {"stopped": self.stopped, "criterion": self.best_criterion, "weights": self.best_weights}
+        return TrainingState(
+            epochs=self.finished, settings=self.settings, content=deepcopy(parts | {"loop": own})
+        )
+
+    def load_state(self, state: TrainingState) -> None:
+        if state.settings != self.settings:
+            raise ValueError(
+                f"resume needs the settings of its state, {state.settings}, but got {self.settings}."
+            )
+        content = deepcopy(dict(state.content))
+        for name, part in self.parts().items():
+            part.load_state_dict(content[name])
+        own = content["loop"]
+        self.stopped, self.best_criterion = own["stopped"], own["criterion"]
+        self.best_weights = own["weights"]
+        self.finished = state.epochs
+
+    def parts(self) -> dict[str, Any]:
+        parts = {
+            "model": self.model,
+            "optimiser": self.optimiser,
+            "scaler": self.scaler,
+            "schedule": self.schedule,
+            "early_stopping": self.early_stopping,
+        }
+        return parts if self.average is None else parts | {"average": self.average}
+
+
+def _class_weights(labels: NDArray[np.int64], settings: TrainingSettings) -> Tensor:
+    """Return the weight [2] of each class in the loss."""
+    if settings.class_weights == "none":
+        return torch.ones(2)
+    counts = np.bincount(labels, minlength=2)
+    return torch.from_numpy(len(labels) / (2 * np.maximum(counts, 1))).float()

@@ -1,0 +1,207 @@
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    fbeta_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+import atml.evaluation
+from atml.evaluation import Metrics, evaluate
+
+rows = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.floats(0, 1).map(lambda score: round(score, 2)),  # so that scores tie
+        st.sampled_from(["S1", "S2", "S3"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def contest_set(segments=50_000, subjects=53, seed=0):
+    rng = np.random.default_rng(seed)
+    subject = rng.integers(0, subjects, segments)
+    labels = (rng.random(segments) < np.linspace(0, 1, subjects)[subject]).astype(np.int64)
+    scores = np.clip(0.3 + 0.4 * labels + 0.25 * rng.normal(size=segments), 0, 1)
+    names = np.array([f"S{i}" for i in range(subjects)])[subject]
+    return labels, scores, names, np.where(labels == 1, "AFIB", "N")
+
+
+@given(rows, st.floats(0, 1), st.sampled_from([0.5, 2.0]))
+@settings(max_examples=60)
+def test_pooled_figures_are_scikit_learns(pairs, threshold, beta):
+    labels, scores, subjects = map(np.array, zip(*pairs, strict=True))
+    called = (scores >= threshold).astype(int)
+    found = evaluate(labels, scores, subjects, subjects, threshold=threshold, beta=beta, bootstrap=0)
+    zero = {"zero_division": 0.0}
+    assert found.f1 == pytest.approx(f1_score(labels, called, **zero))
+    assert found.fbeta == pytest.approx(fbeta_score(labels, called, beta=beta, **zero))
+    assert found.accuracy == pytest.approx(accuracy_score(labels, called))
+    assert found.precision == pytest.approx(precision_score(labels, called, **zero))
+    assert found.recall == pytest.approx(recall_score(labels, called, **zero))
+    if 0 in labels:
+        assert found.specificity == pytest.approx(recall_score(labels, called, pos_label=0, **zero))
+    if len(set(labels)) == 2:
+        assert found.roc_auc == pytest.approx(roc_auc_score(labels, scores))
+
+
+@given(rows)
+@settings(max_examples=60)
+def test_a_subjects_figures_are_those_of_its_segments_alone(pairs):
+    labels, scores, subjects = map(np.array, zip(*pairs, strict=True))
+    found = evaluate(labels, scores, subjects, subjects, threshold=0.5, bootstrap=0)
+    assert [one.subject for one in found.per_subject] == sorted(set(subjects))
+    for one in found.per_subject:
+        own = subjects == one.subject
+        alone = evaluate(labels[own], scores[own], subjects[own], subjects[own], threshold=0.5, bootstrap=0)
+        assert one.segments == alone.segments
+        assert one.afib_segments == labels[own].sum()
+        assert one.accuracy == pytest.approx(alone.accuracy)
+        assert one.specificity == alone.specificity
+        assert one.roc_auc == pytest.approx(alone.roc_auc)
+        if one.afib_segments:
+            assert one.fbeta == pytest.approx(alone.fbeta)
+            assert one.f1 == pytest.approx(alone.f1)
+
+
+@given(rows)
+@settings(max_examples=30)
+def test_every_figure_survives_json(pairs):
+    labels, scores, subjects = zip(*pairs, strict=True)
+    found = evaluate(labels, scores, subjects, subjects, threshold=0.5, bootstrap=20)
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert Metrics.from_dict(json.loads(text)) == found
+
+
+def test_a_subject_without_afib_counts_as_found_and_shows_in_specificity_only():
+    found = evaluate([0, 0, 1, 1], [0.9, 0.1, 0.9, 0.1], ["quiet"] * 2 + ["af"] * 2, ["N"] * 4, threshold=0.5)
+    af, quiet = found.per_subject
+    assert (quiet.precision, quiet.recall, quiet.f1, quiet.fbeta) == (1, 1, 1, 1)
+    assert quiet.specificity == 0.5
+    assert quiet.roc_auc is None
+    assert af.specificity is None
+    assert found.subject_mean_fbeta == pytest.approx((1 + af.fbeta) / 2)
+    assert found.g == 0.5
+
+
+def test_g_counts_subjects_strictly_above_nine_tenths():
+    # F1 of 9 hits, 1 miss and 1 false alarm is exactly .9.
+    labels = [1] * 10 + [0]
+    scores = [1.0] * 9 + [0.0, 1.0]
+    found = evaluate(labels, scores, ["a"] * 11, ["N"] * 11, threshold=0.5, beta=1.0)
+    assert found.per_subject[0].fbeta == pytest.approx(0.9)
+    assert found.g == 0.0
+
+
+def test_worst_and_best_are_the_extremes_of_the_four_named_figures():
+    found = evaluate(*contest_set(2000), threshold=0.6, bootstrap=0)
+    four = (found.f1, found.accuracy, found.precision, found.recall)
+    assert (found.worst, found.best) == (min(four), max(four))
+
+
+def test_each_rhythm_tells_how_often_it_was_called_afib():
+    found = evaluate(
+        [1, 1, 0, 0, 0],
+        [0.9, 0.1, 0.9, 0.1, 0.1],
+        ["a"] * 5,
+        ["AFIB", "AFIB", "", "SBR", "SBR"],
+        threshold=0.5,
+    )
+    by_name = {one.rhythm: one for one in found.per_rhythm}
+    assert (by_name["AFIB"].called_afib, by_name["AFIB"].accuracy) == (0.5, 0.5)
+    assert (by_name[""].called_afib, by_name[""].accuracy) == (1.0, 0.0)
+    assert (by_name["SBR"].called_afib, by_name["SBR"].segments) == (0.0, 2)
+
+
+def test_one_class_has_no_area_under_the_curve():
+    found = evaluate([1, 1], [0.2, 0.8], ["a", "b"], ["AFIB"] * 2, threshold=0.5)
+    assert found.roc_auc is None
+    assert found.specificity is None
+    assert {"roc_auc", "specificity"}.isdisjoint(found.intervals)
+
+
+def test_intervals_hold_the_figure_and_depend_on_the_seed_alone():
+    data = contest_set(5000)
+    found = evaluate(*data, threshold=0.5, seed=3)
+    assert found.intervals == evaluate(*data, threshold=0.5, seed=3).intervals
+    assert found.intervals != evaluate(*data, threshold=0.5, seed=4).intervals
+    for name, (low, high) in found.intervals.items():
+        assert low <= getattr(found, name) <= high, name
+        assert low < high
+
+
+def test_the_resampled_area_is_the_area():
+    labels, scores, subjects, rhythms = contest_set(8000)
+    found = evaluate(labels, scores, subjects, rhythms, threshold=0.5)
+    rng = np.random.default_rng(0)
+    names = np.unique(subjects)
+    areas = []
+    for _ in range(200):
+        drawn = np.concatenate([np.flatnonzero(subjects == name) for name in rng.choice(names, names.size)])
+        areas.append(roc_auc_score(labels[drawn], scores[drawn]))
+    assert found.intervals["roc_auc"] == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=5e-3)
+
+
+def test_subjects_not_segments_are_resampled():
+    # Many segments of few subjects that differ: the interval stays as wide as the subjects are.
+    labels = np.ones(20_000, dtype=int)
+    subjects = np.repeat(["a", "b", "c", "d"], 5000)
+    scores = np.repeat([0.9, 0.9, 0.9, 0.1], 5000)
+    low, high = evaluate(labels, scores, subjects, subjects, threshold=0.5).intervals["recall"]
+    assert low <= 0.25
+    assert high == 1.0
+
+
+@pytest.mark.parametrize("subjects", [["a", "a"], ["a", "b"]])
+def test_no_interval_without_subjects_or_resamples(subjects):
+    resamples = 1000 if len(set(subjects)) == 1 else 0
+    found = evaluate([0, 1], [0.1, 0.9], subjects, ["N", "AFIB"], threshold=0.5, bootstrap=resamples)
+    assert found.intervals == {}
+
+
+def test_the_contests_size_takes_under_a_second():
+    data = contest_set()
+    evaluate(*contest_set(100), threshold=0.5, bootstrap=1)  # imports scikit-learn
+    start = time.perf_counter()
+    found = evaluate(*data, threshold=0.5)
+    assert time.perf_counter() - start < 1
+    assert math.isfinite(found.subject_mean_fbeta)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "complaint"),
+    [
+        ({"scores": [0.5]}, "one length"),
+        ({"subjects": ["a"]}, r"subjects must be a vector of 2 names.*\(1,\)"),
+        ({"rhythms": ["a"] * 3}, r"rhythms must be a vector of 2 names.*\(3,\)"),
+        ({"bootstrap": -1}, "got -1"),
+        ({"beta": 0.0}, "got 0.0"),
+        ({"scores": [0.5, math.nan]}, "got nan at index 1"),
+    ],
+)
+def test_a_bad_input_is_refused_with_what_was_given(replaced, complaint):
+    given_ = {
+        "labels": [0, 1],
+        "scores": [0.1, 0.9],
+        "subjects": ["a", "b"],
+        "rhythms": ["N", "AFIB"],
+        "threshold": 0.5,
+    }
+    with pytest.raises(ValueError, match=complaint):
+        evaluate(**(given_ | replaced))
+
+
+def test_all_is_complete():
+    assert sorted(atml.evaluation.__all__) == atml.evaluation.__all__
+    assert all(hasattr(atml.evaluation, name) for name in atml.evaluation.__all__)

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from atml.errors import ModelError
+from atml.export import OnnxClassifier, OnnxMetadata, to_onnx
+from atml.models.conv_gru import CONV_GRU
+
+LENGTH = 1250
+METADATA = OnnxMetadata(
+    sampling_rate_hz=250,
+    classes=("other", "AFIB"),
+    threshold=0.5,
+    architecture="conv_gru",
+    study="phase2",
+    trial=17,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return CONV_GRU.build(CONV_GRU.default(), LENGTH).eval()
+
+
+@pytest.fixture(scope="module")
+def content(model: torch.nn.Module) -> bytes:
+    return to_onnx(model, segment_length=LENGTH, metadata=METADATA)
+
+
+def segments(count: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(count, LENGTH)).astype(np.float32)
+
+
+def relu_model(
+    *, names: tuple[str, str] = ("ecg", "logits"), shape: tuple[str | int, ...] = ("batch", 2)
+) -> bytes:
+    ecg, logits = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in names)
+    graph = helper.make_graph([helper.make_node("Relu", [names[0]], [names[1]])], "g", [ecg], [logits])
+    opsets = [helper.make_opsetid("", 17)]
+    proto = helper.make_model(graph, ir_version=8, opset_imports=opsets)
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+class TestProbabilities:
+    def test_are_the_softmax_of_the_logits(self, model: torch.nn.Module, content: bytes):
+        samples = segments(5)
+        with torch.no_grad():
+            expected = torch.softmax(model(torch.from_numpy(samples[:, None])), dim=1)[:, 1]
+        found = OnnxClassifier(content).probabilities(samples)
+        assert found.shape == (5,)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+    @pytest.mark.parametrize("batch", [1, 3, 7, 100])
+    def test_do_not_depend_on_the_batch(self, content: bytes, batch: int):
+        classifier = OnnxClassifier(content, threads=1)
+        samples = segments(7)
+        np.testing.assert_allclose(
+            classifier.probabilities(samples, batch=batch),
+            classifier.probabilities(samples),
+            atol=1e-6,
+        )
+
+    def test_of_no_segment_are_empty(self, content: bytes):
+        assert OnnxClassifier(content).probabilities(segments(0)).shape == (0,)
+
+    def test_other_number_types_are_converted(self, content: bytes):
+        classifier = OnnxClassifier(content)
+        samples = segments(2)
+        expected = classifier.probabilities(samples)
+        np.testing.assert_array_equal(classifier.probabilities(samples.astype(float)), expected)
+
+    @pytest.mark.parametrize("shape", [(2, 1000), (LENGTH,), (2, 1, LENGTH)])
+    def test_a_wrong_length_names_both(self, content: bytes, shape: tuple[int, ...]):
+        with pytest.raises(ModelError, match=rf"segments of 1250 samples.*shape.*{shape[-1]}"):
+            OnnxClassifier(content).probabilities(np.zeros(shape, np.float32))
+
+    def test_a_batch_of_none_is_refused(self, content: bytes):
+        with pytest.raises(ModelError, match="batch must be at least 1 but got 0"):
+            OnnxClassifier(content).probabilities(segments(1), batch=0)
+
+    def test_huge_logits_do_not_overflow(self, model: torch.nn.Module, content: bytes):
+        found = OnnxClassifier(content).probabilities(1e6 * segments(3))
+        assert np.all((found >= 0) & (found <= 1))
+
+
+class TestFiles:
+    def test_path_text_and_bytes_are_the_same(self, content: bytes, tmp_path: Path):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content)
+        for source in (path, str(path), content):
+            assert OnnxClassifier(source).segment_length == LENGTH
+
+    def test_a_missing_file_is_named(self, tmp_path: Path):
+        with pytest.raises(ModelError, match=r"nothing.onnx cannot be read: No such file"):
+            OnnxClassifier(tmp_path / "nothing.onnx")
+
+    @pytest.mark.parametrize("content", [b"", b"no model at all", b"\x00" * 100])
+    def test_a_file_that_is_no_onnx_is_named(self, content: bytes, tmp_path: Path):
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"model.onnx is not an ONNX model"):
+            OnnxClassifier(path)
+
+    def test_a_cut_file_is_no_onnx(self, content: bytes):
+        with pytest.raises(ModelError, match="The model is not an ONNX model"):
+            OnnxClassifier(content[: len(content) // 2])
+
+    def test_other_names_break_the_contract(self):
+        with pytest.raises(ModelError, match=r"must map 'ecg'.*but maps 'input'.*to 'output'"):
+            OnnxClassifier(relu_model(names=("input", "output")))
+
+    def test_other_shapes_break_the_contract(self):
+        with pytest.raises(ModelError, match=r"\[batch, 1, L\].*but maps 'ecg' .*'batch', 2"):
+            OnnxClassifier(relu_model())
+
+    def test_a_fixed_batch_breaks_the_contract(self):
+        with pytest.raises(ModelError, match="must map 'ecg'"):
+            OnnxClassifier(relu_model(shape=(1, 2)))
+
+    def test_missing_metadata_are_named(self, model: torch.nn.Module):
+        with pytest.raises(ModelError, match="lacks the metadata 'sampling_rate_hz'"):
+            OnnxClassifier(to_onnx(model, segment_length=LENGTH))
+
+    def test_unreadable_metadata_are_named(self, content: bytes):
+        proto = onnx.load_from_string(content)
+        properties = {**METADATA.to_properties(), "threshold": "high"}
+        helper.set_model_props(proto, properties)
+        with pytest.raises(ModelError, match=r"unreadable metadata.*'high'"):
+            OnnxClassifier(proto.SerializeToString())

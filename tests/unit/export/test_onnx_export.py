@@ -1,0 +1,241 @@
+import copy
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from atml import export
+from atml.errors import ModelError, ParityError
+from atml.export import OnnxClassifier, OnnxMetadata, check_parity, parity, to_onnx
+from atml.models import ARCHITECTURES, Architecture
+from atml.models.afnet import AFNET
+from atml.models.conv_gru import CONV_GRU, ConvGRUConfig
+
+LENGTH = 1250
+METADATA = OnnxMetadata(
+    sampling_rate_hz=250,
+    classes=("other", "AFIB"),
+    threshold=0.4217,
+    architecture="conv_gru",
+    study="phase2",
+    trial=17,
+)
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_one_seed():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def as_if_trained(model: nn.Module) -> nn.Module:
+    """Give every weight and every BatchNorm statistic a value of its own."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_()
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.3, 3)
+    return model
+
+
+def built(architecture: Architecture, length: int = LENGTH) -> nn.Module:
+    return architecture.build(architecture.default(), length)
+
+
+def segments(count: int, length: int = LENGTH) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(count, length)).astype(np.float32)
+
+
+class Doubled(nn.Module):
+    """Its logits are twice the wrapped model's."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        return 2 * self.model(ecg)
+
+
+class TestToOnnx:
+    @every_architecture
+    @pytest.mark.parametrize("count", [1, 7])
+    def test_computes_what_pytorch_computes(self, architecture: Architecture, count: int):
+        model = as_if_trained(built(architecture))
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(count)) <= 1e-4
+
+    @every_architecture
+    def test_size_is_the_same_before_and_after_training(self, architecture: Architecture):
+        model = built(architecture)
+        untrained = to_onnx(model, segment_length=LENGTH, metadata=METADATA)
+        trained = to_onnx(as_if_trained(model), segment_length=LENGTH, metadata=METADATA)
+        assert trained != untrained
+        assert len(trained) == len(untrained)
+
+    @every_architecture
+    def test_size_is_little_more_than_the_weights(self, architecture: Architecture):
+        model = built(architecture)
+        weights = 4 * sum(p.numel() for p in model.parameters())
+        onnx_bytes = len(to_onnx(model, segment_length=LENGTH))
+        assert onnx_bytes <= weights + 2000
+        assert onnx_bytes <= 170_000
+
+    @every_architecture
+    def test_keeps_the_contract(self, architecture: Architecture):
+        content = to_onnx(built(architecture), segment_length=LENGTH)
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+        (ecg,), (logits,) = model.graph.input, model.graph.output
+        assert (ecg.name, logits.name) == ("ecg", "logits")
+        shape = ecg.type.tensor_type.shape.dim
+        assert (shape[0].dim_param, shape[1].dim_value, shape[2].dim_value) == ("batch", 1, LENGTH)
+        assert logits.type.tensor_type.shape.dim[1].dim_value == 2
+        assert [opset.version for opset in model.opset_import] == [17]
+
+    @every_architecture
+    def test_nothing_computes_shapes_or_does_nothing(self, architecture: Architecture):
+        model = onnx.load_from_string(to_onnx(built(architecture), segment_length=LENGTH))
+        kinds = {node.op_type for node in model.graph.node}
+        assert not kinds & {"Shape", "Identity", "Constant", "ConstantOfShape", "Expand", "Dropout"}
+
+    def test_small_models_meet_their_byte_targets(self):
+        small = CONV_GRU.build(ConvGRUConfig(channels=6, hidden=8), LENGTH)
+        assert len(to_onnx(small, segment_length=LENGTH, metadata=METADATA)) <= 11_000
+        afnet = to_onnx(built(AFNET), segment_length=LENGTH, metadata=METADATA)
+        assert len(afnet) <= 84_000
+
+    def test_batch_norm_after_an_activation_folds_into_the_next_convolution(self):
+        model = onnx.load_from_string(to_onnx(built(AFNET), segment_length=LENGTH))
+        left = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+        # Of five, the two whose output squeeze-excite also reads must stay.
+        assert len(left) == 2
+
+    def test_is_deterministic(self):
+        model = built(CONV_GRU)
+        first, second = (to_onnx(model, segment_length=LENGTH) for _ in range(2))
+        assert first == second
+
+    def test_other_lengths(self):
+        model = as_if_trained(built(AFNET, 1000))
+        content = to_onnx(model, segment_length=1000)
+        assert check_parity(model, content, segments(3, 1000)) <= 1e-4
+
+    def test_leaves_the_model_and_the_random_state_alone(self):
+        model = built(AFNET).train()
+        model.get_submodule("classifier").eval()
+        modes = [part.training for part in model.modules()]
+        weights = copy.deepcopy(model.state_dict())
+        random_state = torch.get_rng_state()
+        to_onnx(model, segment_length=LENGTH)
+        assert [part.training for part in model.modules()] == modes
+        assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+        assert torch.equal(torch.get_rng_state(), random_state)
+
+    def test_warns_of_nothing(self):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            to_onnx(built(CONV_GRU), segment_length=LENGTH)
+        assert caught == []
+
+    def test_weights_that_two_layers_share_are_exported_right(self):
+        layer = nn.Linear(LENGTH, LENGTH, bias=False)
+        model = nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer, nn.Linear(LENGTH, 2))
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(2)) <= 1e-4
+
+    def test_batch_norm_before_a_padded_convolution_stays(self):
+        model = as_if_trained(
+            nn.Sequential(
+                nn.BatchNorm1d(1), nn.Conv1d(1, 2, 5, 625, padding=2), nn.Flatten(), nn.Linear(4, 2)
+            )
+        )
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(2)) <= 1e-4
+
+    def test_batch_norm_before_a_convolution_without_bias_folds(self):
+        model = as_if_trained(
+            nn.Sequential(
+                nn.BatchNorm1d(1), nn.Conv1d(1, 2, 625, 625, bias=False), nn.Flatten(), nn.Linear(4, 2)
+            )
+        )
+        content = to_onnx(model, segment_length=LENGTH)
+        assert check_parity(model, content, segments(2)) <= 1e-4
+        kinds = [node.op_type for node in onnx.load_from_string(content).graph.node]
+        assert "BatchNormalization" not in kinds
+
+    def test_all_is_complete(self):
+        assert set(export.__all__) == {
+            "Checkpoint",
+            "OnnxClassifier",
+            "OnnxMetadata",
+            "check_parity",
+            "load_checkpoint",
+            "parity",
+            "save_checkpoint",
+            "to_onnx",
+        }
+
+
+class TestParity:
+    def test_measures_over_more_than_one_batch(self):
+        model = built(CONV_GRU)
+        content = to_onnx(model, segment_length=LENGTH)
+        assert 0 < parity(model, content, segments(300)) <= 1e-4
+
+    def test_another_model_is_no_match(self):
+        model = as_if_trained(built(CONV_GRU))
+        content = to_onnx(Doubled(model), segment_length=LENGTH)
+        with pytest.raises(ParityError, match=r"differ from PyTorch's by .* more than the 1e-04"):
+            check_parity(model, content, segments(2))
+
+    def test_not_a_number_is_no_match(self):
+        model = built(CONV_GRU)
+        content = to_onnx(model, segment_length=LENGTH)
+        with torch.no_grad():
+            next(model.parameters()).fill_(torch.nan)
+        with pytest.raises(ParityError):
+            check_parity(model, content, segments(2))
+
+    def test_keeps_the_training_mode(self):
+        model = built(CONV_GRU).train()
+        parity(model, to_onnx(model, segment_length=LENGTH), segments(1))
+        assert model.training
+
+    def test_needs_segments(self):
+        model = built(CONV_GRU)
+        with pytest.raises(ModelError, match="at least one segment"):
+            parity(model, to_onnx(model, segment_length=LENGTH), segments(0))
+
+
+class TestMetadata:
+    def test_round_trip(self):
+        content = to_onnx(built(CONV_GRU), segment_length=LENGTH, metadata=METADATA)
+        assert OnnxClassifier(content).metadata == METADATA
+
+    @pytest.mark.parametrize("threshold", [0, 0.5, 0.123456, 0.99999, 1])
+    @pytest.mark.parametrize("trial", [0, 999_999])
+    def test_size_depends_on_neither_threshold_nor_trial(self, threshold: float, trial: int):
+        other = OnnxMetadata(
+            **{**vars(METADATA), "threshold": threshold, "trial": trial},
+        )
+        lengths = [len("".join(m.to_properties().values())) for m in (METADATA, other)]
+        assert lengths[0] == lengths[1]
+
+    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+    def test_impossible_threshold_is_refused(self, threshold: float):
+        with pytest.raises(ModelError, match="threshold must lie within 0 and 1"):
+            OnnxMetadata(**{**vars(METADATA), "threshold": threshold})
+
+    def test_negative_trial_is_refused(self):
+        with pytest.raises(ModelError, match="trial's number must not be negative"):
+            OnnxMetadata(**{**vars(METADATA), "trial": -1})
+
+    def test_class_name_with_a_comma_is_refused(self):
+        with pytest.raises(ModelError, match="without commas"):
+            OnnxMetadata(**{**vars(METADATA), "classes": ("a,b", "AFIB")})

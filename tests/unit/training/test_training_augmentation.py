@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from atml.training import Augmentation, AugmentationSettings
+
+LENGTH = 500
+NONE = AugmentationSettings.none()
+
+
+def augmented(ecg, settings, seed=0):
+    augment = Augmentation(settings, ecg.shape[-1], torch.device("cpu"))
+    augment.reseed(seed)
+    return augment(ecg.clone())
+
+
+@pytest.fixture
+def ecg():
+    return torch.randn(256, 1, LENGTH, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        NONE,
+        replace(NONE, probability=1.0),
+        AugmentationSettings(probability=0.0),
+    ],
+)
+def test_zero_strength_or_probability_changes_nothing(ecg, settings):
+    assert torch.equal(augmented(ecg, settings), ecg)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+@pytest.mark.parametrize("length", [50, 1250])
+def test_shape_type_and_finiteness_are_kept(batch, length):
+    ecg = torch.randn(batch, 1, length)
+    out = augmented(ecg, AugmentationSettings(probability=1.0, polarity_flip=0.5))
+    assert out.shape == ecg.shape
+    assert out.dtype == torch.float32
+    assert out.isfinite().all()
+
+
+def test_a_seed_gives_the_same_and_another_gives_another(ecg):
+    first = augmented(ecg, AugmentationSettings(), seed=1)
+    assert torch.equal(first, augmented(ecg, AugmentationSettings(), seed=1))
+    assert not torch.equal(first, augmented(ecg, AugmentationSettings(), seed=2))
+
+
+def test_the_global_random_state_is_not_touched(ecg):
+    before = torch.get_rng_state()
+    augmented(ecg, AugmentationSettings())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("change", ["amplitude", "noise", "baseline_wander", "time_stretch", "shift"])
+def test_a_change_happens_to_the_share_of_segments_asked_for(ecg, change):
+    settings = replace(NONE, probability=0.25, **{change: 0.2})
+    changed = (augmented(ecg, settings) != ecg).any(dim=2).float().mean()
+    assert 0.15 < changed < 0.35
+
+
+def test_amplitude_is_kept_in_the_mean_and_within_bounds(ecg):
+    factors = (augmented(ecg, replace(NONE, probability=1.0, amplitude=0.2)) / ecg)[:, 0, 0]
+    assert factors.min() >= 0.8 - 1e-6
+    assert factors.max() <= 1.2 + 1e-6
+    assert factors.mean() == pytest.approx(1, abs=0.02)
+    assert factors.std() == pytest.approx(0.2 / 3**0.5, rel=0.1)
+
+
+def test_noise_is_no_louder_than_its_strength(ecg):
+    noise = augmented(ecg, replace(NONE, probability=1.0, noise=0.1)) - ecg
+    deviations = noise.std(dim=2)
+    assert deviations.max() < 0.11
+    assert deviations.mean() == pytest.approx(0.05, rel=0.15)
+    assert noise.mean().abs() < 0.001
+
+
+def test_noise_differs_between_the_segments_of_a_batch_larger_than_its_bank():
+    ecg = torch.zeros(300, 1, 2000)
+    noise = augmented(ecg, replace(NONE, probability=1.0, noise=0.1))
+    assert noise.isfinite().all()
+    assert not torch.equal(noise[0], noise[1])
+
+
+def test_wander_is_slow_and_as_strong_as_asked(ecg):
+    wander = augmented(ecg, replace(NONE, probability=1.0, baseline_wander=0.3)) - ecg
+    assert wander.square().mean().sqrt() == pytest.approx(0.3, rel=0.1)
+    power = torch.fft.rfft(wander[:, 0] * torch.hann_window(LENGTH)).abs().square().mean(0)
+    assert power[:6].sum() > 0.99 * power.sum()  # of 2.5 waves and fewer
+
+
+def test_stretch_changes_the_rate_and_nothing_else():
+    waves = torch.sin(torch.arange(LENGTH) * (2 * torch.pi * 20 / LENGTH)).expand(128, 1, LENGTH)
+    out = augmented(waves, replace(NONE, probability=1.0, time_stretch=0.2))
+    peaks = torch.fft.rfft(out[:, 0] * torch.hann_window(LENGTH)).abs().argmax(1)
+    assert peaks.min() >= 15
+    assert peaks.max() <= 25
+    assert peaks.unique().numel() > 4
+    assert out.abs().max() <= 1
+
+
+def test_a_shift_moves_the_middle_along_unchanged():
+    ramp = torch.arange(LENGTH, dtype=torch.float32).expand(128, 1, LENGTH)
+    out = augmented(ramp, replace(NONE, probability=1.0, shift=0.1))
+    moved = (out - ramp)[:, 0, 60:-60]
+    assert moved.std(dim=1).max() < 1e-3
+    assert moved[:, 0].abs().max() <= 0.1 * LENGTH
+    assert moved[:, 0].std() > 0.03 * LENGTH
+
+
+@pytest.mark.parametrize("length", [2, 3, 1250])
+def test_the_strongest_stretch_and_shift_stay_within_the_segment(length):
+    ecg = torch.rand(200, 1, length)
+    out = augmented(ecg, replace(NONE, probability=1.0, time_stretch=0.5, shift=0.5))
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_a_flip_turns_segments_round_and_is_off_by_default(ecg):
+    out = augmented(ecg, replace(NONE, polarity_flip=0.5))
+    same, turned = (out == ecg).all(dim=2), (out == -ecg).all(dim=2)
+    assert (same ^ turned).all()
+    assert 0.35 < turned.float().mean() < 0.65
+    assert AugmentationSettings().polarity_flip == 0

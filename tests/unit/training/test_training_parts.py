@@ -1,0 +1,257 @@
+"""Settings, early stopping, schedules, batches, the running average and devices."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from atml.errors import AtmlError
+from atml.training import (
+    AugmentationSettings,
+    EarlyStopping,
+    Epoch,
+    TrainingSettings,
+    choose_device,
+    describe_device,
+    predict,
+)
+from atml.training.averaging import WeightAverage
+from atml.training.batches import TrainingBatches
+from atml.training.schedule import make_schedule
+
+
+def epoch_of(train_loss, valid_loss):
+    return Epoch(
+        index=0,
+        train_loss=train_loss,
+        valid_loss=valid_loss,
+        valid_scores=np.empty(0, np.float32),
+        learning_rate=1e-3,
+        seconds=1.0,
+        samples_per_second=1.0,
+        criterion=0.0,
+        best=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("segments_per_epoch", 1),
+        ("weight_decay", -1.0),
+        ("schedule", "cosine"),
+        ("class_weights", "some"),
+        ("label_smoothing", 0.6),
+        ("ema_decay", 1.0),
+        ("gradient_clip", 0.0),
+        ("patience", 0),
+        ("gap", -0.1),
+        ("seed", -1),
+    ],
+)
+def test_a_setting_without_meaning_is_refused_by_name_and_value(field, value):
+    with pytest.raises(ValueError, match=rf"{field} must be .*, but got '?{value}'?\."):
+        TrainingSettings(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("probability", 1.1), ("amplitude", -0.1), ("noise", math.nan), ("time_stretch", 0.6), ("shift", 0.6)],
+)
+def test_an_augmentation_without_meaning_is_refused_by_name_and_value(field, value):
+    with pytest.raises(ValueError, match=rf"{field} must be .*, but got {value}\."):
+        AugmentationSettings(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("waited", "train_loss", "stops"),
+    [
+        (2, 0.40, False),  # neither long enough …
+        (2, 0.60, False),
+        (3, 0.495, False),  # … nor ahead by more than the gap
+        (3, 0.60, False),
+        (3, 0.48, True),  # both
+        (5, 0.48, True),
+        (5, 0.60, False),
+    ],
+)
+def test_training_stops_only_when_validation_stays_and_training_is_ahead(waited, train_loss, stops):
+    rule = EarlyStopping(patience=3, gap=0.01)
+    rule.should_stop(epoch_of(0.6, 0.5))
+    answers = [rule.should_stop(epoch_of(0.6, 0.5)) for _ in range(waited - 1)]
+    assert not any(answers)
+    assert rule.should_stop(epoch_of(train_loss, 0.5)) is stops
+
+
+def test_a_better_validation_loss_starts_the_count_anew():
+    rule = EarlyStopping(patience=2, gap=0.01)
+    losses = [0.5, 0.6, 0.4, 0.45, 0.45]
+    assert [rule.should_stop(epoch_of(0.1, loss)) for loss in losses] == [False] * 4 + [True]
+
+
+def test_without_patience_or_validation_nothing_stops():
+    never, unseen = EarlyStopping(patience=None, gap=0.0), EarlyStopping(patience=1, gap=0.0)
+    for _ in range(9):
+        assert not never.should_stop(epoch_of(0.1, 0.5))
+        assert not unseen.should_stop(epoch_of(0.1, None))
+
+
+@pytest.mark.parametrize(("patience", "gap"), [(0, 0.1), (1, -0.1), (1, math.nan)])
+def test_an_early_stop_without_meaning_is_refused(patience, gap):
+    with pytest.raises(ValueError, match="but got"):
+        EarlyStopping(patience=patience, gap=gap)
+
+
+@given(st.integers(1, 40), st.integers(1, 30))
+def test_one_cycle_rises_to_the_rate_and_falls_to_almost_nothing(epochs, steps):
+    schedule = make_schedule(TrainingSettings(learning_rate=0.1, epochs=epochs), steps)
+    rates = [schedule.rate(step) for step in range(epochs * steps)]
+    assert min(rates) > 0
+    assert max(rates) <= 0.1 + 1e-12
+    if epochs * steps >= 10:
+        peak = int(np.argmax(rates))
+        assert max(rates) > 0.09
+        assert rates[:peak] == sorted(rates[:peak])
+        assert rates[peak:] == sorted(rates[peak:], reverse=True)
+        assert rates[-1] == pytest.approx(0.1 / 1000)
+
+
+def test_a_plateau_halves_the_rate():
+    schedule = make_schedule(TrainingSettings(learning_rate=0.1, schedule="plateau"), 5)
+    rates = []
+    for loss in [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3]:
+        schedule.epoch_ended(loss)
+        rates.append(schedule.rate(0))
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025])
+
+
+def batches_of(segments, **changes):
+    options = {"batch_size": 8, "segments_per_epoch": None, "seed": 0, "device": torch.device("cpu")}
+    return TrainingBatches(segments, **(options | changes))
+
+
+def test_all_segments_are_seen_equally_often(make_segments):
+    segments = make_segments(20)
+    batches = batches_of(segments, segments_per_epoch=10)
+    seen = torch.cat([ecg for index in range(20) for ecg, _ in batches.epoch(index)])  # 160 = 8 · 20
+    _, counts = torch.unique(seen[:, 0], dim=0, return_counts=True)
+    assert batches.steps == 1
+    assert counts.tolist() == [8] * 20
+
+
+def test_a_whole_epoch_repeats_no_segment(make_segments):
+    batches = batches_of(make_segments(24))
+    ecg = torch.cat([ecg for ecg, _ in batches.epoch(3)])
+    assert len(torch.unique(ecg[:, 0], dim=0)) == 24
+
+
+def test_labels_go_with_their_segments(make_segments):
+    segments = make_segments(24, noise=0.01)
+    for ecg, labels in batches_of(segments).epoch(0):
+        assert torch.equal((ecg[:, 0].std(dim=1) > 0.3).long(), labels)
+
+
+def test_epochs_differ_and_repeat(make_segments):
+    batches = batches_of(make_segments(24))
+    first, second, again = (torch.cat([ecg for ecg, _ in batches.epoch(i)]) for i in (0, 1, 0))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_changing_a_batch_does_not_change_the_data(make_segments):
+    segments = make_segments(24)
+    before = segments.samples(np.arange(24))
+    for ecg, _ in batches_of(segments).epoch(0):
+        ecg.zero_()
+    np.testing.assert_array_equal(before, segments.samples(np.arange(24)))
+
+
+def test_the_average_forgets_the_first_weights_and_follows_the_last():
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    average = WeightAverage(model, 0.999)
+    with torch.no_grad():
+        for _ in range(60):
+            model[0].weight.fill_(3.0)
+            model[1].running_mean.fill_(2.0)
+            model[1].num_batches_tracked += 1
+            average.update()
+    assert average.module[0].weight.item() == pytest.approx(3.0, abs=1e-3)
+    assert average.module[1].running_mean.item() == pytest.approx(2.0, abs=1e-3)
+    assert average.module[1].num_batches_tracked == 60
+
+
+def test_the_average_of_many_steps_decays_as_asked():
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 0.5)
+    with torch.no_grad():
+        for value in (0.0,) * 30 + (1.0, 1.0):
+            model.weight.fill_(value)
+            average.update()
+    assert average.module.weight.item() == pytest.approx(0.75)
+
+
+def test_predict_takes_read_only_samples_and_puts_the_mode_back(make_segments, make_network, cpu):
+    segments, network = make_segments(21), make_network().train()
+    whole = predict(network, segments, device=cpu)
+    samples = segments.samples(np.arange(21))
+    samples.flags.writeable = False
+    np.testing.assert_allclose(predict(network, samples, device=cpu, batch_size=4), whole, rtol=1e-5)
+    assert network.training
+    assert predict(network, samples[:0], device=cpu).shape == (0,)
+
+
+def test_predict_returns_the_probability_of_afib(cpu):
+    class Constant(nn.Module):
+        def forward(self, ecg):
+            return torch.tensor([0.0, math.log(3)]).expand(len(ecg), 2)
+
+    np.testing.assert_allclose(predict(Constant(), np.zeros((3, 5), np.float32), device=cpu), 0.75)
+
+
+@pytest.mark.parametrize("options", [{"data": np.zeros(5, np.float32)}, {"batch_size": 0}])
+def test_predict_refuses_what_it_cannot_read(options, cpu, make_network):
+    given_ = {"data": np.zeros((2, 5), np.float32), "device": cpu} | options
+    with pytest.raises(ValueError, match="but got"):
+        predict(make_network(), **given_)
+
+
+def test_a_cpu_is_always_there_and_says_its_threads():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert describe_device(torch.device("cpu")) == "cpu, 1 thread"
+
+
+@pytest.mark.parametrize("requested", ["gpu", "cuda:", "cuda:x", "cuda:-1", "", "mps"])
+def test_an_unknown_device_is_refused(requested):
+    with pytest.raises(AtmlError, match="device must be auto, cpu, cuda"):
+        choose_device(requested)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(AtmlError, match=r"'cuda:99' was asked for, but PyTorch sees \d+ CUDA devices"):
+        choose_device("cuda:99")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_auto_is_the_cpu_where_there_is_no_gpu():
+    assert choose_device("auto") == torch.device("cpu")
+    assert choose_device() == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_auto_is_the_gpu_where_there_is_one():
+    assert choose_device("auto") == torch.device("cuda:0")
+    assert describe_device(choose_device("cuda")).startswith("cuda:0 ")
+
+
+def test_settings_can_be_changed_and_compared():
+    assert replace(TrainingSettings(), seed=1) != TrainingSettings()
+    assert hash(TrainingSettings()) == hash(TrainingSettings())
