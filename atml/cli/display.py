@@ -68,7 +68,7 @@ def _finished_line(trial: "FrozenTrial", now: "Progress") -> str:
 
     what = f"trial {trial.number:>3} {records.architecture(trial):<14}{_rate(records.learning_rate(trial))}"
     if trial.state == TrialState.COMPLETE:
-        seconds = float(trial.user_attrs.get(records.SECONDS, 0.0))
+        seconds = records.training_seconds(trial)
         result = (
             f"F-beta {records.fbeta(trial):.4f} {kilobytes(records.onnx_bytes(trial)):>8} in {seconds:.0f} s"
         )

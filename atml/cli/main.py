@@ -8,7 +8,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from atml import __version__
@@ -16,7 +15,7 @@ from atml.cli import evaluate, finalize, predict, run, search, status, stop, wor
 from atml.cli.data import data_app
 from atml.errors import AtmlError
 
-DONE, MISTAKE, USAGE, INTERRUPTED = 0, 1, 2, 130
+MISTAKE, INTERRUPTED = 1, 130
 
 app = typer.Typer(
     name="atml",
@@ -58,23 +57,15 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        app()
     except AtmlError as error:
         typer.echo(f"Error: {error}", err=True)
-        return MISTAKE
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
-        return INTERRUPTED
+        sys.exit(MISTAKE)
     except BrokenPipeError:
         # The reader (`head`, say) has gone; what remains unwritten has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    return code if isinstance(code, int) else DONE
+    except SystemExit as exit_:
+        if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
+            typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
+        raise

@@ -179,7 +179,7 @@ def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
         "onnx_bytes": attributes.get(records.ONNX_BYTES),
         "parameters": attributes.get(records.PARAMETERS),
         "epochs": len(records.curve(trial)),
-        "seconds": attributes.get(records.SECONDS),
+        "seconds": records.training_seconds(trial),
         "metrics": attributes.get(records.METRICS),
     }
 

@@ -150,8 +150,9 @@ def _build(
             file.truncate()
         file.flush()
         os.fsync(file.fileno())  # else a power cut could leave the right size but no content
+        # Mapped before it has its name: from then on another process may replace it.
+        samples = _map(path, len(building.names), length)
         path.replace(entry / f"{key}.f32")
-    samples = _map(entry / f"{key}.f32", len(building.names), length)
     store = Store(
         samples=samples,
         names=tuple(building.names),

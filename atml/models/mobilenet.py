@@ -1,4 +1,4 @@
-"""MobileNet: inverted residual blocks on a strided stem (Sandler et al., 2018), in 1-D."""
+"""MobileNet: inverted residual blocks on a strided stem (Howard et al., 2019), in 1-D."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class MobileNetConfig(Config):
 def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs = config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=10, activation=nn.ReLU6)]
+    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=10, activation=nn.Hardswish)]
     for multiplier, stride in BLOCKS:
         outputs = config.channels * multiplier
         layers.append(
@@ -35,16 +35,23 @@ def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
                 KERNEL,
                 stride=stride,
                 expansion=config.expansion,
-                activation=nn.ReLU6,
+                activation=nn.Hardswish,
             )
         )
         inputs = outputs
-    return nn.Sequential(*layers, MeanMaxPool(), nn.Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+    return nn.Sequential(
+        *layers,
+        # The blocks end linearly: without an activation before it, a mean would see little.
+        convolution(inputs, config.head, 1, activation=nn.Hardswish),
+        MeanMaxPool(),
+        nn.Dropout(config.dropout),
+        nn.Linear(2 * config.head, 2),
+    )
 
 
 MOBILENET = Architecture(
     name="mobilenet",
-    summary="MobileNetV2 in small: inverted residual blocks, ReLU6",
+    summary="MobileNet in small: inverted residual blocks, hard swish",
     config=MobileNetConfig,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

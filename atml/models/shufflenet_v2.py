@@ -10,6 +10,8 @@ from atml.models.layers import MeanMaxPool, convolution
 
 STAGES = (2, 3, 2)  # units of each stage, the first of which halves time and doubles the width
 KERNEL = 5
+# Not the paper's ReLU: with so few channels, hard swish learns the rhythm far better.
+ACTIVATION = nn.Hardswish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +34,16 @@ class ShuffleUnit(nn.Module):
         self.splits = stride == 1
         branch_inputs = half if self.splits else inputs
         self.branch = nn.Sequential(
-            convolution(branch_inputs, half, 1, activation=nn.ReLU),
+            convolution(branch_inputs, half, 1, activation=ACTIVATION),
             convolution(half, half, KERNEL, stride=stride, groups=half, activation=None),
-            convolution(half, half, 1, activation=nn.ReLU),
+            convolution(half, half, 1, activation=ACTIVATION),
         )
         self.other = (
             nn.Identity()
             if self.splits
             else nn.Sequential(
                 convolution(inputs, inputs, KERNEL, stride=stride, groups=inputs, activation=None),
-                convolution(inputs, half, 1, activation=nn.ReLU),
+                convolution(inputs, half, 1, activation=ACTIVATION),
             )
         )
 
@@ -55,7 +57,7 @@ class ShuffleUnit(nn.Module):
 def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs = 2 * config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=nn.ReLU)]
+    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=ACTIVATION)]
     for units in STAGES:
         outputs = 2 * inputs
         layers.append(ShuffleUnit(inputs, outputs, stride=2))
@@ -63,7 +65,7 @@ def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
         inputs = outputs
     return nn.Sequential(
         *layers,
-        convolution(inputs, config.head, 1, activation=nn.ReLU),
+        convolution(inputs, config.head, 1, activation=ACTIVATION),
         MeanMaxPool(),
         nn.Dropout(config.dropout),
         nn.Linear(2 * config.head, 2),

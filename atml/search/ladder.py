@@ -1,5 +1,7 @@
 """The ladder of learning rates: the discrete rungs that a search may try."""
 
+import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -26,13 +28,13 @@ class LearningRateLadder:
     scale: Literal["log", "linear"] = "log"
 
     def __post_init__(self) -> None:
-        if not 0 < self.low <= self.high:
+        if not 0 < self.low <= self.high < math.inf:
             raise ValueError(f"`low` and `high` must be 0 < low <= high but got {self.low} and {self.high}.")
         if self.steps < 1 or (self.steps == 1) != (self.low == self.high):
             raise ValueError(
                 f"`steps` must be 1 for one learning rate, else 2 or more, but got {self.steps}."
             )
-        if len(set(self.values)) != self.steps:
+        if any(below >= above for below, above in itertools.pairwise(self.values)):
             raise ValueError(
                 f"`steps` is too large for {self.low} to {self.high}: rungs coincide at {self.steps}."
             )

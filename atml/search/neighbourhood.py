@@ -23,7 +23,8 @@ class BadNeighbour:
 
     def __str__(self) -> str:
         where = "the same learning rate" if self.distance == 0 else f"{self.distance} rung(s) away"
-        return f"trial {self.number} (learning rate {self.learning_rate:g}, {where}) had {self.metric} {self.score:.3f}"
+        trial = f"trial {self.number} (learning rate {self.learning_rate:g}, {where})"
+        return f"{trial} had {self.metric} {self.score:.3f}"
 
 
 class NeighbourhoodPruner(BasePruner):

@@ -2,11 +2,9 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from atml.search import records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.phases import Phase
 from atml.search.proposal import Proposal
+from atml.search.records import PrunedBy
 from atml.search.retry import queue_again
 from atml.search.sampler import as_point
 from atml.search.sizes import onnx_metadata, size_before_training
@@ -31,19 +30,7 @@ PARITY_SEGMENTS = 64
 RULED_OUT = 1e9  # a constraint this large keeps TPE away where PRUNED alone would draw it
 
 
-class PrunedBy(StrEnum):
-    """Who ended a trial early; the first four did so before its first epoch."""
-
-    BUDGET = "budget"
-    DUPLICATE = "duplicate"
-    SIZE = "size"
-    NEIGHBOURHOOD = "neighbourhood"
-    PRUNER = "pruner"
-    DIVERGED = "diverged"
-    STOPPED = "stopped"
-
-
-class TrialInterrupted(Exception):  # noqa: N818
+class TrialInterrupted(Exception):
     """This worker was asked to leave; the trial is queued again and counts as if never begun."""
 
 
@@ -85,14 +72,12 @@ class Objective:
         onnx_bytes = self._record_proposal(trial, proposal)
         self._refuse_untrained(trial, onnx_bytes)
         network = proposal.build(self.split.train.segment_length, seed=self.phase.seed)
-        began = time.monotonic()
         try:
             best = self._train(trial, network, proposal)
         except TrainingDiverged as error:
-            trial.set_user_attr(records.METRICS, {"fbeta": 0.0, "worst": 0.0})
+            # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
+            trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
             raise self._pruned(trial, PrunedBy.DIVERGED, str(error)) from None
-        finally:
-            trial.set_user_attr(records.SECONDS, round(time.monotonic() - began, 3))
         self._record_best(trial, best)
         self._set_target_constraints(trial, best.criterion, onnx_bytes)
         self.keep(trial, self._export(trial, network, proposal))
@@ -133,7 +118,7 @@ class Objective:
         own = as_point(trial.params)
         for other in self.study.get_trials(deepcopy=False)[: trial.number]:
             failed = other.state.name == "FAIL"
-            if not failed and as_point(other.params) == own and not _gave_way(other):
+            if not failed and as_point(other.params) == own and not records.gave_way(other):
                 return other.number
         return None
 
@@ -152,7 +137,10 @@ class Objective:
         )
         for epoch in epochs:
             point = records.CurvePoint(
-                train_loss=epoch.train_loss, valid_loss=epoch.valid_loss or 0.0, fbeta=epoch.criterion
+                train_loss=epoch.train_loss,
+                valid_loss=epoch.valid_loss or 0.0,
+                fbeta=epoch.criterion,
+                seconds=epoch.seconds,
             )
             curve.append(point.to_list())
             trial.set_user_attr(records.CURVE, curve)
@@ -221,8 +209,3 @@ class Objective:
         if len(self.phase.directions) > 1:
             trial.set_constraint(by.value, RULED_OUT)
         return TrialPruned(f"{by.value}: {because}")
-
-
-def _gave_way(trial: Any) -> bool:
-    """Whether a trial left its point to others: it was a duplicate itself, or over the budget."""
-    return trial.user_attrs.get(records.PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)

@@ -10,9 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import records, stop
 from atml.search.budget import Spent, spent
-from atml.search.objective import PrunedBy
 from atml.search.phases import Phase
 from atml.search.phases.width import pareto_front
+from atml.search.records import PrunedBy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +76,20 @@ def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 def _savings(trials: list[FrozenTrial]) -> tuple[Saving, ...]:
     """Estimate what pruning before the first epoch has saved, a rule at a time."""
     complete = records.completed(trials)
-    everywhere = [_seconds(trial) for trial in complete]
+    everywhere = [records.training_seconds(trial) for trial in complete]
     found = []
     for rule in (PrunedBy.NEIGHBOURHOOD, PrunedBy.SIZE):
         spared = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
         seconds = 0.0
         for trial in spared:
-            alike = [_seconds(t) for t in complete if records.architecture(t) == records.architecture(trial)]
+            alike = [
+                records.training_seconds(t)
+                for t in complete
+                if records.architecture(t) == records.architecture(trial)
+            ]
             seconds += median(alike or everywhere or [0.0])
         found.append(Saving(by=rule.value, trials=len(spared), minutes=seconds / 60))
     return tuple(found)
-
-
-def _seconds(trial: FrozenTrial) -> float:
-    return float(trial.user_attrs.get(records.SECONDS, 0.0))
 
 
 def _advice(

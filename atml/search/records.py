@@ -6,6 +6,7 @@ resumed run needs stands in user attributes under the names below.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -19,7 +20,6 @@ PARAMETERS = "parameters"
 ONNX_BYTES = "onnx_bytes"
 CURVE = "curve"
 METRICS = "metrics"
-SECONDS = "seconds"
 WORKER = "worker"
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
@@ -39,6 +39,18 @@ RECORDED_METRICS = (
 )
 
 
+class PrunedBy(StrEnum):
+    """Who ended a trial early; the first four did so before its first epoch."""
+
+    BUDGET = "budget"
+    DUPLICATE = "duplicate"
+    SIZE = "size"
+    NEIGHBOURHOOD = "neighbourhood"
+    PRUNER = "pruner"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """One epoch of a trial, as the learning curve and the pruners see it."""
@@ -46,10 +58,11 @@ class CurvePoint:
     train_loss: float
     valid_loss: float
     fbeta: float
+    seconds: float  # training and validation
 
     def to_list(self) -> list[float]:
-        """Return the point as JSON: [train_loss, valid_loss, fbeta]."""
-        return [round(self.train_loss, 6), round(self.valid_loss, 6), round(self.fbeta, 6)]
+        """Return the point as JSON: [train_loss, valid_loss, fbeta, seconds]."""
+        return [round(value, 6) for value in (self.train_loss, self.valid_loss, self.fbeta, self.seconds)]
 
 
 def metrics_record(metrics: Metrics) -> dict[str, float | None]:
@@ -61,19 +74,33 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
 def curve(trial: FrozenTrial) -> list[CurvePoint]:
     """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
     points = trial.user_attrs.get(CURVE, [])
-    return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f) for t, v, f in points]
+    return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f, seconds=s) for t, v, f, s in points]
+
+
+def training_seconds(trial: FrozenTrial) -> float:
+    """Time that `trial` spent in its epochs, without what surrounds them."""
+    return sum(point.seconds for point in curve(trial))
 
 
 def was_trained(trial: FrozenTrial) -> bool:
-    """Whether `trial` finished after at least one epoch: only such trials count in a budget."""
+    """Whether `trial` finished after it began to train: only such trials count in a budget.
+
+    One that diverged within its first epoch has no epoch to show but did train.
+    """
     if trial.state == TrialState.COMPLETE:
         return True
-    return trial.state == TrialState.PRUNED and bool(trial.user_attrs.get(CURVE))
+    began = bool(trial.user_attrs.get(CURVE)) or trial.user_attrs.get(PRUNED_BY) == PrunedBy.DIVERGED
+    return trial.state == TrialState.PRUNED and began
 
 
 def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count in a budget, in their order."""
     return [trial for trial in trials if was_trained(trial)]
+
+
+def gave_way(trial: FrozenTrial) -> bool:
+    """Whether `trial` left its point to others: it was a duplicate itself, or over the budget."""
+    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -132,15 +132,16 @@ def as_point(params: Mapping[str, Any]) -> Point:
 def taken_points(study: Study, names: Mapping[str, Any], *, besides: int) -> set[Point]:
     """Return the points of all trials but `besides` that are finished, running or waiting.
 
-    A failed trial holds no point: what an interruption or a crash cut short may be tried again.
+    A failed trial holds no point: what an interruption or a crash cut short may be tried again. Nor
+    does one that gave its point up, as a duplicate or over the budget.
     """
     points = set()
     for trial in study.get_trials(deepcopy=False):
-        if trial.number == besides or trial.state == TrialState.FAIL:
+        if trial.number == besides or trial.state == TrialState.FAIL or records.gave_way(trial):
             continue
         params = {
-            **trial.system_attrs.get("fixed_params", {}),
             **trial.system_attrs.get(POINT, {}),
+            **trial.system_attrs.get("fixed_params", {}),
             **trial.params,
         }
         points.add(as_point({name: params[name] for name in names if name in params}))

@@ -3,9 +3,17 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, with_config
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+    with_config,
+)
 
 from atml.errors import ModelError, SpecError
 from atml.models import ARCHITECTURES, get_architecture
@@ -36,6 +44,12 @@ class DataSpec(Section):
     skip_bad: bool = False
     exclude_subjects: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _has_that_fold(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"`fold` must be below `folds` ({self.folds}) but got {self.fold}")
+        return self
+
 
 class LadderSpec(Section):
     """The learning rates that may be tried."""
@@ -44,6 +58,11 @@ class LadderSpec(Section):
     high: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)] = 9
     scale: Literal["log", "linear"] = "log"
+
+    @model_validator(mode="after")
+    def _is_a_ladder(self) -> Self:
+        self.ladder()
+        return self
 
     def ladder(self) -> LearningRateLadder:
         """Return the ladder these fields describe.

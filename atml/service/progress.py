@@ -79,7 +79,7 @@ def _seconds_left(phase: Phase, trials: Sequence[FrozenTrial], used: Spent) -> f
     estimates = []
     if phase.budget.minutes is not None:
         estimates.append(phase.budget.minutes * 60 - used.seconds)
-    durations = [float(t.user_attrs.get(records.SECONDS, 0.0)) for t in records.trained(trials)]
+    durations = [records.training_seconds(trial) for trial in records.trained(trials)]
     if phase.budget.trials is not None and durations:
         left = phase.budget.trials - used.trained
         estimates.append(left * mean(durations) / max(1, used.running))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-POSTURE = 0.25  # standard deviation, in log, of a wave's height between hours
+POSTURE = 0.45  # standard deviation, in log, of a wave's height between hours
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

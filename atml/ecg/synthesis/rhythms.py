@@ -65,7 +65,7 @@ def _sinus(rng: Rng, heart: Heart, seconds: float, mean: float, ectopy: float) -
 
 def normal(rng: Rng, heart: Heart, seconds: float) -> Beats:
     """Sinus rhythm, with the odd premature beat that real records call normal too."""
-    mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.09), 0.45, 1.0))
+    mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
     return _sinus(rng, heart, seconds, mean, heart.ectopy)
 
 
@@ -76,7 +76,7 @@ def bradycardia(rng: Rng, heart: Heart, seconds: float) -> Beats:
 
 def unannotated(rng: Rng, heart: Heart, seconds: float) -> Beats:
     """Sinus rhythm of which half the segments have premature beats."""
-    mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.09), 0.45, 1.0))
+    mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
     return _sinus(rng, heart, seconds, mean, 0.5)
 
 
@@ -117,7 +117,7 @@ def supraventricular_tachycardia(rng: Rng, heart: Heart, seconds: float) -> Beat
 
 def fibrillation(rng: Rng, heart: Heart, seconds: float) -> Beats:
     """Irregularly irregular: independent log-normal intervals, no P wave."""
-    mean = max(heart.af_rr_seconds * about(rng, 1.0, 0.12), 0.38)
+    mean = max(heart.af_rr_seconds * about(rng, 1.0, 0.2), 0.38)
     spread = heart.af_irregularity * between(rng, 0.6, 1.3)
     rr = mean * np.exp(spread * rng.standard_normal(_count(seconds, mean)))
     kinds = np.full(len(rr), JUNCTIONAL)

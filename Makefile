@@ -1,0 +1,43 @@
+# The habits of this project. `make demo` and `make test` need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: help install demo test lint format bench clean
+
+help:  ## Say what each target does.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+install: $(INSTALLED)  ## Make .venv with everything, at the versions in constraints.txt.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("ATML needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install  ## Simulated segments to a bundle, in a few minutes.
+	$(BIN)/atml run --name demo --phase1 studies/demo/phase1.toml --phase2 studies/demo/phase2.toml \
+		--workers $(WORKERS) --storage sqlite:///demo.db
+
+test: install  ## All tests.
+	$(BIN)/pytest
+
+lint: install  ## Style, types, and that data flows one way.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## Put the code into the project's form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Speed against baselines measured in the same run.
+	$(BIN)/python -m tests.benchmarks.training_throughput
+	$(BIN)/python -m tests.benchmarks.trial_overhead
+
+clean:  ## Remove what the targets above made, but no results, databases or data.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,164 @@
+"""What the tests share: simulated segments, made once, and specs that train in a moment."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from atml.ecg import Dataset, Split, load_dataset, simulate
+from atml.search import records
+from atml.search.phases import Phase, parse_spec
+from atml.service.data import search_split
+from atml.service.storage import open_storage
+
+ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
+LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache and settings out of the tests, and the tests out of the cache."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATML_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        for name in ("ATML_STORAGE", "ATML_ARTIFACTS"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve subjects with segments short enough to train on in a blink."""
+    directory = tmp_path_factory.mktemp("simulated") / "train"
+    simulate(directory, subjects=12, segments_per_subject=20, seed=1, segment_length=250)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def simulated_test(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four other subjects."""
+    directory = tmp_path_factory.mktemp("simulated") / "test"
+    simulate(directory, subjects=4, segments_per_subject=12, seed=2, segment_length=250, first_subject=12)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def dataset(simulated: Path) -> Dataset:
+    return load_dataset(simulated, workers=1)
+
+
+@pytest.fixture
+def phase1_document(simulated: Path) -> dict[str, Any]:
+    return {
+        "phase": "architecture",
+        "name": "first",
+        "data": {"train": str(simulated), "folds": 3},
+        "search": {
+            "architectures": ["linear", "optimized_afnet"],
+            "learning_rate": {"low": 1e-3, "high": 1e-1, "steps": 5},
+        },
+        "training": {"epochs": 2, "ema_decay": None},
+        "pruning": {"neighbourhood": {"threshold": 0.0}},
+        "budget": {"trials": 4},
+        "finalize": {"candidates": 1, "folds": 2, "seeds": 1, "epochs": 2},
+    }
+
+
+@pytest.fixture
+def phase2_document(phase1_document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **phase1_document,
+        "phase": "width",
+        "name": "second",
+        "base": {"architecture": "optimized_afnet", "learning_rate": 0.01},
+        "search": {"widths": {"low": 0.25, "high": 1.5}},
+    }
+
+
+def merged(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec with some fields changed, `pruning={"radius": 1}` deep within tables too."""
+    result = dict(document)
+    for name, value in changes.items():
+        old = result.get(name)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[name] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+@pytest.fixture
+def make_phase1(phase1_document: dict[str, Any]) -> Callable[..., Phase]:
+    """Make a phase 1; keyword arguments change single fields of its tables."""
+    return lambda **changes: parse_spec(merged(phase1_document, changes), source="test")
+
+
+@pytest.fixture
+def make_phase2(phase2_document: dict[str, Any]) -> Callable[..., Phase]:
+    """Make a phase 2; keyword arguments change single fields of its tables."""
+    return lambda **changes: parse_spec(merged(phase2_document, changes), source="test")
+
+
+@pytest.fixture
+def split(make_phase1: Callable[..., Phase], dataset: Dataset) -> Split:
+    return search_split(make_phase1().data, dataset)
+
+
+@pytest.fixture
+def storage_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'atml.db'}"
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[RDBStorage]:
+    opened = open_storage(storage_url)
+    yield opened
+    opened.remove_session()
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def make_trial() -> Callable[..., FrozenTrial]:
+    """Make a trial as a study would hold it: what ATML records is given by name."""
+    return recorded_trial
+
+
+def recorded_trial(
+    *,
+    architecture: str = "linear",
+    learning_rate: float = 0.01,
+    state: TrialState = TrialState.COMPLETE,
+    metrics: dict[str, float] | None = None,
+    curve: tuple[float, ...] = (),
+    onnx_bytes: int = 1000,
+    directions: int = 1,
+    **attributes: Any,
+) -> FrozenTrial:
+    points = [
+        records.CurvePoint(train_loss=0.5, valid_loss=0.5, fbeta=fbeta, seconds=30.0) for fbeta in curve
+    ]
+    recorded: dict[str, Any] = {
+        records.ARCHITECTURE: architecture,
+        records.LEARNING_RATE: learning_rate,
+        records.ONNX_BYTES: onnx_bytes,
+        records.CURVE: [point.to_list() for point in points],
+        **({} if metrics is None else {records.METRICS: metrics}),
+        **attributes,
+    }
+    values = [max(curve, default=0.0), float(onnx_bytes)][:directions]
+    return create_trial(
+        state=state,
+        params={records.ARCHITECTURE: architecture, records.LEARNING_RATE: learning_rate},
+        distributions={
+            records.ARCHITECTURE: CategoricalDistribution(ARCHITECTURES),
+            records.LEARNING_RATE: FloatDistribution(LOW, HIGH, log=True),
+        },
+        user_attrs=recorded,
+        values=values if state == TrialState.COMPLETE else None,
+    )

@@ -1,0 +1,65 @@
+import dataclasses
+
+import pytest
+from torch import nn
+
+from atml.errors import ModelError
+from atml.models import ARCHITECTURES, Architecture, Config, get_architecture, width
+from atml.models.afnet import AFNetConfig
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+
+
+class TestConfigDicts:
+    @every_architecture
+    def test_round_trip(self, architecture: Architecture):
+        config = architecture.default()
+        values = architecture.config_to_dict(config)
+        assert architecture.config_from_dict(values) == config
+        assert all(type(value) in (int, float) for value in values.values())
+
+    def test_configs_are_frozen_and_hashable(self):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            AFNetConfig().channels = 3  # type: ignore[misc]
+        assert hash(AFNetConfig()) == hash(AFNetConfig())
+
+    def test_an_unknown_field_is_answered_with_the_nearest_and_all(self):
+        with pytest.raises(ModelError, match=r"afnet.*'chanels'.*'channels'.*channels, fc, dropout"):
+            get_architecture("afnet").config_from_dict({"chanels": 4, "fc": 2, "dropout": 0.5})
+
+    def test_a_missing_field_is_named(self):
+        with pytest.raises(ModelError, match=r"misses the field 'fc'.*channels, fc, dropout"):
+            get_architecture("afnet").config_from_dict({"channels": 4, "dropout": 0.5})
+
+    @pytest.mark.parametrize("value", ["4", 4.0, True, None])
+    def test_a_wrong_type_is_named(self, value: object):
+        with pytest.raises(ModelError, match=r"'channels' must be int.*channels, fc, dropout"):
+            get_architecture("afnet").config_from_dict({"channels": value, "fc": 2, "dropout": 0.5})
+
+    def test_a_whole_number_may_stand_for_a_float(self):
+        values = {"channels": 4, "fc": 2, "dropout": 0}
+        config = get_architecture("afnet").config_from_dict(values)
+        assert config == AFNetConfig(dropout=0.0)
+
+    def test_a_width_below_its_minimum_is_named(self):
+        with pytest.raises(ModelError, match="'channels' must be an integer of at least 1"):
+            get_architecture("afnet").config_from_dict({"channels": 0, "fc": 2, "dropout": 0.5})
+
+    def test_a_field_of_a_config_without_fields_is_refused(self):
+        with pytest.raises(ModelError, match="linear has no field 'channels': it has no fields"):
+            get_architecture("linear").config_from_dict({"channels": 4})
+
+    def test_width_marks_a_field(self):
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Own(Config):
+            channels: int = width(10, minimum=4)
+            kernel: int = 3
+
+        own = Architecture(
+            name="own",
+            summary="A test's own",
+            config=Own,
+            network=lambda config, length: nn.Linear(length, config.channels),
+            minimum_length=1,
+        )
+        assert own.width_space(low=0.1, high=2) == {"channels": (4, 20)}
