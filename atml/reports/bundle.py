@@ -26,7 +26,8 @@ class BundleFile:
 
 def bundle_name(metrics: Metrics) -> str:
     """Name a bundle by the largest and smallest of F1, accuracy, precision and recall, in per cent."""
-    return f"{int(metrics.best * 100)}-{int(metrics.worst * 100)}"
+    best, worst = (int(round(figure * 100, 6)) for figure in (metrics.best, metrics.worst))  # .29 is 29
+    return f"{best}-{worst}"
 
 
 def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
@@ -39,6 +40,7 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     """
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
+        shutil.rmtree(scratch, ignore_errors=True)  # of a killed process with the same number
         scratch.mkdir(parents=True)
         for file in files:
             file.write(scratch / file.name)
@@ -64,6 +66,7 @@ def _entry(path: Path) -> dict[str, Any]:
 
 def _replace(folder: Path, scratch: Path) -> None:
     older = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(older, ignore_errors=True)
     if folder.exists():
         folder.rename(older)
     scratch.rename(folder)

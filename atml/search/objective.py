@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from optuna import Study, Trial, TrialPruned
+from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Split
 from atml.errors import TrainingDiverged
@@ -117,7 +118,7 @@ class Objective:
         """Return an earlier live trial at the same point: two workers may draw one in the same instant."""
         own = as_point(trial.params)
         for other in self.study.get_trials(deepcopy=False)[: trial.number]:
-            failed = other.state.name == "FAIL"
+            failed = other.state == TrialState.FAIL or _is_retried_by(trial, other)
             if not failed and as_point(other.params) == own and not records.gave_way(other):
                 return other.number
         return None
@@ -209,3 +210,11 @@ class Objective:
         if len(self.phase.directions) > 1:
             trial.set_constraint(by.value, RULED_OUT)
         return TrialPruned(f"{by.value}: {because}")
+
+
+def _is_retried_by(trial: Trial, other: FrozenTrial) -> bool:
+    """Whether `trial` takes up `other`, which is queued again a moment before it is closed."""
+    original = trial.user_attrs.get(records.RETRY_OF)
+    if original is None or other.state != TrialState.RUNNING:
+        return False
+    return bool(other.user_attrs.get(records.RETRY_OF, other.number) == original)

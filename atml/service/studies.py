@@ -4,13 +4,14 @@ import os
 import socket
 import warnings
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna import Study
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
 from atml.errors import SpecChanged, StudyError, UnknownStudy
@@ -19,6 +20,8 @@ from atml.search.phases import Phase, WidthPhase, parse_spec
 from atml.search.phases.width import BaseSpec
 from atml.search.retry import queue_again
 from atml.search.spec import differences
+from atml.service.data import search_split
+from atml.service.storage import GRACE_SECONDS
 
 SPEC = "spec"
 DATA = "data"
@@ -71,8 +74,10 @@ def create_or_resume(
         SpecChanged: the study exists with another spec or other data; lists the differences.
         UnknownStudy: the base study of a phase 2 is not there.
         StudyError: the base study has no finished trial.
+        TooFewSubjects: the subjects do not suffice for the spec's folds.
     """
     data = StudyData.of(dataset)
+    search_split(phase.data, dataset)  # what it refuses would otherwise fail in every worker
     if phase.name not in study_names(storage):
         _create(storage, resolve_base(storage, phase), data)
     stored = load(storage, phase.name)
@@ -132,13 +137,18 @@ def fail_orphans(study: Study) -> int:
     """
     orphans = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get(records.WORKER)
-        if worker is None or worker["host"] != socket.gethostname() or _is_alive(worker["pid"]):
-            continue
-        study.tell(trial.number, state=TrialState.FAIL)
-        queue_again(study, trial)
-        orphans += 1
+        if _is_orphan(trial) and _close(study, trial):
+            queue_again(study, trial)
+            orphans += 1
     return orphans
+
+
+def fail_dead(study: Study) -> None:
+    """Close and queue again every trial whose process is dead, here or elsewhere."""
+    fail_orphans(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
 
 
 def _create(storage: RDBStorage, phase: Phase, data: StudyData) -> None:
@@ -193,6 +203,23 @@ def _comparable(phase: Phase) -> dict[str, Any]:
     document = phase.stored()
     document["data"].pop("train")
     return document
+
+
+def _is_orphan(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get(records.WORKER)
+    if worker is None:  # killed between claiming the trial and saying so, or about to say so
+        started = trial.datetime_start or datetime.now()
+        return (datetime.now() - started).total_seconds() > GRACE_SECONDS
+    return worker["host"] == socket.gethostname() and not _is_alive(worker["pid"])
+
+
+def _close(study: Study, trial: FrozenTrial) -> bool:
+    """Fail a running trial; return False if another process did so first."""
+    try:
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):
+        return False
+    return True
 
 
 def _is_alive(pid: int) -> bool:

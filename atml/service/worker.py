@@ -16,7 +16,7 @@ from atml.search.stop import Stop, StoppedBy
 from atml.service.artifacts import keep_onnx, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.signals import LeaveOnSignal
-from atml.service.studies import StoredStudy
+from atml.service.studies import StoredStudy, fail_dead
 from atml.training import choose_device
 
 WAIT_SECONDS = 0.5
@@ -61,6 +61,7 @@ def work(
             stop.put_up(study, sign)
             return
         if _is_fully_claimed(stored):
+            fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,))

@@ -25,7 +25,7 @@ class AugmentationSettings:
     others. Amplitudes are in the units of the segments themselves.
     """
 
-    probability: float = 0.5
+    probability: float = 0.8
     amplitude: float = 0.2  # multiplied by 1 ± this
     noise: float = 0.05  # white noise with a standard deviation of up to this
     baseline_wander: float = 0.1  # slow waves, .5 to 2.5 in a segment, of this root mean square
@@ -75,7 +75,7 @@ class TrainingSettings:
     schedule: Literal["one-cycle", "plateau", "constant"] = "one-cycle"
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
-    ema_decay: float | None = 0.99
+    ema_decay: float | None = 0.95  # longer ones lag behind the last steps of short runs
     gradient_clip: float | None = 5.0
     patience: int | None = 3
     gap: float = 0.01

@@ -30,6 +30,7 @@ from atml.training import TrainingSettings, WithoutValidation, train
 LENGTH = 1250
 BATCH_SIZE = 64
 ENDLESS = 10_000  # epochs
+ORIGINAL_PROCESSES = 8
 
 running = None  # the training that lives in a contender's process
 
@@ -64,28 +65,37 @@ def write_segments(folder, count):
 def measure(folder, arguments):
     """Return {contender: samples a second in each round}, taking turns so that all share the noise."""
     spawn = get_context("spawn")
-    pools = [ProcessPoolExecutor(1, mp_context=spawn) for _ in range(4)]
-    one, two, original, original_one_thread = pools
-    speeds = {"original": [], "original, one thread": [], "one": [], "two": []}
+    pools = {name: ProcessPoolExecutor(1, mp_context=spawn) for name in ("a", "b", "original", "tuned")}
+    speeds = {"original": [], "tuned": [], "one": [], "two": []}
     try:
-        for pool in (one, two):
-            pool.submit(start_atml, folder, arguments.architecture, arguments.segments).result()
-        original.submit(start_original, folder, None).result()
-        original_one_thread.submit(start_original, folder, 1).result()
+        for name in ("a", "b"):
+            pools[name].submit(start_atml, folder, arguments.architecture, arguments.segments).result()
+        pools["original"].submit(start_original, folder, ORIGINAL_PROCESSES, None).result()
+        pools["tuned"].submit(start_original, folder, os.cpu_count(), 1).result()
         for number in track(range(arguments.rounds + 1), description="measuring", transient=True):
             found = {
-                "one": one.submit(atml_epoch).result(),
-                "two": sum(future.result() for future in [one.submit(atml_epoch), two.submit(atml_epoch)]),
-                "original": original.submit(original_epoch).result(),
-                "original, one thread": original_one_thread.submit(original_epoch).result(),
+                "one": run_at_once(pools["a"]),
+                "two": run_at_once(pools["a"], pools["b"]),
+                "original": run_at_once(pools["original"]),
+                "tuned": run_at_once(pools["tuned"]),
             }
             if number > 0:  # the first round warms up
                 for name, speed in found.items():
                     speeds[name].append(speed)
     finally:
-        for pool in pools:
+        for pool in pools.values():
             pool.shutdown(cancel_futures=True)
     return speeds
+
+
+def run_at_once(*pools):
+    """Return the summed speed of contenders that run together, each after an epoch to warm up.
+
+    A process that has waited for its turn has lost its caches, and perhaps its pages.
+    """
+    for future in [pool.submit(epoch) for pool in pools]:
+        future.result()
+    return sum(future.result() for future in [pool.submit(epoch) for pool in pools])
 
 
 def start_atml(folder, architecture, segments):
@@ -102,20 +112,17 @@ def start_atml(folder, architecture, segments):
     running = train(network, WithoutValidation(train=data), settings, device=torch.device("cpu"))
 
 
-def atml_epoch():
-    return next(running).samples_per_second
+def epoch():
+    """Return samples a second of one epoch of whatever this process trains."""
+    return running.epoch() if isinstance(running, OriginalTraining) else next(running).samples_per_second
 
 
-def start_original(folder, threads):
-    """Prepare the baseline, with a loader process a core; PyTorch's own number of threads if None."""
+def start_original(folder, processes, threads):
+    """Prepare the baseline; PyTorch's own number of threads if None."""
     global running
     if threads is not None:
         torch.set_num_threads(threads)
-    running = OriginalTraining(folder, batch_size=BATCH_SIZE, processes=os.cpu_count())
-
-
-def original_epoch():
-    return running.epoch()
+    running = OriginalTraining(folder, batch_size=BATCH_SIZE, processes=processes)
 
 
 def print_table(speeds, arguments):
@@ -125,24 +132,25 @@ def print_table(speeds, arguments):
         f"PyTorch {torch.__version__}"
     )
     table.add_column("")
-    for heading in ("samples/s", "lowest – highest", "to the baseline", "to one worker"):
+    for heading in ("samples/s", "lowest – highest", "÷ original", "÷ tuned", "÷ one worker"):
         table.add_column(heading, justify="right")
     titles = {
-        "original": f"original: files, {cores} loader processes, Conv2d AFNet",
-        "original, one thread": "the same, PyTorch with one thread",
+        "original": f"original: files, {ORIGINAL_PROCESSES} loader processes",
+        "tuned": f"original, tuned: {cores} processes, 1 thread",
         "one": f"ATML: {arguments.architecture}, one worker",
-        "two": f"ATML: {arguments.architecture}, two workers at once",
+        "two": f"ATML: {arguments.architecture}, two workers",
     }
-    baseline = max(("original", "original, one thread"), key=lambda name: statistics.median(speeds[name]))
     for name, title in titles.items():
+        ratios = (
+            f"{median_ratio(speeds[name], speeds[other]):.2f}" for other in ("original", "tuned", "one")
+        )
         table.add_row(
             title,
             f"{statistics.median(speeds[name]):,.0f}",
             f"{min(speeds[name]):,.0f} – {max(speeds[name]):,.0f}",
-            f"{median_ratio(speeds[name], speeds[baseline]):.2f} ×",
-            f"{median_ratio(speeds[name], speeds['one']):.2f} ×",
+            *ratios,
         )
-    Console().print(table)
+    Console(width=max(Console().width, 116)).print(table)
 
 
 def median_ratio(speeds, others):

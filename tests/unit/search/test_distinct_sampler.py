@@ -144,7 +144,7 @@ def test_tpe_draws_the_points_once_it_has_enough_to_learn_from():
         return sum(abs(trial.params["channels"] - 320) < 60 for trial in study.trials[20:]) / 20
 
     assert share_near_the_optimum(TPESampler(seed=3, multivariate=True)) > 0.5
-    assert share_near_the_optimum(RandomSampler(seed=3)) < 0.4
+    assert share_near_the_optimum(RandomSampler(seed=3)) < 0.5
 
 
 def test_a_parameter_with_one_value_neither_counts_nor_hinders():

@@ -1,0 +1,225 @@
+"""Worker processes on one database: who trains what, and what happens when they are killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from atml.errors import StudyError
+from atml.search import records, stop
+from atml.service.launcher import WorkerPlan, launch
+from atml.service.signals import LeaveOnSignal
+from atml.service.studies import create_or_resume
+from atml.service.worker import work
+
+FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
+PATIENCE_SECONDS = 120
+
+
+def until(condition):
+    """Wait for something that will happen; what never happens is an error, not a slow test."""
+    due = time.monotonic() + PATIENCE_SECONDS
+    while not (result := condition()):
+        assert time.monotonic() < due
+        time.sleep(0.05)
+    return result
+
+
+CLAIM = """
+import optuna, sys
+from atml.service.storage import open_storage
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(study_name="claims", storage=open_storage(sys.argv[1]))
+sys.stdin.read()  # all begin together
+study.optimize(lambda trial: float(trial.suggest_int("n", 0, 1000)), n_trials=int(sys.argv[2]))
+"""
+
+
+def test_four_processes_run_no_queued_trial_twice_and_leave_none_out(storage, storage_url):
+    study = optuna.create_study(storage=storage, study_name="claims")
+    for number in range(40):
+        study.enqueue_trial({"n": number})
+    workers = [
+        subprocess.Popen([sys.executable, "-c", CLAIM, storage_url, "10"], stdin=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.stdin.close()
+    assert [worker.wait(PATIENCE_SECONDS) for worker in workers] == [0] * 4
+    claims = Counter(trial.params["n"] for trial in study.trials)
+    assert claims == dict.fromkeys(range(40), 1)
+
+
+class TestWork:
+    """One worker within this process."""
+
+    @pytest.fixture
+    def run(self, storage, dataset, tmp_path):
+        def run(phase, leave=None, **attributes):
+            stored = create_or_resume(storage, phase, dataset)
+            work(
+                stored,
+                index=0,
+                device="cpu",
+                threads=1,
+                artifacts=tmp_path / "artifacts",
+                leave=leave or LeaveOnSignal(),
+            )
+            return stored
+
+        return run
+
+    def test_the_budget_is_spent_to_the_trial_and_the_sign_says_so(self, run, make_phase1):
+        study = run(make_phase1(budget={"trials": 3})).study
+        assert len(records.trained(study.trials)) == 3
+        assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because="all 3 trials are trained")
+
+    def test_untrained_trials_cost_no_budget(self, run, make_phase1):
+        phase = make_phase1(pruning={"max_onnx_bytes": 12_000}, budget={"trials": 3})
+        study = run(phase).study  # of two architectures, one is too large
+        assert {records.architecture(trial) for trial in records.trained(study.trials)} == {"linear"}
+        assert len(records.trained(study.trials)) == 3
+        assert len(study.trials) > 3
+
+    def test_the_first_trial_that_meets_the_targets_ends_the_study(self, run, make_phase1):
+        stored = run(make_phase1(targets={"fbeta": 0.01}))
+        sign = stop.read(stored.study)
+        assert (sign.by, sign.trial) == (stop.StoppedBy.TARGETS, 0)
+        assert len(records.trained(stored.study.trials)) == 1
+
+    def test_a_search_whose_every_point_was_tried_ends_before_its_budget(self, run, make_phase1):
+        search = {"architectures": ["linear"], "learning_rate": {"steps": 3}}
+        study = run(make_phase1(search=search, budget={"trials": 50})).study
+        assert len(records.trained(study.trials)) == 3
+        assert stop.read(study).by == stop.StoppedBy.SPACE
+
+    def test_a_finished_study_is_left_as_it_is(self, run, make_phase1):
+        first = run(make_phase1(budget={"trials": 1})).study
+        before = [(trial.number, trial.state, trial.datetime_start) for trial in first.trials]
+        again = run(make_phase1(budget={"trials": 1})).study
+        assert [(trial.number, trial.state, trial.datetime_start) for trial in again.trials] == before
+
+    def test_asked_to_leave_a_worker_leaves_the_study_open(self, run, make_phase1):
+        class AtOnce(LeaveOnSignal):
+            def requested(self):
+                return True
+
+        study = run(make_phase1(), leave=AtOnce()).study
+        assert stop.read(study) is None
+        assert {trial.state for trial in study.trials} == {WAITING}
+
+
+@pytest.fixture
+def plan(storage_url, tmp_path):
+    return lambda **fields: WorkerPlan(
+        **{
+            "study": "first",
+            "storage": storage_url,
+            "artifacts": tmp_path / "artifacts",
+            "workers": 1,
+            "device": "cpu",
+            "threads": 1,
+            **fields,
+        }
+    )
+
+
+class TestLaunch:
+    def test_killed_workers_are_replaced_and_the_budget_is_exact(self, storage, dataset, make_phase1, plan):
+        phase = make_phase1(budget={"trials": 2}, training={"epochs": 40, "patience": None})
+        study = create_or_resume(storage, phase, dataset).study
+        killed = []
+
+        def kill_once():
+            for trial in study.get_trials(deepcopy=False, states=(RUNNING,)):
+                if not killed and records.curve(trial):
+                    killed.append(trial.number)
+                    os.kill(trial.user_attrs[records.WORKER]["pid"], signal.SIGKILL)
+
+        launch(plan(workers=2), on_poll=kill_once)
+        (dead,) = killed
+        assert study.trials[dead].state == FAIL
+        assert len(records.trained(study.trials)) == 2
+        assert not [trial for trial in study.trials if trial.state == RUNNING]
+        retried = [t for t in study.trials if t.user_attrs.get(records.RETRY_OF) == dead]
+        assert [trial.params for trial in retried] == [study.trials[dead].params]
+        assert records.was_trained(retried[0])
+
+    def test_a_worker_that_fails_at_once_is_given_up_and_its_log_quoted(self, storage, plan, tmp_path):
+        with pytest.raises(StudyError) as caught:
+            launch(plan(study="nowhere"), on_poll=lambda: None)
+        message = str(caught.value)
+        assert "every worker failed" in message
+        assert "Error: no study 'nowhere' in this storage" in message
+        log = tmp_path / "artifacts" / "nowhere" / "worker-0.log"
+        assert log.read_text().count("Error: ") == 3
+
+    def test_the_password_is_in_no_command_line(self, storage, dataset, make_phase1, plan, storage_url):
+        create_or_resume(storage, make_phase1(budget={"trials": 1}), dataset)
+        shown = []
+
+        def look():
+            for path in Path("/proc").glob("[0-9]*/stat"):
+                with_parent = _status(path.parent)
+                if with_parent.get("PPid") == str(os.getpid()):
+                    shown.append((path.parent / "cmdline").read_bytes())
+
+        if not Path("/proc/self/stat").exists():
+            pytest.skip("there is no /proc here")
+        launch(plan(), on_poll=look)
+        assert any(b"worker" in line for line in shown)
+        assert not any(storage_url.encode() in line for line in shown)
+
+
+def _status(process: Path) -> dict[str, str]:
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+LAUNCH = """
+import json, sys
+from pathlib import Path
+from atml.service.launcher import WorkerPlan, launch
+
+fields = json.loads(sys.argv[1])
+launch(WorkerPlan(**{**fields, "artifacts": Path(fields["artifacts"])}), on_poll=lambda: None)
+"""
+
+
+def test_workers_leave_when_their_launcher_is_killed(storage, storage_url, dataset, make_phase1, tmp_path):
+    phase = make_phase1(training={"epochs": 100_000, "patience": None})
+    study = create_or_resume(storage, phase, dataset).study
+    fields = {"study": "first", "storage": storage_url, "artifacts": str(tmp_path), "workers": 2}
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(fields)])
+
+    def pids():
+        running = study.get_trials(deepcopy=False, states=(RUNNING,))
+        return {trial.user_attrs[records.WORKER]["pid"] for trial in running if records.curve(trial)}
+
+    until(lambda: len(pids()) == 2)
+    workers = pids()
+    launcher.kill()
+    launcher.wait()
+    until(lambda: not any(_is_alive(pid) for pid in workers))
+    # They took leave: their trials are closed and queued again.
+    assert [trial.state for trial in study.trials] == [FAIL, FAIL, WAITING, WAITING]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in _status(Path(f"/proc/{pid}")).get("State", "")

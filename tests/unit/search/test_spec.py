@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atml.errors import SpecError
+from atml.search.phases import PHASES, load_spec, parse_spec
+from atml.search.spec import differences
+
+STUDIES = Path(__file__).parents[3] / "studies"
+MINIMAL = {"phase": "architecture", "name": "a"}
+WIDTH = {"phase": "width", "name": "a", "base": {"architecture": "linear", "learning_rate": 0.1}}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(STUDIES.rglob("*.toml")), ids=lambda path: str(path.relative_to(STUDIES))
+)
+def test_every_spec_that_atml_brings_along_loads(path):
+    phase = load_spec(path)
+    assert phase.phase in PHASES
+    assert parse_spec(phase.stored(), source="stored") == phase
+
+
+def test_the_stored_form_is_json_and_gives_the_same_spec_back(make_phase1, make_phase2):
+    for phase in (make_phase1(), make_phase2(), make_phase2(base={"study": "first", "trial": 3})):
+        stored = json.loads(json.dumps(phase.stored()))
+        assert parse_spec(stored, source="stored") == phase
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainig": {}}, "unknown field `trainig`; did you mean `training`?"),
+        ({"data": {"skip_badd": 3}}, "unknown field `data.skip_badd`; did you mean `skip_bad`?"),
+        ({"budget": {"trails": 3}}, "unknown field `budget.trails`; did you mean `trials`?"),
+        ({"budget": {"zzz": 3}}, "unknown field `budget.zzz`; valid here: trials, minutes"),
+        ({"training": {"epoch": 3}}, "unknown field `training.epoch`; did you mean `epochs`?"),
+        (
+            {"training": {"augmentation": {"nois": 1}}},
+            "unknown field `training.augmentation.nois`; did you mean `noise`?",
+        ),
+        (
+            {"pruning": {"neighbourhood": {"radios": 1}}},
+            "unknown field `pruning.neighbourhood.radios`; did you mean `radius`?",
+        ),
+        (
+            {"search": {"learning_rate": {"low": 0.1, "high": 1, "step": 2}}},
+            "unknown field `search.learning_rate.step`; did you mean `steps`?",
+        ),
+        ({"search": {"widths": {}}}, "unknown field `search.widths`"),  # another phase's
+    ],
+)
+def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(changes, message):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**MINIMAL, **changes}, source="my.toml")
+    assert f"my.toml: {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"phase": "depth"}, ["`phase`", "architecture, width", "'depth'"]),
+        ({"phase": 1}, ["`phase`", "got 1"]),
+        ({"name": "no spaces"}, ["`name`", "'no spaces'"]),
+        ({"name": "../up"}, ["`name`", "'../up'"]),
+        ({"beta": 0}, ["`beta`", "got 0"]),
+        ({"budget": {"trials": 0}}, ["`budget.trials`", "got 0"]),
+        ({"budget": {"trials": "many"}}, ["`budget.trials`", "'many'"]),
+        ({"budget": {"minutes": -1}}, ["`budget.minutes`", "got -1"]),
+        ({"budget": 3}, ["`budget`", "got 3"]),
+        ({"data": {"folds": 1}}, ["`data.folds`", "got 1"]),
+        ({"data": {"folds": 3, "fold": 3}}, ["`data`", "`fold` must be below `folds` (3) but got 3"]),
+        ({"targets": {"fbeta": 95}}, ["`targets.fbeta`", "got 95"]),
+        ({"search": {"architectures": []}}, ["`search.architectures`"]),
+        ({"search": {"architectures": ["liner"]}}, ["no architecture 'liner'", "did you mean 'linear'"]),
+        (
+            {"search": {"learning_rate": {"low": 0.1, "high": 0.01}}},
+            ["`search.learning_rate`", "low <= high"],
+        ),
+        ({"search": {"learning_rate": {"low": 0.1, "high": 0.1}}}, ["`search.learning_rate`", "`steps`"]),
+        ({"search": {"learning_rate": {"low": 0.1}}}, ["`search.learning_rate.high` is missing"]),
+        ({"training": {"epochs": 0}}, ["`training`", "epochs must be at least 1"]),
+        ({"training": {"schedule": "cosine"}}, ["training", "one-cycle", "'cosine'"]),
+        ({"training": {"learning_rate": 0.1}}, ["`learning_rate`", "[search.learning_rate]"]),
+        ({"training": {"seed": 1}}, ["`seed`", "top level"]),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_field_and_what_was_given(changes, parts):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**MINIMAL, **changes}, source="my.toml")
+    assert [part for part in ["my.toml: ", *parts] if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"base": {}}, "`study`, or an `architecture` and a `learning_rate`"),
+        ({"base": {"architecture": "linear"}}, "`study`, or an `architecture` and a `learning_rate`"),
+        ({"base": {"architecture": "liner", "learning_rate": 1}}, "did you mean 'linear'"),
+        (
+            {"search": {"widths": {"low": 2.0, "high": 1.0}}},
+            "`low` must not exceed `high` but got 2.0 and 1.0",
+        ),
+        ({"search": {"widths": {"lo": 2.0}}}, "unknown field `search.widths.lo`; did you mean `low`?"),
+    ],
+)
+def test_a_phase_2_without_a_sound_base_or_range_is_refused(changes, part):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**WIDTH, **changes}, source="my.toml")
+    assert part in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once():
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**MINIMAL, "beta": -1, "budgets": {}, "targets": {"fbeta": 2}}, source="my.toml")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_broken_toml_names_the_line(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text('phase = "architecture"\nname = \n')
+    with pytest.raises(SpecError, match=r"broken\.toml: not valid TOML: .*line 2"):
+        load_spec(path)
+
+
+@pytest.mark.parametrize(("content", "part"), [(None, "no such spec"), (b"\xff\xfe\x00", "cannot be read")])
+def test_missing_and_binary_files_are_one_message(tmp_path, content, part):
+    path = tmp_path / "spec.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SpecError, match=part) as caught:
+        load_spec(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_directory_is_no_spec(tmp_path):
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_spec(tmp_path)
+
+
+def test_differences_name_the_field_with_its_old_and_new_value(make_phase1):
+    old = make_phase1().stored()
+    new = make_phase1(training={"epochs": 7}, search={"architectures": ["linear"]}).stored()
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "search.architectures: ['linear', 'optimized_afnet'] → ['linear']",
+        "training.epochs: 2 → 7",
+    ]
+    assert differences({"a": 1}, {"b": {"c": 2}}) == ["a: 1 → None", "b: None → {'c': 2}"]
+
+
+TOML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+TABLES = sorted({*PHASES["architecture"].model_fields, *PHASES["width"].model_fields} - {"phase"})
+
+
+@given(
+    phase=st.sampled_from(sorted(PHASES)),
+    document=st.dictionaries(st.sampled_from(TABLES) | st.text(max_size=5), TOML_VALUES, max_size=4),
+)
+def test_whatever_a_spec_holds_it_is_accepted_or_refused_in_words(phase, document):
+    message = "accepted"
+    try:
+        parse_spec({**WIDTH, **document, "phase": phase}, source="wild.toml")
+    except SpecError as error:
+        message = str(error)
+    assert all(line.startswith(("accepted", "wild.toml: ")) for line in message.splitlines())

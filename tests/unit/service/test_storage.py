@@ -1,0 +1,57 @@
+import optuna
+import pytest
+import sqlalchemy
+
+from atml.errors import StorageError
+from atml.service.storage import open_storage
+
+
+def test_a_new_database_is_made_and_opened_again(tmp_path):
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    optuna.create_study(storage=open_storage(url), study_name="kept")
+    assert [study.study_name for study in open_storage(url).get_all_studies()] == ["kept"]
+
+
+def test_readers_do_not_wait_for_a_writer_to_end(storage):
+    with storage.engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_the_write_lock_is_taken_before_anything_is_read(storage):
+    with storage.engine.connect() as first:
+        first.execute(sqlalchemy.text("SELECT count(*) FROM studies"))
+        with storage.engine.connect() as second:
+            second.connection.driver_connection.execute("PRAGMA busy_timeout = 0")
+            with pytest.raises(sqlalchemy.exc.OperationalError, match="locked"):
+                second.execute(sqlalchemy.text("SELECT count(*) FROM studies"))
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("atml.db", ["not a database URL", "sqlite:///FILE"]),
+        ("", ["not a database URL"]),
+        ("mysql://user:secret@host/db", ["must be SQLite or PostgreSQL but got mysql"]),
+        ("nonsense://user:secret@host/db", ["must be SQLite or PostgreSQL but got nonsense"]),
+        ("sqlite:///{tmp}/missing/atml.db", ["the folder", "missing does not exist", "create it first"]),
+        ("sqlite:///{tmp}/notes.txt", ["notes.txt", "cannot be opened: file is not a database"]),
+        ("sqlite:///{tmp}", ["cannot be opened: unable to open database file"]),
+        ("postgresql+nodriver://user:secret@127.0.0.1/db", ["driver", "postgresql+nodriver"]),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_one_message_without_a_password(tmp_path, url, parts):
+    (tmp_path / "notes.txt").write_text("To do: buy milk. " * 100)
+    with pytest.raises(StorageError) as caught:
+        open_storage(url.replace("{tmp}", str(tmp_path)))
+    message = str(caught.value)
+    assert [part for part in parts if part not in message] == []
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+def test_a_database_that_is_no_database_is_left_as_it_was(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("To do: buy milk. " * 100)
+    with pytest.raises(StorageError):
+        open_storage(f"sqlite:///{path}")
+    assert path.read_text() == "To do: buy milk. " * 100
