@@ -82,10 +82,8 @@ def run_study(
         with StudyDisplay(stored) as display:
 
             def on_interrupt(count: int) -> None:
-                more = "; press Ctrl-C again to leave at once" if count == 1 else ""
-                display.say(
-                    f"Leaving: the workers finish their epoch{more}" if count == 1 else "Leaving at once"
-                )
+                first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
+                display.say(first if count == 1 else "Leaving at once")
 
             launch(plan, on_poll=display.update, on_interrupt=on_interrupt)
     return outcome(stored.study, stored.phase, datetime.now())

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import SqueezeExcite
+from atml.models.layout import BatchNorm1d, Conv1d, Dropout
 
 KERNELS = (6, 5, 4, 4, 4)
 MULTIPLIERS = (1, 2, 4, 8, 8)
@@ -35,9 +36,9 @@ class AFNet(nn.Module):
             # BatchNorm follows the activation, as in the original, so it cannot fold into its own
             # convolution; the export folds it into the next one.
             layers += [
-                nn.Conv1d(inputs, outputs, kernel, STRIDE),
+                Conv1d(inputs, outputs, kernel, STRIDE),
                 nn.SiLU(),
-                nn.BatchNorm1d(outputs),
+                BatchNorm1d(outputs),
             ]
             if index in SQUEEZE_EXCITE_AFTER:
                 layers.append(SqueezeExcite(outputs, hidden=outputs // 4, activation=nn.SiLU))
@@ -45,7 +46,7 @@ class AFNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.Flatten(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(inputs * length, 5 * config.fc),
             nn.ReLU(),
             nn.Linear(5 * config.fc, 2),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layout import Dropout
 
 DEPTH = 3
 
@@ -43,7 +44,7 @@ def build(config: ConvMixerConfig, _segment_length: int) -> nn.Module:
         convolution(1, c, 25, stride=10),
         *(MixerBlock(c, config.kernel) for _ in range(DEPTH)),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(2 * c, 2),
     )
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layout import Dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class CustomModel(nn.Module):
             convolution(2 * wave, 2 * wave, 5, stride=2),
             MeanMaxPool(),
         )
-        self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(4 * (rhythm + wave), 2))
+        self.classifier = nn.Sequential(Dropout(config.dropout), nn.Linear(4 * (rhythm + wave), 2))
 
     def forward(self, ecg: Tensor) -> Tensor:
         """Return the logits."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layout import Dropout
 
 STRIDES = (2, 1, 2, 1)
 KERNEL = 9
@@ -26,7 +27,7 @@ def build(config: DSCNNConfig, _segment_length: int) -> nn.Module:
     for stride in STRIDES:
         layers.append(separable(inputs, outputs, KERNEL, stride=stride))
         inputs = outputs
-    return nn.Sequential(*layers, MeanMaxPool(), nn.Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+    return nn.Sequential(*layers, MeanMaxPool(), Dropout(config.dropout), nn.Linear(2 * inputs, 2))
 
 
 DSCNN = Architecture(

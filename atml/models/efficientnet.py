@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import InvertedResidual, MeanPool, convolution
+from atml.models.layout import Dropout
 
 # (width as a multiple of `channels`, kernel, stride) of each block
 BLOCKS = ((1, 3, 1), (2, 5, 2), (2, 5, 1), (3, 7, 2), (3, 7, 1))
@@ -43,7 +44,7 @@ def build(config: EfficientNetConfig, _segment_length: int) -> nn.Module:
         *layers,
         convolution(inputs, config.head, 1),
         MeanPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(config.head, 2),
     )
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from atml.models.layout import BatchNorm1d, Conv1d
+
 
 def convolution(
     inputs: int,
@@ -17,8 +19,8 @@ def convolution(
     # No bias: BatchNorm's own shift would make it redundant. BatchNorm comes first so that the
     # exported model folds it into the convolution.
     layers: list[nn.Module] = [
-        nn.Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm1d(outputs),
+        Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        BatchNorm1d(outputs),
     ]
     if activation is not None:
         layers.append(activation())
@@ -28,7 +30,7 @@ def convolution(
 def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a depthwise and a pointwise convolution, BatchNorm and SiLU."""
     return nn.Sequential(
-        nn.Conv1d(
+        Conv1d(
             inputs,
             inputs,
             kernel,
@@ -38,8 +40,8 @@ def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilati
             groups=inputs,
             bias=False,
         ),
-        nn.Conv1d(inputs, outputs, 1, bias=False),
-        nn.BatchNorm1d(outputs),
+        Conv1d(inputs, outputs, 1, bias=False),
+        BatchNorm1d(outputs),
         nn.SiLU(),
     )
 
@@ -52,9 +54,9 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         # Convolutions of length one, not Linear: [batch, channels, 1] needs no reshaping.
         self.gate = nn.Sequential(
-            nn.Conv1d(channels, hidden, 1),
+            Conv1d(channels, hidden, 1),
             activation(),
-            nn.Conv1d(hidden, channels, 1),
+            Conv1d(hidden, channels, 1),
             nn.Sigmoid(),
         )
 

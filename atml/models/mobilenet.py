@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import InvertedResidual, MeanMaxPool, convolution
+from atml.models.layout import Dropout
 
 # (width as a multiple of `channels`, stride) of each block
 BLOCKS = ((1, 1), (2, 2), (2, 1), (3, 2), (3, 1))
@@ -44,7 +45,7 @@ def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
         # The blocks end linearly: without an activation before it, a mean would see little.
         convolution(inputs, config.head, 1, activation=nn.Hardswish),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(2 * config.head, 2),
     )
 

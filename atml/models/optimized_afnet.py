@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanPool, convolution
+from atml.models.layout import Dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ def build(config: OptimizedAFNetConfig, _segment_length: int) -> nn.Module:
         convolution(c, 2 * c, 9, stride=4),
         convolution(2 * c, 4 * c, 5, stride=2),
         MeanPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(4 * c, 2),
     )
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layout import Dropout
 
 STAGES = (2, 3, 2)  # units of each stage, the first of which halves time and doubles the width
 KERNEL = 5
@@ -67,7 +68,7 @@ def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
         *layers,
         convolution(inputs, config.head, 1, activation=ACTIVATION),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(2 * config.head, 2),
     )
 

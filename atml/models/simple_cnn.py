@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layout import Dropout, MaxPool1d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +23,14 @@ def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
     c = config.channels
     return nn.Sequential(
         convolution(1, c, 15, stride=3, activation=nn.ReLU),
-        nn.MaxPool1d(2),
+        MaxPool1d(2),
         convolution(c, 2 * c, 9, activation=nn.ReLU),
-        nn.MaxPool1d(2),
+        MaxPool1d(2),
         convolution(2 * c, 3 * c, 7, activation=nn.ReLU),
-        nn.MaxPool1d(2),
+        MaxPool1d(2),
         convolution(3 * c, 4 * c, 7, activation=nn.ReLU),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(8 * c, config.hidden),
         nn.ReLU(),
         nn.Linear(config.hidden, 2),

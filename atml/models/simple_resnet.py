@@ -6,6 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, ResidualBlock, convolution
+from atml.models.layout import Dropout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ def build(config: SimpleResNetConfig, _segment_length: int) -> nn.Module:
         ResidualBlock(c, 2 * c, 7, stride=2),
         ResidualBlock(2 * c, 3 * c, 7, stride=2),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(6 * c, 2),
     )
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layout import Dropout
 
 # On every 10th sample, kernels of 7 dilated by 1, 2, 4 and 8 see 91 positions, that is 3.6 s:
 # four or five heartbeats, enough to tell an irregular rhythm from a regular one.
@@ -43,7 +44,7 @@ def build(config: TCNConfig, _segment_length: int) -> nn.Module:
         convolution(config.stem, config.channels, 7, stride=2),
         *(DilatedBlock(config.channels, dilation=dilation) for dilation in DILATIONS),
         MeanMaxPool(),
-        nn.Dropout(config.dropout),
+        Dropout(config.dropout),
         nn.Linear(2 * config.channels, 2),
     )
 

@@ -26,7 +26,6 @@ from atml.search.sampler import as_point
 from atml.search.sizes import onnx_metadata, size_before_training
 from atml.training import Epoch, train
 
-DECISION_THRESHOLD = 0.5  # calibrated once, in finalize; a threshold of its own would flatter each trial
 PARITY_SEGMENTS = 64
 RULED_OUT = 1e9  # a constraint this large keeps TPE away where PRUNED alone would draw it
 
@@ -129,7 +128,7 @@ class Objective:
         labels = self.split.valid.labels
 
         def criterion(scores: Any) -> float:
-            return fbeta(labels, scores, threshold=DECISION_THRESHOLD, beta=self.phase.beta)
+            return fbeta(labels, scores, threshold=self.phase.decision_threshold, beta=self.phase.beta)
 
         curve: list[list[float]] = []
         best: Epoch | None = None
@@ -162,7 +161,7 @@ class Objective:
             raise self._pruned(trial, PrunedBy.STOPPED, reason)
         if self.phase.should_prune(self.study, trial.number):
             self._record_best(trial, best)
-            raise self._pruned(trial, PrunedBy.PRUNER, "behind the median of comparable trials at this epoch")
+            raise self._pruned(trial, PrunedBy.PRUNER, "among the worst of comparable trials at this epoch")
 
     def _study_is_over(self) -> str | None:
         sign = stop.read(self.study)
@@ -180,7 +179,7 @@ class Objective:
             best.valid_scores,
             valid.subjects,
             valid.rhythms,
-            threshold=DECISION_THRESHOLD,
+            threshold=self.phase.decision_threshold,
             beta=self.phase.beta,
             bootstrap=0,
         )

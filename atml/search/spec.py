@@ -87,6 +87,7 @@ class PruningSpec(Section):
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
     startup_trials: Annotated[int, Field(ge=1)] = 5
     warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     max_onnx_bytes: Annotated[int, Field(gt=0)] | None = None
 
 

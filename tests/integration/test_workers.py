@@ -134,16 +134,20 @@ def plan(storage_url, tmp_path):
 
 
 class TestLaunch:
-    def test_killed_workers_are_replaced_and_the_budget_is_exact(self, storage, dataset, make_phase1, plan):
+    def test_killed_workers_are_replaced_and_the_budget_is_exact(
+        self, storage, storage_url, dataset, make_phase1, plan
+    ):
         phase = make_phase1(budget={"trials": 2}, training={"epochs": 40, "patience": None})
         study = create_or_resume(storage, phase, dataset).study
-        killed = []
+        killed, command_lines = [], []
 
         def kill_once():
             for trial in study.get_trials(deepcopy=False, states=(RUNNING,)):
                 if not killed and records.curve(trial):
                     killed.append(trial.number)
-                    os.kill(trial.user_attrs[records.WORKER]["pid"], signal.SIGKILL)
+                    pid = trial.user_attrs[records.WORKER]["pid"]
+                    command_lines.append(Path(f"/proc/{pid}/cmdline").read_text())
+                    os.kill(pid, signal.SIGKILL)
 
         launch(plan(workers=2), on_poll=kill_once)
         (dead,) = killed
@@ -153,6 +157,8 @@ class TestLaunch:
         retried = [t for t in study.trials if t.user_attrs.get(records.RETRY_OF) == dead]
         assert [trial.params for trial in retried] == [study.trials[dead].params]
         assert records.was_trained(retried[0])
+        # Every user of the machine can read a command line, and a URL may hold a password.
+        assert not any(storage_url in line for line in command_lines)
 
     def test_a_worker_that_fails_at_once_is_given_up_and_its_log_quoted(self, storage, plan, tmp_path):
         with pytest.raises(StudyError) as caught:
@@ -162,22 +168,6 @@ class TestLaunch:
         assert "Error: no study 'nowhere' in this storage" in message
         log = tmp_path / "artifacts" / "nowhere" / "worker-0.log"
         assert log.read_text().count("Error: ") == 3
-
-    def test_the_password_is_in_no_command_line(self, storage, dataset, make_phase1, plan, storage_url):
-        create_or_resume(storage, make_phase1(budget={"trials": 1}), dataset)
-        shown = []
-
-        def look():
-            for path in Path("/proc").glob("[0-9]*/stat"):
-                with_parent = _status(path.parent)
-                if with_parent.get("PPid") == str(os.getpid()):
-                    shown.append((path.parent / "cmdline").read_bytes())
-
-        if not Path("/proc/self/stat").exists():
-            pytest.skip("there is no /proc here")
-        launch(plan(), on_poll=look)
-        assert any(b"worker" in line for line in shown)
-        assert not any(storage_url.encode() in line for line in shown)
 
 
 def _status(process: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import BasePruner, PercentilePruner
 from optuna.trial import FrozenTrial
 from pydantic import AfterValidator, Field
 
@@ -83,6 +83,10 @@ class ArchitecturePhase(Phase):
         trial.report(fbeta, epoch)
 
     def _wrapped_pruner(self) -> BasePruner:
-        return MedianPruner(
-            n_startup_trials=self.pruning.startup_trials, n_warmup_steps=self.pruning.warmup_epochs
+        # The worst of the trials at the same epoch go, not the worse half: architectures differ in how
+        # fast they start, and the best of them do not start fastest.
+        return PercentilePruner(
+            self.pruning.keep * 100,
+            n_startup_trials=self.pruning.startup_trials,
+            n_warmup_steps=self.pruning.warmup_epochs,
         )

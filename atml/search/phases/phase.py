@@ -58,6 +58,17 @@ class Phase(StudySpec):
     def report(self, trial: Trial, fbeta: float, epoch: int) -> None:
         """Tell Optuna about an epoch, where it takes such a report."""
 
+    @property
+    def decision_threshold(self) -> float:
+        """Probability from which a search calls AFIB: 1 / (1 + beta²), .2 for beta 2.
+
+        Calling more segments AFIB raises F-beta as long as their probability exceeds F* / (1 + beta²),
+        where F* is the best F-beta there is (Lipton, Elkan and Naryanaswamy, 2014, for F1); F* is
+        close to 1 here. At .5, networks that overestimate would win. A threshold fitted to each trial
+        would flatter it; the shipped model's own is calibrated once, in finalize.
+        """
+        return 1 / (1 + self.beta**2)
+
     def pruner(self) -> NeighbourhoodPruner:
         """Return this phase's pruner."""
         rule = self.pruning.neighbourhood

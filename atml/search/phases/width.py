@@ -133,7 +133,9 @@ class WidthPhase(Phase):
 
     def _wrapped_pruner(self) -> BasePruner:
         return SizeAwarePruner(
-            startup_trials=self.pruning.startup_trials, warmup_epochs=self.pruning.warmup_epochs
+            startup_trials=self.pruning.startup_trials,
+            warmup_epochs=self.pruning.warmup_epochs,
+            keep=self.pruning.keep,
         )
 
     def _widths(self) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,105 @@
+"""Conv1d, BatchNorm1d and Dropout as PyTorch has them, but faster to train on a CPU.
+
+PyTorch stores [batch, channels, time] with time innermost. On a CPU its convolutions and BatchNorms
+run faster, with the same results, as 2-D ones of height one on tensors with channels innermost
+("channels last"): most architectures train 1.2 to 2.3 times as fast. Shapes stay as they were, only
+strides differ, so that the layers between need not know.
+
+On a GPU, and while a model is traced for its export, these are PyTorch's own layers.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# With fewer, the vector units run half empty: BatchNorm takes 1.3 ms instead of 0.4 ms on [64, 4, 623]
+# but as long in either layout from 8 on, and half as long at 32.
+CHANNELS_LAST_FROM = 8
+
+
+class Conv1d(nn.Conv1d):
+    """A convolution whose result is channels last, if it has CHANNELS_LAST_FROM channels or more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, out_channels, time]."""
+        if not _is_plain_cpu(x) or x.dim() != 3:
+            return super().forward(x)
+        if isinstance(self.padding, str) or self.padding_mode != "zeros":
+            return super().forward(x)
+        if self._is_linear_on(x):
+            return functional.linear(x.squeeze(2), self.weight.squeeze(2), self.bias).unsqueeze(2)
+        if self.out_channels < CHANNELS_LAST_FROM:
+            return super().forward(x)
+        y = functional.conv2d(
+            _with_height(x),
+            self.weight.unsqueeze(2),
+            self.bias,
+            (1, *self.stride),
+            (0, *self.padding),
+            (1, *self.dilation),
+            self.groups,
+        )
+        return y.squeeze(2)
+
+    def _is_linear_on(self, x: Tensor) -> bool:
+        # As a convolution, each of squeeze-excite's takes 0.8 ms forward and back, as a product 0.05 ms.
+        return x.shape[2] == 1 and self.kernel_size == (1,) and self.padding == (0,) and self.groups == 1
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """BatchNorm in the layout that its input has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of the shape and the layout of `x`."""
+        if not is_channels_last(x):
+            return super().forward(x)
+        return super().forward(x.unsqueeze(2)).squeeze(2)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() != 4:
+            super()._check_input_dim(input)
+
+
+class MaxPool1d(nn.MaxPool1d):
+    """Max pooling in the layout that its input has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [batch, channels, time // kernel_size], for the stride that PyTorch assumes."""
+        if not is_channels_last(x) or self.stride != self.kernel_size or self.padding or self.dilation != 1:
+            return super().forward(x)
+        # Without gradients PyTorch's own copies its input to time innermost, and the result again.
+        return functional.max_pool2d(x.unsqueeze(2), (1, self.kernel_size), ceil_mode=self.ceil_mode).squeeze(
+            2
+        )
+
+
+class Dropout(nn.Dropout):
+    """Dropout by uniform numbers.
+
+    They come three times as fast as the Bernoulli ones that PyTorch draws on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` in evaluation, else `x` with some values zero and the others scaled."""
+        if not self.training or not 0 < self.p < 1 or not _is_plain_cpu(x):
+            return super().forward(x)
+        kept = 1 - self.p
+        return x * (torch.rand_like(x) < kept).mul(1 / kept)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Say whether `x` is [batch, channels, time] with channels innermost in memory."""
+    return _is_plain_cpu(x) and x.dim() == 3 and not x.is_contiguous() and x.transpose(1, 2).is_contiguous()
+
+
+def _is_plain_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.jit.is_tracing()
+
+
+def _with_height(x: Tensor) -> Tensor:
+    """Return `x` as [batch, channels, 1, time], channels last, a copy only if it was not."""
+    batch, channels, time = x.shape
+    if channels == 1:
+        # Both layouts are the same numbers in memory; PyTorch tells them apart by this stride.
+        return x.contiguous().as_strided((batch, 1, 1, time), (time, 1, time, 1))
+    return x.transpose(1, 2).contiguous().transpose(1, 2).unsqueeze(2)

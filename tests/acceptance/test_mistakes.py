@@ -1,0 +1,110 @@
+"""What a user gets wrong, and Ctrl-C twice: one message, the right exit code, no traceback."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from atml.cli.main import app
+from atml.search import records
+
+SPEC = """
+phase = "architecture"
+name = "mine"
+data = { folds = 3 }
+search = { architectures = ["linear"] }
+"""
+
+COMMANDS = sorted(command.name for command in app.registered_commands)
+
+
+@pytest.fixture(scope="module")
+def atml(workplace):
+    """Run a command that must fail, and return its exit code and its message."""
+    workplace.write("good.toml", SPEC)
+    workplace.write("typo.toml", SPEC + "[bugdet]\ntrials = 1\n")
+    workplace.write("broken.toml", SPEC + "beta = \n")
+    workplace.write("many-folds.toml", SPEC.replace("folds = 3", "folds = 40"))
+    workplace.write("text.onnx", "not a model")
+    workplace.write("broken-segment.txt", "0.5\nnothing\n")
+    (workplace.folder / "empty").mkdir(exist_ok=True)
+
+    def run(*arguments):
+        done = workplace.atml(*arguments)
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+        return done.returncode, " ".join(done.stderr.split())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["search", "missing.toml", "--train", "train"], ["missing.toml: no such spec"]),
+        (["search", "typo.toml", "--train", "train"], ["unknown field `bugdet`; did you mean `budget`?"]),
+        (["search", "broken.toml", "--train", "train"], ["broken.toml: not valid TOML", "line 6"]),
+        (["search", "good.toml"], ["no training data", "--train DIR"]),
+        (["search", "good.toml", "--train", "nowhere"], ["nowhere"]),
+        (["search", "good.toml", "--train", "empty"], ["empty", "no segment"]),
+        (["search", "many-folds.toml", "--train", "train"], ["40 folds", "Use fewer folds"]),
+        (["search", "good.toml", "--train", "train", "--storage", "x.db"], ["not a database URL"]),
+        (["status", "nothing", "--storage", "sqlite:///none.db"], ["no study 'nothing'", "none yet"]),
+        (["evaluate", "text.onnx", "--data", "test"], ["text.onnx"]),
+        (["evaluate", "missing.onnx", "--data", "test"], ["missing.onnx"]),
+    ],
+    ids=lambda value: " ".join(value[:3]) if value and value[0].islower() else "",
+)
+def test_a_mistake_is_one_message_and_exit_code_1(atml, arguments, parts):
+    code, message = atml(*arguments)
+    assert [part for part in parts if part not in message] == []
+    assert message.startswith("Error: ")
+    assert code == 1
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"]])
+def test_wrong_usage_is_exit_code_2(atml, arguments):
+    assert atml(*arguments)[0] == 2
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_still_loses_no_trial(workplace):
+    # One epoch lasts longer than this test, so nobody can wait for its end.
+    workplace.write(
+        "long.toml", SPEC.replace("mine", "long") + "[training]\nsegments_per_epoch = 1_000_000\n"
+    )
+    command = ["search", "long.toml", "--train", "train", "--workers", 1, "--device", "cpu"]
+    process = workplace.start(*command)
+
+    def worker_trains():
+        return any(records.ONNX_BYTES in trial.user_attrs for trial in workplace.trials("long"))
+
+    workplace.wait_for(worker_trains, process)
+    workplace.ctrl_c(process)
+    for line in process.stderr:
+        if "Leaving: the workers finish their epoch" in line:
+            break
+    assert process.poll() is None
+    workplace.ctrl_c(process)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    states = [trial.state.name for trial in workplace.trials("long")]
+    assert states == ["FAIL", "WAITING"]
+
+
+class TestHelp:
+    def test_it_lists_every_command(self):
+        shown = CliRunner().invoke(app, ["--help"])
+        assert shown.exit_code == 0
+        listed = {line.split()[0] for line in shown.output.splitlines() if line.startswith("  ")}
+        assert {*COMMANDS, "data"} <= listed
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_shows_an_example_of_itself(self, command):
+        shown = CliRunner().invoke(app, [command, "--help"])
+        assert shown.exit_code == 0
+        assert f"Example:  atml {command}" in shown.output
+
+    def test_json_of_a_storage_without_studies_is_an_empty_list(self, workplace):
+        done = workplace.atml("status", "--json", "--storage", "sqlite:///new.db")
+        assert json.loads(done.stdout) == []

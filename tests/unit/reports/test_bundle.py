@@ -1,0 +1,101 @@
+import hashlib
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from atml.errors import DataError
+from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
+
+
+def text(name, content):
+    return BundleFile(name=name, write=lambda path: path.write_text(content))
+
+
+def failing(error):
+    def write(path):
+        path.write_text("half")
+        raise error
+
+    return BundleFile(name="fails", write=write)
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_bundle_holds_its_files_and_a_manifest_with_their_checksums(tmp_path):
+    folder = write_bundle(tmp_path / "study" / "97-93", [text("a", "one"), text("b", "äö")], {"trial": 3})
+    assert folder == tmp_path / "study" / "97-93"
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["trial"] == 3
+    assert [entry["name"] for entry in manifest["files"]] == ["a", "b"]
+    for entry in manifest["files"]:
+        content = (folder / entry["name"]).read_bytes()
+        assert entry["bytes"] == len(content)
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+    assert sorted(contents(folder)) == ["a", "b", "manifest.json"]
+    assert [path.name for path in folder.parent.iterdir()] == ["97-93"]
+
+
+def test_a_repeated_bundle_replaces_the_older_one_whole(tmp_path):
+    folder = tmp_path / "97-93"
+    write_bundle(folder, [text("a", "old"), text("gone", "old")], {})
+    write_bundle(folder, [text("a", "new")], {})
+    assert sorted(contents(folder)) == ["a", "manifest.json"]
+    assert (folder / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(28, "No space left on device"), DataError),
+        (ValueError("a bug"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+@pytest.mark.parametrize("older", [True, False])
+def test_a_failing_writer_leaves_neither_half_a_bundle_nor_scratch(tmp_path, error, raised, older):
+    folder = tmp_path / "97-93"
+    if older:
+        write_bundle(folder, [text("a", "old")], {})
+    before = contents(folder) if older else None
+    with pytest.raises(raised):
+        write_bundle(folder, [text("a", "new"), failing(error)], {})
+    assert [path.name for path in tmp_path.iterdir()] == (["97-93"] if older else [])
+    assert not older or contents(folder) == before
+
+
+def test_a_full_disk_is_one_message_that_names_the_place(tmp_path):
+    with pytest.raises(DataError, match="97-93: the bundle cannot be written: No space left"):
+        write_bundle(tmp_path / "97-93", [failing(OSError(28, "No space left on device"))], {})
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path):
+    """In a container every run may have the same process number."""
+    folder = tmp_path / "97-93"
+    write_bundle(folder, [text("a", "old")], {})
+    for name in (f".97-93.{os.getpid()}.tmp", f".97-93.{os.getpid()}.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    write_bundle(folder, [text("a", "new")], {})
+    assert (folder / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
+
+
+@pytest.mark.parametrize("per_cent", range(101))
+def test_every_whole_per_cent_is_named_as_itself(per_cent):
+    metrics = SimpleNamespace(best=1.0, worst=per_cent / 100)
+    assert bundle_name(metrics) == f"100-{per_cent}"
+
+
+def test_parts_of_a_per_cent_are_cut_off_not_rounded_up():
+    assert bundle_name(SimpleNamespace(best=0.9799, worst=0.9399)) == "97-93"
+
+
+def test_json_has_no_nan():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        to_json({"fbeta": float("nan")})
+    assert to_json({"name": "Kyriakos Γ"}).endswith('Γ"\n}\n')
