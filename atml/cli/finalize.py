@@ -30,7 +30,8 @@ def finalize(
 
     Example:  atml finalize ecm-phase2 --test data/iesd/test
     """
-    from atml.cli.tables import final_document, print_final
+    from atml.cli.documents import final_document
+    from atml.cli.tables import print_final
     from atml.reports.bundle import to_json
     from atml.service.storage import open_storage
     from atml.service.studies import load

@@ -45,9 +45,10 @@ def run(
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
     """
     from atml.cli.console import err
+    from atml.cli.documents import final_document, outcome_document
     from atml.cli.finalize import finalize_study
     from atml.cli.session import load_phase_data, open_study, run_study, with_training_data
-    from atml.cli.tables import final_document, outcome_document, print_final, print_outcome
+    from atml.cli.tables import print_final, print_outcome
     from atml.reports.bundle import to_json
     from atml.search.defaults import default_spec
     from atml.search.phases import load_spec

@@ -24,8 +24,9 @@ def search(
     Example:  atml search studies/phase1.toml --train data/iesd/train --workers 2
     """
     from atml.cli.console import out
+    from atml.cli.documents import outcome_document
     from atml.cli.session import load_phase_data, open_study, run_study, with_training_data
-    from atml.cli.tables import outcome_document, print_outcome
+    from atml.cli.tables import print_outcome
     from atml.reports.bundle import to_json
     from atml.search.phases import load_spec
     from atml.service.storage import open_storage

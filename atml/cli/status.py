@@ -39,7 +39,7 @@ def _document(stored: "StoredStudy") -> dict[str, Any]:
     from dataclasses import asdict
     from datetime import datetime
 
-    from atml.cli.tables import outcome_document
+    from atml.cli.documents import outcome_document
     from atml.search.outcome import outcome
     from atml.service.progress import progress
 

@@ -1,4 +1,4 @@
-"""Results as tables for people; `as_document` gives the same as JSON for scripts."""
+"""Results as tables, for people."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,17 @@ SHOWN = (
 MOST_ROWS = 15
 
 
+def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
+    """Return an empty table whose columns are right-aligned but for those named in `left`."""
+    from rich.table import Table
+
+    # As wide as its title at least: rich would break the title instead.
+    table = Table(title=title, title_justify="left", title_style="bold", min_width=len(title) + 4)
+    for name in headings:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
+
+
 def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
     """Print what came of a study: its ranking or front, what was pruned, and the targets."""
     console = out()
@@ -44,10 +55,9 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
 
 
 def _ranking_table(outcome: "Outcome") -> Any:
-    from rich.table import Table
-
-    table = Table(title=f"{outcome.study}: best trial of each architecture", title_justify="left")
-    for name in (
+    table = _table(
+        f"{outcome.study}: best trial of each architecture",
+        ("architecture",),
         "#",
         "architecture",
         "trial",
@@ -57,8 +67,7 @@ def _ranking_table(outcome: "Outcome") -> Any:
         "ONNX",
         "parameters",
         "epochs",
-    ):
-        table.add_column(name, justify="left" if name == "architecture" else "right")
+    )
     for place, trial in enumerate(best_of_each(outcome), start=1):
         table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
     return table
@@ -90,13 +99,18 @@ def _cells(trial: "FrozenTrial") -> list[str]:
 
 
 def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
-    from rich.table import Table
-
     from atml.search import records
 
-    table = Table(title=f"{outcome.study}: front of F-beta and size", title_justify="left")
-    for name in ("trial", "widths", "F-beta", "ONNX", "parameters", "targets"):
-        table.add_column(name, justify="left" if name in ("widths", "targets") else "right")
+    table = _table(
+        f"{outcome.study}: front of F-beta and size",
+        ("widths", "targets"),
+        "trial",
+        "widths",
+        "F-beta",
+        "ONNX",
+        "parameters",
+        "targets",
+    )
     for trial in outcome.front[:MOST_ROWS]:
         widths = ", ".join(f"{name} {value}" for name, value in trial.params.items())
         failed = phase.failed_targets(trial)
@@ -143,86 +157,27 @@ def _targets(outcome: "Outcome", phase: "Phase") -> str:
     return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice)])
 
 
-def outcome_document(outcome: "Outcome") -> dict[str, Any]:
-    """Return an outcome as JSON."""
-    from dataclasses import asdict
-
-    return {
-        "study": outcome.study,
-        "phase": outcome.phase,
-        "spent": asdict(outcome.spent),
-        "pruned": outcome.pruned,
-        "failed": outcome.failed,
-        "savings": [asdict(saving) for saving in outcome.savings],
-        "best": trial_document(outcome.best) if outcome.best else None,
-        "front": [trial_document(trial) for trial in outcome.front],
-        "ranking": [trial_document(trial) for trial in outcome.ranking],
-        "stopped": asdict(outcome.stop) if outcome.stop else None,
-        "targets_met": outcome.targets_met,
-        "failed_targets": list(outcome.failed_targets),
-        "advice": list(outcome.advice),
-    }
-
-
-def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
-    """Return a trial as JSON: what was tried and what came of it."""
-    from atml.search import records
-
-    attributes = trial.user_attrs
-    return {
-        "trial": trial.number,
-        "state": trial.state.name.lower(),
-        "architecture": records.architecture(trial),
-        "learning_rate": records.learning_rate(trial),
-        "config": attributes.get(records.CONFIG),
-        "fbeta": records.fbeta(trial),
-        "onnx_bytes": attributes.get(records.ONNX_BYTES),
-        "parameters": attributes.get(records.PARAMETERS),
-        "epochs": len(records.curve(trial)),
-        "seconds": records.training_seconds(trial),
-        "metrics": attributes.get(records.METRICS),
-    }
-
-
 def print_metrics(metrics: "Metrics", *, title: str) -> None:
     """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
-    from rich.table import Table
-
     console = out()
-    pooled = Table(
-        title=f"{title} ({metrics.segments} segments, {metrics.subjects} subjects)", title_justify="left"
-    )
-    for name in ("metric", "value", "95 % interval"):
-        pooled.add_column(name, justify="left" if name == "metric" else "right")
+    title = f"{title}: {metrics.segments:,} segments of {metrics.subjects} subjects"
+    pooled = _table(title, ("metric",), "metric", "value", "95 % interval")
     for name in SHOWN:
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
         pooled.add_row(_label(name, metrics.beta), _figure(getattr(metrics, name)), interval)
-    console.print(pooled)
-    rhythms = Table(title="by rhythm", title_justify="left")
-    for name in ("rhythm", "segments", "called AFIB", "accuracy"):
-        rhythms.add_column(name, justify="left" if name == "rhythm" else "right")
+    rhythms = _table("by rhythm", ("rhythm",), "rhythm", "segments", "called AFIB", "accuracy")
     for rhythm in metrics.per_rhythm:
-        rhythms.add_row(
-            rhythm.rhythm or "(none)",
-            f"{rhythm.segments:,}",
-            f"{rhythm.called_afib:.1%}",
-            f"{rhythm.accuracy:.1%}",
-        )
-    console.print(rhythms)
-    subjects = Table(title="by subject", title_justify="left")
-    for name in ("subject", "segments", "AFIB", "F-beta", "recall", "specificity"):
-        subjects.add_column(name, justify="left" if name == "subject" else "right")
+        shares = (f"{rhythm.called_afib:.1%}", f"{rhythm.accuracy:.1%}")
+        rhythms.add_row(rhythm.rhythm or "(none)", f"{rhythm.segments:,}", *shares)
+    subjects = _table(
+        "by subject", ("subject",), "subject", "segments", "AFIB", "F-beta", "recall", "specificity"
+    )
     for one in metrics.per_subject:
-        subjects.add_row(
-            one.subject,
-            f"{one.segments:,}",
-            f"{one.afib_segments:,}",
-            _figure(one.fbeta),
-            _figure(one.recall),
-            _figure(one.specificity),
-        )
-    console.print(subjects)
+        counts = (f"{one.segments:,}", f"{one.afib_segments:,}")
+        subjects.add_row(one.subject, *counts, *map(_figure, (one.fbeta, one.recall, one.specificity)))
+    for table in (pooled, rhythms, subjects):
+        console.print(table)
     console.print(f"decision threshold {metrics.threshold:.4f}")
 
 
@@ -243,12 +198,17 @@ def _figure(value: float | None) -> str:
 
 def print_final(final: "Final") -> None:
     """Print how finalize chose, what the model is worth and where the bundle lies."""
-    from rich.table import Table
-
     console = out()
-    table = Table(title="winners judged again on other folds", title_justify="left")
-    for name in ("trial", "architecture", "ONNX", "F-beta in search", "F-beta out of fold", "threshold"):
-        table.add_column(name, justify="left" if name == "architecture" else "right")
+    table = _table(
+        "winners judged again on other folds",
+        ("architecture",),
+        "trial",
+        "architecture",
+        "ONNX",
+        "F-beta in search",
+        "F-beta out of fold",
+        "threshold",
+    )
     for one in final.candidates:
         table.add_row(
             str(one.trial),
@@ -267,18 +227,3 @@ def print_final(final: "Final") -> None:
         f"ONNX and PyTorch differ by at most {final.parity:.1e}; the file has {final.onnx_bytes:,} bytes"
     )
     console.print(f"Bundle: {final.bundle}", style="bold")
-
-
-def final_document(final: "Final") -> dict[str, Any]:
-    """Return what finalize made, as JSON."""
-    return {
-        "bundle": str(final.bundle),
-        "onnx_bytes": final.onnx_bytes,
-        "parity": final.parity,
-        "threshold": final.chosen.threshold,
-        "trial": final.chosen.trial,
-        "architecture": final.chosen.proposal.architecture.name,
-        "out_of_fold": final.chosen.out_of_fold.to_dict(),
-        "test": final.test.to_dict() if final.test else None,
-        "test_looks": final.test_looks,
-    }

@@ -1,5 +1,6 @@
 """From a finished study to one model: judge the winners again, retrain, calibrate, test once."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -168,7 +169,7 @@ def _ship(
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
     parity = check_parity(network, model, some)
     tested = assess(OnnxClassifier(model), test, beta=phase.beta) if test is not None else None
-    looks = _count_look(stored, test, tested)
+    looks = _count_look(stored, test, tested, model)
     document = _metrics_document(chosen, tested, len(model), parity, looks)
     config = chosen.proposal.architecture.config_to_dict(chosen.proposal.config)
 
@@ -218,18 +219,18 @@ def _refuse_leak(dataset: Dataset, test: Dataset | None) -> None:
         )
 
 
-def _count_look(stored: StoredStudy, test: Dataset | None, tested: Metrics | None) -> int:
-    """Record on the study that the test segments were looked at, and return how often so far."""
+def _count_look(stored: StoredStudy, test: Dataset | None, tested: Metrics | None, model: bytes) -> int:
+    """Record on the study that the test segments were looked at, and return how often so far.
+
+    The same model on the same segments tells nothing new, so repeating it is no further look.
+    """
     looks = list(stored.study.user_attrs.get(TEST_LOOKS, []))
-    if test is not None and tested is not None:
-        looks.append(
-            {
-                "when": datetime.now(UTC).isoformat(timespec="seconds"),
-                "directory": test.source,
-                "fingerprint": test.fingerprint,
-                "fbeta": round(tested.fbeta, 6),
-            }
-        )
+    if test is None or tested is None:
+        return len(looks)
+    look = {"model": hashlib.sha256(model).hexdigest(), "fingerprint": test.fingerprint}
+    if not any(look.items() <= earlier.items() for earlier in looks):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        looks.append({**look, "when": now, "directory": test.source, "fbeta": round(tested.fbeta, 6)})
         stored.study.set_user_attr(TEST_LOOKS, looks)
     return len(looks)
 

@@ -1,0 +1,64 @@
+"""Results as JSON documents, for scripts."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from atml.search import records
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from atml.reports.finalize import Final
+    from atml.search.outcome import Outcome
+
+
+def outcome_document(outcome: "Outcome") -> dict[str, Any]:
+    """Return an outcome as JSON."""
+    return {
+        "study": outcome.study,
+        "phase": outcome.phase,
+        "spent": asdict(outcome.spent),
+        "pruned": outcome.pruned,
+        "failed": outcome.failed,
+        "savings": [asdict(saving) for saving in outcome.savings],
+        "best": trial_document(outcome.best) if outcome.best else None,
+        "front": [trial_document(trial) for trial in outcome.front],
+        "ranking": [trial_document(trial) for trial in outcome.ranking],
+        "stopped": asdict(outcome.stop) if outcome.stop else None,
+        "targets_met": outcome.targets_met,
+        "failed_targets": list(outcome.failed_targets),
+        "advice": list(outcome.advice),
+    }
+
+
+def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
+    """Return a trial as JSON: what was tried and what came of it."""
+    attributes = trial.user_attrs
+    return {
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        "architecture": records.architecture(trial),
+        "learning_rate": records.learning_rate(trial),
+        "config": attributes.get(records.CONFIG),
+        "fbeta": records.fbeta(trial),
+        "onnx_bytes": attributes.get(records.ONNX_BYTES),
+        "parameters": attributes.get(records.PARAMETERS),
+        "epochs": len(records.curve(trial)),
+        "seconds": records.training_seconds(trial),
+        "metrics": attributes.get(records.METRICS),
+    }
+
+
+def final_document(final: "Final") -> dict[str, Any]:
+    """Return what finalize made, as JSON."""
+    return {
+        "bundle": str(final.bundle),
+        "onnx_bytes": final.onnx_bytes,
+        "parity": final.parity,
+        "threshold": final.chosen.threshold,
+        "trial": final.chosen.trial,
+        "architecture": final.chosen.proposal.architecture.name,
+        "out_of_fold": final.chosen.out_of_fold.to_dict(),
+        "test": final.test.to_dict() if final.test else None,
+        "test_looks": final.test_looks,
+    }
