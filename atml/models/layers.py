@@ -131,4 +131,8 @@ class MeanMaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean of each channel, then the maximum of each."""
+        if not torch.is_grad_enabled():
+            # A maximum over channels-last memory takes 1.9 ms at [256, 8, 313], with a copy 0.2 ms.
+            # In training the copy's gradient costs more than that.
+            x = x.contiguous()
         return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)

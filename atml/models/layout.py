@@ -1,8 +1,8 @@
-"""Conv1d, BatchNorm1d and Dropout as PyTorch has them, but faster to train on a CPU.
+"""Conv1d, BatchNorm1d, MaxPool1d and Dropout as PyTorch has them, but faster on a CPU.
 
 PyTorch stores [batch, channels, time] with time innermost. On a CPU its convolutions and BatchNorms
-run faster, with the same results, as 2-D ones of height one on tensors with channels innermost
-("channels last"): most architectures train 1.2 to 2.3 times as fast. Shapes stay as they were, only
+run faster, with the same results but for rounding, as 2-D ones of height one on tensors with channels
+innermost ("channels last"): most architectures train 1.2 to 2.4 times as fast. Shapes stay as they were, only
 strides differ, so that the layers between need not know.
 
 On a GPU, and while a model is traced for its export, these are PyTorch's own layers.
@@ -42,7 +42,7 @@ class Conv1d(nn.Conv1d):
         return y.squeeze(2)
 
     def _is_linear_on(self, x: Tensor) -> bool:
-        # As a convolution, each of squeeze-excite's takes 0.8 ms forward and back, as a product 0.05 ms.
+        # As a convolution, one of squeeze-excite's takes 0.2 ms forward and back, as a product 0.05 ms.
         return x.shape[2] == 1 and self.kernel_size == (1,) and self.padding == (0,) and self.groups == 1
 
 
@@ -55,7 +55,7 @@ class BatchNorm1d(nn.BatchNorm1d):
             return super().forward(x)
         return super().forward(x.unsqueeze(2)).squeeze(2)
 
-    def _check_input_dim(self, input: Tensor) -> None:
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002  # PyTorch's name
         if input.dim() != 4:
             super()._check_input_dim(input)
 
@@ -65,11 +65,21 @@ class MaxPool1d(nn.MaxPool1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, channels, time // kernel_size], for the stride that PyTorch assumes."""
-        if not is_channels_last(x) or self.stride != self.kernel_size or self.padding or self.dilation != 1:
-            return super().forward(x)
-        # Without gradients PyTorch's own copies its input to time innermost, and the result again.
-        return functional.max_pool2d(x.unsqueeze(2), (1, self.kernel_size), ceil_mode=self.ceil_mode).squeeze(
-            2
+        if torch.is_grad_enabled() or not is_channels_last(x) or not self._halves():
+            pooled: Tensor = super().forward(x)
+            return pooled
+        # Without gradients PyTorch's own goes through time innermost: 0.7 ms at [256, 8, 417], not 0.1 ms.
+        time = x.shape[2] // 2 * 2
+        even, odd = x[:, :, 0:time:2], x[:, :, 1:time:2]
+        return torch.maximum(even, odd)
+
+    def _halves(self) -> bool:
+        return (
+            self.kernel_size == self.stride == 2
+            and self.padding == 0
+            and self.dilation == 1
+            and not self.ceil_mode
+            and not self.return_indices
         )
 
 
@@ -93,7 +103,8 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def _is_plain_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.jit.is_tracing()
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return x.device.type == "cpu" and not tracing
 
 
 def _with_height(x: Tensor) -> Tensor:
