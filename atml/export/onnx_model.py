@@ -82,7 +82,7 @@ def check_parity(
 def _copied(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
     """Return a copy on the CPU whose layers can be changed; its tensors must not be.
 
-    A deep copy took 8 ms of the 90 ms that a network of 100 layers needs, and this takes 1 ms.
+    A deep copy would take about a tenth of the time that the whole export needs.
     """
     if module not in copies:
         twin = copies[module] = copy.copy(module)

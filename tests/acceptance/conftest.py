@@ -1,5 +1,7 @@
 """Commands as a user types them, in a folder of their own with segments and specs."""
 
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -13,6 +15,8 @@ from typing import Any
 import optuna
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
+
+from atml.cli.main import main
 
 PATIENCE_SECONDS = 150
 
@@ -78,6 +82,22 @@ class Workplace:
         process = self.start(*arguments)
         out, errors = process.communicate(timeout=PATIENCE_SECONDS)
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def call(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
+        """Do what `atml` does, but within this process: a process takes seconds to start."""
+        out, errors, code = io.StringIO(), io.StringIO(), 0
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(errors),
+        ):
+            patch.setattr(sys, "argv", ["atml", *map(str, arguments)])
+            try:
+                main()
+            except SystemExit as exit_:
+                code = exit_.code or 0
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
 
     def run_arguments(self) -> list[object]:
         specs = ["--phase1", "phase1.toml", "--phase2", "phase2.toml", "--name", "heart"]

@@ -30,7 +30,7 @@ def atml(workplace):
     (workplace.folder / "empty").mkdir(exist_ok=True)
 
     def run(*arguments):
-        done = workplace.atml(*arguments)
+        done = workplace.call(*arguments)
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
         return done.returncode, " ".join(done.stderr.split())
@@ -60,6 +60,12 @@ def test_a_mistake_is_one_message_and_exit_code_1(atml, arguments, parts):
     assert [part for part in parts if part not in message] == []
     assert message.startswith("Error: ")
     assert code == 1
+
+
+def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
+    done = workplace.atml("search", "typo.toml", "--train", "train")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: typo.toml: unknown field `bugdet`")
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"]])
@@ -106,5 +112,5 @@ class TestHelp:
         assert f"Example:  atml {command}" in shown.output
 
     def test_json_of_a_storage_without_studies_is_an_empty_list(self, workplace):
-        done = workplace.atml("status", "--json", "--storage", "sqlite:///new.db")
+        done = workplace.call("status", "--json", "--storage", "sqlite:///new.db")
         assert json.loads(done.stdout) == []

@@ -83,7 +83,7 @@ def test_a_fit_that_was_finished_before_the_interruption_is_not_done_again(workp
 
 def test_a_subject_in_training_and_test_is_left_out_of_training_and_named(workplace, story):
     assert "Left out of training, since they are in test: S12" in " ".join(story["end"].split())
-    (status,) = json.loads(workplace.atml("status", "heart-phase1", "--json").stdout)
+    (status,) = json.loads(workplace.call("status", "heart-phase1", "--json").stdout)
     assert (status["data"]["subjects"], status["data"]["segments"]) == (12, 240)
 
 
@@ -106,7 +106,7 @@ def test_the_manifest_has_every_file_with_its_right_checksum(bundle):
 
 
 def test_evaluating_the_bundle_gives_exactly_its_test_metrics(workplace, bundle):
-    done = workplace.atml("evaluate", bundle, "--data", "test", "--json")
+    done = workplace.call("evaluate", bundle, "--data", "test", "--json")
     assert done.returncode == 0, done.stderr
     expected = json.loads((bundle / "metrics.json").read_text())["test"]
     assert json.loads(done.stdout) == expected
@@ -117,7 +117,7 @@ def test_evaluating_the_bundle_gives_exactly_its_test_metrics(workplace, bundle)
 def test_predictions_are_the_same_as_csv_and_as_json_and_follow_the_threshold(workplace, bundle):
     files = sorted(path.relative_to(workplace.folder) for path in workplace.test.glob("S13-*.txt"))
     as_json = workplace.atml("predict", bundle, *files, "--json")
-    as_csv = workplace.atml("predict", bundle, *files)
+    as_csv = workplace.call("predict", bundle, *files)
     assert as_json.returncode == as_csv.returncode == 0
     rows = json.loads(as_json.stdout)
     assert [row["file"] for row in rows] == [str(path) for path in files]
@@ -128,13 +128,13 @@ def test_predictions_are_the_same_as_csv_and_as_json_and_follow_the_threshold(wo
 
 
 def test_status_lists_both_studies_as_json_and_as_a_table(workplace, story):
-    listed = json.loads(workplace.atml("status", "--json").stdout)
+    listed = json.loads(workplace.call("status", "--json").stdout)
     assert [study["study"] for study in listed] == ["heart-phase1", "heart-phase2"]
     for study in listed:
         assert study["spent"]["trained"] == study["budget"]["trials"] == 1
         assert study["running"] == []
         assert study["stopped"]["because"] == "all 1 trials are trained"
-    table = workplace.atml("status")
+    table = workplace.call("status")
     assert table.returncode == 0
     assert "heart-phase1" in table.stdout
     assert "1/1" in table.stdout
