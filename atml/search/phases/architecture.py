@@ -25,7 +25,7 @@ class ArchitectureSearch(Section):
     ] = Field(default_factory=all_architectures)
     learning_rate: LadderSpec = LadderSpec(low=5e-4, high=3e-2, steps=9)
     # Two trials closer than this cannot be told apart on one validation fold: the smaller one wins.
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.005
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
 class ArchitecturePhase(Phase):
