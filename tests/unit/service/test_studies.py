@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import numpy as np
 import optuna
@@ -180,3 +181,13 @@ class TestOrphans:
         study.add_trial(make_trial(state=RUNNING, worker=worker))
         assert fail_orphans(study) == 0
         assert study.trials[-1].state == RUNNING
+
+    @pytest.mark.parametrize(("seconds", "orphans"), [(5, 0), (600, 1)])
+    def test_a_trial_without_a_worker_is_given_time_to_name_it(
+        self, create, make_phase1, make_trial, seconds, orphans
+    ):
+        study = create(make_phase1()).study
+        claimed = make_trial(state=RUNNING)
+        claimed.datetime_start = datetime.now() - timedelta(seconds=seconds)
+        study.add_trial(claimed)
+        assert fail_orphans(study) == orphans
