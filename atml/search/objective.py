@@ -85,7 +85,7 @@ class Objective:
 
     def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:
         onnx_bytes, parameters = size_before_training(
-            proposal, self.split.train.segment_length, self.study.study_name, trial.number
+            proposal, self.split.train.segment_length, self.study.study_name
         )
         facts = {
             records.ARCHITECTURE: proposal.architecture.name,

@@ -24,6 +24,7 @@ WORKER = "worker"
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
+DEATHS = "deaths"  # of workers, while they trained it
 
 RECORDED_METRICS = (
     "fbeta",
@@ -99,8 +100,11 @@ def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def gave_way(trial: FrozenTrial) -> bool:
-    """Whether `trial` left its point to others: it was a duplicate itself, or over the budget."""
-    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)
+    """Whether `trial` ended without a verdict on its point, which others may try.
+
+    It was a duplicate itself, over the budget, or cut short when the study was over.
+    """
+    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET, PrunedBy.STOPPED)
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

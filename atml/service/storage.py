@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
-from atml.search.retry import queue_again
+from atml.search.retry import queue_after_death
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
@@ -39,7 +39,7 @@ def open_storage(url: str) -> RDBStorage:
                 engine_kwargs=_engine_options(url),
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=queue_again,
+                heartbeat_stale_trial_callback=queue_after_death,
             )
     except ImportError:
         raise StorageError(
