@@ -57,7 +57,12 @@ class PatientStorage(RDBStorage):
         give_up: Callable[[], bool] = lambda: False,
         **options: Any,
     ) -> None:
-        super().__init__(url, **options)
+        try:
+            super().__init__(url, **options)
+        except BaseException:
+            if engine := vars(self).get("engine"):
+                engine.dispose()  # else its connection would stay open
+            raise
         self._shown = shown
         self._patience_seconds = patience_seconds
         self._give_up = give_up

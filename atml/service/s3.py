@@ -52,7 +52,7 @@ def open_s3(url: str) -> ArtifactStore:
             read_timeout=READ_SECONDS,
             retries={"max_attempts": ATTEMPTS, "mode": "standard"},
         )
-        client = boto3.client("s3", config=config)
+        client = boto3.session.Session().client("s3", config=config)
         client.head_bucket(Bucket=bucket)
     return S3Store(url, prefix, Boto3ArtifactStore(bucket, client))
 

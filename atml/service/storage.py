@@ -1,14 +1,16 @@
 """Opening a storage so that several processes can work on it without losing or repeating a trial."""
 
+import random
 import re
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
@@ -19,6 +21,7 @@ from atml.service.postgres import DRIVER, open_postgres, shown
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
+OPEN_ATTEMPTS = 20
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60
 
@@ -94,20 +97,35 @@ def _checked_sqlite(url: sqlalchemy.URL) -> sqlalchemy.URL:
 
 
 def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
+    for attempt in range(1, OPEN_ATTEMPTS + 1):
+        try:
+            storage = _sqlite_storage(url, **options)
+        except (sqlalchemy_errors.SQLAlchemyError, StorageInternalError) as error:
+            reason = _reason(error)
+            # Processes that start together create the tables together; the next attempt finds them.
+            if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
+                raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
+            time.sleep(random.uniform(0.1, 0.3))
+        else:
+            _serialise_writers(storage.engine)
+            return storage
+    raise AssertionError
+
+
+def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
     full = url.render_as_string(hide_password=False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
-            storage = RDBStorage(
-                full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
-                engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
-                **options,
-            )
-    except sqlalchemy_errors.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
-    _serialise_writers(storage.engine)
-    return storage
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
+        return RDBStorage(
+            full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
+            engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
+            **options,
+        )
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
 
 
 def _schema_advice(error: RuntimeError) -> str:

@@ -38,8 +38,18 @@ def finish(process):
     return errors
 
 
-def script(code, *arguments, **options):
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], **options)
+def together(code, *arguments, processes):
+    """Run a script in several processes that wait for one another after their imports."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * processes
+    for process in started:
+        process.stdin.close()
+    codes = [process.wait(PATIENCE_SECONDS) for process in started]
+    for process in started:
+        process.stdout.close()
+    assert codes == [0] * processes
 
 
 CLAIM = """
@@ -48,7 +58,8 @@ from atml.service.storage import open_storage
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(study_name="claims", storage=open_storage(sys.argv[1]))
-sys.stdin.read()  # all begin together
+print("ready", flush=True)
+sys.stdin.read()
 study.optimize(lambda trial: float(trial.suggest_int("n", 0, 1000)), n_trials=int(sys.argv[2]))
 """
 
@@ -57,10 +68,7 @@ def test_four_processes_run_no_queued_trial_twice_and_leave_none_out(storage, st
     study = optuna.create_study(storage=storage, study_name="claims")
     for number in range(40):
         study.enqueue_trial({"n": number})
-    workers = [script(CLAIM, storage_url, 10, stdin=subprocess.PIPE) for _ in range(4)]
-    for worker in workers:
-        worker.stdin.close()
-    assert [worker.wait(PATIENCE_SECONDS) for worker in workers] == [0] * 4
+    together(CLAIM, storage_url, 10, processes=4)
     claims = Counter(trial.params["n"] for trial in study.trials)
     assert claims == dict.fromkeys(range(40), 1)
 
@@ -100,33 +108,36 @@ def make_rates(count):
 
 
 def test_a_point_that_one_process_has_drawn_is_taken_for_the_others(
-    storage, storage_url, dataset, wide_phase
+    request, storage, storage_url, dataset, wide_phase
 ):
     stored = create_or_resume(storage, wide_phase(), dataset)
-    while stored.study.ask().params:  # what was queued comes first
-        pass
     stored.study.sampler = stored.phase.sampler(0)
-    drawn = stored.study.ask(stored.phase.space())
-    point = drawn.system_attrs[POINT]
-    assert set(point) == {records.ARCHITECTURE, records.LEARNING_RATE}
-    elsewhere = load(open_storage(storage_url), "first")
-    try:
-        taken = taken_points(elsewhere.study, stored.phase.space(), besides=-1)
-        assert tuple(sorted(point.items())) in taken
-    finally:
-        elsewhere.study._storage._backend.engine.dispose()
+    elsewhere = open_storage(storage_url)
+    request.addfinalizer(elsewhere.engine.dispose)
+    seen = []
+
+    def look(trial):
+        """Look from elsewhere while only one of the two parameters is stored."""
+        trial.suggest_categorical(records.ARCHITECTURE, stored.phase.space()[records.ARCHITECTURE].choices)
+        point = storage.get_trial_system_attrs(trial._trial_id).get(POINT)
+        if point:  # those queued at the start need no drawing
+            other = load(elsewhere, "first").study
+            seen.append(tuple(sorted(point.items())) in taken_points(other, stored.phase.space(), besides=-1))
+        return 0.5
+
+    queued = len(stored.study.trials)
+    stored.study.optimize(look, n_trials=queued + 2)
+    assert seen == [True, True]
 
 
 OPEN = """
 import sys
 from atml.service.storage import open_storage
-sys.stdin.read()  # all begin together
+print("ready", flush=True)
+sys.stdin.read()
 open_storage(sys.argv[1]).get_all_studies()
 """
 
 
 def test_processes_that_open_an_empty_database_together_all_get_it(storage_url):
-    openers = [script(OPEN, storage_url, stdin=subprocess.PIPE) for _ in range(4)]
-    for opener in openers:
-        opener.stdin.close()
-    assert [opener.wait(PATIENCE_SECONDS) for opener in openers] == [0] * 4
+    together(OPEN, storage_url, processes=4)

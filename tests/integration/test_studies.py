@@ -12,6 +12,9 @@ from optuna.trial import TrialState
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
 from atml.service.studies import create_or_resume, fail_orphans, load, resolve_base, study_names
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 WAITING, RUNNING, FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 
