@@ -67,6 +67,7 @@ class PatientStorage(RDBStorage):
         self._patience_seconds = patience_seconds
         self._give_up = give_up
         self._has_given_up = False
+        self._is_away = False
         self._back_since: float | None = None
 
     def set_trial_state_values(
@@ -108,6 +109,17 @@ class PatientStorage(RDBStorage):
             return []
         return self._persist(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
 
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Say that the trial's process lives; while nobody listens, that is left out."""
+        try:
+            super().record_heartbeat(trial_id)
+        except StorageInternalError as error:
+            if not is_outage(error.__cause__):
+                raise
+            self._is_away = True
+        else:
+            self._note_answer()
+
     def _persist(self, call: Callable[[], _Result]) -> _Result:
         """Call until it works, or waiting has no sense."""
         began = time.monotonic()
@@ -117,16 +129,20 @@ class PatientStorage(RDBStorage):
                 result = call()
             except StorageInternalError as error:
                 self._raise_if_hopeless(error, waited_seconds=time.monotonic() - began)
+                self._is_away = True
                 if delay_seconds == FIRST_DELAY_SECONDS:
                     _logger.warning("%s does not answer; trying again", self._shown)
                 # Apart from one another, or all workers would come back in the same instant.
                 time.sleep(delay_seconds * random.uniform(0.5, 1.0))
                 delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
             else:
-                if delay_seconds > FIRST_DELAY_SECONDS or self._has_given_up:
-                    self._has_given_up = False
-                    self._back_since = time.monotonic()
+                self._note_answer()
                 return result
+
+    def _note_answer(self) -> None:
+        if self._is_away:
+            self._back_since = time.monotonic()
+        self._is_away = self._has_given_up = False
 
     def _raise_if_hopeless(self, error: StorageInternalError, *, waited_seconds: float) -> None:
         cause = error.__cause__
@@ -138,7 +154,9 @@ class PatientStorage(RDBStorage):
         if not is_outage(cause):
             raise error
         if self._has_given_up or self._give_up() or waited_seconds >= self._patience_seconds:
-            self._has_given_up = True  # what follows, such as closing the trial, need not wait again
+            self._is_away = self._has_given_up = (
+                True  # what follows, such as closing the trial, need not wait again
+            )
             raise StorageUnreachable(
                 f"{self._shown}: the database has not answered for {waited_seconds:.0f} s; nothing is lost"
             ) from None
@@ -193,7 +211,6 @@ _TRANSACTIONS = (
     "get_trial",
     "_get_trials",
     "_get_best_trial_id",
-    "record_heartbeat",
 )
 for _name in _TRANSACTIONS:
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))

@@ -9,10 +9,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from atml.cli.display import StudyDisplay
 from atml.errors import StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
+from atml.service.worker import take_trials
 from tests.databases import on_postgres
 from tests.integration.test_databases import crowd, finish
 
@@ -138,3 +140,31 @@ def test_a_worker_waits_for_a_server_that_has_yet_to_start(server):
     time.sleep(1)
     server.start()
     assert worker.wait(60) == 0
+
+
+@on_postgres
+def test_a_worker_whose_server_never_returns_ends_with_that_reason(server, impatient, dataset, make_phase1):
+    stored = create_or_resume(impatient, make_phase1(), dataset)
+
+    def lose_the_server(trial):
+        server.stop()
+        trial.set_user_attr("noted", True)
+
+    with pytest.raises(StorageUnreachable, match="the database has not answered for"):
+        take_trials(stored, lose_the_server, leave=lambda: False)
+    server.start()
+
+
+@on_postgres
+def test_a_display_without_its_server_says_so_once_and_goes_on(
+    server, impatient, dataset, make_phase1, capsys
+):
+    stored = create_or_resume(impatient, make_phase1(), dataset)
+    with StudyDisplay(stored) as display:
+        display.update()
+        server.stop()
+        display.update()
+        display.update()
+        server.start()
+        display.update()
+    assert capsys.readouterr().err.count("the workers wait for it") == 1
