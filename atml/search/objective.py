@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from atml.search.sizes import onnx_metadata, size_before_training
 from atml.training import Epoch, train
 
 PARITY_SEGMENTS = 64
+GIVE_WAY_SECONDS = 2.0
 RULED_OUT = 1e9  # a constraint this large keeps TPE away where PRUNED alone would draw it
 
 
@@ -114,13 +116,30 @@ class Objective:
             raise self._pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
 
     def _twin(self, trial: Trial) -> int | None:
-        """Return an earlier live trial at the same point: two workers may draw one in the same instant."""
-        own = as_point(trial.params)
-        for other in self.study.get_trials(deepcopy=False)[: trial.number]:
-            failed = other.state == TrialState.FAIL or _is_retried_by(trial, other)
-            if not failed and as_point(other.params) == own and not records.gave_way(other):
-                return other.number
+        """Return another live trial at the same point: two workers may draw one in the same instant.
+
+        The later of the two gives way, unless it looked before the earlier had written its parameters.
+        So the earlier waits a moment to see whether the later does, and else gives way itself.
+        """
+        due = time.monotonic() + GIVE_WAY_SECONDS
+        while twins := self._live_at(trial):
+            if twins[0] < trial.number or time.monotonic() > due:
+                return twins[0]
+            time.sleep(GIVE_WAY_SECONDS / 20)
         return None
+
+    def _live_at(self, trial: Trial) -> list[int]:
+        """Return the other trials at this trial's point that were not interrupted and did not give way."""
+        own = as_point(trial.params)
+        return [
+            other.number
+            for other in self.study.get_trials(deepcopy=False)
+            if as_point(other.params) == own
+            and other.number != trial.number
+            and other.state != TrialState.FAIL
+            and not records.gave_way(other)
+            and not _is_retried_by(trial, other)
+        ]
 
     def _train(self, trial: Trial, network: torch.nn.Module, proposal: Proposal) -> Epoch:
         """Train to the end or until a rule says stop, and return the best epoch."""

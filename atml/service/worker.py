@@ -1,13 +1,17 @@
 """One worker: takes trials of a study, one after the other, until there is a reason to leave."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import optuna
 import torch
+from optuna import Study
+from optuna.study.study import ObjectiveFuncType
 from optuna.trial import FrozenTrial, TrialState
 
+from atml.errors import AtmlError
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
 from atml.search.objective import Objective, TrialInterrupted
@@ -30,7 +34,7 @@ def work(
     index: int,
     device: str,
     threads: int,
-    artifacts: Path,
+    artifacts: str | Path,
     leave: LeaveOnSignal,
 ) -> None:
     """Work on a study until its budget is spent, its targets are met or someone asks to leave.
@@ -40,7 +44,7 @@ def work(
         index: Number of this worker; decides the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
-        artifacts: Folder for the models of completed trials.
+        artifacts: Folder or bucket for the models of completed trials.
         leave: Says whether this process was asked to leave.
     """
     torch.set_num_threads(threads)
@@ -55,7 +59,17 @@ def work(
         asked_to_leave=leave.requested,
         keep=keep_onnx(open_artifacts(artifacts)),
     )
-    while not leave.requested():
+    take_trials(stored, objective, leave=leave.requested)
+
+
+def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Callable[[], bool]) -> None:
+    """Run trials until the study is over or `leave` says to; what an objective does is its own matter.
+
+    Raises:
+        StorageUnreachable: the database server has been away for too long.
+    """
+    study = stored.study
+    while not leave():
         sign = stop.read(study) or _reason_to_stop(stored)
         if sign is not None:
             stop.put_up(study, sign)
@@ -64,7 +78,17 @@ def work(
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
+        _run_one(study, objective)
+
+
+def _run_one(study: Study, objective: ObjectiveFuncType) -> None:
+    try:
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,))
+    except UnboundLocalError as slip:
+        # Optuna's own, when it can neither record a failed trial nor look at it afterwards.
+        if isinstance(slip.__context__, AtmlError):
+            raise slip.__context__ from None
+        raise
 
 
 def _reason_to_stop(stored: StoredStudy) -> Stop | None:

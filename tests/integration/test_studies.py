@@ -14,6 +14,9 @@ from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
 from atml.search.retry import MOST_DEATHS, queue_after_death, queue_again
 from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 WAITING, RUNNING, FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 
