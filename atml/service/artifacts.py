@@ -8,6 +8,9 @@ from optuna import Trial
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from atml.errors import StorageError
+from atml.evaluation import Metrics
+from atml.search import records
+from atml.service.pictures import pictures
 
 DEFAULT_FOLDER = "artifacts"
 
@@ -25,18 +28,20 @@ def open_artifacts(folder: Path) -> FileSystemArtifactStore:
     return FileSystemArtifactStore(str(folder))
 
 
-def keep_onnx(store: FileSystemArtifactStore) -> Callable[[Trial, bytes], None]:
-    """Return what an objective calls to keep the model of a completed trial."""
+def keep_files(store: FileSystemArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
+    """Return what an objective calls to keep the model and the pictures of a completed trial."""
 
-    def keep(trial: Trial, model: bytes) -> None:
+    def keep(trial: Trial, model: bytes, metrics: Metrics) -> None:
+        files = {"model.onnx": model, **pictures(records.curve(trial), metrics)}
         with TemporaryDirectory() as scratch:
-            path = Path(scratch) / "model.onnx"
-            path.write_bytes(model)
-            upload_artifact(
-                study_or_trial=trial,
-                file_path=str(path),
-                artifact_store=store,
-                mimetype="application/octet-stream",
-            )
+            for name, content in files.items():
+                path = Path(scratch) / name
+                path.write_bytes(content)
+                upload_artifact(
+                    study_or_trial=trial,
+                    file_path=str(path),
+                    artifact_store=store,
+                    mimetype="image/png" if path.suffix == ".png" else "application/octet-stream",
+                )
 
     return keep

@@ -13,8 +13,9 @@ from atml.search.budget import exhausted, spent
 from atml.search.objective import Objective, TrialInterrupted
 from atml.search.sampler import is_exhausted
 from atml.search.stop import Stop, StoppedBy
-from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data, search_split
+from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import StoredStudy, fail_dead
 from atml.training import choose_device
@@ -40,7 +41,7 @@ def work(
         index: Number of this worker; decides the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
-        artifacts: Folder for the models of completed trials.
+        artifacts: Folder for the models and pictures of completed trials.
         leave: Says whether this process was asked to leave.
     """
     torch.set_num_threads(threads)
@@ -53,18 +54,20 @@ def work(
         split=search_split(phase.data, dataset),
         device=choose_device(device),
         asked_to_leave=leave.requested,
-        keep=keep_onnx(open_artifacts(artifacts)),
+        keep=keep_files(open_artifacts(artifacts)),
     )
+    note = NoteKeeper(stored)
     while not leave.requested():
         sign = stop.read(study) or _reason_to_stop(stored)
         if sign is not None:
             stop.put_up(study, sign)
+            note.finish()
             return
         if _is_fully_claimed(stored):
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
-        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,))
+        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
 
 
 def _reason_to_stop(stored: StoredStudy) -> Stop | None:
