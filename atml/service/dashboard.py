@@ -17,6 +17,7 @@ from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
 from atml.service import guards
+from atml.service.columns import readable_columns
 from atml.service.guards import Credentials
 
 # As many as the connections that a browser opens to one server, and two to spare.
@@ -73,7 +74,8 @@ def dashboard_app(
     # A cached storage reads a finished trial once, however often the dashboard asks for it.
     cached = optuna.storages.get_storage(storage)
     app: WSGIApplication = optuna_dashboard.wsgi(cached, artifact_store=artifacts)
-    app = guards.harmless_artifacts(_with_an_encoding(app))
+    app = readable_columns(_with_an_encoding(app))
+    app = guards.harmless_artifacts(app)
     if only_reading:
         app = guards.read_only(app)
     app = guards.refuse_foreign_writes(app)
