@@ -65,11 +65,15 @@ def test_a_study_of_others_is_shown_as_it_is(storage, shown):
 
 
 @pytest.mark.parametrize("value", ["no JSON {", [1], "", {"f1": "high"}])
-def test_an_attribute_that_someone_edited_does_no_harm(storage, study, shown, value):
-    trial = study.ask()
-    for name in (records.METRICS, records.WORKER):
-        trial.set_user_attr(name, value)
-    assert "f1" not in attributes(shown(study)["trials"][-1])
+def test_an_attribute_that_someone_edited_does_no_harm(study, shown, value):
+    def edit(trial):
+        for name in (records.METRICS, records.WORKER):
+            trial.set_user_attr(name, value)
+        raise optuna.TrialPruned
+
+    study.optimize(edit, n_trials=1)
+    (edited,) = [one for one in shown(study)["trials"] if one["state"] == "Pruned"]
+    assert "f1" not in attributes(edited)
 
 
 def test_what_is_stored_stays(study, shown, storage):
