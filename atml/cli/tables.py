@@ -70,19 +70,9 @@ def _ranking_table(outcome: "Outcome") -> Any:
         "parameters",
         "epochs",
     )
-    for place, trial in enumerate(best_of_each(outcome), start=1):
+    for place, trial in enumerate(outcome.best_of_each, start=1):
         table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
     return table
-
-
-def best_of_each(outcome: "Outcome") -> "list[FrozenTrial]":
-    """Return the best ranked trial of each architecture, in the ranking's order."""
-    from atml.search import records
-
-    seen: dict[str, FrozenTrial] = {}
-    for trial in outcome.ranking:
-        seen.setdefault(records.architecture(trial), trial)
-    return list(seen.values())
 
 
 def _cells(trial: "FrozenTrial") -> list[str]:

@@ -47,6 +47,14 @@ class Outcome:
         """The trial that the phase ranks first."""
         return self.ranking[0] if self.ranking else None
 
+    @property
+    def best_of_each(self) -> list[FrozenTrial]:
+        """The best ranked trial of each architecture, in the ranking's order."""
+        seen: dict[str, FrozenTrial] = {}
+        for trial in self.ranking:
+            seen.setdefault(records.architecture(trial), trial)
+        return list(seen.values())
+
 
 def outcome(study: Study, phase: Phase, now: datetime) -> Outcome:
     """Work out a study's result from its trials."""

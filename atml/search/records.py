@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Metrics
 
@@ -72,7 +72,7 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in values.items()}
 
 
-def curve(trial: FrozenTrial) -> list[CurvePoint]:
+def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
     """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
     points = trial.user_attrs.get(CURVE, [])
     return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f, seconds=s) for t, v, f, s in points]

@@ -25,7 +25,7 @@ from atml.search.objective import Objective
 from atml.search.phases import WidthPhase, parse_spec
 from atml.search.proposal import Proposal
 from atml.search.sizes import size_before_training
-from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
@@ -80,7 +80,7 @@ def measure_trials(folder, count):
         study=study,
         split=search_split(phase.data, dataset),
         device=torch.device("cpu"),
-        keep=keep_onnx(open_artifacts(folder / "artifacts")),
+        keep=keep_files(open_artifacts(folder / "artifacts")),
     )
     plain = optuna.create_study(storage=f"sqlite:///{folder}/plain.db", directions=["maximize", "minimize"])
     seconds = {"ATML": [], "plain Optuna": []}
