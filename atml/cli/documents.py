@@ -1,6 +1,7 @@
 """Results as JSON documents, for scripts."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from atml.search import records
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from atml.reports.finalize import Final
     from atml.search.outcome import Outcome
+    from atml.service.studies import StoredStudy
 
 
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:
@@ -62,4 +64,21 @@ def final_document(final: "Final") -> dict[str, Any]:
         "out_of_fold": final.chosen.out_of_fold.to_dict(),
         "test": final.test.to_dict() if final.test else None,
         "test_looks": final.test_looks,
+    }
+
+
+def study_document(stored: "StoredStudy") -> dict[str, Any]:
+    """Return a study's state as JSON: its outcome so far, its data and budget, and who works on it."""
+    from atml.search.outcome import outcome
+    from atml.service.progress import progress
+
+    now = datetime.now()
+    state = progress(stored, now)
+    return {
+        **outcome_document(outcome(stored.study, stored.phase, now)),
+        "data": asdict(stored.data),
+        "budget": {"trials": state.trials_budget, "minutes": state.minutes_budget},
+        "running": [asdict(trial) for trial in state.running],
+        "seconds_left": state.seconds_left,
+        "waits_for": stored.waits_for,
     }

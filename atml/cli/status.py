@@ -1,6 +1,6 @@
 """`atml status`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ def status(
 
     Example:  atml status ecm-phase1 --json
     """
+    from atml.cli.documents import study_document
     from atml.reports.bundle import to_json
     from atml.service.storage import open_storage
     from atml.service.studies import load, load_all
@@ -27,30 +28,11 @@ def status(
     opened = open_storage(storage)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
     if as_json:
-        typer.echo(to_json([_document(one) for one in loaded]), nl=False)
+        typer.echo(to_json([study_document(one) for one in loaded]), nl=False)
     elif study is not None:
         _print_one(loaded[0])
     else:
         _print_all(loaded)
-
-
-def _document(stored: "StoredStudy") -> dict[str, Any]:
-    from dataclasses import asdict
-    from datetime import datetime
-
-    from atml.cli.documents import outcome_document
-    from atml.search.outcome import outcome
-    from atml.service.progress import progress
-
-    now = datetime.now()
-    state = progress(stored, now)
-    return {
-        **outcome_document(outcome(stored.study, stored.phase, now)),
-        "data": asdict(stored.data),
-        "budget": {"trials": state.trials_budget, "minutes": state.minutes_budget},
-        "running": [asdict(trial) for trial in state.running],
-        "seconds_left": state.seconds_left,
-    }
 
 
 def _print_one(stored: "StoredStudy") -> None:

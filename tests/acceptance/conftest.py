@@ -49,6 +49,32 @@ finalize = { candidates = 1, folds = 2, seeds = 1, epochs = 20 }
 """
 
 
+def call_atml(
+    folder: Path, *arguments: object, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Do what `atml` does in `folder`, but within this process: a process takes seconds to start."""
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.setattr(sys, "argv", ["atml", *map(str, arguments)])
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
+
+
+@pytest.fixture
+def call() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    return call_atml
+
+
 class Workplace:
     """A folder with segments and specs, and a shell in it."""
 
@@ -85,19 +111,7 @@ class Workplace:
 
     def call(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
         """Do what `atml` does, but within this process: a process takes seconds to start."""
-        out, errors, code = io.StringIO(), io.StringIO(), 0
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            contextlib.chdir(self.folder),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(errors),
-        ):
-            patch.setattr(sys, "argv", ["atml", *map(str, arguments)])
-            try:
-                main()
-            except SystemExit as exit_:
-                code = exit_.code or 0
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), errors.getvalue())
+        return call_atml(self.folder, *arguments)
 
     def run_arguments(self) -> list[object]:
         specs = ["--phase1", "phase1.toml", "--phase2", "phase2.toml", "--name", "heart"]
