@@ -70,11 +70,12 @@ def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Cal
     """
     study = stored.study
     while not leave():
-        sign = stop.read(study) or _reason_to_stop(stored)
+        trials = study.get_trials(deepcopy=False)
+        sign = stop.read(study) or _reason_to_stop(stored, trials)
         if sign is not None:
             stop.put_up(study, sign)
             return
-        if _is_fully_claimed(stored):
+        if _is_fully_claimed(stored, trials):
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
@@ -91,8 +92,7 @@ def _run_one(study: Study, objective: ObjectiveFuncType) -> None:
         raise
 
 
-def _reason_to_stop(stored: StoredStudy) -> Stop | None:
-    trials = stored.study.get_trials(deepcopy=False)
+def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | None:
     for trial in records.completed(trials):
         if stored.phase.meets_targets(trial):
             return Stop(
@@ -112,17 +112,18 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     recent = trials[-UNTRAINED_IN_A_ROW:]
     if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
         return True
-    return is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
 
 
-def _is_fully_claimed(stored: StoredStudy) -> bool:
+def _is_fully_claimed(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     budget = stored.phase.budget.trials
-    used = spent(stored.study.get_trials(deepcopy=False), datetime.now())
+    used = spent(trials, datetime.now())
     if budget is not None and used.trained + used.running >= budget:
         return True
     # On a small space all points may be running elsewhere.
-    waiting = stored.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return not waiting and is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+    if any(trial.state == TrialState.WAITING for trial in trials):
+        return False
+    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
 
 
 def quieten_optuna() -> None:
