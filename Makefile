@@ -23,7 +23,7 @@ demo: install  ## Simulated segments to a bundle, in a few minutes.
 		--workers $(WORKERS) --storage sqlite:///demo.db
 
 test: install  ## All tests.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: install  ## Style, types, and that data flows one way.
 	$(BIN)/ruff check .

@@ -13,7 +13,8 @@ AtmlError
 │   └── SpecChanged
 ├── TrainingDiverged
 ├── ModelError
-└── ParityError
+├── ParityError
+└── DashboardError
 
 The text of each is one message a user can act on: what is wrong, where (file, line or field), and
 what to do. The command line prints it without a traceback and exits with status 1.
@@ -74,3 +75,7 @@ class ModelError(AtmlError):
 
 class ParityError(AtmlError):
     """An exported ONNX model and its PyTorch original disagree."""
+
+
+class DashboardError(AtmlError):
+    """The dashboard cannot be served at that address, or not without credentials."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from atml import __version__
-from atml.cli import evaluate, finalize, predict, run, search, status, stop, worker
+from atml.cli import dashboard, evaluate, finalize, predict, run, search, status, stop, worker
 from atml.cli.data import data_app
 from atml.errors import AtmlError
 
@@ -34,6 +34,7 @@ app.command("search")(search.search)
 app.command("worker")(worker.worker)
 app.command("status")(status.status)
 app.command("stop")(stop.stop)
+app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

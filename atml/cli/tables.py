@@ -42,6 +42,8 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
     console = out()
     if len(phase.directions) == 1:
         console.print(_ranking_table(outcome))
+        if outcome.unfinished:
+            console.print(f"  never trained to the end: {', '.join(outcome.unfinished)}")
     else:
         console.print(_front_table(outcome, phase))
     console.print(_counts(outcome))
@@ -68,19 +70,9 @@ def _ranking_table(outcome: "Outcome") -> Any:
         "parameters",
         "epochs",
     )
-    for place, trial in enumerate(best_of_each(outcome), start=1):
+    for place, trial in enumerate(outcome.best_of_each, start=1):
         table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
     return table
-
-
-def best_of_each(outcome: "Outcome") -> "list[FrozenTrial]":
-    """Return the best ranked trial of each architecture, in the ranking's order."""
-    from atml.search import records
-
-    seen: dict[str, FrozenTrial] = {}
-    for trial in outcome.ranking:
-        seen.setdefault(records.architecture(trial), trial)
-    return list(seen.values())
 
 
 def _cells(trial: "FrozenTrial") -> list[str]:

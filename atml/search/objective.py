@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Split
 from atml.errors import TrainingDiverged
-from atml.evaluation import evaluate, fbeta
+from atml.evaluation import Metrics, evaluate, fbeta
 from atml.export import check_parity, to_onnx
 from atml.search import records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
@@ -46,7 +46,7 @@ class Objective:
         split: Train and validation segments; they share no subject.
         device: Where to train.
         asked_to_leave: Whether this process has been told to stop.
-        keep: Called with the exported ONNX model of every completed trial.
+        keep: Called with the exported ONNX model and the metrics of every completed trial.
     """
 
     phase: Phase
@@ -54,7 +54,7 @@ class Objective:
     split: Split
     device: torch.device
     asked_to_leave: Callable[[], bool] = lambda: False
-    keep: Callable[[Trial, bytes], None] = lambda trial, model: None
+    keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
 
     def __call__(self, trial: Trial) -> float | tuple[float, ...]:
         """Run `trial` to its end.
@@ -80,14 +80,14 @@ class Objective:
             # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
             trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
             raise self._pruned(trial, PrunedBy.DIVERGED, str(error)) from None
-        self._record_best(trial, best)
+        metrics = self._record_best(trial, best)
         self._set_target_constraints(trial, best.criterion, onnx_bytes)
-        self.keep(trial, self._export(trial, network, proposal))
+        self.keep(trial, self._export(trial, network, proposal), metrics)
         return self.phase.values(best.criterion, onnx_bytes)
 
     def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:
         onnx_bytes, parameters = size_before_training(
-            proposal, self.split.train.segment_length, self.study.study_name, trial.number
+            proposal, self.split.train.segment_length, self.study.study_name
         )
         facts = {
             records.ARCHITECTURE: proposal.architecture.name,
@@ -193,7 +193,7 @@ class Objective:
         trials = self.study.get_trials(deepcopy=False)
         return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
 
-    def _record_best(self, trial: Trial, best: Epoch) -> None:
+    def _record_best(self, trial: Trial, best: Epoch) -> Metrics:
         valid = self.split.valid
         metrics = evaluate(
             valid.labels,
@@ -205,6 +205,7 @@ class Objective:
             bootstrap=0,
         )
         trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
+        return metrics
 
     def _set_target_constraints(self, trial: Trial, fbeta: float, onnx_bytes: int) -> None:
         """Tell the sampler how far from the targets this trial is: 0 or less is met."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Metrics
 
@@ -24,6 +24,7 @@ WORKER = "worker"
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
+DEATHS = "deaths"  # of workers, while they trained it
 
 RECORDED_METRICS = (
     "fbeta",
@@ -71,7 +72,7 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 6) for name, value in values.items()}
 
 
-def curve(trial: FrozenTrial) -> list[CurvePoint]:
+def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
     """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
     points = trial.user_attrs.get(CURVE, [])
     return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f, seconds=s) for t, v, f, s in points]
@@ -99,8 +100,11 @@ def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def gave_way(trial: FrozenTrial) -> bool:
-    """Whether `trial` left its point to others: it was a duplicate itself, or over the budget."""
-    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)
+    """Whether `trial` ended without a verdict on its point, which others may try.
+
+    It was a duplicate itself, over the budget, or cut short when the study was over.
+    """
+    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET, PrunedBy.STOPPED)
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

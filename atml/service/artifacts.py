@@ -11,6 +11,9 @@ from optuna.artifacts._protocol import ArtifactStore
 
 from atml.ecg.cache import default_cache_dir
 from atml.errors import StorageError
+from atml.evaluation import Metrics
+from atml.search import records
+from atml.service.pictures import pictures
 from atml.service.s3 import is_s3, open_s3, split_s3
 
 DEFAULT_FOLDER = "artifacts"
@@ -48,26 +51,32 @@ def local_folder(place: str | Path) -> Path:
     return default_cache_dir() / "s3" / bucket / prefix
 
 
-def keep_onnx(store: ArtifactStore) -> Callable[[Trial, bytes], None]:
-    """Return what an objective calls to keep the model of a completed trial.
+def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
+    """Return what an objective calls to keep the model and the pictures of a completed trial.
 
-    It raises StorageError if the model cannot be kept.
+    It raises StorageError if they cannot be kept.
     """
 
-    def keep(trial: Trial, model: bytes) -> None:
+    def keep(trial: Trial, model: bytes, metrics: Metrics) -> None:
+        files = {"model.onnx": model, **pictures(records.curve(trial), metrics)}
         with TemporaryDirectory() as scratch:
-            path = Path(scratch) / "model.onnx"
-            path.write_bytes(model)
-            try:
-                upload_artifact(
-                    study_or_trial=trial,
-                    file_path=str(path),
-                    artifact_store=store,
-                    mimetype="application/octet-stream",
-                )
-            except OSError as error:
-                raise StorageError(
-                    f"cannot keep the model of trial {trial.number}: {error}; make room or grant write access"
-                ) from None
+            for name, content in files.items():
+                path = Path(scratch) / name
+                path.write_bytes(content)
+                _upload(store, trial, path)
 
     return keep
+
+
+def _upload(store: ArtifactStore, trial: Trial, path: Path) -> None:
+    try:
+        upload_artifact(
+            study_or_trial=trial,
+            file_path=str(path),
+            artifact_store=store,
+            mimetype="image/png" if path.suffix == ".png" else "application/octet-stream",
+        )
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep {path.name} of trial {trial.number}: {error}; make room or grant write access"
+        ) from None

@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
-from atml.search.retry import queue_again
+from atml.search.retry import queue_after_death
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, open_postgres, shown
 
@@ -53,7 +53,7 @@ def open_storage(
     options: dict[str, Any] = {
         "heartbeat_interval": HEARTBEAT_SECONDS,
         "grace_period": GRACE_SECONDS,
-        "heartbeat_stale_trial_callback": queue_again,
+        "heartbeat_stale_trial_callback": queue_after_death,
     }
     try:
         if database.get_backend_name() == "sqlite":

@@ -17,8 +17,9 @@ from atml.search.budget import exhausted, spent
 from atml.search.objective import Objective, TrialInterrupted
 from atml.search.sampler import is_exhausted
 from atml.search.stop import Stop, StoppedBy
-from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data, search_split
+from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import StoredStudy, fail_dead
 from atml.training import choose_device
@@ -44,7 +45,7 @@ def work(
         index: Number of this worker; decides the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
-        artifacts: Folder or bucket for the models of completed trials.
+        artifacts: Folder or bucket for the models and pictures of completed trials.
         leave: Says whether this process was asked to leave.
     """
     torch.set_num_threads(threads)
@@ -57,7 +58,7 @@ def work(
         split=search_split(phase.data, dataset),
         device=choose_device(device),
         asked_to_leave=leave.requested,
-        keep=keep_onnx(open_artifacts(artifacts)),
+        keep=keep_files(open_artifacts(artifacts)),
     )
     take_trials(stored, objective, leave=leave.requested)
 
@@ -69,22 +70,24 @@ def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Cal
         StorageUnreachable: the database server has been away for too long.
     """
     study = stored.study
+    note = NoteKeeper(stored)
     while not leave():
         trials = study.get_trials(deepcopy=False)
         sign = stop.read(study) or _reason_to_stop(stored, trials)
         if sign is not None:
             stop.put_up(study, sign)
+            note.finish()
             return
         if _is_fully_claimed(stored, trials):
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
-        _run_one(study, objective)
+        _run_one(study, objective, note)
 
 
-def _run_one(study: Study, objective: ObjectiveFuncType) -> None:
+def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> None:
     try:
-        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,))
+        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
     except UnboundLocalError as slip:
         # Optuna's own, when it can neither record a failed trial nor look at it afterwards.
         if isinstance(slip.__context__, AtmlError):

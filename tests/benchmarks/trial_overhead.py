@@ -25,7 +25,7 @@ from atml.search.objective import Objective
 from atml.search.phases import WidthPhase, parse_spec
 from atml.search.proposal import Proposal
 from atml.search.sizes import size_before_training
-from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
@@ -53,16 +53,15 @@ def parse_arguments():
 
 
 def measure_sizes(rounds):
-    """Return {architecture: seconds of each size}; every config is new, so no cache answers."""
+    """Return {architecture: seconds of each size}; every study is new, so no cache answers."""
     found = {}
     to_onnx(ARCHITECTURES["linear"].build(ARCHITECTURES["linear"].default(), LENGTH), segment_length=LENGTH)
     for name, architecture in track(ARCHITECTURES.items(), description="sizes", transient=True):
         found[name] = []
-        for _ in range(rounds):
-            size_before_training.cache_clear()
+        for number in range(rounds):
             proposal = Proposal(architecture=architecture, config=architecture.default(), learning_rate=1e-3)
             start = time.perf_counter()
-            size_before_training(proposal, LENGTH, "bench", 0)
+            size_before_training(proposal, LENGTH, f"bench{number}")
             found[name].append(time.perf_counter() - start)
     return found
 
@@ -81,7 +80,7 @@ def measure_trials(folder, count):
         study=study,
         split=search_split(phase.data, dataset),
         device=torch.device("cpu"),
-        keep=keep_onnx(open_artifacts(folder / "artifacts")),
+        keep=keep_files(open_artifacts(folder / "artifacts")),
     )
     plain = optuna.create_study(storage=f"sqlite:///{folder}/plain.db", directions=["maximize", "minimize"])
     seconds = {"ATML": [], "plain Optuna": []}

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from atml.export import OnnxClassifier
 from atml.search import records, stop
 from atml.search.objective import RULED_OUT, Objective, TrialInterrupted
-from atml.service.artifacts import keep_onnx, open_artifacts
+from atml.service.artifacts import keep_files, open_artifacts
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
 
@@ -51,10 +51,10 @@ def point(learning_rate=1e-2, architecture="optimized_afnet"):
     return {records.ARCHITECTURE: architecture, records.LEARNING_RATE: learning_rate}
 
 
-def test_a_completed_trial_has_every_record_and_its_model(search, make_phase1, tmp_path):
+def test_a_completed_trial_has_every_record_its_model_and_its_pictures(search, make_phase1, tmp_path):
     artifacts = open_artifacts(tmp_path / "artifacts")
     study, run = search(make_phase1())
-    (trial,) = run(point(), keep=keep_onnx(artifacts))
+    (trial,) = run(point(), keep=keep_files(artifacts))
     assert trial.state == COMPLETE
     assert trial.value == pytest.approx(records.fbeta(trial), abs=1e-6)
     assert list(trial.intermediate_values) == [0, 1]
@@ -62,8 +62,12 @@ def test_a_completed_trial_has_every_record_and_its_model(search, make_phase1, t
     assert set(trial.user_attrs[records.METRICS]) == set(records.RECORDED_METRICS)
     assert trial.user_attrs[records.WORKER]["host"] == socket.gethostname()
     assert trial.user_attrs[records.CONFIG]["channels"] == 8
-    (meta,) = get_all_artifact_meta(study_or_trial=trial, storage=study._storage)
-    model = (tmp_path / "artifacts" / meta.artifact_id).read_bytes()
+    metas = {m.filename: m for m in get_all_artifact_meta(study_or_trial=trial, storage=study._storage)}
+    kept = {name: (tmp_path / "artifacts" / meta.artifact_id).read_bytes() for name, meta in metas.items()}
+    model = kept.pop("model.onnx")
+    assert set(kept) == {"learning-curve.png", "confusion.png", "subjects.png"}
+    assert {metas[name].mimetype for name in kept} == {"image/png"}
+    assert {content[:4] for content in kept.values()} == {b"\x89PNG"}
     assert len(model) == records.onnx_bytes(trial)
     metadata = OnnxClassifier(model).metadata
     assert (metadata.study, metadata.trial) == (study.study_name, trial.number)
@@ -240,5 +244,5 @@ def test_with_two_objectives_the_constraints_say_how_far_the_targets_are(search,
 def test_models_of_pruned_trials_are_not_kept(search, make_phase1, tmp_path):
     _, run = search(make_phase1(pruning={"max_onnx_bytes": 1}))
     kept = []
-    run(point(), keep=lambda trial, model: kept.append(Path(model.decode())))
+    run(point(), keep=lambda trial, model, metrics: kept.append(Path(model.decode())))
     assert kept == []

@@ -1,0 +1,35 @@
+# ATML for the services of docker-compose.yml: any verb of `atml`, as a user without rights.
+FROM python:3.13-slim AS build
+
+# PyTorch without CUDA by default; docker-compose.gpu.yml names the index that has it.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+WORKDIR /src
+RUN python -m venv /opt/atml
+ENV PATH=/opt/atml/bin:$PATH
+# PyTorch alone first: it is large and changes seldom, so this layer is seldom made again.
+COPY constraints.txt .
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --constraint constraints.txt torch
+COPY pyproject.toml README.md LICENSE ./
+COPY atml atml
+COPY studies studies
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --constraint constraints.txt '.[postgres]'
+
+
+FROM python:3.13-slim
+
+COPY --from=build /opt/atml /opt/atml
+COPY studies /work/studies
+ENV PATH=/opt/atml/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ATML_ARTIFACTS=/var/lib/atml/artifacts \
+    ATML_CACHE=/var/lib/atml/cache
+
+# A new volume takes its owner from the folder that it is mounted on.
+RUN useradd --system --uid 10001 --home-dir /work atml \
+    && mkdir -p /var/lib/atml/artifacts /var/lib/atml/cache /work/results \
+    && chown -R atml:atml /var/lib/atml /work/results
+USER atml
+WORKDIR /work
+ENTRYPOINT ["atml"]
+CMD ["--help"]

@@ -1,0 +1,56 @@
+"""`atml dashboard`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+AUTH = "ATML_DASHBOARD_AUTH"
+
+
+def dashboard(
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="NAME", help=f"Address to listen on; any but this machine's own demands {AUTH}."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free one.")
+    ] = 8080,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Refuse every change: no study can be deleted or renamed.")
+    ] = False,
+) -> None:
+    """Show the studies in a browser, with their models and pictures, until Ctrl-C.
+
+    With ATML_DASHBOARD_AUTH=user:password set, the browser asks for both. It is read from the
+    environment alone, since every user of a machine can read its command lines.
+
+    Example:  atml dashboard --read-only
+    """
+    from atml.service.artifacts import open_artifacts
+    from atml.service.dashboard import Address, credentials_for, dashboard_app, serve
+    from atml.service.storage import open_storage
+    from atml.service.studies import study_names
+    from atml.service.worker import quieten_optuna
+
+    quieten_optuna()
+    address = Address(host=host, port=port)
+    credentials = credentials_for(address, os.environ.get(AUTH))
+    opened = open_storage(storage)
+    app = dashboard_app(
+        opened, open_artifacts(artifacts), address=address, credentials=credentials, only_reading=read_only
+    )
+    count = len(study_names(opened))
+
+    def announce(url: str) -> None:
+        kept = f"{count} studies" if count != 1 else "1 study"
+        manner = ", read-only" if read_only else ""
+        typer.echo(f"Dashboard of {kept}{manner}: {url}  (Ctrl-C ends it)", err=True)
+
+    serve(app, address, on_ready=announce)

@@ -1,0 +1,151 @@
+"""Serving optuna-dashboard on the studies of a storage: to this machine, or to those with credentials."""
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import optuna
+import optuna_dashboard
+from optuna.artifacts._protocol import ArtifactStore
+from optuna.storages import BaseStorage
+from waitress import create_server, wasyncore
+
+from atml.errors import DashboardError
+from atml.service import guards
+from atml.service.columns import readable_columns
+from atml.service.guards import Credentials
+
+# As many as the connections that a browser opens to one server, and two to spare.
+THREADS = 8
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where to listen."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 takes any free one
+
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it.
+
+        Raises:
+            DashboardError: the host has no address.
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise DashboardError(f"{self.host}: no such host or address: {error.strerror}") from None
+        # An IPv6 address may carry its interface: fe80::1%eth0.
+        return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
+
+
+def credentials_for(address: Address, text: str | None) -> Credentials | None:
+    """Return the credentials that `text` (user:password) holds, which may be none on loopback alone.
+
+    Raises:
+        DashboardError: there are none, and other machines could reach the dashboard; or the text is wrong.
+    """
+    if text:
+        return Credentials.parse(text)
+    if address.is_loopback():
+        return None
+    raise DashboardError(
+        f"{address.host} can be reached from other machines, and the dashboard lets everyone delete studies: "
+        "set ATML_DASHBOARD_AUTH=user:password, or leave --host out to serve this machine alone"
+    )
+
+
+def dashboard_app(
+    storage: BaseStorage,
+    artifacts: ArtifactStore,
+    *,
+    address: Address,
+    credentials: Credentials | None,
+    only_reading: bool,
+) -> WSGIApplication:
+    """Return optuna-dashboard behind its guards, the outermost last."""
+    # A cached storage reads a finished trial once, however often the dashboard asks for it.
+    cached = optuna.storages.get_storage(storage)
+    app: WSGIApplication = optuna_dashboard.wsgi(cached, artifact_store=artifacts)
+    app = readable_columns(_with_an_encoding(app))
+    app = guards.harmless_artifacts(app)
+    if only_reading:
+        app = guards.read_only(app)
+    app = guards.refuse_foreign_writes(app)
+    if credentials is not None:
+        app = guards.demand_credentials(app, credentials)
+    if address.is_loopback():
+        app = guards.answer_only_to(app, LOOPBACK_NAMES | {address.host.lower()})
+    return guards.security_headers(app)
+
+
+def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], None]) -> None:
+    """Serve `app` until SIGTERM.
+
+    Args:
+        app: What to serve.
+        address: Where.
+        on_ready: Called with the URL as soon as the port is open.
+
+    Raises:
+        DashboardError: the address cannot be listened on.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    connections: dict[int, Any] = {}  # by file descriptor; the listening ones too
+    server = _listen(app, address, connections)
+    terminated = False
+
+    def on_terminate(_number: int, _frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        raise SystemExit
+
+    previous = signal.signal(signal.SIGTERM, on_terminate)
+    try:
+        on_ready(_url(address, server))
+        server.run()  # returns on KeyboardInterrupt and SystemExit
+    except SystemExit:
+        pass  # asked to leave just before it ran
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        wasyncore.close_all(connections, ignore_all=True)
+    if not terminated:
+        raise KeyboardInterrupt
+
+
+def _with_an_encoding(app: WSGIApplication) -> WSGIApplication:
+    """Keep optuna-dashboard from failing on clients that name no encoding, as curl does."""
+
+    def named(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "")
+        return app(environ, start)
+
+    return named
+
+
+def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any]) -> Any:
+    try:
+        return create_server(
+            app, map=connections, host=address.host, port=address.port, threads=THREADS, ident="atml"
+        )
+    except (OSError, ValueError) as error:
+        wasyncore.close_all(connections, ignore_all=True)
+        reason = getattr(error, "strerror", None) or error
+        raise DashboardError(
+            f"cannot listen on {address.host} port {address.port}: {reason}; choose another with --port"
+        ) from None
+
+
+def _url(address: Address, server: Any) -> str:
+    """Return the URL to open; a port of 0 has become a real one."""
+    several = getattr(server, "effective_listen", None)
+    port = several[0][1] if several else getattr(server, "effective_port", address.port)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{port}/"

@@ -1,0 +1,202 @@
+"""What stands between the network and the dashboard: one WSGI middleware a concern.
+
+The dashboard itself knows no user: whoever reaches it may write, delete and upload. Each guard takes
+an application and returns a safer one; `atml.service.dashboard` says which are used and in what order.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+from wsgiref.headers import Headers
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from atml.errors import DashboardError
+
+READING = ("GET", "HEAD")
+ARTIFACTS = "/artifacts/"
+REALM = 'Basic realm="ATML dashboard", charset="UTF-8"'
+
+# 'unsafe-eval' is for the parallel coordinates, which compile their WebGL shaders' code, and inline
+# styles are how the dashboard's widgets are styled; scripts come from this server alone.
+PAGE_POLICY = (
+    "default-src 'self'; "
+    "script-src 'self' 'unsafe-eval'; "
+    "style-src 'self' data: 'unsafe-inline'; "
+    "img-src 'self' data: blob:; "
+    "font-src 'self' data:; "
+    "worker-src 'self' blob:; "
+    "object-src 'none'; "
+    "frame-src 'none'; "
+    "frame-ancestors 'none'; "
+    "base-uri 'none'; "
+    "form-action 'self'"
+)
+ARTIFACT_POLICY = "default-src 'none'; sandbox"
+
+_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """The one user who may use the dashboard."""
+
+    user: str
+    password: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `user:password`.
+
+        Raises:
+            DashboardError: either is missing; what was given is not shown.
+        """
+        user, _, password = text.partition(":")
+        if not (user and password):
+            raise DashboardError("ATML_DASHBOARD_AUTH must be user:password, neither of them empty")
+        return cls(user=user, password=password)
+
+    def open_with(self, header: str) -> bool:
+        """Whether an `Authorization` header holds these credentials; takes as long if it does not."""
+        scheme, _, encoded = header.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        expected = f"{self.user}:{self.password}".encode()
+        # Digests have one length, so not even the password's can be told from the time.
+        same = hmac.compare_digest(_digest(given), _digest(expected))
+        return scheme.lower() == "basic" and same
+
+
+def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIApplication:
+    """Answer 401 to every request without the right credentials."""
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if credentials.open_with(environ.get("HTTP_AUTHORIZATION", "")):
+            return app(environ, start)
+        return _refuse(start, "401 Unauthorized", "This dashboard demands a user and a password.", REALM)
+
+    return guarded
+
+
+def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplication:
+    """Answer 421 to requests addressed to another name than `hosts`.
+
+    A web page may point a name of its own at 127.0.0.1 and so reach what only this machine should
+    (DNS rebinding); its requests carry that name.
+    """
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if _hostname(environ.get("HTTP_HOST", "")) in hosts:
+            return app(environ, start)
+        names = ", ".join(sorted(hosts))
+        return _refuse(start, "421 Misdirected Request", f"This dashboard answers to {names} only.")
+
+    return guarded
+
+
+def refuse_foreign_writes(app: WSGIApplication) -> WSGIApplication:
+    """Answer 403 to a write that another site's page makes with this browser's credentials."""
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING or _is_own(environ):
+            return app(environ, start)
+        return _refuse(start, "403 Forbidden", "Pages of other sites cannot write here.")
+
+    return guarded
+
+
+def read_only(app: WSGIApplication) -> WSGIApplication:
+    """Answer 403 to every request that is not a GET or a HEAD."""
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING:
+            return app(environ, start)
+        return _refuse(start, "403 Forbidden", "This dashboard is read-only.")
+
+    return guarded
+
+
+def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
+    """Serve artifacts as PNG pictures or as downloads, whatever they were uploaded as.
+
+    A browser would run an HTML or SVG file as a page of the dashboard, with all that its user may do.
+    """
+
+    def change(headers: Headers) -> None:
+        picture = (headers.get("Content-Type") or "").partition(";")[0].strip().lower() == "image/png"
+        headers["Content-Type"] = "image/png" if picture else "application/octet-stream"
+        headers["Content-Disposition"] = "inline" if picture else "attachment"
+        headers["Content-Security-Policy"] = ARTIFACT_POLICY
+        del headers["Access-Control-Allow-Origin"]  # the dashboard lets every site read them
+
+    guarded = _change_headers(app, change)
+
+    def only_artifacts(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        is_artifact = str(environ.get("PATH_INFO", "")).startswith(ARTIFACTS)
+        return (guarded if is_artifact else app)(environ, start)
+
+    return only_artifacts
+
+
+def security_headers(app: WSGIApplication) -> WSGIApplication:
+    """Tell browsers to trust the responses with no more than they need."""
+
+    def change(headers: Headers) -> None:
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["X-Frame-Options"] = "DENY"
+        headers["Referrer-Policy"] = "same-origin"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        if headers.get("Content-Security-Policy") != ARTIFACT_POLICY:
+            headers["Content-Security-Policy"] = PAGE_POLICY
+
+    return _change_headers(app, change)
+
+
+def _change_headers(app: WSGIApplication, change: Callable[[Headers], None]) -> WSGIApplication:
+    def changed(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        def start_changed(
+            status: str, headers: list[tuple[str, str]], error: _ErrorInfo = None
+        ) -> Callable[[bytes], object]:
+            change(Headers(headers))  # edits the list itself
+            return start(status, headers, error)
+
+        return app(environ, start_changed)
+
+    return changed
+
+
+def _refuse(start: StartResponse, status: str, why: str, challenge: str | None = None) -> list[bytes]:
+    body = f"{why}\n".encode()
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if challenge:
+        headers.append(("WWW-Authenticate", challenge))
+    start(status, headers)
+    return [body]
+
+
+def _is_own(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from a page of this server, or from no page at all, as curl's."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None:
+        return urlsplit(origin).netloc.lower() == str(environ.get("HTTP_HOST", "")).lower()
+    return environ.get("HTTP_SEC_FETCH_SITE", "same-origin") in ("same-origin", "none")
+
+
+def _hostname(host: str) -> str:
+    """Return the name in a `Host` header, without port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -1,0 +1,134 @@
+"""The study's note in the dashboard: the answer to its targets, and its front or ranking."""
+
+import time
+from datetime import datetime
+
+from optuna import Study
+from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard import get_note, save_note
+
+from atml.search import records
+from atml.search.outcome import Outcome, outcome
+from atml.search.phases import Phase
+from atml.service.studies import StoredStudy
+
+LEAST_SECONDS_BETWEEN = 10.0
+# With these many the note fits into the one attribute of 2,045 characters that is written at a time.
+MOST_ROWS = 10
+LINE = "*What stands above is kept up to date by ATML; what you write below stays.*"
+
+
+class NoteKeeper:
+    """Keeps a study's note up to date; a callback of `Study.optimize`.
+
+    Only the worker whose trial came to the front writes, so a thousand workers do not write more
+    than one.
+    """
+
+    def __init__(self, stored: StoredStudy) -> None:
+        self._stored = stored
+        self._unseen: set[int] = set()
+        self._not_before = 0.0
+
+    def __call__(self, _study: Study, trial: FrozenTrial) -> None:
+        """Note a finished trial of this worker, if it is the best or on the front."""
+        if trial.state == TrialState.COMPLETE:
+            self._unseen.add(trial.number)
+        if not self._unseen or time.monotonic() < self._not_before:
+            return
+        self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
+        result = _outcome(self._stored)
+        if self._unseen & {one.number for one in (*result.ranking[:1], *result.front)}:
+            _write(self._stored, result)
+        self._unseen.clear()
+
+    def finish(self) -> None:
+        """Write the final note."""
+        _write(self._stored, _outcome(self._stored))
+
+
+def note(result: Outcome, phase: Phase) -> str:
+    """Return what came of a study so far, in Markdown."""
+    lines = [_answer(result, phase), ""]
+    lines += _front(result, phase) if len(phase.directions) > 1 else _ranking(result)
+    spent = result.spent
+    ended = f"; ended because {result.stop.because}" if result.stop else ""
+    pruned = sum(result.pruned.values())
+    lines += ["", f"{spent.trained} trained, {pruned} pruned, of them {spent.untrained} untrained{ended}"]
+    return "\n".join(lines)
+
+
+def with_remarks_of(old: str, ours: str) -> str:
+    """Return the note `ours`, followed by what people wrote into the `old` one."""
+    _, line, below = old.partition(LINE)
+    remarks = (below if line else old).strip()
+    return f"{ours}\n\n---\n{LINE}\n\n{remarks}".rstrip() + "\n"
+
+
+def _outcome(stored: StoredStudy) -> Outcome:
+    return outcome(stored.study, stored.phase, datetime.now())
+
+
+def _write(stored: StoredStudy, result: Outcome) -> None:
+    old = get_note(stored.study)
+    new = with_remarks_of(old, note(result, stored.phase))
+    if new != old:
+        save_note(stored.study, new)
+
+
+def _answer(result: Outcome, phase: Phase) -> str:
+    """Say whether the targets are met; the dashboard's own "best" knows nothing of them."""
+    best, targets = result.best, phase.targets
+    if best is None:
+        return "\n".join(["**No model yet.**", *(f"- {line}" for line in result.advice)])
+    what = f"trial {best.number}: F-beta {records.fbeta(best):.4f}, {_size(best)}"
+    wanted = [f"F-beta ≥ {targets.fbeta:g}"] if targets.fbeta else []
+    wanted += [f"ONNX ≤ {targets.onnx_bytes / 1000:.1f} KB"] if targets.onnx_bytes else []
+    if not wanted:
+        return f"**Best so far is {what}**" if result.stop is None else f"**Best is {what}**"
+    if result.targets_met:
+        return f"**Targets met ({', '.join(wanted)}) by {what}**"
+    missed = "missed" if result.stop else "not met yet"
+    failed = ", ".join(result.failed_targets)
+    lines = [f"**Targets {missed} ({', '.join(wanted)}): {failed}.** Nearest is {what}"]
+    if result.stop:
+        lines += ["", *(f"- to relax: {line}" for line in result.advice)]
+    return "\n".join(lines)
+
+
+def _front(result: Outcome, phase: Phase) -> list[str]:
+    lines = ["| trial | F-beta | ONNX | parameters | widths | targets |", "|--:|--:|--:|--:|:--|:--|"]
+    for trial in result.front[:MOST_ROWS]:
+        widths = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
+        failed = phase.failed_targets(trial)
+        verdict = f"misses {', '.join(failed)}" if failed else "met"
+        lines.append(f"| {_figures(trial)} | {widths} | {verdict} |")
+    return _with_rest(lines, len(result.front))
+
+
+def _ranking(result: Outcome) -> list[str]:
+    lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate |"]
+    lines.append("|--:|--:|--:|--:|:--|--:|")
+    best_of_each = result.best_of_each
+    for trial in best_of_each[:MOST_ROWS]:
+        rate = records.learning_rate(trial) or 0.0
+        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} |")
+    return _with_rest(lines, len(best_of_each))
+
+
+def _figures(trial: FrozenTrial) -> str:
+    parameters = trial.user_attrs[records.PARAMETERS]
+    return f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)} | {parameters:,}"
+
+
+def _with_rest(lines: list[str], count: int) -> list[str]:
+    left_out = count - MOST_ROWS
+    return [*lines, "", f"and {left_out} more"] if left_out > 0 else lines
+
+
+def _size(trial: FrozenTrial) -> str:
+    return f"{records.onnx_bytes(trial) / 1000:.1f} KB"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

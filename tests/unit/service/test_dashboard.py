@@ -1,0 +1,148 @@
+"""The dashboard behind its guards, on a real storage; and the server on real ports."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import urllib.request
+
+import optuna
+import pytest
+from optuna.artifacts import upload_artifact
+
+from atml.errors import DashboardError
+from atml.service.artifacts import open_artifacts
+from atml.service.dashboard import Address, credentials_for, dashboard_app, serve
+from atml.service.guards import Credentials
+
+AUTH = Credentials(user="anna", password="secret")
+
+
+class TestCredentialsFor:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.9", "::1"])
+    def test_this_machine_needs_none(self, host):
+        assert credentials_for(Address(host=host), None) is None
+        assert credentials_for(Address(host=host), "") is None
+
+    def test_this_machine_heeds_them_when_they_are_set(self):
+        assert credentials_for(Address(), "anna:secret") == AUTH
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+    def test_any_other_address_demands_them_and_says_how(self, host):
+        with pytest.raises(DashboardError, match="set ATML_DASHBOARD_AUTH=user:password"):
+            credentials_for(Address(host=host), None)
+        assert credentials_for(Address(host=host), "anna:secret") == AUTH
+
+    def test_a_host_that_is_none_is_named(self):
+        with pytest.raises(DashboardError, match=r"nowhere\.invalid: no such host"):
+            credentials_for(Address(host="nowhere.invalid"), None)
+
+
+@pytest.fixture
+def study(storage):
+    return optuna.create_study(storage=storage, study_name="seen")
+
+
+@pytest.fixture
+def app(storage, study, tmp_path):
+    def app(host="127.0.0.1", credentials=None, only_reading=False):
+        return dashboard_app(
+            storage,
+            open_artifacts(tmp_path / "artifacts"),
+            address=Address(host=host),
+            credentials=credentials,
+            only_reading=only_reading,
+        )
+
+    return app
+
+
+class TestApp:
+    def test_the_study_is_listed(self, call, app):
+        listed = json.loads(call(app(), path="/api/studies").body)["study_summaries"]
+        assert [one["study_name"] for one in listed] == ["seen"]
+
+    def test_the_page_and_its_script_are_served(self, call, app):
+        page = call(app(), path="/dashboard")
+        assert (page.status, page.headers["x-frame-options"]) == (200, "DENY")
+        assert call(app(), path="/static/bundle.js", accept_encoding="gzip").status == 200
+
+    def test_a_client_that_names_no_encoding_gets_the_script_too(self, call, app):
+        assert call(app(), path="/static/bundle.js").status == 200
+
+    def test_a_study_can_be_deleted(self, call, app, study, storage):
+        assert call(app(), "DELETE", f"/api/studies/{study._study_id}").status == 204
+        assert storage.get_all_studies() == []
+
+    def test_read_only_refuses_that_and_nothing_changes(self, call, app, study, storage):
+        assert call(app(only_reading=True), "DELETE", f"/api/studies/{study._study_id}").status == 403
+        assert [one.study_name for one in storage.get_all_studies()] == ["seen"]
+
+    def test_credentials_are_asked_for_before_anything_else_is_told(self, call, basic, app):
+        guarded = app(host="0.0.0.0", credentials=AUTH, only_reading=True)
+        assert call(guarded, "DELETE", "/api/studies/1").status == 401
+        assert call(guarded, path="/api/studies").status == 401
+        assert call(guarded, path="/api/studies", authorization=basic("anna:secret")).status == 200
+
+    def test_on_loopback_another_host_s_name_is_refused_elsewhere_any_is_served(self, call, basic, app):
+        assert call(app(), path="/api/studies", host="evil.example").status == 421
+        served = app(host="0.0.0.0", credentials=AUTH)
+        headers = {"host": "ecg.example", "authorization": basic("anna:secret")}
+        assert call(served, path="/api/studies", **headers).status == 200
+
+    def test_an_html_artifact_is_a_download_of_the_same_bytes(self, call, app, study, tmp_path):
+        path = tmp_path / "page.html"
+        path.write_text("<script>alert(1)</script>")
+        store = open_artifacts(tmp_path / "artifacts")
+        kept = upload_artifact(
+            study_or_trial=study, file_path=str(path), artifact_store=store, mimetype="text/html"
+        )
+        answer = call(app(), path=f"/artifacts/{study._study_id}/{kept}")
+        assert (answer.headers["content-type"], answer.body) == (
+            "application/octet-stream",
+            path.read_bytes(),
+        )
+
+
+class TestServe:
+    @staticmethod
+    def app(environ, start):
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"here"]
+
+    @pytest.mark.parametrize(
+        ("number", "raised"), [(signal.SIGTERM, None), (signal.SIGINT, KeyboardInterrupt)]
+    )
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_it_answers_until_a_signal_and_leaves_the_port_free(self, host, number, raised):
+        said = []
+
+        def visit(url):
+            with urllib.request.urlopen(url) as response:
+                said.append((url, response.read()))
+            os.kill(os.getpid(), number)
+
+        def on_ready(url):
+            threading.Thread(target=visit, args=(url,)).start()
+
+        before = signal.getsignal(signal.SIGTERM)
+        if raised:
+            with pytest.raises(raised):
+                serve(self.app, Address(host=host, port=0), on_ready=on_ready)
+        else:
+            serve(self.app, Address(host=host, port=0), on_ready=on_ready)
+        ((url, body),) = said
+        assert body == b"here"
+        assert signal.getsignal(signal.SIGTERM) is before
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(("127.0.0.1", int(url.rstrip("/").rpartition(":")[2])))
+
+    def test_a_port_that_is_taken_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(
+                DashboardError, match=f"127.0.0.1 port {port}: Address already in use.*--port"
+            ):
+                serve(self.app, Address(port=port), on_ready=lambda url: None)

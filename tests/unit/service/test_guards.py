@@ -1,0 +1,190 @@
+import base64
+
+import pytest
+
+from atml.errors import DashboardError
+from atml.service import guards
+from atml.service.guards import Credentials
+
+
+def answering(content_type="text/plain", *headers):
+    """Return an application that counts its calls."""
+
+    def app(environ, start):
+        app.calls += 1
+        start("200 OK", [("Content-Type", content_type), *headers])
+        return [b"content"]
+
+    app.calls = 0
+    return app
+
+
+def basic(text):
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("text", ["", ":", "user", "user:", ":password"])
+    def test_user_and_password_must_both_be_there_and_are_not_shown(self, text):
+        with pytest.raises(DashboardError, match="must be user:password") as caught:
+            Credentials.parse(text)
+        assert not text or text not in str(caught.value).replace("user:password", "")
+
+    def test_a_password_may_hold_a_colon_and_any_letter(self):
+        credentials = Credentials.parse("anna:gé:heim")
+        assert credentials == Credentials(user="anna", password="gé:heim")
+        assert credentials.open_with(basic("anna:gé:heim"))
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "Basic",
+            "Basic !!!",
+            "Basic é",
+            "Bearer " + base64.b64encode(b"anna:secret").decode(),
+            basic("anna:secre"),
+            basic("anna:secret "),
+            basic("anna:secrets"),
+            basic("Anna:secret"),
+            basic("annasecret"),
+            basic(""),
+        ],
+    )
+    def test_anything_else_does_not_open(self, header):
+        assert not Credentials(user="anna", password="secret").open_with(header)
+
+
+class TestDemandCredentials:
+    credentials = Credentials(user="anna", password="secret")
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
+    def test_without_them_nothing_is_reached_and_the_browser_is_asked(self, call, method):
+        app = answering()
+        answer = call(guards.demand_credentials(app, self.credentials), method)
+        assert (answer.status, app.calls) == (401, 0)
+        assert answer.headers["www-authenticate"].startswith("Basic realm=")
+
+    def test_with_them_the_request_passes(self, call):
+        guarded = guards.demand_credentials(answering(), self.credentials)
+        assert call(guarded, authorization=basic("anna:secret")).body == b"content"
+        assert call(guarded, authorization=basic("anna:secret").replace("Basic", "basic")).status == 200
+
+
+class TestAnswerOnlyTo:
+    hosts = frozenset({"localhost", "127.0.0.1", "::1"})
+
+    @pytest.mark.parametrize(
+        "host",
+        ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "localhost.:80"],
+    )
+    def test_this_machine_s_names_pass_at_any_port(self, call, host):
+        assert call(guards.answer_only_to(answering(), self.hosts), host=host).status == 200
+
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "localhost.evil.example:8080", "127.0.0.1.nip.io", "[::", "", "a@b:x"]
+    )
+    def test_another_name_does_not(self, call, host):
+        app = answering()
+        assert call(guards.answer_only_to(app, self.hosts), host=host).status == 421
+        assert app.calls == 0
+
+
+class TestRefuseForeignWrites:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+            {"origin": "http://127.0.0.1:9999"},
+            {"sec_fetch_site": "cross-site"},
+            {"sec_fetch_site": "same-site"},
+        ],
+    )
+    def test_another_site_s_page_cannot_write_but_may_be_linked_from(self, call, headers):
+        app = answering()
+        guarded = guards.refuse_foreign_writes(app)
+        assert call(guarded, "DELETE", host="127.0.0.1:8080", **headers).status == 403
+        assert app.calls == 0
+        assert call(guarded, "GET", host="127.0.0.1:8080", **headers).status == 200
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"origin": "http://127.0.0.1:8080"},
+            {"origin": "http://127.0.0.1:8080", "sec_fetch_site": "same-origin"},
+            {"sec_fetch_site": "none"},
+        ],
+    )
+    def test_its_own_page_and_a_script_can(self, call, headers):
+        guarded = guards.refuse_foreign_writes(answering())
+        assert call(guarded, "DELETE", host="127.0.0.1:8080", **headers).status == 200
+
+
+class TestReadOnly:
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+    def test_whatever_may_write_is_refused(self, call, method):
+        app = answering()
+        answer = call(guards.read_only(app), method)
+        assert (answer.status, app.calls) == (403, 0)
+        assert answer.body == b"This dashboard is read-only.\n"
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_reading_passes(self, call, method):
+        app = answering()
+        assert call(guards.read_only(app), method).status == 200
+        assert app.calls == 1
+
+
+class TestHarmlessArtifacts:
+    @pytest.mark.parametrize(
+        "content_type",
+        ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "text/javascript", "image/pngx"],
+    )
+    def test_whatever_a_browser_might_run_is_a_download(self, call, content_type):
+        answer = call(guards.harmless_artifacts(answering(content_type)), path="/artifacts/1/2/ab")
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"] == "attachment"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+        assert answer.body == b"content"
+
+    @pytest.mark.parametrize("content_type", ["image/png", "IMAGE/PNG", "image/png; charset=x"])
+    def test_a_png_is_shown(self, call, content_type):
+        answer = call(guards.harmless_artifacts(answering(content_type)), path="/artifacts/1/2/ab")
+        assert (answer.headers["content-type"], answer.headers["content-disposition"]) == (
+            "image/png",
+            "inline",
+        )
+
+    def test_no_other_site_may_read_one(self, call):
+        app = answering("image/png", ("Access-Control-Allow-Origin", "*"))
+        answer = call(guards.harmless_artifacts(app), path="/artifacts/1/ab")
+        assert "access-control-allow-origin" not in answer.headers
+
+    def test_what_is_no_artifact_stays_as_it_is(self, call):
+        answer = call(guards.harmless_artifacts(answering("text/html")), path="/dashboard")
+        assert answer.headers == {"content-type": "text/html"}
+
+
+class TestSecurityHeaders:
+    def test_every_answer_has_them(self, call):
+        headers = call(guards.security_headers(answering())).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"
+        assert "script-src 'self' 'unsafe-eval'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+    def test_a_refusal_has_them_too(self, call):
+        refusing = guards.demand_credentials(answering(), TestDemandCredentials.credentials)
+        answer = call(guards.security_headers(refusing))
+        assert answer.status == 401
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+    def test_they_replace_the_application_s_own_policy_but_not_an_artifact_s(self, call):
+        own = ("Content-Security-Policy", "default-src *")
+        assert "*" not in call(guards.security_headers(answering("text/html", own))).headers[own[0].lower()]
+        artifact = guards.harmless_artifacts(answering("text/html", own))
+        answer = call(guards.security_headers(artifact), path="/artifacts/1/ab")
+        assert answer.headers[own[0].lower()] == guards.ARTIFACT_POLICY

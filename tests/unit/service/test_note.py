@@ -1,0 +1,134 @@
+from datetime import datetime
+
+import optuna
+import pytest
+from optuna_dashboard import get_note, save_note
+
+from atml.search import stop
+from atml.search.outcome import outcome
+from atml.service import note as notes
+from atml.service.note import NoteKeeper, note, with_remarks_of
+from atml.service.studies import create_or_resume
+
+
+@pytest.fixture
+def stored(storage, dataset, make_phase2):
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 2000})
+    return create_or_resume(storage, phase, dataset)
+
+
+@pytest.fixture
+def add(stored, make_trial):
+    def add(fbeta, onnx_bytes):
+        trial = make_trial(
+            architecture="optimized_afnet",
+            curve=(fbeta,),
+            onnx_bytes=onnx_bytes,
+            directions=2,
+            parameters=1234,
+        )
+        stored.study.add_trial(trial)
+        return stored.study.get_trials()[-1]
+
+    return add
+
+
+def text(stored):
+    return note(outcome(stored.study, stored.phase, datetime.now()), stored.phase)
+
+
+class TestNote:
+    def test_without_a_model_it_says_so(self, stored):
+        assert text(stored).startswith("**No model yet.**\n- no trial has finished yet")
+
+    def test_it_answers_whether_the_targets_are_met_and_lists_the_front(self, stored, add):
+        add(0.95, 3000)
+        best = add(0.92, 1500)
+        add(0.80, 1600)  # not on the front
+        lines = text(stored).splitlines()
+        assert lines[0] == (
+            f"**Targets met (F-beta ≥ 0.9, ONNX ≤ 2.0 KB) by trial {best.number}: F-beta 0.9200, 1.5 KB**"
+        )
+        front = [line for line in lines if line.startswith(f"| {best.number} |") or "| 0.9" in line]
+        assert len(front) == 2
+        assert front[0].endswith("| met |")
+        assert front[1].endswith("| misses onnx_bytes |")
+        assert "0.8000" not in text(stored)
+
+    def test_missed_targets_come_with_the_nearest_model_and_what_to_relax(self, stored, add):
+        add(0.85, 1500)
+        assert "**Targets not met yet (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta.** Nearest is trial" in text(
+            stored
+        )
+        stop.put_up(stored.study, stop.Stop(by=stop.StoppedBy.BUDGET, because="all 4 trials are trained"))
+        assert "**Targets missed" in text(stored)
+        assert "- to relax: the best F-beta within the size target is 0.8500" in text(stored)
+        assert text(stored).endswith("ended because all 4 trials are trained")
+
+    def test_phase_1_lists_the_best_trial_of_each_architecture(
+        self, storage, dataset, make_phase1, make_trial
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        for architecture, fbeta in (("linear", 0.5), ("linear", 0.6), ("conv_gru", 0.9)):
+            stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,), parameters=10))
+        lines = text(stored).splitlines()
+        assert lines[0].startswith("**Best so far is trial")
+        rows = [line for line in lines if "0.01 |" in line]
+        assert [row.split(" | ")[1] for row in rows] == ["0.9000", "0.6000"]
+
+    def test_a_long_front_fits_into_one_attribute(self, stored, add):
+        for step in range(30):
+            add(0.5 + step / 100, 1000 + step)
+        whole = with_remarks_of("", text(stored))
+        assert "and 20 more" in whole
+        assert len(whole) <= 2045  # what optuna-dashboard writes at a time
+
+
+class TestRemarks:
+    def test_what_people_wrote_is_kept_below_the_line_however_often_it_is_updated(self):
+        first = with_remarks_of("My own words.", "one")
+        second = with_remarks_of(first + "\nMore words.", "two")
+        assert second.startswith(f"two\n\n---\n{notes.LINE}\n\nMy own words.\n\nMore words.")
+        assert "one" not in second
+
+    def test_without_remarks_updating_changes_nothing_else(self):
+        assert with_remarks_of(with_remarks_of("", "one"), "one") == with_remarks_of("", "one")
+
+
+class TestNoteKeeper:
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch):
+        monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 0.0)
+
+    def test_a_trial_on_the_front_is_noted_another_is_not(self, stored, add):
+        keeper = NoteKeeper(stored)
+        keeper(stored.study, add(0.92, 1500))
+        noted = get_note(stored.study)
+        assert "0.9200" in noted
+        keeper(stored.study, add(0.80, 1600))
+        assert get_note(stored.study) == noted
+        keeper.finish()
+        assert "2 trained" in get_note(stored.study)
+
+    def test_within_seconds_the_next_is_put_off_not_lost(self, stored, add, monkeypatch):
+        keeper = NoteKeeper(stored)
+        monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 3600.0)
+        keeper(stored.study, add(0.92, 1500))
+        keeper(stored.study, add(0.95, 1400))
+        assert "0.9500" not in get_note(stored.study)
+        keeper._not_before = 0.0
+        keeper(stored.study, add(0.10, 1400))
+        assert "0.9500" in get_note(stored.study)
+
+    def test_a_remark_made_in_the_dashboard_stays(self, stored, add):
+        save_note(stored.study, "Look at subject 12.")
+        NoteKeeper(stored)(stored.study, add(0.92, 1500))
+        assert "0.9200" in get_note(stored.study)
+        assert get_note(stored.study).endswith("Look at subject 12.\n")
+
+    def test_it_is_a_callback_of_study_optimize(self, stored):
+        def objective(trial):
+            raise optuna.TrialPruned
+
+        stored.study.optimize(objective, n_trials=1, callbacks=[NoteKeeper(stored)])
+        assert get_note(stored.study) == ""
