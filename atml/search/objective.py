@@ -105,7 +105,7 @@ class Objective:
         trials = self.study.get_trials(deepcopy=False)
         if not may_train(self.phase.budget, trials, trial.number):
             raise self._pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
-        twin = self._twin(trial, trials)
+        twin = self._twin(trial)
         if twin is not None:
             raise self._pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
         limit = self.phase.pruning.max_onnx_bytes
@@ -115,27 +115,25 @@ class Objective:
         if neighbour is not None:
             raise self._pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
 
-    def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
+    def _twin(self, trial: Trial) -> int | None:
         """Return another live trial at the same point: two workers may draw one in the same instant.
 
         The later of the two gives way, unless it looked before the earlier had written its parameters.
         So the earlier waits a moment to see whether the later does, and else gives way itself.
         """
         due = time.monotonic() + GIVE_WAY_SECONDS
-        while twins := self._live_at(trial, trials):
+        while twins := self._live_at(trial):
             if twins[0] < trial.number or time.monotonic() > due:
                 return twins[0]
             time.sleep(GIVE_WAY_SECONDS / 20)
-            trials = self.study.get_trials(deepcopy=False)
         return None
 
-    @staticmethod
-    def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
+    def _live_at(self, trial: Trial) -> list[int]:
         """Return the other trials at this trial's point that were not interrupted and did not give way."""
         own = as_point(trial.params)
         return [
             other.number
-            for other in trials
+            for other in self.study.get_trials(deepcopy=False)
             if as_point(other.params) == own
             and other.number != trial.number
             and other.state != TrialState.FAIL
