@@ -30,7 +30,6 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
     queued = study.get_trials(deepcopy=False)[trial.number].system_attrs.get("fixed_params", {})
     params = {**queued, **trial.params}
     if params:
-        original = trial.user_attrs.get(records.RETRY_OF, trial.number)
-        attributes: dict[str, Any] = {records.RETRY_OF: original}
+        attributes: dict[str, Any] = {records.RETRY_OF: records.first_number(trial)}
         attributes[records.DEATHS] = trial.user_attrs.get(records.DEATHS, 0) if deaths is None else deaths
         study.enqueue_trial(params, user_attrs=attributes)

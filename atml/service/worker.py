@@ -14,10 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.errors import AtmlError
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
+from atml.search.checkpoints import Checkpoints
 from atml.search.objective import Objective, TrialInterrupted
 from atml.search.sampler import is_exhausted
 from atml.search.stop import Stop, StoppedBy
-from atml.service.artifacts import keep_files, open_artifacts
+from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
@@ -59,6 +60,7 @@ def work(
         device=choose_device(device),
         asked_to_leave=leave.requested,
         keep=keep_files(open_artifacts(artifacts)),
+        checkpoints=Checkpoints(local_folder(artifacts) / study.study_name / "checkpoints"),
     )
     take_trials(stored, objective, leave=leave.requested)
 
