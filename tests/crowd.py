@@ -32,7 +32,7 @@ class NoTraining(Objective):
 
     def _run(self, trial, proposal):
         record_size(trial)
-        self._refuse_untrained(trial, ONNX_BYTES)
+        self._refuse_untrained(trial, ONNX_BYTES, begun=False)
         time.sleep(self.seconds)
         return self.phase.values(record_epoch(trial, proposal.learning_rate, self.seconds), ONNX_BYTES)
 

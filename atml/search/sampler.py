@@ -67,7 +67,9 @@ class DistinctSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return a point that no finished, running or waiting trial has."""
-        taken = taken_points(study.get_trials(deepcopy=False), search_space, besides=trial.number)
+        # Read within this ask, and kept until its end for the wrapped sampler, which would read it again.
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        taken = taken_points(trials, search_space, besides=trial.number)
         params = self._draw_free(study, trial, search_space, taken)
         # Published at once: the parameters themselves reach the storage only one by one.
         study._storage.set_trial_system_attr(trial._trial_id, POINT, params)

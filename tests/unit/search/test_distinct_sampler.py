@@ -102,7 +102,7 @@ def test_a_point_that_was_given_up_is_free_again_and_one_that_was_judged_is_not(
     given_up = [ask(study) for _ in range(POINTS)][7]
     given_up.set_user_attr(records.PRUNED_BY, by)
     study.tell(given_up, state=TrialState.PRUNED)
-    assert is_exhausted(study, SPACE, LADDER) is (by not in ("duplicate", "budget", "stopped"))
+    assert is_exhausted(study.trials, SPACE, LADDER) is (by not in ("duplicate", "budget", "stopped"))
 
 
 def test_a_waiting_trials_point_is_left_to_it():
