@@ -126,7 +126,7 @@ def atml_rate(place, url, processes, trials):
 
 
 def optuna_rate(place, url, processes, trials):
-    """Optuna with what it takes to lose no trial: heartbeats. The trial records the same attributes."""
+    """Optuna with heartbeats and the same TPE; the trial records the same attributes."""
 
     def objective(trial):
         trial.set_user_attr(records.WORKER, {"host": "bench", "pid": os.getpid()})
@@ -136,7 +136,7 @@ def optuna_rate(place, url, processes, trials):
         return record_epoch(trial, rate, 0.0)
 
     beat = {"heartbeat_interval": HEARTBEAT_SECONDS, "grace_period": GRACE_SECONDS}
-    return plain_rate(url, processes, trials, objective, **beat)
+    return plain_rate(url, processes, trials, objective, multivariate=True, **beat)
 
 
 def bare_rate(place, url, processes, trials):
@@ -149,14 +149,14 @@ def bare_rate(place, url, processes, trials):
     return plain_rate(url, processes, trials, objective)
 
 
-def plain_rate(url, processes, trials, objective, **options):
+def plain_rate(url, processes, trials, objective, *, multivariate=False, **options):
     url = url.replace("postgresql://", "postgresql+psycopg://")
     storage = RDBStorage(url)
     optuna.create_study(storage=storage, study_name="bench", direction="maximize")
     storage.engine.dispose()
 
     def run(index, ready):
-        sampler = optuna.samplers.TPESampler(seed=index)
+        sampler = optuna.samplers.TPESampler(seed=index, multivariate=multivariate)
         study = optuna.load_study(study_name="bench", storage=RDBStorage(url, **options), sampler=sampler)
         share = trials // processes + (index < trials % processes)
         ready()
