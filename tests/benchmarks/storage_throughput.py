@@ -50,9 +50,8 @@ def main():
         os.environ["ATML_CACHE"] = f"{folder}/cache"
         place = Databases(Path(folder), server)
         simulate(place.segments, subjects=6, segments_per_subject=8, segment_length=250)
-        rates = measure_rates(place, arguments.trials, arguments.rounds)
-        suggestions = measure_suggestions(place, arguments.stored)
-    print_tables(rates, suggestions, arguments)
+        print_rates(measure_rates(place, arguments.trials, arguments.rounds), arguments.trials)
+        print_suggestions(measure_suggestions(place, arguments.stored), arguments.stored)
 
 
 def parse_arguments():
@@ -228,9 +227,8 @@ def suggestion_seconds(stored):
     return seconds
 
 
-def print_tables(rates, suggestions, arguments):
-    console = Console()
-    table = Table(title=f"trials a second, {arguments.trials} trials that train nothing")
+def print_rates(rates, trials):
+    table = Table(title=f"trials a second, {trials} trials that train nothing")
     contenders = list(next(iter(rates.values())))
     for heading in ("database", "processes", *contenders, "ATML ÷ Optuna", "ATML ÷ bare"):
         table.add_column(heading, justify="left" if heading == "database" else "right")
@@ -239,15 +237,18 @@ def print_tables(rates, suggestions, arguments):
         ratios = (middle["ATML"] / middle[name] for name in ("Optuna", "bare Optuna"))
         figures = [*(f"{value:.1f}" for value in middle.values()), *(f"{ratio:.2f}" for ratio in ratios)]
         table.add_row(kind, str(processes), *figures)
-    console.print(table)
-    table = Table(title=f"a suggestion after {arguments.stored:,} trials")
+    Console().print(table)
+
+
+def print_suggestions(suggestions, stored):
+    table = Table(title=f"a suggestion after {stored:,} trials")
     for heading in ("database", "sampler", "median ms", "slowest ms"):
         table.add_column(heading, justify="left" if heading in ("database", "sampler") else "right")
     for kind, found in suggestions.items():
         for name, seconds in found.items():
             middle, slowest = statistics.median(seconds) * 1e3, max(seconds) * 1e3
             table.add_row(kind, name, f"{middle:.0f}", f"{slowest:.0f}")
-    console.print(table)
+    Console().print(table)
 
 
 if __name__ == "__main__":
