@@ -31,15 +31,25 @@ class NoTraining(Objective):
     seconds: float = 0.0
 
     def _run(self, trial, proposal):
-        trial.set_user_attr(records.ONNX_BYTES, ONNX_BYTES)
-        self._refuse_untrained(trial, ONNX_BYTES)
+        record_size(trial)
+        self._refuse_untrained(trial, ONNX_BYTES, begun=False)
         time.sleep(self.seconds)
-        fbeta = 1 / (1 + abs(proposal.learning_rate - 0.01))
-        trial.set_user_attr(records.CURVE, [[0.5, 0.5, fbeta, self.seconds]])
-        return self.phase.values(fbeta, ONNX_BYTES)
+        return self.phase.values(record_epoch(trial, proposal.learning_rate, self.seconds), ONNX_BYTES)
 
 
-def work(url, study, index, *, seconds=0.0):
+def record_size(trial):
+    trial.set_user_attr(records.ONNX_BYTES, ONNX_BYTES)
+    trial.set_user_attr(records.PARAMETERS, ONNX_BYTES)
+
+
+def record_epoch(trial, learning_rate, seconds):
+    """Record one epoch of a training that likes 0.01, and return its F-beta."""
+    fbeta = 1 / (1 + abs(learning_rate - 0.01))
+    trial.set_user_attr(records.CURVE, [[0.5, 0.5, fbeta, seconds]])
+    return fbeta
+
+
+def work(url, study, index, *, seconds=0.0, ready=lambda: None):
     """Be a worker of a study until it is over."""
     quieten_optuna()
     storage = open_storage(url, patience_seconds=WORKER_PATIENCE_SECONDS, wait_for_server=True)
@@ -48,6 +58,7 @@ def work(url, study, index, *, seconds=0.0):
     objective = NoTraining(
         phase=stored.phase, study=stored.study, split=None, device=torch.device("cpu"), seconds=seconds
     )
+    ready()
     take_trials(stored, objective, leave=lambda: False)
 
 

@@ -1,6 +1,7 @@
 """A PostgreSQL server of the tests' own, from a pip package's binaries: nothing has to be installed."""
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import pwd
@@ -18,6 +19,7 @@ import psycopg
 USER = "atml"
 PASSWORD = "tr0ub/dor&3"  # its signs must survive the trip through a URL
 START_SECONDS = 60
+PR_SET_PDEATHSIG = 1
 
 
 class PostgresServer:
@@ -58,6 +60,7 @@ class PostgresServer:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop it
+                preexec_fn=_end_with_parent,
                 **self._identity,
             )
         self._wait_until_it_answers()
@@ -125,6 +128,12 @@ def _unprivileged(folder):
     nobody = pwd.getpwnam("nobody")
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _end_with_parent():
+    """Let Linux stop the server when the tests are killed; elsewhere it would have to be done by hand."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _free_port():

@@ -1,6 +1,7 @@
 """Neighbourhood pruning: what did badly once, and what lies beside it, is not tried again."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optuna.pruners import BasePruner
@@ -69,17 +70,19 @@ class NeighbourhoodPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to prune `trial`: by its neighbours before the first epoch, then as wrapped."""
         if not records.curve(trial) and not trial.intermediate_values:
-            return self.bad_neighbour(study, trial) is not None
+            return self.bad_neighbour(study.get_trials(deepcopy=False), trial) is not None
         return self._wrapped.prune(study, trial)
 
-    def bad_neighbour(self, study: Study, trial: FrozenTrial) -> BadNeighbour | None:
-        """Return the nearest finished trial that rules `trial` out, if there is one."""
+    def bad_neighbour(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> BadNeighbour | None:
+        """Return the nearest finished one of `trials` that rules `trial` out, if there is one."""
         learning_rate = records.learning_rate(trial)
         if learning_rate is None:
             return None
         rung = self._ladder.rung(learning_rate)
         nearest: BadNeighbour | None = None
-        for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        for other in trials:
+            if other.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+                continue
             bad = self._as_bad(other, rung) if self._is_alike(other, trial) else None
             if bad and bad.distance <= self._radius and (nearest is None or bad.distance < nearest.distance):
                 nearest = bad

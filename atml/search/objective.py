@@ -118,35 +118,37 @@ class Objective:
         trials = self.study.get_trials(deepcopy=False)
         if not may_train(self.phase.budget, trials, trial.number):
             raise self._pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
-        twin = self._twin(trial)
+        twin = self._twin(trial, trials)
         if twin is not None:
             raise self._pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
         limit = self.phase.pruning.max_onnx_bytes
         if limit is not None and onnx_bytes > limit:
             raise self._pruned(trial, PrunedBy.SIZE, f"{onnx_bytes} ONNX bytes exceed the cap of {limit}")
-        neighbour = self.phase.pruner().bad_neighbour(self.study, trials[trial.number])
+        neighbour = self.phase.pruner().bad_neighbour(trials, trials[trial.number])
         if neighbour is not None and not begun:
             raise self._pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
 
-    def _twin(self, trial: Trial) -> int | None:
+    def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
         """Return another live trial at the same point: two workers may draw one in the same instant.
 
         The later of the two gives way, unless it looked before the earlier had written its parameters.
         So the earlier waits a moment to see whether the later does, and else gives way itself.
         """
         due = time.monotonic() + GIVE_WAY_SECONDS
-        while twins := self._live_at(trial):
+        while twins := self._live_at(trial, trials):
             if twins[0] < trial.number or time.monotonic() > due:
                 return twins[0]
             time.sleep(GIVE_WAY_SECONDS / 20)
+            trials = self.study.get_trials(deepcopy=False)
         return None
 
-    def _live_at(self, trial: Trial) -> list[int]:
+    @staticmethod
+    def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
         """Return the other trials at this trial's point that were not interrupted and did not give way."""
         own = as_point(trial.params)
         return [
             other.number
-            for other in self.study.get_trials(deepcopy=False)
+            for other in trials
             if as_point(other.params) == own
             and other.number != trial.number
             and other.state != TrialState.FAIL

@@ -21,6 +21,7 @@ from atml.search.ladder import LearningRateLadder
 
 POINT = "atml:point"
 DRAWS = 64
+LARGEST_GRID = 200_000
 
 Point = tuple[tuple[str, Any], ...]
 
@@ -66,7 +67,9 @@ class DistinctSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return a point that no finished, running or waiting trial has."""
-        taken = taken_points(study, search_space, besides=trial.number)
+        # Read within this ask, and kept until its end for the wrapped sampler, which would read it again.
+        trials = study._get_trials(deepcopy=False, use_cache=True)
+        taken = taken_points(trials, search_space, besides=trial.number)
         params = self._draw_free(study, trial, search_space, taken)
         # Published at once: the parameters themselves reach the storage only one by one.
         study._storage.set_trial_system_attr(trial._trial_id, POINT, params)
@@ -129,14 +132,14 @@ def as_point(params: Mapping[str, Any]) -> Point:
     return tuple(sorted(params.items()))
 
 
-def taken_points(study: Study, names: Mapping[str, Any], *, besides: int) -> set[Point]:
-    """Return the points of all trials but `besides` that are finished, running or waiting.
+def taken_points(trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, besides: int) -> set[Point]:
+    """Return the points of all trials but number `besides` that are finished, running or waiting.
 
     A failed trial holds no point: what an interruption or a crash cut short may be tried again. Nor
     does one that gave its point up, as a duplicate or over the budget.
     """
     points = set()
-    for trial in study.get_trials(deepcopy=False):
+    for trial in trials:
         if trial.number == besides or trial.state == TrialState.FAIL or records.gave_way(trial):
             continue
         params = {
@@ -150,15 +153,20 @@ def taken_points(study: Study, names: Mapping[str, Any], *, besides: int) -> set
 
 def grid(space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None) -> list[Point]:
     """Return every point of a finite space; none if a parameter is continuous or it is too large."""
-    axes: list[list[tuple[str, Any]]] = []
-    for name, distribution in sorted(space.items()):
-        values = _axis(name, distribution, ladder)
-        if values is None:
-            return []
-        axes.append([(name, value) for value in values])
-    if math.prod(len(axis) for axis in axes) > 200_000:
+    if not _grid_size(space, ladder):
         return []
+    axes = [
+        [(name, value) for value in _axis(name, distribution, ladder) or ()]
+        for name, distribution in sorted(space.items())
+    ]
     return list(itertools.product(*axes))
+
+
+def _grid_size(space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None) -> int:
+    """Return how many points a space has; 0 if a parameter is continuous or there are too many to list."""
+    axes = [_axis(name, distribution, ladder) for name, distribution in space.items()]
+    points = math.prod(len(axis or ()) for axis in axes)
+    return points if points <= LARGEST_GRID else 0
 
 
 def _axis(name: str, distribution: BaseDistribution, ladder: LearningRateLadder | None) -> list[Any] | None:
@@ -173,9 +181,11 @@ def _axis(name: str, distribution: BaseDistribution, ladder: LearningRateLadder 
 
 
 def is_exhausted(
-    study: Study, space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None
+    trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None
 ) -> bool:
     """Whether every point of a finite space is taken."""
     searched = {name: distribution for name, distribution in space.items() if not distribution.single()}
-    points = len(grid(searched, ladder))
-    return 0 < points <= len(taken_points(study, searched, besides=-1))
+    points = _grid_size(searched, ladder)
+    if not 0 < points <= len(trials):
+        return False
+    return points <= len(taken_points(trials, searched, besides=-1))

@@ -51,9 +51,10 @@ def _serve_one(
         if begun is None:
             return False
         stored = begun
-    if is_over(stored):
+    trials = stored.study.get_trials(deepcopy=False)
+    if is_over(stored, trials):
         return False
-    if is_fully_claimed(stored):
+    if is_fully_claimed(stored, trials):
         fail_dead(stored.study)
         return False
     say(f"{stored.study.study_name}: joined")

@@ -103,10 +103,11 @@ def take_trials(
     study = stored.study
     note = NoteKeeper(stored)
     while not leave():
-        if is_over(stored):
+        trials = study.get_trials(deepcopy=False)
+        if is_over(stored, trials):
             note.finish()
             return
-        if is_fully_claimed(stored):
+        if is_fully_claimed(stored, trials):
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             if not patient:
                 return
@@ -115,11 +116,11 @@ def take_trials(
         _run_one(study, objective, note)
 
 
-def is_over(stored: StoredStudy) -> bool:
-    """Whether nothing is left to do in a study; its stop sign then says why."""
+def is_over(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
+    """Whether nothing is left to do in a study of these trials; its stop sign then says why."""
     if stop.read(stored.study) is not None:
         return True
-    sign = _reason_to_stop(stored)
+    sign = _reason_to_stop(stored, trials)
     if sign is not None:
         stop.put_up(stored.study, sign)
     return sign is not None
@@ -135,8 +136,7 @@ def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> No
         raise
 
 
-def _reason_to_stop(stored: StoredStudy) -> Stop | None:
-    trials = stored.study.get_trials(deepcopy=False)
+def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | None:
     for trial in records.completed(trials):
         if stored.phase.meets_targets(trial):
             return Stop(
@@ -156,18 +156,19 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     recent = trials[-UNTRAINED_IN_A_ROW:]
     if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
         return True
-    return is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
 
 
-def is_fully_claimed(stored: StoredStudy) -> bool:
-    """Whether all that is left of a study is being trained elsewhere."""
+def is_fully_claimed(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
+    """Whether all that is left of a study of these trials is being trained elsewhere."""
     budget = stored.phase.budget.trials
-    used = spent(stored.study.get_trials(deepcopy=False), datetime.now())
+    used = spent(trials, datetime.now())
     if budget is not None and used.trained + used.running >= budget:
         return True
     # On a small space all points may be running elsewhere.
-    waiting = stored.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    return not waiting and is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
+    if any(trial.state == TrialState.WAITING for trial in trials):
+        return False
+    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
 
 
 def quieten_optuna() -> None:

@@ -122,7 +122,9 @@ def test_a_point_that_one_process_has_drawn_is_taken_for_the_others(
         point = storage.get_trial_system_attrs(trial._trial_id).get(POINT)
         if point:  # those queued at the start need no drawing
             other = load(elsewhere, "first").study
-            seen.append(tuple(sorted(point.items())) in taken_points(other, stored.phase.space(), besides=-1))
+            seen.append(
+                tuple(sorted(point.items())) in taken_points(other.trials, stored.phase.space(), besides=-1)
+            )
         return 0.5
 
     queued = len(stored.study.trials)

@@ -44,13 +44,13 @@ def test_no_point_of_a_finite_grid_is_drawn_twice_until_all_are_used_up(directio
     study = new_study(directions=directions)
     points = set()
     for _ in range(POINTS):
-        assert not is_exhausted(study, SPACE, LADDER)
+        assert not is_exhausted(study.trials, SPACE, LADDER)
         trial = ask(study)
         points.add(as_point(trial.params))
         # The same value everywhere would make a plain TPE repeat itself.
         study.tell(trial, [0.5] * len(directions))
     assert len(points) == POINTS
-    assert is_exhausted(study, SPACE, LADDER)
+    assert is_exhausted(study.trials, SPACE, LADDER)
     ask(study)  # still gives an answer, if a repeated one
 
 
@@ -59,7 +59,7 @@ def test_two_samplers_on_one_database_share_the_grid(storage_url):
     second = optuna.load_study(study_name="s", storage=storage_url, sampler=sampler(seed=1))
     points = [as_point(ask(study).params) for study in (first, second) * (POINTS // 2)]
     assert len(set(points)) == POINTS  # all are running at the same time
-    assert is_exhausted(first, SPACE, LADDER)
+    assert is_exhausted(first.trials, SPACE, LADDER)
 
 
 def test_same_seed_draws_the_same_and_another_seed_draws_others():
@@ -91,7 +91,7 @@ def test_a_failed_trials_point_is_free_again_and_others_are_not(state):
     freed = trials[7]
     if state is not None:
         study.tell(freed, 0.5 if state == TrialState.COMPLETE else None, state=state)
-    assert is_exhausted(study, SPACE, LADDER) is (state != TrialState.FAIL)
+    assert is_exhausted(study.trials, SPACE, LADDER) is (state != TrialState.FAIL)
     if state == TrialState.FAIL:
         assert ask(study).params == freed.params
 
@@ -102,7 +102,7 @@ def test_a_point_that_was_given_up_is_free_again_and_one_that_was_judged_is_not(
     given_up = [ask(study) for _ in range(POINTS)][7]
     given_up.set_user_attr(records.PRUNED_BY, by)
     study.tell(given_up, state=TrialState.PRUNED)
-    assert is_exhausted(study, SPACE, LADDER) is (by not in ("duplicate", "budget", "stopped"))
+    assert is_exhausted(study.trials, SPACE, LADDER) is (by not in ("duplicate", "budget", "stopped"))
 
 
 def test_a_waiting_trials_point_is_left_to_it():
@@ -111,12 +111,12 @@ def test_a_waiting_trials_point_is_left_to_it():
     points = [as_point(ask(study).params) for _ in range(POINTS - 1)]
     left = next(point for point in grid(SPACE, LADDER) if point not in points)
     study.enqueue_trial(dict(left))
-    assert is_exhausted(study, SPACE, LADDER)
+    assert is_exhausted(study.trials, SPACE, LADDER)
 
     other = new_study()
     other.enqueue_trial(waiting)
     other.ask()  # claimed, but none of its parameters has reached the storage yet
-    assert as_point(waiting) in taken_points(other, SPACE, besides=-1)
+    assert as_point(waiting) in taken_points(other.trials, SPACE, besides=-1)
 
 
 def test_a_claimed_point_is_known_before_its_parameters_are_written_one_by_one():
@@ -124,7 +124,7 @@ def test_a_claimed_point_is_known_before_its_parameters_are_written_one_by_one()
     trial = study.ask()
     trial._suggest("architecture", SPACE["architecture"])
     assert len(trial.params) == 1
-    (point,) = taken_points(study, SPACE, besides=-1)
+    (point,) = taken_points(study.trials, SPACE, besides=-1)
     assert set(dict(point)) == set(SPACE)
     for name, distribution in SPACE.items():
         trial._suggest(name, distribution)
@@ -137,7 +137,7 @@ def test_a_queued_value_counts_over_one_that_was_drawn_beside_it():
         study.enqueue_trial({"architecture": architecture})
         trial = study.ask()
         trial._suggest("channels", SPACE["channels"])
-        point = dict(next(iter(taken_points(study, SPACE, besides=trial.number - 1) - {()}), ()))
+        point = dict(next(iter(taken_points(study.trials, SPACE, besides=trial.number - 1) - {()}), ()))
         study.tell(trial, state=TrialState.FAIL)
         assert point["architecture"] == architecture
 
@@ -162,14 +162,14 @@ def test_a_parameter_with_one_value_neither_counts_nor_hinders():
     study = new_study(space=space, ladder=None)
     counts = collections.Counter(ask(study, space).params["channels"] for _ in range(3))
     assert counts == {1: 1, 2: 1, 3: 1}
-    assert is_exhausted(study, space, None)
+    assert is_exhausted(study.trials, space, None)
 
 
 def test_a_continuous_space_is_never_exhausted():
     space = {"learning_rate": FloatDistribution(1e-3, 1e-1)}
     study = new_study(space=space, ladder=None)
     assert len({ask(study, space).params["learning_rate"] for _ in range(20)}) == 20
-    assert not is_exhausted(study, space, None)
+    assert not is_exhausted(study.trials, space, None)
 
 
 @settings(max_examples=15, deadline=None)
@@ -190,4 +190,4 @@ def test_any_finite_space_is_searched_whole_and_only_once(choices, low, width, s
     count = choices * (width + 1) * steps
     study = new_study(space=space, ladder=ladder, seed=seed, wrapped=RandomSampler(seed=seed))
     assert len({as_point(ask(study, space).params) for _ in range(count)}) == count
-    assert is_exhausted(study, space, ladder)
+    assert is_exhausted(study.trials, space, ladder)

@@ -46,7 +46,7 @@ def verdict(study, make_trial):
             architecture=architecture, learning_rate=LADDER.values[rung], state=TrialState.RUNNING
         )
         new.number = len(study.trials)
-        bad = pruner(**changes).bad_neighbour(study, new)
+        bad = pruner(**changes).bad_neighbour(study.trials, new)
         assert pruner(**changes).prune(study, new) is (bad is not None)
         return None if bad is None else bad.number
 
@@ -133,7 +133,7 @@ def test_the_nearest_offender_is_named_with_its_learning_rate_and_score(study, m
         study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"worst": worst}))
     new = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
     new.number = 3
-    bad = pruner(radius=2).bad_neighbour(study, new)
+    bad = pruner(radius=2).bad_neighbour(study.trials, new)
     assert (bad.number, bad.distance) == (1, 1)
     assert str(bad) == "trial 1 (learning rate 0.001, 1 rung(s) away) had worst 0.250"
 
@@ -197,4 +197,4 @@ def test_a_trial_cut_short_when_the_study_was_over_is_no_evidence(make_trial):
     neighbour = make_trial(learning_rate=LADDER.values[4], state=TrialState.RUNNING)
     neighbour.number = 1
     pruner = NeighbourhoodPruner(NopPruner(), LADDER, threshold=0.5)
-    assert pruner.bad_neighbour(study, neighbour) is None
+    assert pruner.bad_neighbour(study.trials, neighbour) is None
