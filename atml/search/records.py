@@ -24,6 +24,7 @@ WORKER = "worker"
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
+SPEC = "spec"  # on the study: that it is ATML's, and complete
 
 RECORDED_METRICS = (
     "fbeta",

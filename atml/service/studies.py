@@ -23,7 +23,7 @@ from atml.search.spec import differences
 from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
 
-SPEC = "spec"
+SPEC = records.SPEC
 DATA = "data"
 EXTENDABLE = ("budget.", "targets.")
 
