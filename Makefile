@@ -26,7 +26,7 @@ dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for an
 	$(BIN)/atml dashboard --storage $(or $(ATML_STORAGE),sqlite:///demo.db)
 
 test: install  ## All tests.
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: install  ## Style, types, and that data flows one way.
 	$(BIN)/ruff check .

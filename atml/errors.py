@@ -7,6 +7,7 @@ AtmlError
 │   └── TooFewSubjects
 ├── SpecError
 ├── StorageError
+│   └── StorageUnreachable
 ├── StudyError
 │   ├── UnknownStudy
 │   └── SpecChanged
@@ -46,6 +47,10 @@ class SpecError(AtmlError):
 
 class StorageError(AtmlError):
     """The storage URL is wrong, or its database cannot be used."""
+
+
+class StorageUnreachable(StorageError):
+    """The database server does not answer; it may do so later."""
 
 
 class StudyError(AtmlError):

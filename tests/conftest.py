@@ -16,6 +16,7 @@ from atml.search import records
 from atml.search.phases import Phase, parse_spec
 from atml.service.data import search_split
 from atml.service.storage import open_storage
+from tests.postgres import PostgresServer
 
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
@@ -111,8 +112,25 @@ def split(make_phase1: Callable[..., Phase], dataset: Dataset) -> Split:
     return search_split(make_phase1().data, dataset)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server, the same for all tests."""
+    with PostgresServer() as server:
+        yield server
+
+
 @pytest.fixture
-def storage_url(tmp_path: Path) -> str:
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite, unless a test is marked `on_both_databases` or `on_postgres`."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path / 'atml.db'}"
 
 

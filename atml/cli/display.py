@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from atml.cli.console import clock, err, kilobytes
+from atml.errors import StorageUnreachable
 from atml.search import records
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class StudyDisplay:
         self._stored = stored
         self._console = err()
         self._seen: set[int] | None = None
+        self._blind = False
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
         )
@@ -49,10 +51,17 @@ class StudyDisplay:
         self._console.print(text)
 
     def update(self) -> None:
-        """Read the study and show what is new."""
+        """Read the study and show what is new; without the database, say so once and show nothing."""
         from atml.service.progress import progress
 
-        now = progress(self._stored, datetime.now())
+        try:
+            now = progress(self._stored, datetime.now())
+        except StorageUnreachable as error:
+            if not self._blind:
+                self.say(f"{error}; the workers wait for it")
+            self._blind = True
+            return
+        self._blind = False
         finished = {trial.number for trial in now.finished}
         news = finished - self._seen if self._seen is not None else set()
         self._seen = finished

@@ -24,6 +24,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "best": trial_document(outcome.best) if outcome.best else None,
         "front": [trial_document(trial) for trial in outcome.front],
         "ranking": [trial_document(trial) for trial in outcome.ranking],
+        "unfinished": list(outcome.unfinished),
         "stopped": asdict(outcome.stop) if outcome.stop else None,
         "targets_met": outcome.targets_met,
         "failed_targets": list(outcome.failed_targets),

@@ -53,7 +53,7 @@ def finalize_study(
     *,
     test: Path | None,
     out: Path,
-    artifacts: Path,
+    artifacts: str,
     workers: int,
     device: str,
     skip_bad: bool,

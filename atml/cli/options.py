@@ -12,16 +12,16 @@ Storage = Annotated[
         "--storage",
         envvar="ATML_STORAGE",
         metavar="URL",
-        help="Database of the studies: sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE.",
+        help="Database of the studies: sqlite:///FILE, or postgresql://USER@HOST/DATABASE.",
     ),
 ]
 Artifacts = Annotated[
-    Path,
+    str,
     typer.Option(
         "--artifacts",
         envvar="ATML_ARTIFACTS",
-        metavar="DIR",
-        help="Folder for the files that belong to trials.",
+        metavar="PLACE",
+        help="Where trials keep their files: a folder, or s3://BUCKET/PREFIX.",
     ),
 ]
 Workers = Annotated[
@@ -52,7 +52,7 @@ Test = Annotated[
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]
 
 DEFAULT_STORAGE = "sqlite:///atml.db"
-DEFAULT_ARTIFACTS = Path("artifacts")
+DEFAULT_ARTIFACTS = "artifacts"
 DEFAULT_OUT = Path("results")
 
 

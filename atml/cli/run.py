@@ -1,5 +1,6 @@
 """`atml run`."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,5 +133,6 @@ def _named(specs: "list[Phase]", name: str) -> "tuple[Phase, Phase]":
         raise SpecError(
             '--phase1 takes a spec with phase = "architecture" and --phase2 one with phase = "width"'
         )
-    first = first.model_copy(update={"name": f"{name}-phase1"})
-    return first, second.model_copy(update={"name": f"{name}-phase2", "base": BaseSpec(study=first.name)})
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "run"
+    first = first.model_copy(update={"name": f"{stem}-phase1"})
+    return first, second.model_copy(update={"name": f"{stem}-phase2", "base": BaseSpec(study=first.name)})

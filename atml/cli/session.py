@@ -59,9 +59,7 @@ def open_study(storage: "RDBStorage", phase: "Phase", dataset: "Dataset", *, ext
     return stored
 
 
-def run_study(
-    stored: "StoredStudy", *, storage: str, artifacts: Path, workers: int, device: str
-) -> "Outcome":
+def run_study(stored: "StoredStudy", *, storage: str, artifacts: str, workers: int, device: str) -> "Outcome":
     """Launch the workers, show their progress, and return what came of it."""
     from datetime import datetime
 

@@ -22,11 +22,10 @@ def status(
     """
     from atml.reports.bundle import to_json
     from atml.service.storage import open_storage
-    from atml.service.studies import load, study_names
+    from atml.service.studies import load, load_all
 
     opened = open_storage(storage)
-    names = [study] if study is not None else study_names(opened)
-    loaded = [load(opened, name) for name in names]
+    loaded = [load(opened, study)] if study is not None else load_all(opened)
     if as_json:
         typer.echo(to_json([_document(one) for one in loaded]), nl=False)
     elif study is not None:

@@ -42,6 +42,8 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
     console = out()
     if len(phase.directions) == 1:
         console.print(_ranking_table(outcome))
+        if outcome.unfinished:
+            console.print(f"  never trained to the end: {', '.join(outcome.unfinished)}")
     else:
         console.print(_front_table(outcome, phase))
     console.print(_counts(outcome))

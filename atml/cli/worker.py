@@ -23,6 +23,7 @@ def worker(
 
     Example:  atml worker ecm-phase1 --index 3
     """
+    from atml.service.patience import WORKER_PATIENCE_SECONDS
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import open_storage
     from atml.service.studies import load
@@ -30,7 +31,13 @@ def worker(
 
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
-    stored = load(open_storage(storage), study)
+    opened = open_storage(
+        storage,
+        patience_seconds=WORKER_PATIENCE_SECONDS,
+        wait_for_server=supervised_by is not None,  # it was there for the supervisor
+        give_up=leave.requested,
+    )
+    stored = load(opened, study)
     work(stored, index=index, device=device, threads=threads, artifacts=artifacts, leave=leave)
     if leave.requested():
         raise KeyboardInterrupt

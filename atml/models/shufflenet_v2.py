@@ -9,7 +9,7 @@ from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution
 from atml.models.layout import Dropout
 
-STAGES = (2, 3, 2)  # units of each stage, the first of which halves time and doubles the width
+STAGES = (2, 2, 2)  # units of each stage, the first of which halves time and doubles the width
 KERNEL = 5
 # Not the paper's ReLU: with so few channels, hard swish learns the rhythm far better.
 ACTIVATION = nn.Hardswish

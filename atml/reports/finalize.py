@@ -22,6 +22,7 @@ from atml.search.fit import Fit
 from atml.search.phases import Phase
 from atml.search.proposal import Proposal
 from atml.search.sizes import onnx_metadata
+from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
 from atml.service.fits import job, run_fits
 from atml.service.studies import StoredStudy
@@ -63,7 +64,7 @@ def finalize(
     *,
     test: Dataset | None,
     out: Path,
-    artifacts: Path,
+    artifacts: str | Path,
     workers: int,
     device: str = "auto",
     report: Reporter = lambda stage, done, total: None,
@@ -79,7 +80,7 @@ def finalize(
     """
     dataset = load_training_data(stored.phase.data)
     _refuse_leak(dataset, test)
-    folder = artifacts / stored.study.study_name / "fits"
+    folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
     def run(stage: str, jobs: list[Any]) -> list[Fit]:
         def on_done(done: int, total: int) -> None:

@@ -87,7 +87,9 @@ class NeighbourhoodPruner(BasePruner):
 
     @staticmethod
     def _is_alike(other: FrozenTrial, trial: FrozenTrial) -> bool:
-        return other.number != trial.number and records.architecture(other) == records.architecture(trial)
+        if other.number == trial.number or records.gave_way(other):
+            return False
+        return records.architecture(other) == records.architecture(trial)
 
     def _as_bad(self, other: FrozenTrial, rung: int) -> BadNeighbour | None:
         score = records.metric(other, self._metric)

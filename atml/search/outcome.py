@@ -21,7 +21,7 @@ class Saving:
 
     by: str
     trials: int
-    minutes: float  # estimated: the median training time of the same architecture, a trial
+    minutes: float  # estimated: the median training time of its architecture's trained trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class Outcome:
     failed: int
     savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # completed trials, best first
+    unfinished: tuple[str, ...]  # architectures that no trial trained to its end
     front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
     stop: stop.Stop | None
     targets_met: bool
@@ -69,6 +70,7 @@ def outcome(study: Study, phase: Phase, now: datetime) -> Outcome:
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
         savings=_savings(trials),
         ranking=ranking,
+        unfinished=_unfinished(trials, ranking),
         front=tuple(pareto_front(trials)),
         stop=stop.read(study),
         targets_met=best is not None and phase.meets_targets(best),
@@ -77,24 +79,26 @@ def outcome(study: Study, phase: Phase, now: datetime) -> Outcome:
     )
 
 
+def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> tuple[str, ...]:
+    tried = {records.architecture(trial) for trial in trials}
+    return tuple(sorted(tried - {records.architecture(trial) for trial in ranking} - {""}))
+
+
 def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state == TrialState.PRUNED]
 
 
 def _savings(trials: list[FrozenTrial]) -> tuple[Saving, ...]:
     """Estimate what pruning before the first epoch has saved, a rule at a time."""
-    complete = records.completed(trials)
-    everywhere = [records.training_seconds(trial) for trial in complete]
+    trained = records.trained(trials)
+    everywhere = [records.training_seconds(trial) for trial in trained]
     found = []
     for rule in (PrunedBy.NEIGHBOURHOOD, PrunedBy.SIZE):
         spared = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
         seconds = 0.0
         for trial in spared:
-            alike = [
-                records.training_seconds(t)
-                for t in complete
-                if records.architecture(t) == records.architecture(trial)
-            ]
+            name = records.architecture(trial)
+            alike = [records.training_seconds(t) for t in trained if records.architecture(t) == name]
             seconds += median(alike or everywhere or [0.0])
         found.append(Saving(by=rule.value, trials=len(spared), minutes=seconds / 60))
     return tuple(found)

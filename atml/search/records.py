@@ -4,10 +4,10 @@ Optuna keeps parameters, values and state. Everything else that a report, anothe
 resumed run needs stands in user attributes under the names below.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -24,6 +24,7 @@ WORKER = "worker"
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
+DEATHS = "deaths"  # of workers, while they trained it
 SPEC = "spec"  # on the study: that it is ATML's, and complete
 
 RECORDED_METRICS = (
@@ -65,6 +66,12 @@ class CurvePoint:
         """Return the point as JSON: [train_loss, valid_loss, fbeta, seconds]."""
         return [round(value, 6) for value in (self.train_loss, self.valid_loss, self.fbeta, self.seconds)]
 
+    @classmethod
+    def from_list(cls, values: Sequence[float]) -> Self:
+        """Return the point that `to_list` wrote."""
+        train_loss, valid_loss, fbeta, seconds = values
+        return cls(train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds)
+
 
 def metrics_record(metrics: Metrics) -> dict[str, float | None]:
     """Return the figures of a trial's best epoch that are kept with it."""
@@ -74,8 +81,12 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
 
 def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
     """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
-    points = trial.user_attrs.get(CURVE, [])
-    return [CurvePoint(train_loss=t, valid_loss=v, fbeta=f, seconds=s) for t, v, f, s in points]
+    return [CurvePoint.from_list(point) for point in trial.user_attrs.get(CURVE, [])]
+
+
+def first_number(trial: FrozenTrial | Trial) -> int:
+    """Number of the trial that this one retries; its own if it is the first to try."""
+    return int(trial.user_attrs.get(RETRY_OF, trial.number))
 
 
 def training_seconds(trial: FrozenTrial) -> float:
@@ -100,8 +111,11 @@ def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def gave_way(trial: FrozenTrial) -> bool:
-    """Whether `trial` left its point to others: it was a duplicate itself, or over the budget."""
-    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET)
+    """Whether `trial` ended without a verdict on its point, which others may try.
+
+    It was a duplicate itself, over the budget, or cut short when the study was over.
+    """
+    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET, PrunedBy.STOPPED)
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

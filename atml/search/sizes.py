@@ -1,5 +1,6 @@
 """The ONNX size of a configuration, known before a single step of training."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from atml.ecg import CLASSES, SAMPLING_RATE_HZ
@@ -20,14 +21,18 @@ def onnx_metadata(proposal: Proposal, *, study: str, trial: int, threshold: floa
     )
 
 
-@lru_cache(maxsize=4096)
-def size_before_training(proposal: Proposal, segment_length: int, study: str, trial: int) -> tuple[int, int]:
+def size_before_training(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
     """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
 
-    The size depends on the configuration alone, not on the weights, so an untrained network of
-    that configuration is exported and measured.
+    The size depends on the configuration and the texts of the metadata alone, not on weights,
+    learning rate, threshold or trial, so an untrained network is exported, measured and remembered.
     """
+    return _size(replace(proposal, learning_rate=1.0), segment_length, study)
+
+
+@lru_cache(maxsize=4096)
+def _size(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
     network = proposal.build(segment_length, seed=0)
-    metadata = onnx_metadata(proposal, study=study, trial=trial)
+    metadata = onnx_metadata(proposal, study=study, trial=0)
     model = to_onnx(network, segment_length=segment_length, metadata=metadata)
     return len(model), count_parameters(network)

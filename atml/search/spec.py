@@ -154,7 +154,12 @@ def known_architecture(name: str) -> str:
         raise ValueError(str(error)) from None
 
 
-ArchitectureNames = Annotated[tuple[str, ...], Field(min_length=1)]
+def all_different(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `names` if none is there twice, for use as a pydantic validator."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each name once, but {', '.join(twice)} is there more often")
+    return names
 
 
 def all_architectures() -> tuple[str, ...]:
@@ -186,7 +191,11 @@ def explain(error: ValidationError, source: str, fields_at: dict[str, list[str]]
         source: File or study that the spec came from.
         fields_at: For each table (`""` is the top level), its valid field names.
     """
-    lines = [_explain_one(found, fields_at) for found in error.errors()]
+    found_errors = error.errors()
+    deeper = {found["loc"][:-1] for found in found_errors}
+    # A list whose only item is wrong is not too short as well.
+    telling = [f for f in found_errors if f["type"] != "too_short" or f["loc"] not in deeper]
+    lines = [_explain_one(found, fields_at) for found in telling]
     return SpecError("\n".join(f"{source}: {line}" for line in lines))
 
 

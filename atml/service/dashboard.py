@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import optuna
 import optuna_dashboard
-from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
@@ -64,7 +64,7 @@ def credentials_for(address: Address, text: str | None) -> Credentials | None:
 
 def dashboard_app(
     storage: BaseStorage,
-    artifacts: FileSystemArtifactStore,
+    artifacts: ArtifactStore,
     *,
     address: Address,
     credentials: Credentials | None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from atml.errors import StudyError
+from atml.service.artifacts import local_folder
 
 POLL_SECONDS = 0.5
 FIRST_BACKOFF_SECONDS = 1.0
@@ -25,7 +26,7 @@ class WorkerPlan:
 
     study: str
     storage: str
-    artifacts: Path
+    artifacts: str | Path
     workers: int
     device: str = "auto"
     threads: int | None = None  # a worker; None divides the machine's cores
@@ -90,7 +91,7 @@ def launch(
         KeyboardInterrupt: the workers left because the user asked.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
-    folder = plan.artifacts / plan.study
+    folder = local_folder(plan.artifacts) / plan.study
     folder.mkdir(parents=True, exist_ok=True)
     slots = [_Slot(index=i, log=folder / f"worker-{i}.log") for i in range(plan.workers)]
     with _Interrupts() as interrupts:

@@ -1,81 +1,143 @@
 """Opening a storage so that several processes can work on it without losing or repeating a trial."""
 
+import random
+import re
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
-from atml.search.retry import queue_again
+from atml.search.retry import queue_after_death
+from atml.service.patience import COMMAND_PATIENCE_SECONDS
+from atml.service.postgres import DRIVER, open_postgres, shown
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
+OPEN_ATTEMPTS = 20
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60
 
 
-def open_storage(url: str) -> RDBStorage:
+def open_storage(
+    url: str,
+    *,
+    patience_seconds: float = COMMAND_PATIENCE_SECONDS,
+    wait_for_server: bool = False,
+    give_up: Callable[[], bool] = lambda: False,
+) -> RDBStorage:
     """Open the database at `url`, creating its tables if there are none.
 
     SQLite serves any number of processes on one machine: write-ahead logging lets them read while
     one writes, and `BEGIN IMMEDIATE` takes the write lock before anything is read, without which
-    four processes ran a fifth of their trials twice.
+    four processes ran a fifth of their trials twice. PostgreSQL serves any number of machines.
+
+    Args:
+        url: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+        patience_seconds: How long to try again when a PostgreSQL server stops answering.
+        wait_for_server: Be as patient with a server that does not answer yet.
+        give_up: Asked while waiting; once true, nothing is waited for any more.
 
     Raises:
+        StorageUnreachable: no PostgreSQL server answers.
         StorageError: the URL, the driver or the database is at fault; its password is not shown.
     """
-    shown = _checked(url)
+    database = _parsed(url)
+    options: dict[str, Any] = {
+        "heartbeat_interval": HEARTBEAT_SECONDS,
+        "grace_period": GRACE_SECONDS,
+        "heartbeat_stale_trial_callback": queue_after_death,
+    }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
-            storage = RDBStorage(
-                url,
-                engine_kwargs=_engine_options(url),
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=queue_again,
-            )
-    except ImportError:
-        raise StorageError(
-            f"{shown}: its database driver is not installed; for PostgreSQL: pip install 'atml[postgres]'"
-        ) from None
-    except sqlalchemy_errors.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StorageError(f"{shown}: cannot be opened: {reason}") from None
+        if database.get_backend_name() == "sqlite":
+            return _open_sqlite(database, **options)
+        return open_postgres(
+            database,
+            patience_seconds=patience_seconds,
+            wait_for_server=wait_for_server,
+            give_up=give_up,
+            **options,
+        )
     except RuntimeError as error:  # Optuna's word for another schema version
-        raise StorageError(f"{shown}: {error}; back it up, then run: optuna storage upgrade") from None
-    if url.startswith("sqlite"):
-        _serialise_writers(storage.engine)
-    return storage
+        raise StorageError(f"{shown(database)}: {_schema_advice(error)}") from None
 
 
-def _checked(url: str) -> str:
-    """Return `url` without its password, fit to be shown."""
+def _parsed(url: str) -> sqlalchemy.URL:
+    """Return a URL of a kind that is supported, its driver filled in."""
     try:
         parsed = sqlalchemy.make_url(url)
-    except sqlalchemy_errors.ArgumentError:
+    except (sqlalchemy_errors.ArgumentError, ValueError):
         raise StorageError(
-            "the storage is not a database URL; write sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+            "the storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         ) from None
-    backend = parsed.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
+    backend, _, driver = parsed.drivername.partition("+")
+    if backend == "sqlite":
+        return _checked_sqlite(parsed)
+    if backend not in ("postgresql", "postgres"):
         raise StorageError(f"the storage must be SQLite or PostgreSQL but got {backend}")
-    folder = Path(parsed.database or "").parent
-    if backend == "sqlite" and not folder.is_dir():
-        raise StorageError(f"{url}: the folder {folder} does not exist; create it first")
-    return parsed.render_as_string(hide_password=True)
+    if driver not in ("", DRIVER):
+        raise StorageError(f"{shown(parsed)}: the driver must be {DRIVER} but got {driver}")
+    if not parsed.database:
+        raise StorageError(f"{shown(parsed)}: names no database; write postgresql://USER@HOST/DATABASE")
+    return parsed.set(drivername=f"postgresql+{DRIVER}")
 
 
-def _engine_options(url: str) -> dict[str, Any]:
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}}
-    return {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
+def _checked_sqlite(url: sqlalchemy.URL) -> sqlalchemy.URL:
+    folder = Path(url.database or "").parent
+    if not folder.is_dir():
+        raise StorageError(f"{shown(url)}: the folder {folder} does not exist; create it first")
+    return url
+
+
+def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
+    for attempt in range(1, OPEN_ATTEMPTS + 1):
+        try:
+            storage = _sqlite_storage(url, **options)
+        except (sqlalchemy_errors.SQLAlchemyError, StorageInternalError) as error:
+            reason = _reason(error)
+            # Processes that start together create the tables together; the next attempt finds them.
+            if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
+                raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
+            time.sleep(random.uniform(0.1, 0.3))
+        else:
+            _serialise_writers(storage.engine)
+            return storage
+    raise AssertionError
+
+
+def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
+    full = url.render_as_string(hide_password=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
+        return RDBStorage(
+            full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
+            engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
+            **options,
+        )
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+
+
+def _schema_advice(error: RuntimeError) -> str:
+    """Say in one sentence how to make this Optuna and the tables fit."""
+    made_by = re.search(r"set up by optuna ([^)]+)", str(error))
+    maker = f"Optuna {made_by.group(1)}" if made_by else "another Optuna"
+    if "storage upgrade" in str(error):
+        return (
+            f"its tables were made by {maker}; back the database up, then run: "
+            "optuna storage upgrade --storage URL"
+        )
+    return f"its tables were made by {maker}, newer than the one installed: pip install --upgrade optuna"
 
 
 def _serialise_writers(engine: sqlalchemy.Engine) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 import warnings
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from atml.errors import SpecChanged, StudyError, UnknownStudy
 from atml.search import records, stop
 from atml.search.phases import Phase, WidthPhase, parse_spec
 from atml.search.phases.width import BaseSpec
-from atml.search.retry import queue_again
+from atml.search.retry import queue_after_death
 from atml.search.spec import differences
 from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
@@ -26,6 +27,7 @@ from atml.service.storage import GRACE_SECONDS
 SPEC = records.SPEC
 DATA = "data"
 EXTENDABLE = ("budget.", "targets.")
+CREATION_SECONDS = 5.0  # creating a study takes a fraction of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def create_or_resume(
     """
     data = StudyData.of(dataset)
     search_split(phase.data, dataset)  # what it refuses would otherwise fail in every worker
-    if phase.name not in study_names(storage):
+    if not _is_complete(storage, phase.name):
         _create(storage, resolve_base(storage, phase), data)
     stored = load(storage, phase.name)
     _check_data(stored, data)
@@ -105,6 +107,12 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     phase = parse_spec(attributes[SPEC], source=f"study {name}")
     study.pruner = phase.pruner()
     return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]))
+
+
+def load_all(storage: RDBStorage) -> list[StoredStudy]:
+    """Load every study that ATML made, oldest first; other studies may share the storage."""
+    made_here = {s.study_name for s in optuna.get_all_study_summaries(storage) if SPEC in s.user_attrs}
+    return [load(storage, name) for name in study_names(storage) if name in made_here]
 
 
 def study_names(storage: RDBStorage) -> list[str]:
@@ -138,7 +146,7 @@ def fail_orphans(study: Study) -> int:
     orphans = 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_orphan(trial) and _close(study, trial):
-            queue_again(study, trial)
+            queue_after_death(study, trial)
             orphans += 1
     return orphans
 
@@ -149,6 +157,22 @@ def fail_dead(study: Study) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
+
+
+def _is_complete(storage: RDBStorage, name: str) -> bool:
+    """Whether the study is there with its spec; what a creator was killed over is cleared away."""
+    until = time.monotonic() + CREATION_SECONDS
+    while name in study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        if SPEC in study.user_attrs:
+            return True
+        if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+            raise StudyError(f"study {name!r} was not made by ATML; give the new study another name")
+        if time.monotonic() > until:
+            optuna.delete_study(study_name=name, storage=storage)
+        else:
+            time.sleep(CREATION_SECONDS / 20)  # another process may be about to complete it
+    return False
 
 
 def _create(storage: RDBStorage, phase: Phase, data: StudyData) -> None:

@@ -1,19 +1,24 @@
 """One worker: takes trials of a study, one after the other, until there is a reason to leave."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import optuna
 import torch
+from optuna import Study
+from optuna.study.study import ObjectiveFuncType
 from optuna.trial import FrozenTrial, TrialState
 
+from atml.errors import AtmlError
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
+from atml.search.checkpoints import Checkpoints
 from atml.search.objective import Objective, TrialInterrupted
 from atml.search.sampler import is_exhausted
 from atml.search.stop import Stop, StoppedBy
-from atml.service.artifacts import keep_files, open_artifacts
+from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
@@ -31,7 +36,7 @@ def work(
     index: int,
     device: str,
     threads: int,
-    artifacts: Path,
+    artifacts: str | Path,
     leave: LeaveOnSignal,
 ) -> None:
     """Work on a study until its budget is spent, its targets are met or someone asks to leave.
@@ -41,7 +46,7 @@ def work(
         index: Number of this worker; decides the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
-        artifacts: Folder for the models and pictures of completed trials.
+        artifacts: Folder or bucket for the models and pictures of completed trials.
         leave: Says whether this process was asked to leave.
     """
     torch.set_num_threads(threads)
@@ -55,9 +60,20 @@ def work(
         device=choose_device(device),
         asked_to_leave=leave.requested,
         keep=keep_files(open_artifacts(artifacts)),
+        checkpoints=Checkpoints(local_folder(artifacts) / study.study_name / "checkpoints"),
     )
+    take_trials(stored, objective, leave=leave.requested)
+
+
+def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Callable[[], bool]) -> None:
+    """Run trials until the study is over or `leave` says to; what an objective does is its own matter.
+
+    Raises:
+        StorageUnreachable: the database server has been away for too long.
+    """
+    study = stored.study
     note = NoteKeeper(stored)
-    while not leave.requested():
+    while not leave():
         sign = stop.read(study) or _reason_to_stop(stored)
         if sign is not None:
             stop.put_up(study, sign)
@@ -67,7 +83,17 @@ def work(
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
+        _run_one(study, objective, note)
+
+
+def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> None:
+    try:
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
+    except UnboundLocalError as slip:
+        # Optuna's own, when it can neither record a failed trial nor look at it afterwards.
+        if isinstance(slip.__context__, AtmlError):
+            raise slip.__context__ from None
+        raise
 
 
 def _reason_to_stop(stored: StoredStudy) -> Stop | None:

@@ -65,19 +65,22 @@ def write_segments(folder, count):
 def measure(folder, arguments):
     """Return {contender: samples a second in each round}, taking turns so that all share the noise."""
     spawn = get_context("spawn")
-    pools = {name: ProcessPoolExecutor(1, mp_context=spawn) for name in ("a", "b", "original", "tuned")}
-    speeds = {"original": [], "tuned": [], "one": [], "two": []}
+    pools = {
+        name: ProcessPoolExecutor(1, mp_context=spawn)
+        for name in ("a", "b", "original", "original, one core")
+    }
+    speeds = {"original": [], "original, one core": [], "one": [], "two": []}
     try:
         for name in ("a", "b"):
             pools[name].submit(start_atml, folder, arguments.architecture, arguments.segments).result()
-        pools["original"].submit(start_original, folder, ORIGINAL_PROCESSES, None).result()
-        pools["tuned"].submit(start_original, folder, os.cpu_count(), 1).result()
+        pools["original"].submit(start_original, folder, ORIGINAL_PROCESSES, one_core=False).result()
+        pools["original, one core"].submit(start_original, folder, 1, one_core=True).result()
         for number in track(range(arguments.rounds + 1), description="measuring", transient=True):
             found = {
                 "one": run_at_once(pools["a"]),
                 "two": run_at_once(pools["a"], pools["b"]),
                 "original": run_at_once(pools["original"]),
-                "tuned": run_at_once(pools["tuned"]),
+                "original, one core": run_at_once(pools["original, one core"]),
             }
             if number > 0:  # the first round warms up
                 for name, speed in found.items():
@@ -117,11 +120,12 @@ def epoch():
     return running.epoch() if isinstance(running, OriginalTraining) else next(running).samples_per_second
 
 
-def start_original(folder, processes, threads):
-    """Prepare the baseline; PyTorch's own number of threads if None."""
+def start_original(folder, processes, *, one_core):
+    """Prepare the baseline, on every core with PyTorch's own number of threads, or on one core."""
     global running
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # its loader processes inherit this
+        torch.set_num_threads(1)
     running = OriginalTraining(folder, batch_size=BATCH_SIZE, processes=processes)
 
 
@@ -132,17 +136,18 @@ def print_table(speeds, arguments):
         f"PyTorch {torch.__version__}"
     )
     table.add_column("")
-    for heading in ("samples/s", "lowest – highest", "÷ original", "÷ tuned", "÷ one worker"):
+    for heading in ("samples/s", "lowest – highest", "÷ original", "÷ its one core", "÷ one worker"):
         table.add_column(heading, justify="right")
     titles = {
-        "original": f"original: files, {ORIGINAL_PROCESSES} loader processes",
-        "tuned": f"original, tuned: {cores} processes, 1 thread",
+        "original": f"original, on {cores} cores: {ORIGINAL_PROCESSES} loaders",
+        "original, one core": "original, on one core",
         "one": f"ATML: {arguments.architecture}, one worker",
         "two": f"ATML: {arguments.architecture}, two workers",
     }
     for name, title in titles.items():
         ratios = (
-            f"{median_ratio(speeds[name], speeds[other]):.2f}" for other in ("original", "tuned", "one")
+            f"{median_ratio(speeds[name], speeds[other]):.2f}"
+            for other in ("original", "original, one core", "one")
         )
         table.add_row(
             title,

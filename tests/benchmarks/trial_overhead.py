@@ -53,16 +53,15 @@ def parse_arguments():
 
 
 def measure_sizes(rounds):
-    """Return {architecture: seconds of each size}; every config is new, so no cache answers."""
+    """Return {architecture: seconds of each size}; every study is new, so no cache answers."""
     found = {}
     to_onnx(ARCHITECTURES["linear"].build(ARCHITECTURES["linear"].default(), LENGTH), segment_length=LENGTH)
     for name, architecture in track(ARCHITECTURES.items(), description="sizes", transient=True):
         found[name] = []
-        for _ in range(rounds):
-            size_before_training.cache_clear()
+        for number in range(rounds):
             proposal = Proposal(architecture=architecture, config=architecture.default(), learning_rate=1e-3)
             start = time.perf_counter()
-            size_before_training(proposal, LENGTH, "bench", 0)
+            size_before_training(proposal, LENGTH, f"bench{number}")
             found[name].append(time.perf_counter() - start)
     return found
 

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from atml.export import OnnxClassifier
 from atml.search import records, stop
+from atml.search.checkpoints import Checkpoints
 from atml.search.objective import RULED_OUT, Objective, TrialInterrupted
 from atml.service.artifacts import keep_files, open_artifacts
 
@@ -246,3 +247,41 @@ def test_models_of_pruned_trials_are_not_kept(search, make_phase1, tmp_path):
     kept = []
     run(point(), keep=lambda trial, model, metrics: kept.append(Path(model.decode())))
     assert kept == []
+
+
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_an_interrupted_trial_goes_on_from_its_last_epoch_bit_for_bit(
+    search, make_phase1, tmp_path, epochs_before
+):
+    training = {"epochs": 4, "patience": None}
+    (whole,) = search(make_phase1(name="whole", training=training))[1](point())
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    study, run = search(make_phase1(name="cut", training=training))
+
+    def leave_in_time():
+        return len(records.curve(study.trials[-1])) == epochs_before
+
+    cut, _waiting = run(point(), checkpoints=checkpoints, asked_to_leave=leave_in_time)
+    (again,) = run(None, checkpoints=checkpoints)
+    assert (cut.state, len(records.curve(cut)), again.state) == (FAIL, epochs_before, COMPLETE)
+    assert records.curve(again)[:epochs_before] == records.curve(cut)  # not trained anew: the seconds too
+    assert [replace(p, seconds=0) for p in records.curve(again)] == [
+        replace(p, seconds=0) for p in records.curve(whole)
+    ]
+    assert again.intermediate_values == pytest.approx(whole.intermediate_values, abs=1e-6)
+    assert (again.value, again.user_attrs["metrics"]) == (
+        pytest.approx(whole.value, abs=1e-6),
+        whole.user_attrs["metrics"],
+    )
+    assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished trial leaves no checkpoint
+
+
+def test_a_damaged_checkpoint_lets_the_trial_begin_anew(search, make_phase1, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    _, run = search(make_phase1(name="cut"))
+    run(point(), checkpoints=checkpoints, asked_to_leave=lambda: True)
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    (again,) = run(None, checkpoints=checkpoints)
+    assert again.state == COMPLETE
+    assert len(records.curve(again)) == 2

@@ -6,10 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -31,32 +29,6 @@ def until(condition):
         assert time.monotonic() < due
         time.sleep(0.05)
     return result
-
-
-CLAIM = """
-import optuna, sys
-from atml.service.storage import open_storage
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-study = optuna.load_study(study_name="claims", storage=open_storage(sys.argv[1]))
-sys.stdin.read()  # all begin together
-study.optimize(lambda trial: float(trial.suggest_int("n", 0, 1000)), n_trials=int(sys.argv[2]))
-"""
-
-
-def test_four_processes_run_no_queued_trial_twice_and_leave_none_out(storage, storage_url):
-    study = optuna.create_study(storage=storage, study_name="claims")
-    for number in range(40):
-        study.enqueue_trial({"n": number})
-    workers = [
-        subprocess.Popen([sys.executable, "-c", CLAIM, storage_url, "10"], stdin=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for worker in workers:
-        worker.stdin.close()
-    assert [worker.wait(PATIENCE_SECONDS) for worker in workers] == [0] * 4
-    claims = Counter(trial.params["n"] for trial in study.trials)
-    assert claims == dict.fromkeys(range(40), 1)
 
 
 class TestWork:

@@ -14,14 +14,16 @@ from atml.search import records
 from atml.search.ladder import LearningRateLadder
 from atml.search.phases.phase import Direction, Phase
 from atml.search.proposal import Proposal
-from atml.search.spec import LadderSpec, Section, all_architectures, known_architecture
+from atml.search.spec import LadderSpec, Section, all_architectures, all_different, known_architecture
 
 
 class ArchitectureSearch(Section):
     """The candidates of phase 1 and how its winner is chosen."""
 
     architectures: Annotated[
-        tuple[Annotated[str, AfterValidator(known_architecture)], ...], Field(min_length=1)
+        tuple[Annotated[str, AfterValidator(known_architecture)], ...],
+        Field(min_length=1),
+        AfterValidator(all_different),
     ] = Field(default_factory=all_architectures)
     learning_rate: LadderSpec = LadderSpec(low=5e-4, high=3e-2, steps=9)
     # Two trials closer than this cannot be told apart on one validation fold: the smaller one wins.

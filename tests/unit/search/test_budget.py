@@ -122,4 +122,4 @@ def test_a_stop_sign_reaches_every_process_and_can_be_taken_down(storage, storag
 
 def test_a_trial_that_gave_way_says_so(make_trial):
     ruled_out = {by: records.gave_way(make_trial(state=PRUNED, pruned_by=by)) for by in records.PrunedBy}
-    assert {by for by, gave_way in ruled_out.items() if gave_way} == {"budget", "duplicate"}
+    assert {by for by, gave_way in ruled_out.items() if gave_way} == {"budget", "duplicate", "stopped"}

@@ -8,6 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from atml.search import records
 from atml.search.ladder import LearningRateLadder
 from atml.search.sampler import DistinctSampler, as_point, grid, is_exhausted, taken_points
 
@@ -93,6 +94,15 @@ def test_a_failed_trials_point_is_free_again_and_others_are_not(state):
     assert is_exhausted(study, SPACE, LADDER) is (state != TrialState.FAIL)
     if state == TrialState.FAIL:
         assert ask(study).params == freed.params
+
+
+@pytest.mark.parametrize("by", list(records.PrunedBy))
+def test_a_point_that_was_given_up_is_free_again_and_one_that_was_judged_is_not(by):
+    study = new_study()
+    given_up = [ask(study) for _ in range(POINTS)][7]
+    given_up.set_user_attr(records.PRUNED_BY, by)
+    study.tell(given_up, state=TrialState.PRUNED)
+    assert is_exhausted(study, SPACE, LADDER) is (by not in ("duplicate", "budget", "stopped"))
 
 
 def test_a_waiting_trials_point_is_left_to_it():

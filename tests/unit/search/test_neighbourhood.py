@@ -186,3 +186,15 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
 def test_senseless_rule_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         pruner(**changes)
+
+
+def test_a_trial_cut_short_when_the_study_was_over_is_no_evidence(make_trial):
+    study = optuna.create_study(direction="maximize")
+    short = make_trial(
+        learning_rate=LADDER.values[3], metrics={"worst": 0.1}, state=TrialState.PRUNED, pruned_by="stopped"
+    )
+    study.add_trial(short)
+    neighbour = make_trial(learning_rate=LADDER.values[4], state=TrialState.RUNNING)
+    neighbour.number = 1
+    pruner = NeighbourhoodPruner(NopPruner(), LADDER, threshold=0.5)
+    assert pruner.bad_neighbour(study, neighbour) is None

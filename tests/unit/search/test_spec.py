@@ -171,3 +171,16 @@ def test_whatever_a_spec_holds_it_is_accepted_or_refused_in_words(phase, documen
     except SpecError as error:
         message = str(error)
     assert all(line.startswith(("accepted", "wild.toml: ")) for line in message.splitlines())
+
+
+def test_an_architecture_named_twice_is_refused():
+    document = {"phase": "architecture", "name": "x", "search": {"architectures": ["linear", "linear"]}}
+    with pytest.raises(SpecError, match="linear is there more often"):
+        parse_spec(document, source="spec")
+
+
+def test_a_misspelt_architecture_is_the_only_complaint():
+    document = {"phase": "architecture", "name": "x", "search": {"architectures": ["afnett"]}}
+    with pytest.raises(SpecError, match="did you mean 'afnet'") as caught:
+        parse_spec(document, source="spec")
+    assert len(str(caught.value).splitlines()) == 1

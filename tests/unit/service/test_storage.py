@@ -12,6 +12,20 @@ def test_a_new_database_is_made_and_opened_again(tmp_path):
     assert [study.study_name for study in open_storage(url).get_all_studies()] == ["kept"]
 
 
+def test_a_file_name_may_hold_any_sign(tmp_path):
+    path = tmp_path / "{atml} 100%.db"
+    open_storage(f"sqlite:///{path}")
+    assert path.exists()
+
+
+def test_tables_of_another_optuna_come_with_the_way_out(tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    with open_storage(url).engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'v2.6.0.a'"))
+    with pytest.raises(StorageError, match="back the database up, then run: optuna storage upgrade"):
+        open_storage(url)
+
+
 def test_readers_do_not_wait_for_a_writer_to_end(storage):
     with storage.engine.connect() as connection:
         assert connection.execute(sqlalchemy.text("PRAGMA journal_mode")).scalar() == "wal"
@@ -36,7 +50,9 @@ def test_the_write_lock_is_taken_before_anything_is_read(storage):
         ("sqlite:///{tmp}/missing/atml.db", ["the folder", "missing does not exist", "create it first"]),
         ("sqlite:///{tmp}/notes.txt", ["notes.txt", "cannot be opened: file is not a database"]),
         ("sqlite:///{tmp}", ["cannot be opened: unable to open database file"]),
-        ("postgresql+nodriver://user:secret@127.0.0.1/db", ["driver", "postgresql+nodriver"]),
+        ("postgresql+nodriver://user:secret@127.0.0.1/db", ["driver must be psycopg but got nodriver"]),
+        ("postgresql://user:secret@127.0.0.1:port/db", ["not a database URL", "postgresql://USER@HOST"]),
+        ("postgresql://user:secret@127.0.0.1", ["names no database"]),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_one_message_without_a_password(tmp_path, url, parts):

@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import numpy as np
 import optuna
@@ -11,7 +12,11 @@ from optuna.trial import TrialState
 
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
-from atml.service.studies import create_or_resume, fail_orphans, load, resolve_base, study_names
+from atml.search.retry import MOST_DEATHS, queue_after_death, queue_again
+from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
 
 WAITING, RUNNING, FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 
@@ -43,6 +48,26 @@ class TestCreate:
         with pytest.raises(TooFewSubjects, match="Use fewer folds"):
             create(make_phase1(data={"folds": 50}))
         assert study_names(storage) == []
+
+    def test_a_study_whose_creator_was_killed_is_made_anew(self, create, make_phase1, storage):
+        phase = make_phase1()
+        half_made = optuna.create_study(storage=storage, study_name=phase.name)
+        half_made.enqueue_trial({"architecture": "linear", "learning_rate": 0.01})
+        stored = create(phase)
+        assert len(stored.study.trials) == len(phase.first_points())
+
+    def test_a_study_of_someone_else_with_that_name_is_left_alone(self, create, make_phase1, storage):
+        phase = make_phase1()
+        foreign = optuna.create_study(storage=storage, study_name=phase.name)
+        foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+        with pytest.raises(StudyError, match="not made by ATML"):
+            create(phase)
+        assert len(foreign.trials) == 1
+
+    def test_studies_of_others_in_the_storage_are_passed_over(self, create, make_phase1, storage):
+        optuna.create_study(storage=storage, study_name="foreign")
+        stored = create(make_phase1())
+        assert [one.study.study_name for one in load_all(storage)] == [stored.study.study_name]
 
 
 class TestResume:
@@ -180,3 +205,34 @@ class TestOrphans:
         study.add_trial(make_trial(state=RUNNING, worker=worker))
         assert fail_orphans(study) == 0
         assert study.trials[-1].state == RUNNING
+
+    @pytest.mark.parametrize(("seconds", "orphans"), [(5, 0), (600, 1)])
+    def test_a_trial_without_a_worker_is_given_time_to_name_it(
+        self, create, make_phase1, make_trial, seconds, orphans
+    ):
+        study = create(make_phase1()).study
+        claimed = make_trial(state=RUNNING)
+        claimed.datetime_start = datetime.now() - timedelta(seconds=seconds)
+        study.add_trial(claimed)
+        assert fail_orphans(study) == orphans
+
+
+def test_a_trial_that_keeps_killing_its_workers_is_given_up():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for _ in range(MOST_DEATHS + 1):
+        trial = study.ask()
+        assert trial.suggest_int("x", 0, 9) == 1
+        study.tell(trial.number, state=FAIL)
+        queue_after_death(study, study.get_trials()[trial.number])
+    assert study.get_trials(states=(WAITING,)) == []
+
+
+def test_an_interruption_by_the_user_is_no_death():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for _ in range(MOST_DEATHS + 2):
+        trial = study.ask()
+        study.tell(trial.number, state=FAIL)
+        queue_again(study, study.get_trials()[trial.number])
+    assert len(study.get_trials(states=(WAITING,))) == 1

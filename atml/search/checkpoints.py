@@ -1,0 +1,60 @@
+"""Epoch checkpoints: a trial whose worker was killed goes on where it was, in whichever process."""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from atml.search.records import CurvePoint
+from atml.training import TrainingState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trial between two epochs."""
+
+    state: TrainingState
+    curve: list[CurvePoint]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one study, a file a trial, named after the trial that was first to try.
+
+    Args:
+        folder: Where the files are; workers that share it take over each other's trials midway, and
+            without a common folder a trial begins anew.
+    """
+
+    folder: Path
+
+    def save(self, number: int, checkpoint: Checkpoint) -> None:
+        """Keep the checkpoint of trial `number`, in place of an earlier one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "state": checkpoint.state.to_bytes(),
+            "curve": [point.to_list() for point in checkpoint.curve],
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        temporary = self.folder / f".{number}.{os.getpid()}.tmp"
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(self._path(number))
+
+    def load(self, number: int) -> Checkpoint | None:
+        """Return what was kept of trial `number`; None if there is nothing that can be read."""
+        try:
+            content = torch.load(self._path(number), map_location="cpu", weights_only=True)
+            curve = [CurvePoint.from_list(point) for point in content["curve"]]
+            return Checkpoint(state=TrainingState.from_bytes(content["state"]), curve=curve)
+        except (OSError, RuntimeError, ValueError, KeyError, EOFError):
+            return None  # damaged or from another version: the trial begins anew
+
+    def drop(self, number: int) -> None:
+        """Forget trial `number`: it has ended."""
+        self._path(number).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number}.pt"

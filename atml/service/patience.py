@@ -1,0 +1,216 @@
+"""A PostgreSQL storage that waits for its server: a restart costs time, not trials."""
+
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import sqlalchemy
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import exc as sqlalchemy_errors
+
+from atml.errors import StorageError, StorageUnreachable
+
+# Commands with someone waiting in front of them say soon what is wrong; workers sit a maintenance out.
+COMMAND_PATIENCE_SECONDS = 10.0
+WORKER_PATIENCE_SECONDS = 600.0
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 5.0
+MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
+
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+class PatientStorage(RDBStorage):
+    """Repeats, with growing delays, whatever failed because the server did not answer.
+
+    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. The answer to
+    a commit may be lost although the commit was not; what may then be there twice is harmless: an
+    enqueued trial is pruned as a duplicate, and a running trial that no process works on is closed
+    and queued again.
+
+    Args:
+        url: A SQLAlchemy URL with its password.
+        shown: The URL as it may be shown.
+        patience_seconds: How long to try again before giving up.
+        give_up: Asked while waiting; once true, nothing is waited for any more.
+        options: For `RDBStorage`.
+
+    Every method may raise:
+        StorageUnreachable: the server has not answered for `patience_seconds`.
+        StorageError: this user may not write.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        shown: str,
+        patience_seconds: float,
+        give_up: Callable[[], bool] = lambda: False,
+        **options: Any,
+    ) -> None:
+        try:
+            super().__init__(url, **options)
+        except BaseException:
+            if engine := vars(self).get("engine"):
+                engine.dispose()  # else its connection would stay open
+            raise
+        self._shown = shown
+        self._patience_seconds = patience_seconds
+        self._give_up = give_up
+        self._has_given_up = False
+        self._is_away = False
+        self._back_since: float | None = None
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Change a trial's state; True if it is in that state now by the doing of this process."""
+        attempts = 0
+
+        def change() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return self._change_state(trial_id, state, values)
+            except UpdateFinishedTrialError:
+                # The first attempt may have got through, and only its answer have been lost.
+                if attempts > 1 and self.get_trial(trial_id).state == state:
+                    return True
+                raise
+
+        return self._persist(change)
+
+    def _change_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+        if state != TrialState.RUNNING:
+            return super().set_trial_state_values(trial_id, state, values)
+        # Starting times decide who gets the last trial of a budget, so trials must become visible in
+        # their order. New trials take this lock too; a claim of a queued one does not by itself.
+        with _as_storage_error(), self.engine.begin() as connection:
+            trials, studies = models.TrialModel, models.StudyModel
+            study = sqlalchemy.select(trials.study_id).where(trials.trial_id == trial_id).scalar_subquery()
+            connection.execute(
+                sqlalchemy.select(studies.study_id).where(studies.study_id == study).with_for_update()
+            )
+            return super().set_trial_state_values(trial_id, state, values)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        # Nobody could write a heartbeat while the server was away: give all of them time to.
+        grace_seconds = self.grace_period or 0
+        if self._back_since is not None and time.monotonic() - self._back_since < grace_seconds:
+            return []
+        return self._persist(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Say that the trial's process lives; while nobody listens, that is left out."""
+        try:
+            super().record_heartbeat(trial_id)
+        except StorageInternalError as error:
+            if not is_outage(error.__cause__):
+                raise
+            self._is_away = True
+        else:
+            self._note_answer()
+
+    def _persist(self, call: Callable[[], _Result]) -> _Result:
+        """Call until it works, or waiting has no sense."""
+        began = time.monotonic()
+        delay_seconds = FIRST_DELAY_SECONDS
+        while True:
+            try:
+                result = call()
+            except StorageInternalError as error:
+                self._raise_if_hopeless(error, waited_seconds=time.monotonic() - began)
+                self._is_away = True
+                if delay_seconds == FIRST_DELAY_SECONDS:
+                    _logger.warning("%s does not answer; trying again", self._shown)
+                # Apart from one another, or all workers would come back in the same instant.
+                time.sleep(delay_seconds * random.uniform(0.5, 1.0))
+                delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
+            else:
+                self._note_answer()
+                return result
+
+    def _note_answer(self) -> None:
+        if self._is_away:
+            self._back_since = time.monotonic()
+        self._is_away = self._has_given_up = False
+
+    def _raise_if_hopeless(self, error: StorageInternalError, *, waited_seconds: float) -> None:
+        cause = error.__cause__
+        if getattr(getattr(cause, "orig", None), "sqlstate", None) in MAY_NOT_WRITE:
+            raise StorageError(
+                f"{self._shown}: this user may only read here, but a search has to write; "
+                "grant it INSERT, UPDATE and DELETE on all tables, or use another user"
+            ) from None
+        if not is_outage(cause):
+            raise error
+        if self._has_given_up or self._give_up() or waited_seconds >= self._patience_seconds:
+            self._is_away = self._has_given_up = (
+                True  # what follows, such as closing the trial, need not wait again
+            )
+            raise StorageUnreachable(
+                f"{self._shown}: the database has not answered for {waited_seconds:.0f} s; nothing is lost"
+            ) from None
+
+
+@contextmanager
+def _as_storage_error() -> Iterator[None]:
+    """Raise SQLAlchemy's errors as Optuna's storage does."""
+    try:
+        yield
+    except sqlalchemy_errors.SQLAlchemyError as error:
+        raise StorageInternalError("cannot lock the study") from error
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the server was away, or too busy, when this happened; the same may work later."""
+    if isinstance(error, sqlalchemy_errors.PendingRollbackError):
+        return True  # a second query on the connection that was lost by the first
+    if not isinstance(error, sqlalchemy_errors.DBAPIError):
+        return isinstance(error, sqlalchemy_errors.TimeoutError)
+    return error.connection_invalidated or isinstance(error, sqlalchemy_errors.OperationalError)
+
+
+def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def persistent(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
+        return self._persist(lambda: method(self, *args, **kwargs))
+
+    return persistent
+
+
+# Those that open a transaction themselves; the others call them. Creating and deleting a study are
+# left out: a command does it, whose user would rather be told.
+_TRANSACTIONS = (
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "get_trial_user_attrs",
+    "get_trial_system_attrs",
+    "get_all_studies",
+    "_create_new_trial",
+    "_set_trial_param",
+    "get_trial_param",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "get_trial_id_from_study_id_trial_number",
+    "get_trial",
+    "_get_trials",
+    "_get_best_trial_id",
+)
+for _name in _TRANSACTIONS:
+    setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))

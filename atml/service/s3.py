@@ -1,0 +1,110 @@
+"""Artifacts in an S3 bucket, Amazon's or any server that speaks its protocol."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from optuna.artifacts import Boto3ArtifactStore
+from optuna.artifacts._protocol import ArtifactStore
+
+from atml.errors import StorageError
+
+SCHEME = "s3://"
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
+
+
+def is_s3(place: str | Path) -> bool:
+    """Whether artifacts are to be kept in a bucket rather than in a folder."""
+    return isinstance(place, str) and place.startswith(SCHEME)
+
+
+def split_s3(url: str) -> tuple[str, str]:
+    """Return bucket and prefix of `s3://BUCKET/PREFIX`; the prefix may be empty.
+
+    Raises:
+        StorageError: it names no bucket.
+    """
+    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+    if not bucket:
+        raise StorageError(f"{url}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
+    return bucket, prefix.strip("/")
+
+
+def open_s3(url: str) -> ArtifactStore:
+    """Open `s3://BUCKET/PREFIX` with the credentials and the endpoint that boto3 finds.
+
+    Those are environment variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL_S3),
+    `~/.aws/` or the machine's role.
+
+    Raises:
+        StorageError: boto3, the credentials, the bucket or the server is missing; says which.
+    """
+    bucket, prefix = split_s3(url)
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise StorageError(f"{url}: needs boto3: pip install 'atml[s3]'") from None
+    with _explained(url):
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"max_attempts": ATTEMPTS, "mode": "standard"},
+        )
+        client = boto3.session.Session().client("s3", config=config)
+        client.head_bucket(Bucket=bucket)
+    return S3Store(url, prefix, Boto3ArtifactStore(bucket, client))
+
+
+class S3Store:
+    """Optuna's store for a bucket, below a prefix, with errors that say what to do."""
+
+    def __init__(self, url: str, prefix: str, store: ArtifactStore) -> None:
+        self._url = url
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._store = store
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        """Open an artifact to read."""
+        with _explained(self._url):
+            return self._store.open_reader(self._prefix + artifact_id)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Keep what can be read from `content_body`."""
+        with _explained(self._url):
+            self._store.write(self._prefix + artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        """Delete an artifact."""
+        with _explained(self._url):
+            self._store.remove(self._prefix + artifact_id)
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Raise botocore's errors as one sentence that says what to do."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise StorageError(f"{url}: {_advice(error)}") from None
+
+
+def _advice(error: Any) -> str:
+    from botocore import exceptions
+
+    match error:
+        case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
+            return "no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        case exceptions.ConnectionError() | exceptions.HTTPClientError():
+            return "the S3 server does not answer; check AWS_ENDPOINT_URL_S3 and the network"
+        case exceptions.ParamValidationError():
+            return "this is no valid bucket name"
+        case exceptions.ClientError(response={"Error": {"Code": "404" | "NoSuchBucket"}}):
+            return "there is no such bucket; create it first"
+        case exceptions.ClientError(response={"ResponseMetadata": {"HTTPStatusCode": 401 | 403}}):
+            return "the S3 server refuses these credentials for this bucket; check key, secret and policy"
+    return f"the S3 server or its client refuses: {str(error).splitlines()[0]}"

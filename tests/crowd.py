@@ -1,0 +1,82 @@
+"""Many workers at once, at the price of one: forked after the slow imports, and their trials train nothing.
+
+    python -m tests.crowd URL STUDY PROCESSES [--seconds EACH]
+
+The storage, the sampler, the budget and the worker's loop are the real ones.
+"""
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+
+import torch
+
+from atml.search import records
+from atml.search.objective import Objective
+from atml.service.patience import WORKER_PATIENCE_SECONDS
+from atml.service.storage import open_storage
+from atml.service.studies import load
+from atml.service.worker import quieten_optuna, take_trials
+
+ONNX_BYTES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTraining(Objective):
+    """Everything that a trial does with its study, and no training."""
+
+    seconds: float = 0.0
+
+    def _run(self, trial, proposal):
+        trial.set_user_attr(records.ONNX_BYTES, ONNX_BYTES)
+        self._refuse_untrained(trial, ONNX_BYTES)
+        time.sleep(self.seconds)
+        fbeta = 1 / (1 + abs(proposal.learning_rate - 0.01))
+        trial.set_user_attr(records.CURVE, [[0.5, 0.5, fbeta, self.seconds]])
+        return self.phase.values(fbeta, ONNX_BYTES)
+
+
+def work(url, study, index, *, seconds=0.0):
+    """Be a worker of a study until it is over."""
+    quieten_optuna()
+    storage = open_storage(url, patience_seconds=WORKER_PATIENCE_SECONDS, wait_for_server=True)
+    stored = load(storage, study)
+    stored.study.sampler = stored.phase.sampler(index)
+    objective = NoTraining(
+        phase=stored.phase, study=stored.study, split=None, device=torch.device("cpu"), seconds=seconds
+    )
+    take_trials(stored, objective, leave=lambda: False)
+
+
+def fork(count, target):
+    """Run `target(index)` in that many processes; return their exit codes."""
+    children = []
+    for index in range(count):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                target(index)
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url")
+    parser.add_argument("study")
+    parser.add_argument("processes", type=int)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    given = parser.parse_args()
+    codes = fork(given.processes, lambda index: work(given.url, given.study, index, seconds=given.seconds))
+    sys.exit(max(codes))
+
+
+if __name__ == "__main__":
+    main()

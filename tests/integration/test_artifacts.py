@@ -1,0 +1,143 @@
+"""Artifacts in a folder and in S3: the same bytes come back, and what is wrong is one sentence."""
+
+import contextlib
+import io
+import socket
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from moto.server import ThreadedMotoServer
+from optuna.artifacts import download_artifact, get_all_artifact_meta
+
+from atml.errors import StorageError
+from atml.service.artifacts import keep_onnx, local_folder, open_artifacts
+from atml.service.s3 import split_s3
+
+BUCKET = "hearts"
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """An S3 server with one bucket; boto3 finds it as it would find another: by the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with contextlib.redirect_stderr(io.StringIO()):
+        server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        import boto3
+
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        yield client
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket", "prefix"])
+def place(request, tmp_path, s3):
+    return {
+        "folder": str(tmp_path / "artifacts"),
+        "bucket": f"s3://{BUCKET}",
+        "prefix": f"s3://{BUCKET}/lab/atml/",
+    }[request.param]
+
+
+def test_the_model_of_a_trial_comes_back_byte_for_byte(place, storage, tmp_path):
+    study = optuna.create_study(storage=storage, study_name="kept")
+    model = bytes(range(256)) * 400
+    keep = keep_onnx(open_artifacts(place))
+
+    def objective(trial):
+        keep(trial, model)
+        return 1.0
+
+    study.optimize(objective, n_trials=1)
+    (meta,) = get_all_artifact_meta(study_or_trial=study.trials[0], storage=study._storage)
+    assert (meta.filename, meta.mimetype) == ("model.onnx", "application/octet-stream")
+    store = open_artifacts(place)  # another process
+    path = tmp_path / "copy.onnx"
+    download_artifact(artifact_store=store, file_path=str(path), artifact_id=meta.artifact_id)
+    assert path.read_bytes() == model
+    store.remove(meta.artifact_id)
+
+
+def test_a_prefix_keeps_two_labs_apart(s3):
+    open_artifacts(f"s3://{BUCKET}/one").write("model", io.BytesIO(b"1"))
+    open_artifacts(f"s3://{BUCKET}/two").write("model", io.BytesIO(b"2"))
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert {"one/model", "two/model"} <= set(keys)
+    assert open_artifacts(f"s3://{BUCKET}/one").open_reader("model").read() == b"1"
+
+
+def test_what_is_not_there_is_not_found_anywhere(place):
+    with pytest.raises(optuna.artifacts.exceptions.ArtifactNotFound):
+        open_artifacts(place).open_reader("nothing")
+
+
+class TestMistakes:
+    def test_no_bucket_in_the_url(self):
+        with pytest.raises(StorageError, match="names no bucket; write s3://BUCKET"):
+            open_artifacts("s3://")
+
+    def test_a_bucket_that_is_not_there(self, s3):
+        with pytest.raises(StorageError, match=r"^s3://nowhere/x: there is no such bucket"):
+            open_artifacts("s3://nowhere/x")
+
+    def test_a_name_that_no_bucket_can_have(self, s3):
+        with pytest.raises(StorageError, match="no valid bucket name"):
+            open_artifacts("s3://No Bucket/x")
+
+    def test_no_credentials(self, s3, monkeypatch):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        with pytest.raises(StorageError, match="no S3 credentials; set AWS_ACCESS_KEY_ID"):
+            open_artifacts(f"s3://{BUCKET}")
+
+    def test_no_server(self, s3, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
+        monkeypatch.setattr("atml.service.s3.ATTEMPTS", 1)
+        with pytest.raises(StorageError, match="the S3 server does not answer"):
+            open_artifacts(f"s3://{BUCKET}")
+
+    def test_no_boto3(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "boto3", None)
+        with pytest.raises(StorageError, match=r"needs boto3: pip install 'atml\[s3\]'"):
+            open_artifacts(f"s3://{BUCKET}")
+
+    def test_a_folder_that_cannot_be(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StorageError, match=r"cannot hold artifacts: (Not a directory|File exists)"):
+            open_artifacts(tmp_path / "file" / "artifacts")
+
+    def test_a_model_that_cannot_be_kept_says_which_and_why(self, storage, tmp_path):
+        place = tmp_path / "artifacts"
+        keep = keep_onnx(open_artifacts(place))
+        place.rmdir()  # as good as a disk that is gone
+        study = optuna.create_study(storage=storage)
+        with pytest.raises(StorageError, match=r"cannot keep the model of trial 0: .*No such file"):
+            study.optimize(lambda trial: keep(trial, b"model"), n_trials=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [("s3://b", ("b", "")), ("s3://b/", ("b", "")), ("s3://b/x/y/", ("b", "x/y")), ("s3://b//x", ("b", "x"))],
+)
+def test_a_url_is_a_bucket_and_a_prefix(url, parts):
+    assert split_s3(url) == parts
+
+
+def test_logs_and_fits_stay_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATML_CACHE", str(tmp_path))
+    assert local_folder("artifacts") == Path("artifacts")
+    assert local_folder(tmp_path) == tmp_path
+    assert local_folder("s3://hearts/lab") == tmp_path / "s3" / "hearts" / "lab"

@@ -1,0 +1,143 @@
+"""What holds for processes that share a database, whichever it is."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from atml.search import records, stop
+from atml.search.sampler import POINT, taken_points
+from atml.service.storage import open_storage
+from atml.service.studies import create_or_resume, load
+from tests.databases import on_both_databases
+
+pytestmark = on_both_databases
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 150
+
+
+def crowd(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.crowd", *map(str, arguments)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def together(code, *arguments, processes):
+    """Run a script in several processes that wait for one another after their imports."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(processes)]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * processes
+    for process in started:
+        process.stdin.close()
+    codes = [process.wait(PATIENCE_SECONDS) for process in started]
+    for process in started:
+        process.stdout.close()
+    assert codes == [0] * processes
+
+
+CLAIM = """
+import optuna, sys
+from atml.service.storage import open_storage
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(study_name="claims", storage=open_storage(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.read()
+study.optimize(lambda trial: float(trial.suggest_int("n", 0, 1000)), n_trials=int(sys.argv[2]))
+"""
+
+
+def test_four_processes_run_no_queued_trial_twice_and_leave_none_out(storage, storage_url):
+    study = optuna.create_study(storage=storage, study_name="claims")
+    for number in range(40):
+        study.enqueue_trial({"n": number})
+    together(CLAIM, storage_url, 10, processes=4)
+    claims = Counter(trial.params["n"] for trial in study.trials)
+    assert claims == dict.fromkeys(range(40), 1)
+
+
+@pytest.fixture
+def wide_phase(make_phase1):
+    """A space too large to run out of."""
+    rates = {"low": 1e-4, "high": 1e-1, "steps": 400}
+    return lambda **changes: make_phase1(search={"learning_rate": rates}, **changes)
+
+
+def test_eight_workers_spend_the_budget_to_the_trial_and_repeat_no_point(
+    storage, storage_url, dataset, wide_phase
+):
+    study = create_or_resume(storage, wide_phase(budget={"trials": 60}), dataset).study
+    finish(crowd(storage_url, "first", 8))
+    trained = records.trained(study.trials)
+    assert len(trained) == 60
+    assert len({tuple(sorted(trial.params.items())) for trial in trained}) == 60
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len({trial.user_attrs[records.WORKER]["pid"] for trial in trained}) > 4
+    assert stop.read(study).by == stop.StoppedBy.BUDGET
+
+
+def test_eight_workers_who_fight_for_queued_trials_spend_the_budget_to_the_trial(
+    storage, storage_url, dataset, wide_phase
+):
+    study = create_or_resume(storage, wide_phase(budget={"trials": 10}), dataset).study
+    for rate in make_rates(30):
+        study.enqueue_trial({records.ARCHITECTURE: "linear", records.LEARNING_RATE: rate})
+    finish(crowd(storage_url, "first", 8, "--seconds", 0.05))
+    assert len(records.trained(study.trials)) == 10
+
+
+def make_rates(count):
+    return [1e-4 * (1 + step / count) for step in range(count)]
+
+
+def test_a_point_that_one_process_has_drawn_is_taken_for_the_others(
+    request, storage, storage_url, dataset, wide_phase
+):
+    stored = create_or_resume(storage, wide_phase(), dataset)
+    stored.study.sampler = stored.phase.sampler(0)
+    elsewhere = open_storage(storage_url)
+    request.addfinalizer(elsewhere.engine.dispose)
+    seen = []
+
+    def look(trial):
+        """Look from elsewhere while only one of the two parameters is stored."""
+        trial.suggest_categorical(records.ARCHITECTURE, stored.phase.space()[records.ARCHITECTURE].choices)
+        point = storage.get_trial_system_attrs(trial._trial_id).get(POINT)
+        if point:  # those queued at the start need no drawing
+            other = load(elsewhere, "first").study
+            seen.append(tuple(sorted(point.items())) in taken_points(other, stored.phase.space(), besides=-1))
+        return 0.5
+
+    queued = len(stored.study.trials)
+    stored.study.optimize(look, n_trials=queued + 2)
+    assert seen == [True, True]
+
+
+OPEN = """
+import sys
+from atml.service.storage import open_storage
+print("ready", flush=True)
+sys.stdin.read()
+open_storage(sys.argv[1]).get_all_studies()
+"""
+
+
+def test_processes_that_open_an_empty_database_together_all_get_it(storage_url):
+    together(OPEN, storage_url, processes=4)

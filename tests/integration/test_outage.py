@@ -1,0 +1,170 @@
+"""PostgreSQL that stops and starts again while workers are at work."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from atml.cli.display import StudyDisplay
+from atml.errors import StorageError, StorageUnreachable
+from atml.search import records
+from atml.service.storage import open_storage
+from atml.service.studies import create_or_resume
+from atml.service.worker import take_trials
+from tests.databases import on_postgres
+from tests.integration.test_databases import crowd, finish
+
+FAST, CRASH = signal.SIGINT, signal.SIGQUIT
+
+
+@pytest.fixture
+def server(postgres):
+    """The server, running again after the test whatever happened."""
+    yield postgres
+    postgres.stop()
+    postgres.start()
+
+
+@on_postgres
+@pytest.mark.parametrize("how", [FAST, CRASH], ids=["stopped", "crashed"])
+def test_workers_sit_out_a_restart_and_the_budget_is_exact(
+    how, server, storage, storage_url, dataset, make_phase1
+):
+    phase = make_phase1(
+        search={"learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 400}}, budget={"trials": 40}
+    )
+    study = create_or_resume(storage, phase, dataset).study
+    workers = crowd(storage_url, "first", 4, "--seconds", 0.2)
+    while len(records.trained(study.trials)) < 8:
+        assert workers.poll() is None
+        time.sleep(0.05)
+    server.stop(how)
+    time.sleep(1.5)
+    server.start()
+    errors = finish(workers)
+    assert "does not answer; trying again" in errors
+    assert "Traceback" not in errors
+    trained = records.trained(study.trials)
+    assert len(trained) == 40
+    assert len({tuple(sorted(trial.params.items())) for trial in trained}) == 40
+
+
+@pytest.fixture
+def impatient(storage_url):
+    opened = open_storage(storage_url, patience_seconds=0.5)
+    yield opened
+    opened.engine.dispose()
+
+
+@on_postgres
+class TestPatience:
+    def test_it_ends_with_one_sentence_and_comes_back_with_the_server(self, server, impatient, storage_url):
+        study = optuna.create_study(storage=impatient, study_name="kept")
+        server.stop()
+        with pytest.raises(StorageUnreachable) as caught:
+            study.trials  # noqa: B018
+        assert "the database has not answered for" in str(caught.value)
+        assert server.url().split(":")[2].split("@")[0] not in str(caught.value)
+        server.start()
+        study.optimize(lambda trial: 1.0, n_trials=1)
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+
+    def test_no_heartbeat_is_missed_while_nobody_could_send_one(self, server, impatient):
+        study = optuna.create_study(storage=impatient, study_name="kept")
+        stale = "UPDATE trial_heartbeats SET heartbeat = now() - interval '1 hour'"
+
+        def outlive(trial):
+            database = impatient.engine.url.database
+            server.execute(stale, database)
+            assert impatient._get_stale_trial_ids(study._study_id) == [trial._trial_id]
+            server.stop()
+            with pytest.raises(StorageUnreachable):
+                study.set_user_attr("noticed", True)
+            server.start()
+            study.set_user_attr("noticed", True)
+            server.execute(stale, database)
+            assert impatient._get_stale_trial_ids(study._study_id) == []
+            return 1.0
+
+        study.optimize(outlive, n_trials=1)
+
+    def test_a_result_whose_answer_was_lost_is_a_result(self, impatient, monkeypatch):
+        study = optuna.create_study(storage=impatient, study_name="kept")
+        change, calls = impatient._change_state, []
+
+        def lose_the_first_answer(*arguments):
+            done = change(*arguments)
+            calls.append(arguments)
+            if len(calls) == 1:
+                lost = optuna.exceptions.StorageInternalError("lost")
+                raise lost from sqlalchemy_outage()
+            return done
+
+        monkeypatch.setattr(impatient, "_change_state", lose_the_first_answer)
+        study.optimize(lambda trial: 1.0, n_trials=1)
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+
+    def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url):
+        storage = open_storage(storage_url, patience_seconds=600, give_up=lambda: True)
+        server.stop()
+        began = time.monotonic()
+        with pytest.raises(StorageUnreachable):
+            storage.get_all_studies()
+        assert time.monotonic() - began < 5
+        server.start()
+        storage.engine.dispose()
+
+
+def sqlalchemy_outage():
+    from sqlalchemy.exc import OperationalError
+
+    return OperationalError("COMMIT", None, ConnectionError("the connection is lost"))
+
+
+OPEN = """
+import sys
+from atml.service.storage import open_storage
+open_storage(sys.argv[1], patience_seconds=60, wait_for_server=True).get_all_studies()
+"""
+
+
+def test_a_worker_waits_for_a_server_that_has_yet_to_start(server):
+    server.stop()
+    with pytest.raises(StorageError, match="no PostgreSQL server answers"):
+        open_storage(server.url())
+    worker = subprocess.Popen([sys.executable, "-c", OPEN, server.url()])
+    time.sleep(1)
+    server.start()
+    assert worker.wait(60) == 0
+
+
+@on_postgres
+def test_a_worker_whose_server_never_returns_ends_with_that_reason(server, impatient, dataset, make_phase1):
+    stored = create_or_resume(impatient, make_phase1(), dataset)
+
+    def lose_the_server(trial):
+        server.stop()
+        trial.set_user_attr("noted", True)
+
+    with pytest.raises(StorageUnreachable, match="the database has not answered for"):
+        take_trials(stored, lose_the_server, leave=lambda: False)
+    server.start()
+
+
+@on_postgres
+def test_a_display_without_its_server_says_so_once_and_goes_on(
+    server, impatient, dataset, make_phase1, capsys
+):
+    stored = create_or_resume(impatient, make_phase1(), dataset)
+    with StudyDisplay(stored) as display:
+        display.update()
+        server.stop()
+        display.update()
+        display.update()
+        server.start()
+        display.update()
+    assert capsys.readouterr().err.count("the workers wait for it") == 1
