@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from atml import __version__
-from atml.cli import dashboard, evaluate, finalize, predict, run, search, status, stop, worker
+from atml.cli import dashboard, evaluate, finalize, predict, resume, run, search, status, stop, submit, worker
 from atml.cli.data import data_app
 from atml.errors import AtmlError
 
@@ -31,9 +31,11 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("search")(search.search)
+app.command("submit")(submit.submit)
 app.command("worker")(worker.worker)
 app.command("status")(status.status)
 app.command("stop")(stop.stop)
+app.command("resume")(resume.resume)
 app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)

@@ -47,9 +47,11 @@ def load_phase_data(phase: "Phase") -> "Dataset":
 def open_study(storage: "RDBStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
     """Create or resume a study; what an earlier crash or a stop left behind is put right."""
     from atml.search.stop import StoppedBy, read, take_down
-    from atml.service.studies import create_or_resume, fail_orphans
+    from atml.service.studies import begin, create_or_resume, fail_orphans
 
     stored = create_or_resume(storage, phase, dataset, extend=extend)
+    if stored.waits_for is not None:  # submitted before its base had ended
+        stored = begin(storage, stored) or stored
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
         take_down(stored.study)

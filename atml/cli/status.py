@@ -104,5 +104,11 @@ def _row(stored: "StoredStudy", state: "Progress") -> list[str]:
         str(state.spent.untrained),
         f"{records.fbeta(best):.4f}" if best else "–",
         kilobytes(records.onnx_bytes(best)) if best else "–",
-        sign.because if sign else ("running" if state.running else "open"),
+        sign.because if sign else _doing(stored, state),
     ]
+
+
+def _doing(stored: "StoredStudy", state: "Progress") -> str:
+    if stored.waits_for is not None:
+        return f"waits for {stored.waits_for}"
+    return "running" if state.running else "open"

@@ -13,7 +13,7 @@ def stop(
 ) -> None:
     """Ask all workers of a study, on any machine, to leave it.
 
-    Each finishes its epoch and queues its trial again. `atml search` takes the study up later.
+    Each finishes its epoch and queues its trial again. `atml resume` lets them take it up again.
 
     Example:  atml stop ecm-phase1
     """
@@ -27,4 +27,4 @@ def stop(
         typer.echo(f"{study} is stopped already: {sign.because}.")
         return
     put_up(stored.study, Stop(by=StoppedBy.USER, because="stopped by the user"))
-    typer.echo(f"{study}: its workers leave within an epoch. Take it up again with `atml search`.")
+    typer.echo(f"{study}: its workers leave within an epoch. `atml resume` lets them take it up again.")

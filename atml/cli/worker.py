@@ -1,5 +1,6 @@
 """`atml worker`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,26 +9,36 @@ from atml.cli import options
 
 
 def worker(
-    study: Annotated[str, typer.Argument(help="Name of the study to join.")],
+    study: Annotated[
+        str | None, typer.Argument(help="Study to join; without one, every unfinished study is served.")
+    ] = None,
     storage: options.Storage = options.DEFAULT_STORAGE,
     artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
     device: options.Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to train with.")] = 1,
     index: Annotated[int, typer.Option(min=0, help="Number of this worker; workers draw differently.")] = 0,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where this machine has the study's segments, if not where it says."
+        ),
+    ] = None,
     supervised_by: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Join a study and train its trials until it is done.
+    """Join a study and train its trials until it is done, or serve all studies and wait for more.
 
-    The study brings its spec and names its data, so any process that sees the storage can help.
-    The first Ctrl-C finishes the epoch and queues the trial again; the second leaves at once.
+    A study brings its spec and names its data, so any process that sees the storage can help; data
+    that differ from the study's are refused. The oldest unfinished study comes first. The first
+    Ctrl-C finishes the epoch and queues the trial again; the second leaves at once.
 
     Example:  atml worker ecm-phase1 --index 3
     """
     from atml.service.patience import WORKER_PATIENCE_SECONDS
+    from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import open_storage
     from atml.service.studies import load
-    from atml.service.worker import quieten_optuna, work
+    from atml.service.worker import WorkerSettings, quieten_optuna, work
 
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
@@ -37,7 +48,12 @@ def worker(
         wait_for_server=supervised_by is not None,  # it was there for the supervisor
         give_up=leave.requested,
     )
-    stored = load(opened, study)
-    work(stored, index=index, device=device, threads=threads, artifacts=artifacts, leave=leave)
+    settings = WorkerSettings(
+        index=index, device=device, threads=threads, artifacts=artifacts, train=train, leave=leave
+    )
+    if study is not None:
+        work(load(opened, study), settings)
+    else:
+        serve(opened, settings, say=lambda text: typer.echo(text, err=True))
     if leave.requested():
         raise KeyboardInterrupt

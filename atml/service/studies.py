@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -60,9 +61,15 @@ class StoredStudy:
     phase: Phase
     data: StudyData
 
+    @property
+    def waits_for(self) -> str | None:
+        """Name of the base study that has to end before this one can begin, if there is one."""
+        phase = self.phase
+        return phase.base.study if isinstance(phase, WidthPhase) and phase.base.architecture is None else None
+
 
 def create_or_resume(
-    storage: RDBStorage, phase: Phase, dataset: Dataset, *, extend: bool = False
+    storage: RDBStorage, phase: Phase, dataset: Dataset, *, extend: bool = False, may_wait: bool = False
 ) -> StoredStudy:
     """Create the study that `phase` describes, or take it up where it was left.
 
@@ -71,6 +78,7 @@ def create_or_resume(
         phase: The spec; a phase 2 whose base is a study has it looked up here.
         dataset: Segments to train on.
         extend: Allow the budget and the targets to differ from the stored ones.
+        may_wait: Create a phase 2 before its base has ended; `begin` completes it later.
 
     Raises:
         SpecChanged: the study exists with another spec or other data; lists the differences.
@@ -81,9 +89,10 @@ def create_or_resume(
     data = StudyData.of(dataset)
     search_split(phase.data, dataset)  # what it refuses would otherwise fail in every worker
     if not _is_complete(storage, phase.name):
-        _create(storage, resolve_base(storage, phase), data)
+        waits = may_wait and not _base_has_ended(storage, phase)
+        _create(storage, phase if waits else resolve_base(storage, phase), data)
     stored = load(storage, phase.name)
-    _check_data(stored, data)
+    check_data(stored, data)
     return _check_spec(stored, phase, extend=extend)
 
 
@@ -175,20 +184,50 @@ def _is_complete(storage: RDBStorage, name: str) -> bool:
     return False
 
 
+def begin(storage: RDBStorage, stored: StoredStudy) -> StoredStudy | None:
+    """Complete a study that waited for its base; None while the base has not ended.
+
+    Two workers may do so at once; what both then queue is pruned untrained as a duplicate.
+
+    Raises:
+        StudyError: the base ended without a finished trial.
+    """
+    if not _base_has_ended(storage, stored.phase):
+        return None
+    phase = resolve_base(storage, stored.phase)
+    for point in phase.first_points():
+        stored.study.enqueue_trial(point)
+    stored.study.set_user_attr(SPEC, phase.stored())
+    return load(storage, stored.study.study_name)
+
+
+def _base_has_ended(storage: RDBStorage, phase: Phase) -> bool:
+    if not isinstance(phase, WidthPhase) or phase.base.architecture:
+        return True
+    sign = stop.read(load(storage, str(phase.base.study)).study)
+    return sign is not None and sign.by is not stop.StoppedBy.USER
+
+
 def _create(storage: RDBStorage, phase: Phase, data: StudyData) -> None:
     study = optuna.create_study(
-        storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=phase.sampler(0)
+        storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(phase.metric_names))
-    for point in phase.first_points():
-        study.enqueue_trial(point)
     study.set_user_attr(DATA, asdict(data))
+    if StoredStudy(study=study, phase=phase, data=data).waits_for is None:
+        for point in phase.first_points():
+            study.enqueue_trial(point)
     study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
 
 
-def _check_data(stored: StoredStudy, data: StudyData) -> None:
+def check_data(stored: StoredStudy, data: StudyData) -> None:
+    """Refuse segments other than those the study was created with.
+
+    Raises:
+        SpecChanged: they differ; names both.
+    """
     if stored.data.fingerprint != data.fingerprint:
         raise SpecChanged(
             f"study {stored.study.study_name!r} was created on other data: {stored.data.directory} "

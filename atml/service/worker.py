@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from optuna import Study
 from optuna.study.study import ObjectiveFuncType
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.errors import AtmlError
+from atml.ecg import Dataset
+from atml.errors import AtmlError, StudyError
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
 from atml.search.checkpoints import Checkpoints
@@ -22,7 +24,7 @@ from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
-from atml.service.studies import StoredStudy, fail_dead
+from atml.service.studies import StoredStudy, StudyData, check_data, fail_dead
 from atml.training import choose_device
 
 WAIT_SECONDS = 0.5
@@ -30,42 +32,69 @@ WAIT_SECONDS = 0.5
 UNTRAINED_IN_A_ROW = 200
 
 
-def work(
-    stored: StoredStudy,
-    *,
-    index: int,
-    device: str,
-    threads: int,
-    artifacts: str | Path,
-    leave: LeaveOnSignal,
-) -> None:
-    """Work on a study until its budget is spent, its targets are met or someone asks to leave.
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is told when it starts.
 
     Args:
-        stored: The study with its spec.
         index: Number of this worker; decides the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
         artifacts: Folder or bucket for the models and pictures of completed trials.
+        train: Where this machine has the training segments, if not where the study says.
         leave: Says whether this process was asked to leave.
     """
-    torch.set_num_threads(threads)
+
+    index: int
+    device: str
+    threads: int
+    artifacts: str | Path
+    train: Path | None = None
+    leave: LeaveOnSignal
+
+
+def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True) -> None:
+    """Work on a study until its budget is spent, its targets are met or someone asks to leave.
+
+    Args:
+        stored: The study with its spec.
+        settings: What this worker was told.
+        patient: Wait while other workers train the last trials of the budget; one may yet fail.
+
+    Raises:
+        StudyError: it waits for its base study, or the segments here are not those it was created with.
+        DataError: the segments cannot be loaded.
+    """
+    if stored.waits_for is not None:
+        raise StudyError(f"study {stored.study.study_name!r} waits for its base {stored.waits_for!r} to end")
+    torch.set_num_threads(settings.threads)
     study, phase = stored.study, stored.phase
-    study.sampler = phase.sampler(index)
-    dataset = load_training_data(phase.data)
+    study.sampler = phase.sampler(settings.index)
     objective = Objective(
         phase=phase,
         study=study,
-        split=search_split(phase.data, dataset),
-        device=choose_device(device),
-        asked_to_leave=leave.requested,
-        keep=keep_files(open_artifacts(artifacts)),
-        checkpoints=Checkpoints(local_folder(artifacts) / study.study_name / "checkpoints"),
+        split=search_split(phase.data, _same_data(stored, settings.train)),
+        device=choose_device(settings.device),
+        asked_to_leave=settings.leave.requested,
+        keep=keep_files(open_artifacts(settings.artifacts)),
+        checkpoints=Checkpoints(local_folder(settings.artifacts) / study.study_name / "checkpoints"),
     )
-    take_trials(stored, objective, leave=leave.requested)
+    take_trials(stored, objective, leave=settings.leave.requested, patient=patient)
 
 
-def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Callable[[], bool]) -> None:
+def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
+    """Load the study's segments and make sure that they are the same on this machine."""
+    spec = stored.phase.data
+    if train is not None:
+        spec = spec.model_copy(update={"train": str(train)})
+    dataset = load_training_data(spec)
+    check_data(stored, StudyData.of(dataset))
+    return dataset
+
+
+def take_trials(
+    stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Callable[[], bool], patient: bool = True
+) -> None:
     """Run trials until the study is over or `leave` says to; what an objective does is its own matter.
 
     Raises:
@@ -74,16 +103,26 @@ def take_trials(stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Cal
     study = stored.study
     note = NoteKeeper(stored)
     while not leave():
-        sign = stop.read(study) or _reason_to_stop(stored)
-        if sign is not None:
-            stop.put_up(study, sign)
+        if is_over(stored):
             note.finish()
             return
-        if _is_fully_claimed(stored):
+        if is_fully_claimed(stored):
             fail_dead(study)  # else a killed worker's trial would be waited for for ever
+            if not patient:
+                return
             time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
             continue
         _run_one(study, objective, note)
+
+
+def is_over(stored: StoredStudy) -> bool:
+    """Whether nothing is left to do in a study; its stop sign then says why."""
+    if stop.read(stored.study) is not None:
+        return True
+    sign = _reason_to_stop(stored)
+    if sign is not None:
+        stop.put_up(stored.study, sign)
+    return sign is not None
 
 
 def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> None:
@@ -120,7 +159,8 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     return is_exhausted(stored.study, stored.phase.space(), stored.phase.ladder())
 
 
-def _is_fully_claimed(stored: StoredStudy) -> bool:
+def is_fully_claimed(stored: StoredStudy) -> bool:
+    """Whether all that is left of a study is being trained elsewhere."""
     budget = stored.phase.budget.trials
     used = spent(stored.study.get_trials(deepcopy=False), datetime.now())
     if budget is not None and used.trained + used.running >= budget:

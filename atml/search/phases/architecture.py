@@ -1,5 +1,6 @@
 """Phase 1: which architecture, at which learning rate, reaches the best F-beta?"""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,8 +27,8 @@ class ArchitectureSearch(Section):
         AfterValidator(all_different),
     ] = Field(default_factory=all_architectures)
     learning_rate: LadderSpec = LadderSpec(low=5e-4, high=3e-2, steps=9)
-    # Two trials closer than this cannot be told apart on one validation fold: the smaller one wins.
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.01
+    # F-beta that a file of twice the size has to gain to be worth it.
+    gain_per_doubling: Annotated[float, Field(ge=0, le=1)] = 0.005
 
 
 class ArchitecturePhase(Phase):
@@ -72,13 +73,17 @@ class ArchitecturePhase(Phase):
         return fbeta
 
     def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Order by F-beta, except that the smallest trial within `tolerance` of the best comes first."""
+        """Order by F-beta, except that the best bargain of F-beta and size comes first."""
         ranked = sorted(records.completed(trials), key=lambda t: (-records.fbeta(t), records.onnx_bytes(t)))
         if not ranked:
             return []
-        floor = records.fbeta(ranked[0]) - self.search.tolerance
-        winner = min((t for t in ranked if records.fbeta(t) >= floor), key=records.onnx_bytes)
+        winner = max(ranked, key=self._worth)
         return [winner, *(trial for trial in ranked if trial is not winner)]
+
+    def _worth(self, trial: FrozenTrial) -> float:
+        """Return F-beta less what a file of this size has to gain."""
+        doublings = math.log2(records.onnx_bytes(trial))
+        return records.fbeta(trial) - self.search.gain_per_doubling * doublings
 
     def report(self, trial: Trial, fbeta: float, epoch: int) -> None:
         """Report the epoch's F-beta as Optuna's intermediate value."""

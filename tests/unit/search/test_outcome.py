@@ -34,12 +34,22 @@ def numbers(trials):
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "order"),
-    [(0.0, [1, 2, 3, 0]), (0.005, [2, 1, 3, 0]), (0.01, [3, 1, 2, 0]), (0.5, [0, 1, 2, 3])],
+    ("gain", "order"),
+    [
+        (0.0, [1, 2, 3, 0]),
+        (0.005, [1, 2, 3, 0]),
+        (0.008, [2, 1, 3, 0]),
+        (0.1, [3, 1, 2, 0]),
+        (0.2, [0, 1, 2, 3]),
+    ],
 )
-def test_phase_1_prefers_the_smallest_of_those_it_cannot_tell_apart(make_phase1, result, tolerance, order):
-    trials = ((0.8, 100), (0.95, 900), (0.9451, 800), (0.9401, 700))
-    assert numbers(result(make_phase1(search={"tolerance": tolerance}), *trials).ranking) == order
+def test_phase_1_prefers_the_best_bargain_of_fbeta_and_size(make_phase1, result, gain, order):
+    trials = ((0.8, 1000), (0.95, 8000), (0.943, 4000), (0.93, 2000))
+    assert numbers(result(make_phase1(search={"gain_per_doubling": gain}), *trials).ranking) == order
+
+
+def test_three_bytes_less_do_not_outweigh_a_better_fbeta(make_phase1, result):
+    assert numbers(result(make_phase1(), (0.9336, 20_200), (0.9371, 20_203)).ranking) == [1, 0]
 
 
 def test_phase_2_ranks_by_what_is_short_of_the_targets_then_by_size(make_phase2, result):

@@ -1,0 +1,34 @@
+"""`atml resume`."""
+
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def resume(
+    study: Annotated[str, typer.Argument(help="Name of the study.")],
+    storage: options.Storage = options.DEFAULT_STORAGE,
+) -> None:
+    """Let workers take a stopped study up again.
+
+    Example:  atml resume ecm-phase1
+    """
+    from atml.errors import StudyError
+    from atml.search.stop import StoppedBy, read, take_down
+    from atml.service.storage import open_storage
+    from atml.service.studies import load
+
+    stored = load(open_storage(storage), study)
+    sign = read(stored.study)
+    if sign is None:
+        typer.echo(f"{study} is not stopped.")
+    elif sign.by is StoppedBy.USER:
+        take_down(stored.study)
+        typer.echo(f"{study}: workers may take it up again.")
+    else:
+        raise StudyError(
+            f"study {study!r} has ended because {sign.because}; submit its spec with other targets or a "
+            "larger budget and --extend"
+        )

@@ -1,0 +1,35 @@
+"""`atml submit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def submit(
+    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; `studies/` holds examples.")],
+    train: options.Train = None,
+    storage: options.Storage = options.DEFAULT_STORAGE,
+    skip_bad: options.SkipBad = False,
+    extend: options.Extend = False,
+) -> None:
+    """Register the study a spec describes and return; idle workers pick it up.
+
+    A phase 2 may be submitted together with the phase 1 it is based on: it begins when that ends.
+
+    Example:  atml submit studies/phase1.toml --train data/iesd/train
+    """
+    from atml.cli.session import load_phase_data, with_training_data
+    from atml.search.phases import load_spec
+    from atml.service.storage import open_storage
+    from atml.service.studies import create_or_resume
+    from atml.service.worker import quieten_optuna
+
+    quieten_optuna()
+    phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
+    opened = open_storage(storage)
+    stored = create_or_resume(opened, phase, load_phase_data(phase), extend=extend, may_wait=True)
+    waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
+    typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

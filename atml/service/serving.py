@@ -1,0 +1,61 @@
+"""A worker without a study of its own: serves every unfinished one, the oldest first, and waits for more."""
+
+import time
+from collections.abc import Callable
+
+from optuna.storages import RDBStorage
+
+from atml.errors import AtmlError, StorageUnreachable
+from atml.search import stop
+from atml.service.studies import StoredStudy, begin, fail_dead, load_all
+from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
+
+IDLE_SECONDS = 1.0
+
+
+def serve(storage: RDBStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
+    """Work on whatever there is until asked to leave.
+
+    A study that this machine cannot serve, for want of its data say, is named once and passed over;
+    the others go on.
+
+    Raises:
+        StorageUnreachable: the database server has been away for too long.
+    """
+    refused: set[str] = set()
+    while not settings.leave.requested():
+        worked = False
+        for stored in load_all(storage):
+            name = stored.study.study_name
+            if settings.leave.requested() or name in refused:
+                continue
+            try:
+                worked = _serve_one(storage, stored, settings, say) or worked
+            except StorageUnreachable:
+                raise
+            except AtmlError as error:
+                refused.add(name)
+                say(f"{name}: passed over: {error}")
+        if not worked:
+            time.sleep(IDLE_SECONDS)
+
+
+def _serve_one(
+    storage: RDBStorage, stored: StoredStudy, settings: WorkerSettings, say: Callable[[str], None]
+) -> bool:
+    """Work on one study; return whether there was anything to do."""
+    if stop.read(stored.study) is not None:
+        return False
+    if stored.waits_for is not None:
+        begun = begin(storage, stored)
+        if begun is None:
+            return False
+        stored = begun
+    if is_over(stored):
+        return False
+    if is_fully_claimed(stored):
+        fail_dead(stored.study)
+        return False
+    say(f"{stored.study.study_name}: joined")
+    work(stored, settings, patient=False)
+    return True

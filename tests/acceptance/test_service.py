@@ -1,0 +1,146 @@
+"""Idle workers serve whatever is submitted, on SQLite and on PostgreSQL."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.databases import on_both_databases
+
+PATIENCE_SECONDS = 150
+
+PHASE1 = """
+phase = "architecture"
+name = "{name}"
+data = {{ folds = 3 }}
+[search]
+architectures = ["optimized_afnet"]
+learning_rate = {{ low = 1e-2, high = 1e-1, steps = 5 }}
+[training]
+epochs = {epochs}
+patience = 1000
+[pruning]
+neighbourhood = {{ threshold = 0.0 }}
+startup_trials = 99
+[budget]
+trials = {trials}
+"""
+
+PHASE2 = """
+phase = "width"
+name = "{name}"
+base = {{ study = "{base}" }}
+data = {{ folds = 3 }}
+search = {{ widths = {{ low = 0.5, high = 1.5 }} }}
+training = {{ epochs = 2 }}
+pruning = {{ startup_trials = 99 }}
+budget = {{ trials = 3 }}
+"""
+
+
+@pytest.fixture
+def service(tmp_path, simulated, storage_url):
+    """Run `atml` in a folder of its own against a shared storage; workers are ended at the end."""
+    environment = {**os.environ, "ATML_STORAGE": storage_url, "OMP_NUM_THREADS": "1"}
+    workers = []
+
+    class Service:
+        def atml(self, *arguments, code=0):
+            done = subprocess.run(
+                [sys.executable, "-m", "atml", *map(str, arguments)],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_SECONDS,
+            )
+            assert done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        def submit(self, text, code=0, **fields):
+            path = tmp_path / f"{fields['name']}.toml"
+            path.write_text(text.format(**fields))
+            return self.atml("submit", path, "--train", simulated, code=code)
+
+        def start_worker(self, index):
+            log = tmp_path / f"worker-{index}.log"
+            command = [sys.executable, "-m", "atml", "worker", "--index", str(index), "--device", "cpu"]
+            with log.open("w") as file:
+                workers.append(
+                    subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
+                )
+            return workers[-1]
+
+        def status(self):
+            return {one["study"]: one for one in json.loads(self.atml("status", "--json"))}
+
+        def wait_for(self, condition):
+            due = time.monotonic() + PATIENCE_SECONDS
+            while not condition(self.status()):
+                logs = [path.read_text() for path in tmp_path.glob("worker-*.log")]
+                assert time.monotonic() < due, (self.status(), logs)
+                assert all(worker.poll() is None for worker in workers), logs
+                time.sleep(0.5)
+
+    yield Service()
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def is_done(study):
+    return study["stopped"] is not None and not study["running"]
+
+
+@on_both_databases
+def test_three_studies_submitted_to_two_idle_workers_all_finish_with_exact_budgets(service):
+    assert "submitted" in service.submit(PHASE1, name="first", epochs=2, trials=4)
+    assert "it waits for first" in service.submit(PHASE2, name="second", base="first")
+    first, second = service.start_worker(0), service.start_worker(1)
+    service.submit(PHASE1, name="third", epochs=2, trials=3)
+    service.wait_for(lambda studies: all(is_done(study) for study in studies.values()))
+    studies = service.status()
+    assert {name: study["spent"]["trained"] for name, study in studies.items()} == {
+        "first": 4,
+        "second": 3,
+        "third": 3,
+    }
+    assert studies["second"]["ranking"][0]["architecture"] == studies["first"]["best"]["architecture"]
+    for worker in (first, second):
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=PATIENCE_SECONDS) == 130
+
+
+def test_a_stopped_study_is_left_alone_and_goes_on_after_resume(service):
+    service.submit(PHASE1, name="long", epochs=300, trials=2)
+    service.start_worker(0)
+    service.wait_for(lambda studies: any(trial["epoch"] for trial in studies["long"]["running"]))
+    service.atml("stop", "long")
+    service.wait_for(lambda studies: is_done(studies["long"]))
+    left = service.status()["long"]
+    assert left["stopped"]["by"] == "user"
+    service.submit(PHASE1, name="short", epochs=1, trials=1)
+    service.wait_for(lambda studies: is_done(studies["short"]))  # the worker is free for others
+    assert service.status()["long"]["spent"] == left["spent"]
+    service.atml("resume", "long")
+    service.wait_for(lambda studies: studies["long"]["running"])
+    # What was trained before the stop is not trained again.
+    assert service.status()["long"]["stopped"] is None
+
+
+def test_a_study_whose_data_differ_here_is_named_and_passed_over(service, tmp_path, simulated_test):
+    service.submit(PHASE1, name="study", epochs=1, trials=1)
+    elsewhere = ["worker", "study", "--train", simulated_test, "--device", "cpu"]
+    refusal = service.atml(*elsewhere, code=1)
+    assert "other data" in refusal
+    assert refusal.count("fingerprint") == 2
+
+
+def test_an_ended_study_is_not_resumed_but_told_how_to_extend(service):
+    service.submit(PHASE1, name="brief", epochs=1, trials=1)
+    service.atml("worker", "brief", "--device", "cpu")
+    assert "--extend" in service.atml("resume", "brief", code=1)
