@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo dashboard test lint format bench clean
 
 help:  ## Say what each target does.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED)  ## Make .venv with everything, at the versions in constraints.txt.
 
@@ -21,6 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install  ## Simulated segments to a bundle, in a few minutes.
 	$(BIN)/atml run --name demo --phase1 studies/demo/phase1.toml --phase2 studies/demo/phase2.toml \
 		--workers $(WORKERS) --storage sqlite:///demo.db
+
+dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for another database.
+	$(BIN)/atml dashboard --storage $(or $(ATML_STORAGE),sqlite:///demo.db)
 
 test: install  ## All tests.
 	$(BIN)/pytest -n 2 --dist loadfile

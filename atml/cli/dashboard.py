@@ -36,17 +36,14 @@ def dashboard(
     from atml.service.artifacts import open_artifacts
     from atml.service.dashboard import Address, credentials_for, dashboard_app, serve
     from atml.service.storage import open_storage
-    from atml.service.studies import study_names
-    from atml.service.worker import quieten_optuna
 
-    quieten_optuna()
     address = Address(host=host, port=port)
     credentials = credentials_for(address, os.environ.get(AUTH))
     opened = open_storage(storage)
     app = dashboard_app(
         opened, open_artifacts(artifacts), address=address, credentials=credentials, only_reading=read_only
     )
-    count = len(study_names(opened))
+    count = len(opened.get_all_studies())
 
     def announce(url: str) -> None:
         kept = f"{count} studies" if count != 1 else "1 study"

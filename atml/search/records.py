@@ -25,6 +25,7 @@ PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
 DEATHS = "deaths"  # of workers, while they trained it
+SPEC = "spec"  # on the study: that it is ATML's, and complete
 
 RECORDED_METRICS = (
     "fbeta",

@@ -12,7 +12,6 @@ from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from atml.search import records
-from atml.service.studies import SPEC
 
 STUDY = re.compile(r"/api/studies/\d+/?")
 HIDDEN = frozenset({records.CONFIG, records.CURVE, records.METRICS})  # the pictures tell more
@@ -35,7 +34,7 @@ def readable_columns(app: WSGIApplication) -> WSGIApplication:
 
 def readable_study(document: Document) -> Document:
     """Return the dashboard's description of a study with readable attributes; only ATML's own change."""
-    if not any(one["key"] == SPEC for one in document["user_attrs"]):
+    if not any(one["key"] == records.SPEC for one in document["user_attrs"]):
         return document
     trials, best = ([_trial(one) for one in document[key]] for key in ("trials", "best_trials"))
     return {**document, "trials": trials, "best_trials": best, "union_user_attrs": _columns(document)}

@@ -25,7 +25,7 @@ from atml.search.spec import differences
 from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
 
-SPEC = "spec"
+SPEC = records.SPEC
 DATA = "data"
 EXTENDABLE = ("budget.", "targets.")
 CREATION_SECONDS = 5.0  # creating a study takes a fraction of one

@@ -244,7 +244,6 @@ def test_the_services_work_together_as_plain_processes(stack, storage, dataset, 
     assert "Traceback" not in stack.said("dashboard")
 
 
-@pytest.mark.xfail(reason="`atml worker` without a study's name is still to come", strict=True)
 def test_a_worker_without_a_name_takes_what_was_submitted(stack, storage, dataset, phase1_document):
     stored = submit(storage, dataset, phase1_document)
     worker = stack.start("worker")

@@ -50,7 +50,8 @@ class Shown:
     def contents(self):
         """Return everything that a dashboard could change: the studies with their trials, and the files."""
         trials = self.storage.get_all_trials(self.study._study_id)
-        files = {path.name: path.read_bytes() for path in (self.folder / "artifacts").iterdir()}
+        kept = (self.folder / "artifacts").rglob("*")
+        files = {path: path.read_bytes() for path in kept if path.is_file()}
         names = [(one.study_name, one.user_attrs, one.system_attrs) for one in self.storage.get_all_studies()]
         return names, trials, files
 
