@@ -21,7 +21,7 @@ from atml.service.pictures import WIDTH
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
-from atml.service.worker import work
+from atml.service.worker import WorkerSettings, work
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -75,7 +75,9 @@ def shown(tmp_path_factory, simulated, dataset):
     folder = tmp_path_factory.mktemp("shown")
     storage = open_storage(f"sqlite:///{folder / 'atml.db'}")
     stored = create_or_resume(storage, parse_spec(document, source="test"), dataset)
-    work(stored, index=0, device="cpu", threads=1, artifacts=folder / "artifacts", leave=LeaveOnSignal())
+    artifacts = folder / "artifacts"
+    settings = WorkerSettings(index=0, device="cpu", threads=1, artifacts=artifacts, leave=LeaveOnSignal())
+    work(stored, settings)
     yield Shown(folder, storage, stored.study)
     storage.remove_session()
     storage.engine.dispose()
