@@ -1,5 +1,8 @@
 """`atml worker`."""
 
+import os
+import socket
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +19,12 @@ def worker(
     artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
     device: options.Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to train with.")] = 1,
-    index: Annotated[int, typer.Option(min=0, help="Number of this worker; workers draw differently.")] = 0,
+    index: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Number of this worker, so that workers draw differently; any if not given."
+        ),
+    ] = None,
     train: Annotated[
         Path | None,
         typer.Option(
@@ -49,7 +57,12 @@ def worker(
         give_up=leave.requested,
     )
     settings = WorkerSettings(
-        index=index, device=device, threads=threads, artifacts=artifacts, train=train, leave=leave
+        index=_own_index() if index is None else index,
+        device=device,
+        threads=threads,
+        artifacts=artifacts,
+        train=train,
+        leave=leave,
     )
     if study is not None:
         work(load(opened, study), settings)
@@ -57,3 +70,8 @@ def worker(
         serve(opened, settings, say=lambda text: typer.echo(text, err=True))
     if leave.requested():
         raise KeyboardInterrupt
+
+
+def _own_index() -> int:
+    """Return a number that no other worker is likely to have, wherever it runs."""
+    return zlib.crc32(f"{socket.gethostname()}:{os.getpid()}".encode()) % 100_000

@@ -16,7 +16,7 @@ from atml.search import records, stop
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
-from atml.service.worker import work
+from atml.service.worker import WorkerSettings, work
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
 PATIENCE_SECONDS = 120
@@ -38,14 +38,14 @@ class TestWork:
     def run(self, storage, dataset, tmp_path):
         def run(phase, leave=None, **attributes):
             stored = create_or_resume(storage, phase, dataset)
-            work(
-                stored,
+            settings = WorkerSettings(
                 index=0,
                 device="cpu",
                 threads=1,
                 artifacts=tmp_path / "artifacts",
                 leave=leave or LeaveOnSignal(),
             )
+            work(stored, settings)
             return stored
 
         return run
