@@ -113,7 +113,7 @@ class TrainingBatches:
             raise ValueError(f"training needs at least 2 segments, but got {len(data)}.")
         self._segments = len(data)
         self._batch_size = min(batch_size, self._segments)
-        self.steps = max(1, min(segments_per_epoch or self._segments, self._segments) // self._batch_size)
+        self.steps = max(1, (segments_per_epoch or self._segments) // self._batch_size)
         self._seed = seed
         self._source = Source(data, device)
         self._labels = torch.from_numpy(np.array(data.labels, dtype=np.int64)).to(device)

@@ -57,7 +57,8 @@ class TrainingSettings:
     """How a network is trained.
 
     An epoch is `segments_per_epoch` segments (all of them if None), drawn so that all are seen
-    equally often; fewer make short, comparable epochs out of a large set. `schedule` is one
+    equally often; fewer make short, comparable epochs out of a large set, and
+    more take several passes over a small one. `schedule` is one
     warm-up and one decay over all epochs ("one-cycle"), a rate that is halved when the loss stays
     ("plateau"), or nothing ("constant"). `class_weights` "balanced" weighs both classes the same
     in the loss, however rare one is. `ema_decay` is the decay a step of the running average of the

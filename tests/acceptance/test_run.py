@@ -129,8 +129,9 @@ def test_predictions_are_the_same_as_csv_and_as_json_and_follow_the_threshold(wo
 
 def test_status_lists_both_studies_as_json_and_as_a_table(workplace, story):
     listed = json.loads(workplace.call("status", "--json").stdout)
-    assert [study["study"] for study in listed] == ["heart-phase1", "heart-phase2"]
-    for study in listed:
+    ours = [study for study in listed if study["study"].startswith("heart-")]  # others share the storage
+    assert [study["study"] for study in ours] == ["heart-phase1", "heart-phase2"]
+    for study in ours:
         assert study["spent"]["trained"] == study["budget"]["trials"] == 1
         assert study["running"] == []
         assert study["stopped"]["because"] == "all 1 trials are trained"

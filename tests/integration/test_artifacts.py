@@ -12,7 +12,8 @@ from moto.server import ThreadedMotoServer
 from optuna.artifacts import download_artifact, get_all_artifact_meta
 
 from atml.errors import StorageError
-from atml.service.artifacts import keep_onnx, local_folder, open_artifacts
+from atml.evaluation import evaluate
+from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.s3 import split_s3
 
 BUCKET = "hearts"
@@ -50,17 +51,22 @@ def place(request, tmp_path, s3):
     }[request.param]
 
 
+def metrics_of_nothing_much():
+    return evaluate([0, 1, 1], [0.1, 0.9, 0.4], ["S1", "S1", "S2"], ["N", "AFIB", "AFIB"], threshold=0.5)
+
+
 def test_the_model_of_a_trial_comes_back_byte_for_byte(place, storage, tmp_path):
     study = optuna.create_study(storage=storage, study_name="kept")
     model = bytes(range(256)) * 400
-    keep = keep_onnx(open_artifacts(place))
+    keep = keep_files(open_artifacts(place))
 
     def objective(trial):
-        keep(trial, model)
+        keep(trial, model, metrics_of_nothing_much())
         return 1.0
 
     study.optimize(objective, n_trials=1)
-    (meta,) = get_all_artifact_meta(study_or_trial=study.trials[0], storage=study._storage)
+    metas = get_all_artifact_meta(study_or_trial=study.trials[0], storage=study._storage)
+    (meta,) = [one for one in metas if one.filename == "model.onnx"]
     assert (meta.filename, meta.mimetype) == ("model.onnx", "application/octet-stream")
     store = open_artifacts(place)  # another process
     path = tmp_path / "copy.onnx"
@@ -121,11 +127,11 @@ class TestMistakes:
 
     def test_a_model_that_cannot_be_kept_says_which_and_why(self, storage, tmp_path):
         place = tmp_path / "artifacts"
-        keep = keep_onnx(open_artifacts(place))
+        keep = keep_files(open_artifacts(place))
         place.rmdir()  # as good as a disk that is gone
         study = optuna.create_study(storage=storage)
-        with pytest.raises(StorageError, match=r"cannot keep the model of trial 0: .*No such file"):
-            study.optimize(lambda trial: keep(trial, b"model"), n_trials=1)
+        with pytest.raises(StorageError, match=r"cannot keep model.onnx of trial 0: .*No such file"):
+            study.optimize(lambda trial: keep(trial, b"model", metrics_of_nothing_much()), n_trials=1)
 
 
 @pytest.mark.parametrize(

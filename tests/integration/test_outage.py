@@ -79,8 +79,10 @@ class TestPatience:
 
         def outlive(trial):
             database = impatient.engine.url.database
-            server.execute(stale, database)
-            assert impatient._get_stale_trial_ids(study._study_id) == [trial._trial_id]
+            due = time.monotonic() + 30
+            while impatient._get_stale_trial_ids(study._study_id) != [trial._trial_id]:
+                assert time.monotonic() < due  # the first heartbeat comes from a thread, when it comes
+                server.execute(stale, database)
             server.stop()
             with pytest.raises(StorageUnreachable):
                 study.set_user_attr("noticed", True)

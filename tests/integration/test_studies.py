@@ -12,7 +12,6 @@ from optuna.trial import TrialState
 
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
-from atml.search.retry import MOST_DEATHS, queue_after_death, queue_again
 from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
 from tests.databases import on_both_databases
 
@@ -215,24 +214,3 @@ class TestOrphans:
         claimed.datetime_start = datetime.now() - timedelta(seconds=seconds)
         study.add_trial(claimed)
         assert fail_orphans(study) == orphans
-
-
-def test_a_trial_that_keeps_killing_its_workers_is_given_up():
-    study = optuna.create_study()
-    study.enqueue_trial({"x": 1})
-    for _ in range(MOST_DEATHS + 1):
-        trial = study.ask()
-        assert trial.suggest_int("x", 0, 9) == 1
-        study.tell(trial.number, state=FAIL)
-        queue_after_death(study, study.get_trials()[trial.number])
-    assert study.get_trials(states=(WAITING,)) == []
-
-
-def test_an_interruption_by_the_user_is_no_death():
-    study = optuna.create_study()
-    study.enqueue_trial({"x": 1})
-    for _ in range(MOST_DEATHS + 2):
-        trial = study.ask()
-        study.tell(trial.number, state=FAIL)
-        queue_again(study, study.get_trials()[trial.number])
-    assert len(study.get_trials(states=(WAITING,))) == 1
