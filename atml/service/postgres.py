@@ -36,8 +36,10 @@ POOL_OPTIONS = {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
 # kind of error that is, and what the user is told.
 _ADVICE: tuple[tuple[str, type[StorageError], str], ...] = (
     (
-        r"database system is (starting up|shutting down|in recovery)|not yet accepting connections"
-        r"|terminating connection|server closed the connection",  # while this one was being opened
+        (
+            r"database system is (starting up|shutting down|in recovery)|not yet accepting connections"
+            r"|terminating connection|server closed the connection"
+        ),  # while this one was being opened
         StorageUnreachable,
         "the server at {host} is starting or stopping; try again in a moment",
     ),
