@@ -136,7 +136,7 @@ def taken_points(trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, bes
     """Return the points of all trials but number `besides` that are finished, running or waiting.
 
     A failed trial holds no point: what an interruption or a crash cut short may be tried again. Nor
-    does one that gave its point up, as a duplicate or over the budget.
+    does one that gave its point up: a duplicate, one over the budget, or one cut short by the study's end.
     """
     points = set()
     for trial in trials:
