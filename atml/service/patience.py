@@ -4,18 +4,15 @@ import functools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import sqlalchemy
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
+from atml.service.lean import LeanStorage
 
 # Commands with someone waiting in front of them say soon what is wrong; workers sit a maintenance out.
 COMMAND_PATIENCE_SECONDS = 10.0
@@ -28,7 +25,7 @@ _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-class PatientStorage(RDBStorage):
+class PatientStorage(LeanStorage):
     """Repeats, with growing delays, whatever failed because the server did not answer.
 
     Each method of Optuna's storage is one transaction, so it can be repeated as a whole. The answer to
@@ -80,7 +77,7 @@ class PatientStorage(RDBStorage):
             nonlocal attempts
             attempts += 1
             try:
-                return self._change_state(trial_id, state, values)
+                return super(PatientStorage, self).set_trial_state_values(trial_id, state, values)
             except UpdateFinishedTrialError:
                 # The first attempt may have got through, and only its answer have been lost.
                 if attempts > 1 and self.get_trial(trial_id).state == state:
@@ -88,19 +85,6 @@ class PatientStorage(RDBStorage):
                 raise
 
         return self._persist(change)
-
-    def _change_state(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
-        if state != TrialState.RUNNING:
-            return super().set_trial_state_values(trial_id, state, values)
-        # Starting times decide who gets the last trial of a budget, so trials must become visible in
-        # their order. New trials take this lock too; a claim of a queued one does not by itself.
-        with _as_storage_error(), self.engine.begin() as connection:
-            trials, studies = models.TrialModel, models.StudyModel
-            study = sqlalchemy.select(trials.study_id).where(trials.trial_id == trial_id).scalar_subquery()
-            connection.execute(
-                sqlalchemy.select(studies.study_id).where(studies.study_id == study).with_for_update()
-            )
-            return super().set_trial_state_values(trial_id, state, values)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         # Nobody could write a heartbeat while the server was away: give all of them time to.
@@ -162,15 +146,6 @@ class PatientStorage(RDBStorage):
             ) from None
 
 
-@contextmanager
-def _as_storage_error() -> Iterator[None]:
-    """Raise SQLAlchemy's errors as Optuna's storage does."""
-    try:
-        yield
-    except sqlalchemy_errors.SQLAlchemyError as error:
-        raise StorageInternalError("cannot lock the study") from error
-
-
 def is_outage(error: BaseException | None) -> bool:
     """Whether the server was away, or too busy, when this happened; the same may work later."""
     if isinstance(error, sqlalchemy_errors.PendingRollbackError):
@@ -213,4 +188,4 @@ _TRANSACTIONS = (
     "_get_best_trial_id",
 )
 for _name in _TRANSACTIONS:
-    setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
+    setattr(PatientStorage, _name, _patient(getattr(LeanStorage, _name)))

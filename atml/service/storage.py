@@ -16,6 +16,7 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
 from atml.search.retry import queue_after_death
+from atml.service.lean import READ_ONLY, LeanStorage
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, open_postgres, shown
 
@@ -116,7 +117,7 @@ def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
     full = url.render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
-        return RDBStorage(
+        return LeanStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
             engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
             **options,
@@ -154,4 +155,6 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _on_begin(connection: sqlalchemy.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # Readers see the last commit, whoever writes meanwhile; only writers stand in line.
+    read_only = connection.get_execution_options().get(READ_ONLY)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

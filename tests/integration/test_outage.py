@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from atml.cli.display import StudyDisplay
 from atml.errors import StorageError, StorageUnreachable
 from atml.search import records
+from atml.service.lean import LeanStorage
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
@@ -96,7 +97,7 @@ class TestPatience:
 
     def test_a_result_whose_answer_was_lost_is_a_result(self, impatient, monkeypatch):
         study = optuna.create_study(storage=impatient, study_name="kept")
-        change, calls = impatient._change_state, []
+        change, calls = LeanStorage.set_trial_state_values, []
 
         def lose_the_first_answer(*arguments):
             done = change(*arguments)
@@ -106,7 +107,7 @@ class TestPatience:
                 raise lost from sqlalchemy_outage()
             return done
 
-        monkeypatch.setattr(impatient, "_change_state", lose_the_first_answer)
+        monkeypatch.setattr(LeanStorage, "set_trial_state_values", lose_the_first_answer)
         study.optimize(lambda trial: 1.0, n_trials=1)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
