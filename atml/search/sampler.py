@@ -53,6 +53,7 @@ class DistinctSampler(BaseSampler):
         self._space = dict(space)
         self._ladder = ladder
         self._rng = np.random.default_rng(seed)
+        self._finished: dict[int, Point | None] = {}
 
     def reseed_rng(self) -> None:
         """Draw differently from now on."""
@@ -69,7 +70,7 @@ class DistinctSampler(BaseSampler):
         """Return a point that no finished, running or waiting trial has."""
         # Read within this ask, and kept until its end for the wrapped sampler, which would read it again.
         trials = study._get_trials(deepcopy=False, use_cache=True)
-        taken = taken_points(trials, search_space, besides=trial.number)
+        taken = self._taken_points(trials, search_space, besides=trial.number)
         params = self._draw_free(study, trial, search_space, taken)
         # Published at once: the parameters themselves reach the storage only one by one.
         study._storage.set_trial_system_attr(trial._trial_id, POINT, params)
@@ -91,6 +92,18 @@ class DistinctSampler(BaseSampler):
     ) -> None:
         """Pass on to the wrapped sampler."""
         self._wrapped.after_trial(study, trial, state, values)
+
+    def _taken_points(
+        self, trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, besides: int
+    ) -> set[Point]:
+        """Return what `taken_points` does, but look at a finished trial once: it does not change any more."""
+        current = [trial for trial in trials if trial._trial_id not in self._finished]
+        for trial in current:
+            if trial.state.is_finished():
+                self._finished[trial._trial_id] = _held_point(trial, names)
+        return taken_points(current, names, besides=besides) | {
+            point for point in self._finished.values() if point is not None
+        }
 
     def _draw_free(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], taken: set[Point]
@@ -138,17 +151,20 @@ def taken_points(trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, bes
     A failed trial holds no point: what an interruption or a crash cut short may be tried again. Nor
     does one that gave its point up: a duplicate, one over the budget, or one cut short by the study's end.
     """
-    points = set()
-    for trial in trials:
-        if trial.number == besides or trial.state == TrialState.FAIL or records.gave_way(trial):
-            continue
-        params = {
-            **trial.system_attrs.get(POINT, {}),
-            **trial.system_attrs.get("fixed_params", {}),
-            **trial.params,
-        }
-        points.add(as_point({name: params[name] for name in names if name in params}))
-    return points
+    points = {_held_point(trial, names) for trial in trials if trial.number != besides}
+    return {point for point in points if point is not None}
+
+
+def _held_point(trial: FrozenTrial, names: Mapping[str, Any]) -> Point | None:
+    """Return the point that a trial keeps others from, if it keeps one."""
+    if trial.state == TrialState.FAIL or records.gave_way(trial):
+        return None
+    params = {
+        **trial.system_attrs.get(POINT, {}),
+        **trial.system_attrs.get("fixed_params", {}),
+        **trial.params,
+    }
+    return as_point({name: params[name] for name in names if name in params})
 
 
 def grid(space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None) -> list[Point]:
