@@ -1,19 +1,19 @@
 """Trying again what ended without a verdict."""
 
-from typing import Any
-
 from optuna import Study, Trial
 from optuna.trial import FrozenTrial
 
 from atml.search import records
 
-# A trial whose worker died this often is what kills them, for want of memory perhaps.
-MOST_DEATHS = 3
+# A trial whose workers died this often in a row, none of them an epoch further than the one before, is
+# what kills them, for want of memory perhaps.
+MOST_DEATHS = 8
 
 
 def queue_after_death(study: Study, trial: FrozenTrial) -> None:
-    """Queue a trial again whose worker died, unless its workers keep dying."""
-    deaths = trial.user_attrs.get(records.DEATHS, 0) + 1
+    """Queue a trial again whose worker died, unless its workers keep dying of it."""
+    got_further = len(records.curve(trial)) > trial.user_attrs.get(records.REACHED, 0)
+    deaths = 1 if got_further else trial.user_attrs.get(records.DEATHS, 0) + 1
     if deaths <= MOST_DEATHS:
         queue_again(study, trial, deaths=deaths)
 
@@ -30,6 +30,10 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
     queued = study.get_trials(deepcopy=False)[trial.number].system_attrs.get("fixed_params", {})
     params = {**queued, **trial.params}
     if params:
-        attributes: dict[str, Any] = {records.RETRY_OF: records.first_number(trial)}
-        attributes[records.DEATHS] = trial.user_attrs.get(records.DEATHS, 0) if deaths is None else deaths
+        before = trial.user_attrs
+        attributes = {
+            records.RETRY_OF: records.first_number(trial),
+            records.DEATHS: before.get(records.DEATHS, 0) if deaths is None else deaths,
+            records.REACHED: max(len(records.curve(trial)), before.get(records.REACHED, 0)),
+        }
         study.enqueue_trial(params, user_attrs=attributes)

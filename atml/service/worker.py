@@ -102,6 +102,7 @@ def take_trials(
     """
     study = stored.study
     note = NoteKeeper(stored)
+    fail_dead(study)  # what a predecessor left, who was killed, need not wait for a missing heartbeat
     while not leave():
         trials = study.get_trials(deepcopy=False)
         if is_over(stored, trials):
