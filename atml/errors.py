@@ -14,7 +14,8 @@ AtmlError
 ├── TrainingDiverged
 ├── ModelError
 ├── ParityError
-└── DashboardError
+└── AddressError
+    └── DashboardError
 
 The text of each is one message a user can act on: what is wrong, where (file, line or field), and
 what to do. The command line prints it without a traceback and exits with status 1.
@@ -77,5 +78,9 @@ class ParityError(AtmlError):
     """An exported ONNX model and its PyTorch original disagree."""
 
 
-class DashboardError(AtmlError):
-    """The dashboard cannot be served at that address, or not without credentials."""
+class AddressError(AtmlError):
+    """Nothing can listen at that address."""
+
+
+class DashboardError(AddressError):
+    """The dashboard is not served without credentials, or to nobody."""

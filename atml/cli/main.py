@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from atml import __version__
-from atml.cli import dashboard, evaluate, finalize, predict, resume, run, search, status, stop, submit, worker
+from atml.cli import (
+    dashboard,
+    evaluate,
+    finalize,
+    predict,
+    proxy,
+    resume,
+    run,
+    search,
+    status,
+    stop,
+    submit,
+    worker,
+)
 from atml.cli.data import data_app
 from atml.errors import AtmlError
 
@@ -37,6 +50,7 @@ app.command("status")(status.status)
 app.command("stop")(stop.stop)
 app.command("resume")(resume.resume)
 app.command("dashboard")(dashboard.dashboard)
+app.command("proxy")(proxy.proxy)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

@@ -1,7 +1,6 @@
 """Opening a PostgreSQL database; what is wrong with it is said in one sentence, without the password."""
 
 import re
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +11,11 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
-from atml.service.patience import PatientStorage
+from atml.service.patience import PatientStorage, wait_until_open
 
 DRIVER = "psycopg"
 OLDEST_SERVER = 13  # older ones have had no security fixes since 2024
 CONNECT_SECONDS = 10
-RETRY_SECONDS = 1.0
 TABLES_LOCK = 0x41544D4C  # "ATML"; any number that every process uses
 
 CONNECT_OPTIONS = {
@@ -30,7 +28,7 @@ CONNECT_OPTIONS = {
     "tcp_user_timeout": 60_000,
 }
 # A worker has two threads: the trial's and the heartbeat's. Claiming a trial takes two connections.
-POOL_OPTIONS = {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
+WORKER_THREADS = 2
 
 # What the server or the driver may say (in English; else its words are passed on as they are), what
 # kind of error that is, and what the user is told.
@@ -92,6 +90,7 @@ def open_postgres(
     patience_seconds: float,
     wait_for_server: bool,
     give_up: Callable[[], bool],
+    threads: int,
     **options: Any,
 ) -> PatientStorage:
     """Open a PostgreSQL database for Optuna, creating its tables if there are none.
@@ -101,21 +100,21 @@ def open_postgres(
         patience_seconds: How long to try again when the server stops answering.
         wait_for_server: Be as patient with a server that does not answer yet.
         give_up: Asked while waiting; once true, nothing is waited for any more.
+        threads: How many will use it at once; each may take two connections.
         options: For Optuna's `RDBStorage`.
 
     Raises:
         StorageUnreachable: no server answers.
         StorageError: it refuses, is too old, or holds tables of another Optuna.
     """
-    due = time.monotonic() + (patience_seconds if wait_for_server else 0.0)
-    while True:
-        try:
-            with _explained(url):
-                return _open(url, patience_seconds=patience_seconds, give_up=give_up, **options)
-        except StorageUnreachable:
-            if time.monotonic() >= due or give_up():
-                raise
-            time.sleep(RETRY_SECONDS)
+
+    def attempt() -> PatientStorage:
+        with _explained(url):
+            return _open(url, patience_seconds=patience_seconds, give_up=give_up, threads=threads, **options)
+
+    return wait_until_open(
+        attempt, patience_seconds=patience_seconds, wait_for_server=wait_for_server, give_up=give_up
+    )
 
 
 def shown(url: sqlalchemy.URL) -> str:
@@ -123,7 +122,7 @@ def shown(url: sqlalchemy.URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def _open(url: sqlalchemy.URL, **options: Any) -> PatientStorage:
+def _open(url: sqlalchemy.URL, *, threads: int, **options: Any) -> PatientStorage:
     full = url.render_as_string(hide_password=False)
     engine = sqlalchemy.create_engine(full, poolclass=sqlalchemy.NullPool, connect_args=CONNECT_OPTIONS)
     with engine.begin() as connection, warnings.catch_warnings():
@@ -134,7 +133,12 @@ def _open(url: sqlalchemy.URL, **options: Any) -> PatientStorage:
         return PatientStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
             shown=shown(url),
-            engine_kwargs={**POOL_OPTIONS, "connect_args": CONNECT_OPTIONS},
+            engine_kwargs={
+                "pool_size": threads,
+                "max_overflow": threads,
+                "pool_pre_ping": True,
+                "connect_args": CONNECT_OPTIONS,
+            },
             **options,
         )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, StorageUnreachable
 from atml.search import stop
@@ -13,7 +13,7 @@ from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
 IDLE_SECONDS = 1.0
 
 
-def serve(storage: RDBStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
+def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
     """Work on whatever there is until asked to leave.
 
     A study that this machine cannot serve, for want of its data say, is named once and passed over;
@@ -41,7 +41,7 @@ def serve(storage: RDBStorage, settings: WorkerSettings, *, say: Callable[[str],
 
 
 def _serve_one(
-    storage: RDBStorage, stored: StoredStudy, settings: WorkerSettings, say: Callable[[str], None]
+    storage: BaseStorage, stored: StoredStudy, settings: WorkerSettings, say: Callable[[str], None]
 ) -> bool:
     """Work on one study; return whether there was anything to do."""
     if stop.read(stored.study) is not None:
