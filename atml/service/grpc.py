@@ -44,14 +44,14 @@ OUTAGES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCo
 _Result = TypeVar("_Result")
 
 
-def pack(value: Any) -> bytes:
+def pack(fields: dict[str, Any]) -> bytes:
     """Return a question or an answer of ATML's own as it is sent."""
-    return json.dumps(value).encode()
+    return json.dumps(fields).encode()
 
 
-def unpack(message: bytes) -> Any:
+def unpack(message: bytes) -> dict[str, Any]:
     """Return what `pack` was given."""
-    return json.loads(message)
+    return dict(json.loads(message))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +111,19 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
 
     def describe(self) -> dict[str, Any]:
         """Return what the proxy says of itself; asked once, without patience."""
-        return dict(self._ask(DESCRIBE, timeout=ANSWER_SECONDS))
+        return self._ask(DESCRIBE, timeout=ANSWER_SECONDS)
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Say that the trial's process lives; while nobody listens, that is left out."""
+
+        def record() -> None:
+            self._ask(RECORD_HEARTBEAT, timeout=ANSWER_SECONDS, trial_id=trial_id)
+
         with _as_storage_error():
-            self._patience.spare(lambda: self._ask(RECORD_HEARTBEAT, trial_id, timeout=ANSWER_SECONDS))
+            self._patience.spare(record)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        return list(self._persist(lambda: self._ask(STALE_TRIALS, study_id)))
+        return list(self._persist(lambda: self._ask(STALE_TRIALS, study_id=study_id)["trial_ids"]))
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between two heartbeats."""
@@ -139,11 +143,11 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
                 is_done=lambda: self.get_trial(trial_id).state == state,
             )
 
-    def _ask(self, question: str, about: Any = None, *, timeout: float | None = None) -> Any:
+    def _ask(self, question: str, *, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
         call = self._channel.unary_unary(
             f"/{SERVICE}/{question}", request_serializer=pack, response_deserializer=unpack
         )
-        return call(about, timeout=timeout)
+        return dict(call(fields, timeout=timeout))
 
     def _persist(self, call: Callable[[], _Result]) -> _Result:
         with _as_storage_error():
@@ -229,6 +233,8 @@ def _require_proxy(storage: ProxiedStorage, shown: str) -> None:
             raise StorageError(
                 f"{shown}: a gRPC server answers there, but not ATML's; start it with: atml proxy"
             ) from None
+        if not is_outage(error):
+            raise StorageError(f"{shown}: the proxy cannot be used: {error.details()}") from None
         raise StorageUnreachable(
             f"{shown}: no proxy answers there; check host and port, and that `atml proxy` runs"
         ) from None

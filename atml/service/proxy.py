@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
@@ -178,20 +178,17 @@ def serve(
 def _own_service(storage: SharedStorage) -> grpc.GenericRpcHandler:
     """Return what Optuna's protocol lacks."""
 
-    def describe(_: None, _context: grpc.ServicerContext) -> dict[str, Any]:
+    def describe(_fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
         return {"optuna": optuna.__version__}
 
-    def record_heartbeat(trial_id: int, _: grpc.ServicerContext) -> None:
-        storage.record_heartbeat(trial_id)
+    def record_heartbeat(fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
+        storage.record_heartbeat(fields["trial_id"])
+        return {}
 
-    def stale_trials(study_id: int, _: grpc.ServicerContext) -> Sequence[int]:
-        return storage._get_stale_trial_ids(study_id)
+    def stale_trials(fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
+        return {"trial_ids": storage._get_stale_trial_ids(fields["study_id"])}
 
-    answers: dict[str, Callable[[Any, Any], Any]] = {
-        DESCRIBE: describe,
-        RECORD_HEARTBEAT: record_heartbeat,
-        STALE_TRIALS: stale_trials,
-    }
+    answers = {DESCRIBE: describe, RECORD_HEARTBEAT: record_heartbeat, STALE_TRIALS: stale_trials}
     return grpc.method_handlers_generic_handler(
         SERVICE, {name: _handler(answer, unpack, pack) for name, answer in answers.items()}
     )
