@@ -8,14 +8,16 @@ import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset, Split, load_dataset, simulate
 from atml.search import records
 from atml.search.phases import Phase, parse_spec
+from atml.service.address import Address
 from atml.service.data import search_split
-from atml.service.storage import open_storage
+from atml.service.storage import open_database, open_storage
+from tests.databases import close
 from tests.postgres import PostgresServer
 
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
@@ -128,18 +130,29 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite, unless a test is marked `on_both_databases` or `on_postgres`."""
-    if getattr(request, "param", "sqlite") == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
+    """An empty database: SQLite, unless a test is marked to run on others; see `tests.databases`."""
+    kind = getattr(request, "param", "sqlite")
+    if kind != "sqlite":
+        return str(request.getfixturevalue(f"{kind}_url"))
     return f"sqlite:///{tmp_path / 'atml.db'}"
 
 
 @pytest.fixture
-def storage(storage_url: str) -> Iterator[RDBStorage]:
+def grpc_url(tmp_path: Path) -> Iterator[str]:
+    """A proxy in front of an empty SQLite database."""
+    from atml.service.proxy import Proxy
+
+    database = open_database(f"sqlite:///{tmp_path / 'atml.db'}")
+    with Proxy(database, Address(port=0)) as proxy:
+        yield proxy.url
+    close(database)
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[BaseStorage]:
     opened = open_storage(storage_url)
     yield opened
-    opened.remove_session()
-    opened.engine.dispose()
+    close(opened)
 
 
 @pytest.fixture
