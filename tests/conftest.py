@@ -1,5 +1,8 @@
 """What the tests share: simulated segments, made once, and specs that train in a moment."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset, Split, load_dataset, simulate
@@ -16,10 +19,12 @@ from atml.search import records
 from atml.search.phases import Phase, parse_spec
 from atml.service.address import Address
 from atml.service.data import search_split
+from atml.service.proxy import Proxy
 from atml.service.storage import open_database, open_storage
 from tests.databases import close
 from tests.postgres import PostgresServer
 
+ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
 
@@ -140,8 +145,6 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def grpc_url(tmp_path: Path) -> Iterator[str]:
     """A proxy in front of an empty SQLite database."""
-    from atml.service.proxy import Proxy
-
     database = open_database(f"sqlite:///{tmp_path / 'atml.db'}")
     with Proxy(database, Address(port=0)) as proxy:
         yield proxy.url
@@ -153,6 +156,43 @@ def storage(storage_url: str) -> Iterator[BaseStorage]:
     opened = open_storage(storage_url)
     yield opened
     close(opened)
+
+
+@pytest.fixture
+def database(storage_url: str) -> Iterator[RDBStorage]:
+    """The database itself, whoever else has it open."""
+    opened = open_database(storage_url)
+    yield opened
+    close(opened)
+
+
+@pytest.fixture
+def proxy(database: RDBStorage) -> Iterator[Proxy]:
+    """A proxy within this process that looks for the dead all the time."""
+    with Proxy(database, Address(port=0), settle_seconds=0, reap_seconds=0.1) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `atml` in processes of their own, which end with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "atml", *map(str, arguments)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
