@@ -37,6 +37,7 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATML_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("GRPC_VERBOSITY", "NONE")  # as the command line has it
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are slow on a busy machine
         for name in ("ATML_STORAGE", "ATML_ARTIFACTS", "ATML_DASHBOARD_AUTH"):
             patch.delenv(name, raising=False)

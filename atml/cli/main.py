@@ -74,6 +74,10 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    # Read when gRPC is imported: ATML says in a sentence what its core logs in paragraphs, and what is
+    # started from here does not go on to use it, which it would warn of.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         app()
     except AtmlError as error:

@@ -235,12 +235,17 @@ def assert_all_is_there(study):
 def test_a_killed_worker_of_the_proxy_loses_no_trial(
     database, proxy, proxied, start, dataset, make_phase1, tmp_path
 ):
-    phase = make_phase1(budget={"trials": 1}, training={"epochs": 40, "patience": None})
+    phase = make_phase1(
+        search={"architectures": ["optimized_afnet"]},
+        budget={"trials": 1},
+        training={"epochs": 40, "patience": None},
+    )
     study = create_or_resume(proxied, phase, dataset).study
     worker = ["worker", "first", "--storage", proxy.url, "--artifacts", tmp_path / "files", "--device", "cpu"]
     first = start(*worker)
     until(lambda: [trial for trial in study.trials if trial.state == RUNNING and records.curve(trial)])
     first.kill()
+    first.wait()
     until(lambda: [trial for trial in study.trials if trial.user_attrs.get(records.RETRY_OF) == 0])
     assert start(*worker).wait(PATIENCE_SECONDS) == 0
     assert study.trials[0].state == FAIL
