@@ -75,11 +75,19 @@ def service(tmp_path, simulated, storage_url, call):
             return workers[-1]
 
         def status(self):
-            return {one["study"]: one for one in json.loads(self.atml("status", "--json"))}
+            return {one["study"]: one for one in self.document()["studies"]}
+
+        def document(self):
+            return json.loads(self.atml("status", "--json"))
+
+        def right_status(self):
+            document = self.document()
+            check_status(document, {worker.pid for worker in workers})
+            return {one["study"]: one for one in document["studies"]}
 
         def wait_for(self, condition):
             due = time.monotonic() + PATIENCE_SECONDS
-            while not condition(self.status()):
+            while not condition(self.right_status()):
                 logs = [path.read_text() for path in tmp_path.glob("worker-*.log")]
                 assert time.monotonic() < due, (self.status(), logs)
                 assert all(worker.poll() is None for worker in workers), logs
@@ -89,6 +97,25 @@ def service(tmp_path, simulated, storage_url, call):
     for worker in workers:
         worker.kill()
         worker.wait()
+
+
+def check_status(document, pids):
+    """Make sure that all that is said of studies and workers can be true together."""
+    studies = {one["study"]: one for one in document["studies"]}
+    for study in studies.values():
+        assert study["spent"]["running"] == len(study["running"])
+        assert study["spent"]["trained"] <= study["budget"]["trials"]
+        if (study["stopped"] or {}).get("by") == "budget":
+            assert study["spent"]["trained"] == study["budget"]["trials"]
+        if study["waits_for"]:
+            assert study["spent"]["trained"] == study["spent"]["running"] == 0
+    for worker in document["workers"]:
+        assert worker["pid"] in pids
+        assert worker["last_seen_seconds"] < 60
+        assert not worker["lost"]
+        if worker["trial"] is not None:
+            held = {trial["number"]: trial["pid"] for trial in studies[worker["study"]]["running"]}
+            assert held[worker["trial"]] == worker["pid"]
 
 
 def is_done(study):
@@ -109,9 +136,14 @@ def test_three_studies_submitted_to_two_idle_workers_all_finish_with_exact_budge
         "third": 3,
     }
     assert studies["second"]["ranking"][0]["architecture"] == studies["first"]["best"]["architecture"]
+    assert {worker["number"]: worker["pid"] for worker in service.document()["workers"]} == {
+        0: first.pid,
+        1: second.pid,
+    }
     for worker in (first, second):
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=PATIENCE_SECONDS) == 130
+    assert service.document()["workers"] == []
 
 
 def test_a_stopped_study_is_left_alone_and_goes_on_after_resume(service):
