@@ -42,61 +42,65 @@ budget = {{ trials = 3 }}
 """
 
 
+class Service:
+    """`atml` in a folder of its own, on a shared storage."""
+
+    def __init__(self, folder, segments, storage_url, call):
+        self.folder, self.segments, self.storage_url, self.call = folder, segments, storage_url, call
+        self.environment = {**os.environ, "ATML_STORAGE": storage_url, "OMP_NUM_THREADS": "1"}
+        self.workers = []
+
+    def atml(self, *arguments, code=0):
+        if self.storage_url.startswith("sqlite"):
+            done = self.call(self.folder, *arguments, environment={"ATML_STORAGE": self.storage_url})
+        else:  # whose connections live as long as the process
+            command = [sys.executable, "-m", "atml", *map(str, arguments)]
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    def submit(self, text, code=0, **fields):
+        path = self.folder / f"{fields['name']}.toml"
+        path.write_text(text.format(**fields))
+        return self.atml("submit", path, "--train", self.segments, code=code)
+
+    def start_worker(self, index):
+        command = [sys.executable, "-m", "atml", "worker", "--index", str(index), "--device", "cpu"]
+        with (self.folder / f"worker-{index}.log").open("w") as log:
+            worker = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def document(self):
+        """Return what `atml status --json` says, after a look at whether it can be true."""
+        document = json.loads(self.atml("status", "--json"))
+        check_status(document, {worker.pid for worker in self.workers})
+        return document
+
+    def status(self):
+        return {one["study"]: one for one in self.document()["studies"]}
+
+    def wait_for(self, condition):
+        due = time.monotonic() + PATIENCE_SECONDS
+        while not condition(studies := self.status()):
+            logs = [path.read_text() for path in self.folder.glob("worker-*.log")]
+            assert time.monotonic() < due, (studies, logs)
+            assert all(worker.poll() is None for worker in self.workers), logs
+            time.sleep(0.5)
+
+    def end(self):
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+
+
 @pytest.fixture
 def service(tmp_path, simulated, storage_url, call):
-    """Run `atml` in a folder of its own against a shared storage; workers are ended at the end."""
-    environment = {**os.environ, "ATML_STORAGE": storage_url, "OMP_NUM_THREADS": "1"}
-    workers = []
-
-    class Service:
-        def atml(self, *arguments, code=0):
-            if storage_url.startswith("sqlite"):
-                done = call(tmp_path, *arguments, environment={"ATML_STORAGE": storage_url})
-            else:  # whose connections live as long as the process
-                command = [sys.executable, "-m", "atml", *map(str, arguments)]
-                done = subprocess.run(
-                    command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-                )
-            assert done.returncode == code, done.stderr
-            return done.stdout + done.stderr
-
-        def submit(self, text, code=0, **fields):
-            path = tmp_path / f"{fields['name']}.toml"
-            path.write_text(text.format(**fields))
-            return self.atml("submit", path, "--train", simulated, code=code)
-
-        def start_worker(self, index):
-            log = tmp_path / f"worker-{index}.log"
-            command = [sys.executable, "-m", "atml", "worker", "--index", str(index), "--device", "cpu"]
-            with log.open("w") as file:
-                workers.append(
-                    subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
-                )
-            return workers[-1]
-
-        def status(self):
-            return {one["study"]: one for one in self.document()["studies"]}
-
-        def document(self):
-            return json.loads(self.atml("status", "--json"))
-
-        def right_status(self):
-            document = self.document()
-            check_status(document, {worker.pid for worker in workers})
-            return {one["study"]: one for one in document["studies"]}
-
-        def wait_for(self, condition):
-            due = time.monotonic() + PATIENCE_SECONDS
-            while not condition(self.right_status()):
-                logs = [path.read_text() for path in tmp_path.glob("worker-*.log")]
-                assert time.monotonic() < due, (self.status(), logs)
-                assert all(worker.poll() is None for worker in workers), logs
-                time.sleep(0.5)
-
-    yield Service()
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+    service = Service(tmp_path, simulated, storage_url, call)
+    yield service
+    service.end()
 
 
 def check_status(document, pids):
