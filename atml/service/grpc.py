@@ -20,12 +20,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import StorageError, StorageUnreachable
 from atml.service.patience import Patience, wait_until_open
+from atml.service.registry import SeenWorker, WorkerEntry
 
 SCHEME = "grpc://"
 ANSWER_SECONDS = 10.0  # to the first question, which asks the proxy alone
-# What Optuna's protocol lacks: heartbeats, and a way to tell that it is ATML's proxy that answers.
+# What Optuna's protocol lacks: heartbeats, the table of workers, and a way to tell ATML's proxy from others.
 SERVICE = "atml.Proxy"
 DESCRIBE, RECORD_HEARTBEAT, STALE_TRIALS = "Describe", "RecordHeartbeat", "StaleTrials"
+BEAT, LEAVE, WORKERS = "Beat", "Leave", "Workers"  # of the table of workers
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # a long study's first answer holds all of its trials
@@ -91,6 +93,7 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
         patience_seconds: float,
         give_up: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.registry = ProxiedRegistry(self)
         self._heartbeats = heartbeats
         self._patience = Patience(
             shown=f"{SCHEME}{host}:{port}",
@@ -111,19 +114,19 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
 
     def describe(self) -> dict[str, Any]:
         """Return what the proxy says of itself; asked once, without patience."""
-        return self._ask(DESCRIBE, timeout=ANSWER_SECONDS)
+        return self.ask(DESCRIBE, timeout=ANSWER_SECONDS)
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Say that the trial's process lives; while nobody listens, that is left out."""
 
         def record() -> None:
-            self._ask(RECORD_HEARTBEAT, timeout=ANSWER_SECONDS, trial_id=trial_id)
+            self.ask(RECORD_HEARTBEAT, timeout=ANSWER_SECONDS, trial_id=trial_id)
 
         with _as_storage_error():
             self._patience.spare(record)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        return list(self._persist(lambda: self._ask(STALE_TRIALS, study_id=study_id)["trial_ids"]))
+        return list(self.persist(lambda: self.ask(STALE_TRIALS, study_id=study_id)["trial_ids"]))
 
     def get_heartbeat_interval(self) -> int | None:
         """Return the seconds between two heartbeats."""
@@ -143,15 +146,42 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
                 is_done=lambda: self.get_trial(trial_id).state == state,
             )
 
-    def _ask(self, question: str, *, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
+    def ask(self, question: str, *, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
+        """Ask the proxy one of ATML's own questions, once."""
         call = self._channel.unary_unary(
             f"/{SERVICE}/{question}", request_serializer=pack, response_deserializer=unpack
         )
         return dict(call(fields, timeout=timeout))
 
-    def _persist(self, call: Callable[[], _Result]) -> _Result:
+    def persist(self, call: Callable[[], _Result]) -> _Result:
+        """Call until it works, or waiting has no sense."""
         with _as_storage_error():
             return self._patience.persist(call)
+
+
+class ProxiedRegistry:
+    """The table of workers behind a proxy; what it cannot be told is told later, so once is enough."""
+
+    def __init__(self, storage: ProxiedStorage) -> None:
+        self._storage = storage
+
+    def beat(self, entry: WorkerEntry) -> None:
+        """Say that a worker lives."""
+        with _as_storage_error():
+            self._storage.ask(BEAT, timeout=ANSWER_SECONDS, **entry.to_dict())
+
+    def leave(self, worker: str) -> None:
+        """Take a worker off the table."""
+        with _as_storage_error():
+            self._storage.ask(LEAVE, timeout=ANSWER_SECONDS, worker=worker)
+
+    def workers(self) -> list[SeenWorker]:
+        """Return all workers that are there or were lost lately, by host and process number."""
+        answer = self._storage.persist(lambda: self._storage.ask(WORKERS))
+        return [
+            SeenWorker(entry=WorkerEntry.from_dict(one), last_seen_seconds=one["ago"])
+            for one in answer["workers"]
+        ]
 
 
 @contextmanager
@@ -243,7 +273,7 @@ def _require_proxy(storage: ProxiedStorage, shown: str) -> None:
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def persistent(self: ProxiedStorage, *args: Any, **kwargs: Any) -> Any:
-        return self._persist(lambda: method(self, *args, **kwargs))
+        return self.persist(lambda: method(self, *args, **kwargs))
 
     return persistent
 

@@ -10,25 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from optuna import Study
+
 from atml.errors import StudyError
 from atml.service.artifacts import local_folder
+from atml.service.restarts import Restarts, deeds_of
+from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
-FIRST_BACKOFF_SECONDS = 1.0
-# A worker that lived this long was working; an earlier death counts as failing at once.
-SETTLED_SECONDS = 30.0
-QUICK_DEATHS_ALLOWED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPlan:
     """What every worker of a launch is told."""
 
-    study: str
     storage: str
     artifacts: str | Path
     workers: int
-    device: str = "auto"
+    device: str = "auto"  # `auto` and `cuda` deal the workers out over all GPUs
     threads: int | None = None  # a worker; None divides the machine's cores
 
     def threads_each(self) -> int:
@@ -41,12 +40,13 @@ class _Slot:
     """The place of one worker, through its restarts."""
 
     index: int
+    device: str
     log: Path
+    restarts: Restarts = field(default_factory=Restarts)
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    quick_deaths: int = 0
     not_before: float = 0.0
     done: bool = False
+    failed: bool = False
 
 
 @dataclass
@@ -72,34 +72,40 @@ class _Interrupts:
 
 
 def launch(
+    study: Study,
     plan: WorkerPlan,
     *,
-    on_poll: Callable[[], None],
-    on_interrupt: Callable[[int], None] = lambda count: None,
+    on_poll: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Run the workers of a study until all have left.
 
-    A worker that dies is restarted, at growing intervals; one that keeps dying at once is not. The
-    first Ctrl-C lets the workers finish their epoch, the second makes them leave at once.
+    A worker that dies is restarted, at growing intervals; one that keeps dying without gaining
+    anything is not. The first Ctrl-C lets the workers finish their epoch, the second makes them leave
+    at once.
 
     Args:
-        plan: Which study, how many workers.
+        study: The study.
+        plan: How many workers, and what they are told.
         on_poll: Called twice a second, to show progress.
-        on_interrupt: Called with the count of signals so far.
+        say: Called with what the user should know.
 
     Raises:
         KeyboardInterrupt: the workers left because the user asked.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
-    folder = local_folder(plan.artifacts) / plan.study
+    folder = local_folder(plan.artifacts) / study.study_name
     folder.mkdir(parents=True, exist_ok=True)
-    slots = [_Slot(index=i, log=folder / f"worker-{i}.log") for i in range(plan.workers)]
+    slots = [
+        _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
+        for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
+    ]
     with _Interrupts() as interrupts:
         try:
             while not all(slot.done for slot in slots):
-                _pass_on(interrupts, slots, on_interrupt)
+                _pass_on(interrupts, slots, say)
                 for slot in slots:
-                    _tend(slot, plan, leaving=interrupts.total > 0)
+                    _tend(slot, study, plan, leaving=interrupts.total > 0, say=say)
                 on_poll()
                 time.sleep(POLL_SECONDS)
         finally:
@@ -107,20 +113,21 @@ def launch(
     on_poll()
     if interrupts.total:
         raise KeyboardInterrupt
-    if all(slot.quick_deaths > QUICK_DEATHS_ALLOWED for slot in slots):
+    if all(slot.failed for slot in slots):
         raise StudyError(f"every worker failed; {slots[0].log} ends with:\n{_tail(slots[0].log)}")
 
 
-def _pass_on(interrupts: _Interrupts, slots: list[_Slot], on_interrupt: Callable[[int], None]) -> None:
+def _pass_on(interrupts: _Interrupts, slots: list[_Slot], say: Callable[[str], None]) -> None:
     while interrupts.pending:
         interrupts.pending -= 1
-        on_interrupt(interrupts.total)
+        first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
+        say(first if interrupts.total == 1 else "Leaving at once")
         for slot in slots:
             if slot.process is not None and slot.process.poll() is None:
                 slot.process.send_signal(signal.SIGINT)
 
 
-def _tend(slot: _Slot, plan: WorkerPlan, *, leaving: bool) -> None:
+def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Callable[[str], None]) -> None:
     """Start the slot's worker if it has none, or decide what its end means."""
     if slot.done:
         return
@@ -128,25 +135,33 @@ def _tend(slot: _Slot, plan: WorkerPlan, *, leaving: bool) -> None:
         if leaving:
             slot.done = True
         elif time.monotonic() >= slot.not_before:
-            _start(slot, plan)
+            _start(slot, study.study_name, plan)
         return
     code = slot.process.poll()
     if code is None:
         return
-    slot.process = None
+    pid, slot.process = slot.process.pid, None
     if code == 0 or leaving:
         slot.done = True
         return
-    settled = time.monotonic() - slot.started >= SETTLED_SECONDS
-    slot.quick_deaths = 1 if settled else slot.quick_deaths + 1
-    slot.done = slot.quick_deaths > QUICK_DEATHS_ALLOWED
-    slot.not_before = time.monotonic() + FIRST_BACKOFF_SECONDS * 2 ** (slot.quick_deaths - 1)
+    _mourn(slot, code, slot.restarts.delay_after(deeds_of(study, pid)), say)
 
 
-def _start(slot: _Slot, plan: WorkerPlan) -> None:
+def _mourn(slot: _Slot, code: int, delay_seconds: float | None, say: Callable[[str], None]) -> None:
+    """Say how the slot's worker ended, and set the time of its next start if there is one."""
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if delay_seconds is None:
+        slot.done = slot.failed = True
+        say(f"Worker {slot.index} ended again ({how}) and is given up; see {slot.log}")
+        return
+    slot.not_before = time.monotonic() + delay_seconds
+    say(f"Worker {slot.index} ended ({how}); it starts again in {delay_seconds:.0f} s; see {slot.log}")
+
+
+def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     threads = str(plan.threads_each())
-    command = [sys.executable, "-m", "atml", "worker", plan.study, "--index", str(slot.index)]
-    command += ["--artifacts", str(plan.artifacts), "--device", plan.device, "--threads", threads]
+    command = [sys.executable, "-m", "atml", "worker", study, "--index", str(slot.index)]
+    command += ["--artifacts", str(plan.artifacts), "--device", slot.device, "--threads", threads]
     command += ["--supervised-by", str(os.getpid())]
     # By environment, since a command line shows its password to every user of the machine.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
@@ -159,7 +174,6 @@ def _start(slot: _Slot, plan: WorkerPlan) -> None:
             env=environment,
             start_new_session=True,  # Ctrl-C must reach a worker once, from here, not from the terminal too
         )
-    slot.started = time.monotonic()
 
 
 def _end(slots: list[_Slot]) -> None:

@@ -143,12 +143,16 @@ def wait_until_open(
         StorageUnreachable: no server answers.
     """
     due = time.monotonic() + (patience_seconds if wait_for_server else 0.0)
+    is_told = False
     while True:
         try:
             return attempt()
-        except StorageUnreachable:
+        except StorageUnreachable as error:
             if time.monotonic() >= due or give_up():
                 raise
+            if not is_told:
+                _logger.warning("%s; trying again for %.0f s", error, patience_seconds)
+            is_told = True
             time.sleep(RETRY_SECONDS)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
 from atml.service.patience import PatientStorage, wait_until_open
+from atml.service.registry import create_table
 
 DRIVER = "psycopg"
 OLDEST_SERVER = 13  # older ones have had no security fixes since 2024
@@ -27,7 +28,7 @@ CONNECT_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# A worker has two threads: the trial's and the heartbeat's. Claiming a trial takes two connections.
+# Two threads of a worker are at the database often, the trial's and the heartbeat's; a third now and then.
 WORKER_THREADS = 2
 
 # What the server or the driver may say (in English; else its words are passed on as they are), what
@@ -100,7 +101,7 @@ def open_postgres(
         patience_seconds: How long to try again when the server stops answering.
         wait_for_server: Be as patient with a server that does not answer yet.
         give_up: Asked while waiting; once true, nothing is waited for any more.
-        threads: How many will use it at once; each may take two connections.
+        threads: How many will use it at once; each may take two connections for a moment.
         options: For Optuna's `RDBStorage`.
 
     Raises:
@@ -130,7 +131,7 @@ def _open(url: sqlalchemy.URL, *, threads: int, **options: Any) -> PatientStorag
         _refuse_old_server(url, connection)
         # Processes that start together would create the tables together, and all but one would fail.
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_LOCK})
-        return PatientStorage(
+        storage = PatientStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
             shown=shown(url),
             engine_kwargs={
@@ -141,6 +142,8 @@ def _open(url: sqlalchemy.URL, *, threads: int, **options: Any) -> PatientStorag
             },
             **options,
         )
+        create_table(storage.engine)
+        return storage
 
 
 def _refuse_old_server(url: sqlalchemy.URL, connection: sqlalchemy.Connection) -> None:

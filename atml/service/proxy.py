@@ -18,12 +18,24 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
 from optuna.storages._grpc.servicer import OptunaStorageProxyService
 from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
 
 from atml.errors import AtmlError, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.address import Address
-from atml.service.grpc import DESCRIBE, RECORD_HEARTBEAT, SERVICE, STALE_TRIALS, pack, unpack
+from atml.service.grpc import (
+    BEAT,
+    DESCRIBE,
+    LEAVE,
+    RECORD_HEARTBEAT,
+    SERVICE,
+    STALE_TRIALS,
+    WORKERS,
+    pack,
+    unpack,
+)
 from atml.service.patience import is_outage
+from atml.service.registry import RegistryTable, WorkerEntry
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import GRACE_SECONDS, HEARTBEAT_SECONDS
 from atml.service.studies import fail_dead
@@ -39,6 +51,8 @@ SERVER_OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+
+Fields = dict[str, Any]
 
 _logger = logging.getLogger(__name__)
 
@@ -105,7 +119,7 @@ class Proxy:
         )
         service = OptunaStorageProxyService(self._storage)
         api_pb2_grpc.add_StorageServiceServicer_to_server(service, self._server)  # type: ignore[no-untyped-call]
-        self._server.add_generic_rpc_handlers((_own_service(self._storage),))
+        self._server.add_generic_rpc_handlers((_own_service(self._storage, RegistryTable(database.engine)),))
         try:
             port = self._server.add_insecure_port(address.url("", address.port).removeprefix("://"))
         except RuntimeError:
@@ -175,23 +189,47 @@ def serve(
         raise KeyboardInterrupt
 
 
-def _own_service(storage: SharedStorage) -> grpc.GenericRpcHandler:
+def _own_service(storage: SharedStorage, registry: RegistryTable) -> grpc.GenericRpcHandler:
     """Return what Optuna's protocol lacks."""
 
-    def describe(_fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
+    def describe(_: Fields) -> Fields:
         return {"optuna": optuna.__version__}
 
-    def record_heartbeat(fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
+    def record_heartbeat(fields: Fields) -> Fields:
         storage.record_heartbeat(fields["trial_id"])
         return {}
 
-    def stale_trials(fields: dict[str, Any], _context: grpc.ServicerContext) -> dict[str, Any]:
+    def stale_trials(fields: Fields) -> Fields:
         return {"trial_ids": storage._get_stale_trial_ids(fields["study_id"])}
 
-    answers = {DESCRIBE: describe, RECORD_HEARTBEAT: record_heartbeat, STALE_TRIALS: stale_trials}
+    def beat(fields: Fields) -> Fields:
+        registry.beat(WorkerEntry.from_dict(fields))
+        return {}
+
+    def leave(fields: Fields) -> Fields:
+        registry.leave(fields["worker"])
+        return {}
+
+    def workers(_: Fields) -> Fields:
+        return {
+            "workers": [{**one.entry.to_dict(), "ago": one.last_seen_seconds} for one in registry.workers()]
+        }
+
+    answers = {
+        DESCRIBE: describe,
+        RECORD_HEARTBEAT: record_heartbeat,
+        STALE_TRIALS: stale_trials,
+        BEAT: beat,
+        LEAVE: leave,
+        WORKERS: workers,
+    }
     return grpc.method_handlers_generic_handler(
-        SERVICE, {name: _handler(answer, unpack, pack) for name, answer in answers.items()}
+        SERVICE, {name: _handler(_without_context(answer), unpack, pack) for name, answer in answers.items()}
     )
+
+
+def _without_context(answer: Callable[[Fields], Fields]) -> Callable[[Fields, grpc.ServicerContext], Fields]:
+    return lambda fields, _context: answer(fields)
 
 
 def _handler(answer: Callable[[Any, Any], Any], read: Any, write: Any) -> grpc.RpcMethodHandler:
@@ -214,8 +252,12 @@ class _InOneSentence(grpc.ServerInterceptor):  # type: ignore[misc]
             except StorageError as error:
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             except StorageInternalError as error:
-                away = is_outage(error.__cause__)
-                code = grpc.StatusCode.UNAVAILABLE if away else grpc.StatusCode.UNKNOWN
-                context.abort(code, f"{error}: {error.__cause__}")
+                context.abort(_code_of(error.__cause__), f"{error}: {error.__cause__}")
+            except SQLAlchemyError as error:
+                context.abort(_code_of(error), str(error))
 
         return _handler(answer, inner.request_deserializer, inner.response_serializer)
+
+
+def _code_of(cause: BaseException | None) -> grpc.StatusCode:
+    return grpc.StatusCode.UNAVAILABLE if is_outage(cause) else grpc.StatusCode.UNKNOWN

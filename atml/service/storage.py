@@ -19,6 +19,7 @@ from atml.search.retry import queue_after_death
 from atml.service.lean import READ_ONLY, LeanStorage
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, WORKER_THREADS, open_postgres, shown
+from atml.service.registry import create_table
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
@@ -145,15 +146,15 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             storage = _sqlite_storage(url, **options)
+            _serialise_writers(storage.engine)
+            create_table(storage.engine)
+            return storage
         except (sqlalchemy_errors.SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
             # Processes that start together create the tables together; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
                 raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
             time.sleep(random.uniform(0.1, 0.3))
-        else:
-            _serialise_writers(storage.engine)
-            return storage
     raise AssertionError
 
 
