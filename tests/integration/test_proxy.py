@@ -14,8 +14,10 @@ from optuna.trial import TrialState
 
 from atml.errors import StorageError, StorageUnreachable
 from atml.search import records
+from atml.search.processes import this_process
 from atml.service.address import Address
 from atml.service.proxy import Proxy
+from atml.service.registry import WorkerEntry, registry_of
 from atml.service.storage import GRACE_SECONDS, open_storage
 from atml.service.studies import create_or_resume, load_all
 from tests.databases import close, on_postgres
@@ -114,6 +116,7 @@ def outdate_heartbeats(database):
 WORK_ELSEWHERE = """
 import optuna, sys, time, warnings
 from atml.search import records
+from atml.search.processes import this_process
 from atml.service.storage import open_storage
 
 def outlast(trial):
@@ -171,6 +174,20 @@ class TestHeartbeats:
 
 
 _AGES = "SELECT (julianday('now') - julianday(heartbeat)) * 86400 AS age FROM trial_heartbeats"
+
+
+def test_workers_with_and_without_a_proxy_stand_on_one_table(database, proxied):
+    here, there = registry_of(database), registry_of(proxied)
+    entry = WorkerEntry(
+        worker="one", process=this_process(), number=3, device="cpu", threads=1, study="first"
+    )
+    there.beat(entry)
+    for registry in (here, there):
+        (seen,) = registry.workers()
+        assert seen.entry == entry
+        assert not seen.is_lost
+    there.leave("one")
+    assert here.workers() == there.workers() == []
 
 
 @pytest.fixture
