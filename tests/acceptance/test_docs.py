@@ -45,8 +45,3 @@ def test_a_command_names_options_that_there_are(command):
 @pytest.mark.parametrize("script", blocks("bash"))
 def test_a_script_is_a_script(script):
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
-
-
-@pytest.mark.parametrize("source", blocks("python"))
-def test_a_program_compiles(source):
-    compile(source, "docs/scale.md", "exec")
