@@ -16,7 +16,7 @@ def proxy(
         int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free one.")
     ] = 13000,
 ) -> None:
-    """Stand between the database and hundreds of workers, who need no connections of their own then.
+    """Stand between the database and hundreds of workers, which need no connections of their own.
 
     Workers, and all other commands, take its address for their storage. It closes and queues again
     the trials of workers that died. Restarting it costs time, but no trial.

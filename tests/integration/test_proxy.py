@@ -10,6 +10,7 @@ import time
 import optuna
 import pytest
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from atml.errors import StorageError, StorageUnreachable
@@ -26,6 +27,7 @@ from tests.integration.test_lean_storage import fill, shown
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
 PATIENCE_SECONDS = 120
+BUDGET = 24
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
 
@@ -92,6 +94,19 @@ class TestStorage:
         assert there.study.trials == here.study.trials
         with pytest.raises(optuna.exceptions.DuplicatedStudyError):
             optuna.create_study(storage=proxied, study_name="first")
+
+    @pytest.mark.parametrize("error", [StorageError, StorageUnreachable, StorageInternalError])
+    def test_what_the_database_refuses_is_told_as_without_a_proxy(self, database, proxy, monkeypatch, error):
+        def refuse(*_):
+            raise error("this user may only read here")
+
+        monkeypatch.setattr(type(database), "set_study_user_attr", refuse)
+        storage = open_storage(proxy.url, patience_seconds=0)
+        study = optuna.create_study(storage=storage, study_name="kept")
+        with pytest.raises(error) as caught:
+            study.set_user_attr("new", 1)
+        assert caught.type is error
+        close(storage)
 
     def test_a_parameter_may_follow_after_a_restart_of_the_proxy(self, database):
         with Proxy(database, Address(port=0)) as first:
@@ -194,7 +209,7 @@ def test_workers_with_and_without_a_proxy_stand_on_one_table(database, proxied):
 def wide_phase(make_phase1):
     """A space too large to run out of."""
     rates = {"low": 1e-4, "high": 1e-1, "steps": 400}
-    return make_phase1(search={"learning_rate": rates}, budget={"trials": 40})
+    return make_phase1(search={"learning_rate": rates}, budget={"trials": BUDGET})
 
 
 class TestOutage:
@@ -244,8 +259,8 @@ class TestOutage:
 
 def assert_all_is_there(study):
     trained = records.trained(study.trials)
-    assert len(trained) == 40
-    assert len({tuple(sorted(trial.params.items())) for trial in trained}) == 40
+    assert len(trained) == BUDGET
+    assert len({tuple(sorted(trial.params.items())) for trial in trained}) == BUDGET
     assert not [trial for trial in study.trials if trial.state == RUNNING]
 
 
