@@ -14,6 +14,7 @@ AtmlError
 ├── TrainingDiverged
 ├── ModelError
 ├── ParityError
+├── CannotWrite
 └── DashboardError
 
 The text of each is one message a user can act on: what is wrong, where (file, line or field), and
@@ -75,6 +76,14 @@ class ModelError(AtmlError):
 
 class ParityError(AtmlError):
     """An exported ONNX model and its PyTorch original disagree."""
+
+
+class CannotWrite(AtmlError):
+    """A disk, a bucket or a database takes nothing more: full, read-only, refused or gone.
+
+    Nothing is lost: once that is mended, the same command goes on where it was. The command line
+    says so after the text, so the text ends with what to mend.
+    """
 
 
 class DashboardError(AtmlError):

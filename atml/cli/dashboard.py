@@ -40,9 +40,9 @@ def dashboard(
     address = Address(host=host, port=port)
     credentials = credentials_for(address, os.environ.get(AUTH))
     opened = open_storage(storage)
-    app = dashboard_app(
-        opened, open_artifacts(artifacts), address=address, credentials=credentials, only_reading=read_only
-    )
+    # It shows what there is, even if nothing more can be written.
+    store = open_artifacts(artifacts, only_reading=True)
+    app = dashboard_app(opened, store, address=address, credentials=credentials, only_reading=read_only)
     count = len(opened.get_all_studies())
 
     def announce(url: str) -> None:

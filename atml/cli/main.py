@@ -13,7 +13,7 @@ import typer
 from atml import __version__
 from atml.cli import dashboard, evaluate, finalize, predict, resume, run, search, status, stop, submit, worker
 from atml.cli.data import data_app
-from atml.errors import AtmlError
+from atml.errors import AtmlError, CannotWrite
 
 MISTAKE, INTERRUPTED = 1, 130
 
@@ -62,6 +62,8 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         app()
+    except CannotWrite as error:
+        sys.exit(_cannot_write(error))
     except AtmlError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(MISTAKE)
@@ -72,3 +74,21 @@ def main() -> None:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
             typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
         raise
+
+
+def _cannot_write(error: CannotWrite) -> int:
+    """Say what to mend and return the exit code; a supervised worker tells its supervisor."""
+    code = MISTAKE
+    pipe = os.environ.get("ATML_LAST_WORDS_TO")
+    if pipe is not None:
+        from atml.service.launcher import CANNOT_WRITE
+
+        os.write(int(pipe), str(error).encode())
+        code = CANNOT_WRITE
+    try:
+        typer.echo(f"Error: {error}, then run the same command again.", err=True)
+    except OSError:
+        # The log is on the full disk too. What is left of the text must not fail once more at exit.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

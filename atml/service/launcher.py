@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
-from atml.errors import StudyError
+from atml.errors import CannotWrite, StudyError
+from atml.files import cannot_write, make_folder
 from atml.service.artifacts import local_folder
 
 POLL_SECONDS = 0.5
@@ -18,6 +20,10 @@ FIRST_BACKOFF_SECONDS = 1.0
 # A worker that lived this long was working; an earlier death counts as failing at once.
 SETTLED_SECONDS = 30.0
 QUICK_DEATHS_ALLOWED = 2
+# With which a supervised worker leaves that cannot write (EX_CANTCREAT of sysexits.h): another would
+# fare no better. It tells why through a pipe, since its log may be on the same full disk.
+CANNOT_WRITE = 73
+LAST_WORDS_TO = "ATML_LAST_WORDS_TO"  # environment variable with the pipe's file descriptor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class _Slot:
     quick_deaths: int = 0
     not_before: float = 0.0
     done: bool = False
+    last_words: int | None = None  # file descriptor to read them from
+    cannot_write: str | None = None
 
 
 @dataclass
@@ -89,10 +97,11 @@ def launch(
 
     Raises:
         KeyboardInterrupt: the workers left because the user asked.
+        CannotWrite: no worker could go on, for want of room or write access; quotes one of them.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
     folder = local_folder(plan.artifacts) / plan.study
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     slots = [_Slot(index=i, log=folder / f"worker-{i}.log") for i in range(plan.workers)]
     with _Interrupts() as interrupts:
         try:
@@ -107,6 +116,9 @@ def launch(
     on_poll()
     if interrupts.total:
         raise KeyboardInterrupt
+    full = [slot.cannot_write for slot in slots if slot.cannot_write]
+    if full and all(slot.cannot_write or slot.quick_deaths > QUICK_DEATHS_ALLOWED for slot in slots):
+        raise CannotWrite(full[0])
     if all(slot.quick_deaths > QUICK_DEATHS_ALLOWED for slot in slots):
         raise StudyError(f"every worker failed; {slots[0].log} ends with:\n{_tail(slots[0].log)}")
 
@@ -134,7 +146,10 @@ def _tend(slot: _Slot, plan: WorkerPlan, *, leaving: bool) -> None:
     if code is None:
         return
     slot.process = None
-    if code == 0 or leaving:
+    words = _hear(slot)
+    if code == CANNOT_WRITE:
+        slot.cannot_write = words or f"{slot.log}: a worker could not write; see to it"
+    if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
     settled = time.monotonic() - slot.started >= SETTLED_SECONDS
@@ -150,16 +165,39 @@ def _start(slot: _Slot, plan: WorkerPlan) -> None:
     command += ["--supervised-by", str(os.getpid())]
     # By environment, since a command line shows its password to every user of the machine.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
-    with slot.log.open("ab") as log:
-        slot.process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # Ctrl-C must reach a worker once, from here, not from the terminal too
-        )
+    slot.last_words, theirs = os.pipe()
+    try:
+        with _open_log(slot.log) as log:
+            slot.process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment, LAST_WORDS_TO: str(theirs)},
+                pass_fds=(theirs,),
+                # Ctrl-C must reach a worker once, from here, not from the terminal too.
+                start_new_session=True,
+            )
+    finally:
+        os.close(theirs)
     slot.started = time.monotonic()
+
+
+def _open_log(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _hear(slot: _Slot) -> str:
+    """Return what a worker that has ended said last."""
+    if slot.last_words is None:
+        return ""
+    with os.fdopen(slot.last_words, "rb") as pipe:
+        slot.last_words = None
+        os.set_blocking(pipe.fileno(), False)  # a process that it left behind may hold the other end
+        return (pipe.read() or b"").decode()
 
 
 def _end(slots: list[_Slot]) -> None:
@@ -168,6 +206,7 @@ def _end(slots: list[_Slot]) -> None:
         if slot.process is not None and slot.process.poll() is None:
             slot.process.kill()
             slot.process.wait()
+        _hear(slot)
 
 
 def _tail(path: Path, lines: int = 12) -> str:

@@ -14,11 +14,12 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
-from atml.errors import StorageError
+from atml.errors import CannotWrite, StorageError
 from atml.search.retry import queue_after_death
-from atml.service.lean import READ_ONLY, LeanStorage
+from atml.service.lean import READ_ONLY
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, open_postgres, shown
+from atml.service.sqlite import SqliteStorage, explanation
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
@@ -48,6 +49,7 @@ def open_storage(
 
     Raises:
         StorageUnreachable: no PostgreSQL server answers.
+        CannotWrite: the disk of an SQLite database is full, read-only or gone.
         StorageError: the URL, the driver or the database is at fault; its password is not shown.
     """
     database = _parsed(url)
@@ -105,6 +107,9 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
             reason = _reason(error)
             # Processes that start together create the tables together; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
+                told = explanation(shown(url), error.__cause__ or error)
+                if isinstance(told, CannotWrite):
+                    raise told from None
                 raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
             time.sleep(random.uniform(0.1, 0.3))
         else:
@@ -117,8 +122,9 @@ def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
     full = url.render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
-        return LeanStorage(
+        return SqliteStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
+            shown=shown(url),
             engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
             **options,
         )
