@@ -9,14 +9,14 @@ from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import optuna
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
-from optuna.storages import BaseStorage
+from optuna.storages import RDBStorage
 from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
 from atml.service import guards
+from atml.service.absence import TellingStorage, TellingStore
 from atml.service.columns import readable_columns
 from atml.service.guards import Credentials
 
@@ -63,7 +63,7 @@ def credentials_for(address: Address, text: str | None) -> Credentials | None:
 
 
 def dashboard_app(
-    storage: BaseStorage,
+    storage: RDBStorage,
     artifacts: ArtifactStore,
     *,
     address: Address,
@@ -71,9 +71,9 @@ def dashboard_app(
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, the outermost last."""
-    # A cached storage reads a finished trial once, however often the dashboard asks for it.
-    cached = optuna.storages.get_storage(storage)
-    app: WSGIApplication = optuna_dashboard.wsgi(cached, artifact_store=artifacts)
+    app: WSGIApplication = optuna_dashboard.wsgi(
+        TellingStorage(storage), artifact_store=TellingStore(artifacts)
+    )
     app = readable_columns(_with_an_encoding(app))
     app = guards.harmless_artifacts(app)
     if only_reading:

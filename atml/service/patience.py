@@ -11,7 +11,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 from sqlalchemy import exc as sqlalchemy_errors
 
-from atml.errors import StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.service.lean import LeanStorage
 
 # Commands with someone waiting in front of them say soon what is wrong; workers sit a maintenance out.
@@ -20,6 +20,7 @@ WORKER_PATIENCE_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
+DISK_FULL = "53100"
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -42,6 +43,7 @@ class PatientStorage(LeanStorage):
 
     Every method may raise:
         StorageUnreachable: the server has not answered for `patience_seconds`.
+        CannotWrite: its disk has been full for as long.
         StorageError: this user may not write.
     """
 
@@ -115,7 +117,7 @@ class PatientStorage(LeanStorage):
                 self._raise_if_hopeless(error, waited_seconds=time.monotonic() - began)
                 self._is_away = True
                 if delay_seconds == FIRST_DELAY_SECONDS:
-                    _logger.warning("%s does not answer; trying again", self._shown)
+                    _logger.warning("%s %s; trying again", self._shown, _complaint(error.__cause__))
                 # Apart from one another, or all workers would come back in the same instant.
                 time.sleep(delay_seconds * random.uniform(0.5, 1.0))
                 delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
@@ -130,17 +132,20 @@ class PatientStorage(LeanStorage):
 
     def _raise_if_hopeless(self, error: StorageInternalError, *, waited_seconds: float) -> None:
         cause = error.__cause__
-        if getattr(getattr(cause, "orig", None), "sqlstate", None) in MAY_NOT_WRITE:
+        if _sqlstate(cause) in MAY_NOT_WRITE:
             raise StorageError(
                 f"{self._shown}: this user may only read here, but a search has to write; "
                 "grant it INSERT, UPDATE and DELETE on all tables, or use another user"
             ) from None
         if not is_outage(cause):
-            raise error
+            reason = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
+            raise StorageError(f"{self._shown}: the database refuses: {reason}") from error
         if self._has_given_up or self._give_up() or waited_seconds >= self._patience_seconds:
             self._is_away = self._has_given_up = (
                 True  # what follows, such as closing the trial, need not wait again
             )
+            if _sqlstate(cause) == DISK_FULL:
+                raise CannotWrite(f"cannot write {self._shown}: its server's disk is full; make room there")
             raise StorageUnreachable(
                 f"{self._shown}: the database has not answered for {waited_seconds:.0f} s; nothing is lost"
             ) from None
@@ -153,6 +158,15 @@ def is_outage(error: BaseException | None) -> bool:
     if not isinstance(error, sqlalchemy_errors.DBAPIError):
         return isinstance(error, sqlalchemy_errors.TimeoutError)
     return error.connection_invalidated or isinstance(error, sqlalchemy_errors.OperationalError)
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def _complaint(error: BaseException | None) -> str:
+    """Return what is to be waited for; somebody restarts a server, or makes room for it."""
+    return "has no room left on its disk" if _sqlstate(error) == DISK_FULL else "does not answer"
 
 
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:

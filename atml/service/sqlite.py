@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import exc as sqlalchemy_errors
 
-from atml.errors import AtmlError, CannotWrite, StorageError
+from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.service.lean import LeanStorage
 
 # By SQLite's primary result codes: whatever goes on once somebody has seen to the disk.
@@ -30,7 +30,8 @@ class SqliteStorage(LeanStorage):
 
     Every method may raise:
         CannotWrite: the disk is full, read-only or gone.
-        StorageError: the file is damaged or locked for good.
+        StorageUnreachable: another process does not let go of it.
+        StorageError: the file is damaged, or no database.
     """
 
     def __init__(self, url: str, *, shown: str, **options: Any) -> None:
@@ -60,6 +61,8 @@ def explanation(shown: str, error: BaseException | None) -> AtmlError | None:
     ):
         return None
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageUnreachable(f"{shown}: another process keeps the database locked; try again later")
     if code in _TOLD:
         return CannotWrite(f"cannot write {shown}: {_TOLD[code]}")
     return StorageError(f"{shown}: the database refuses: {error}")

@@ -108,7 +108,7 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
             # Processes that start together create the tables together; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
                 told = explanation(shown(url), error.__cause__ or error)
-                if isinstance(told, CannotWrite):
+                if isinstance(told, CannotWrite) and not Path(url.database or "").is_dir():
                     raise told from None
                 raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
             time.sleep(random.uniform(0.1, 0.3))
