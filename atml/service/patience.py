@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -68,6 +69,7 @@ class PatientStorage(LeanStorage):
         self._has_given_up = False
         self._is_away = False
         self._back_since: float | None = None
+        self._full_until = 0.0  # no write is waited for again before that time
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -140,14 +142,24 @@ class PatientStorage(LeanStorage):
         if not is_outage(cause):
             reason = str(getattr(cause, "orig", None) or cause or error).strip().splitlines()[0]
             raise StorageError(f"{self._shown}: the database refuses: {reason}") from error
+        if _sqlstate(cause) == DISK_FULL:
+            self._raise_if_full_for_long(waited_seconds)
+            return
         if self._has_given_up or self._give_up() or waited_seconds >= self._patience_seconds:
             self._is_away = self._has_given_up = (
                 True  # what follows, such as closing the trial, need not wait again
             )
-            if _sqlstate(cause) == DISK_FULL:
-                raise CannotWrite(f"cannot write {self._shown}: its server's disk is full; make room there")
             raise StorageUnreachable(
-                f"{self._shown}: the database has not answered for {waited_seconds:.0f} s; nothing is lost"
+                f"{self._shown}: the database has not answered{_for(waited_seconds)}; nothing is lost"
+            ) from None
+
+    def _raise_if_full_for_long(self, waited_seconds: float) -> None:
+        # A full server still answers those who read, so an answer does not mean that there is room.
+        now = time.monotonic()
+        if now < self._full_until or self._give_up() or waited_seconds >= self._patience_seconds:
+            self._full_until = max(self._full_until, now + self._patience_seconds)
+            raise CannotWrite(
+                f"cannot write {self._shown}: its server's disk is full; make room there"
             ) from None
 
 
@@ -164,6 +176,10 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
+def _for(seconds: float) -> str:
+    return f" for {seconds:.0f} s" if math.isfinite(seconds) else ""
+
+
 def _complaint(error: BaseException | None) -> str:
     """Return what is to be waited for; somebody restarts a server, or makes room for it."""
     return "has no room left on its disk" if _sqlstate(error) == DISK_FULL else "does not answer"
@@ -177,8 +193,20 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     return persistent
 
 
+def _impatient(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def attempted(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except StorageInternalError as error:
+            self._raise_if_hopeless(error, waited_seconds=float("inf"))
+            raise
+
+    return attempted
+
+
 # Those that open a transaction themselves; the others call them. Creating and deleting a study are
-# left out: a command does it, whose user would rather be told.
+# not repeated: a command does it, whose user would rather be told.
 _TRANSACTIONS = (
     "set_study_user_attr",
     "set_study_system_attr",
@@ -203,3 +231,5 @@ _TRANSACTIONS = (
 )
 for _name in _TRANSACTIONS:
     setattr(PatientStorage, _name, _patient(getattr(LeanStorage, _name)))
+for _name in ("create_new_study", "delete_study"):
+    setattr(PatientStorage, _name, _impatient(getattr(LeanStorage, _name)))
