@@ -1,7 +1,6 @@
 """Progress of a study: a live view in a terminal, one line an event in a log."""
 
 import sys
-from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,7 @@ class StudyDisplay:
         from atml.service.progress import progress
 
         try:
-            now = progress(self._stored, datetime.now())
+            now = progress(self._stored.snapshot())
         except StorageUnreachable as error:
             if not self._blind:
                 self.say(f"{error}; the workers wait for it")

@@ -1,7 +1,7 @@
 """Results as JSON documents, for scripts."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from atml.search import records
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from atml.reports.finalize import Final
     from atml.search.outcome import Outcome
+    from atml.search.snapshot import Snapshot
+    from atml.service.progress import WorkerState
     from atml.service.studies import StoredStudy
 
 
@@ -67,15 +69,24 @@ def final_document(final: "Final") -> dict[str, Any]:
     }
 
 
-def study_document(stored: "StoredStudy") -> dict[str, Any]:
+def status_document(
+    studies: "list[tuple[StoredStudy, Snapshot]]", workers: "Iterable[WorkerState]"
+) -> dict[str, Any]:
+    """Return what `atml status` shows as JSON."""
+    return {
+        "studies": [study_document(stored, of) for stored, of in studies],
+        "workers": [asdict(worker) for worker in workers],
+    }
+
+
+def study_document(stored: "StoredStudy", of: "Snapshot") -> dict[str, Any]:
     """Return a study's state as JSON: its outcome so far, its data and budget, and who works on it."""
     from atml.search.outcome import outcome
     from atml.service.progress import progress
 
-    now = datetime.now()
-    state = progress(stored, now)
+    state = progress(of)
     return {
-        **outcome_document(outcome(stored.study, stored.phase, now)),
+        **outcome_document(outcome(of)),
         "data": asdict(stored.data),
         "budget": {"trials": state.trials_budget, "minutes": state.minutes_budget},
         "running": [asdict(trial) for trial in state.running],

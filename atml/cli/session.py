@@ -63,30 +63,17 @@ def open_study(storage: "RDBStorage", phase: "Phase", dataset: "Dataset", *, ext
 
 def run_study(stored: "StoredStudy", *, storage: str, artifacts: str, workers: int, device: str) -> "Outcome":
     """Launch the workers, show their progress, and return what came of it."""
-    from datetime import datetime
-
     from atml.cli.display import StudyDisplay
     from atml.search.outcome import outcome
     from atml.search.stop import read
     from atml.service.launcher import WorkerPlan, launch
 
     if read(stored.study) is None:
-        plan = WorkerPlan(
-            study=stored.study.study_name,
-            storage=storage,
-            artifacts=artifacts,
-            workers=workers,
-            device=device,
-        )
+        plan = WorkerPlan(storage=storage, artifacts=artifacts, workers=workers, device=device)
         _announce(stored, plan)
         with StudyDisplay(stored) as display:
-
-            def on_interrupt(count: int) -> None:
-                first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
-                display.say(first if count == 1 else "Leaving at once")
-
-            launch(plan, on_poll=display.update, on_interrupt=on_interrupt)
-    return outcome(stored.study, stored.phase, datetime.now())
+            launch(stored.study, plan, on_poll=display.update, say=display.say)
+    return outcome(stored.snapshot())
 
 
 def _announce(stored: "StoredStudy", plan: "WorkerPlan") -> None:
@@ -96,7 +83,7 @@ def _announce(stored: "StoredStudy", plan: "WorkerPlan") -> None:
     limits = [f"{budget.trials} trials"] if budget.trials else []
     limits += [f"{budget.minutes:g} min"] if budget.minutes else []
     err().print(
-        f"{plan.study}: {data.segments:,} segments of {data.subjects} subjects, {plan.workers} worker(s) on "
-        f"{describe_device(choose_device(plan.device))} with {plan.threads_each()} thread(s) each, "
-        f"budget {' or '.join(limits) or 'none'}"
+        f"{stored.study.study_name}: {data.segments:,} segments of {data.subjects} subjects, "
+        f"{plan.workers} worker(s) on {describe_device(choose_device(plan.device))} "
+        f"with {plan.threads_each()} thread(s) each, budget {' or '.join(limits) or 'none'}"
     )

@@ -7,7 +7,8 @@ import typer
 from atml.cli import options
 
 if TYPE_CHECKING:
-    from atml.service.progress import Progress
+    from atml.search.snapshot import Snapshot
+    from atml.service.progress import Progress, WorkerState
     from atml.service.studies import StoredStudy
 
 
@@ -16,36 +17,42 @@ def status(
     storage: options.Storage = options.DEFAULT_STORAGE,
     as_json: options.Json = False,
 ) -> None:
-    """Show studies: trials by state, the best, the front, who works on what, the time left.
+    """Show studies and workers: trials by state, the best, the front, who works on what, the time left.
+
+    A worker that ended without a word is shown as lost for ten minutes.
 
     Example:  atml status ecm-phase1 --json
     """
-    from atml.cli.documents import study_document
+    from atml.cli.documents import status_document
     from atml.reports.bundle import to_json
+    from atml.service.progress import progress, worker_states
+    from atml.service.registry import registry_of
     from atml.service.storage import open_storage
     from atml.service.studies import load, load_all
 
     opened = open_storage(storage)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
+    shown = [(one, one.snapshot()) for one in loaded]
+    states = [progress(of) for _, of in shown]
+    workers = worker_states(registry_of(opened).workers(), states)
+    if study is not None:
+        workers = [worker for worker in workers if worker.study == study]
     if as_json:
-        typer.echo(to_json([study_document(one) for one in loaded]), nl=False)
-    elif study is not None:
-        _print_one(loaded[0])
+        typer.echo(to_json(status_document(shown, workers)), nl=False)
+        return
+    if study is not None:
+        _print_one(shown[0][1], states[0])
     else:
-        _print_all(loaded)
+        _print_all(loaded, [of for _, of in shown], states)
+    _print_workers(workers)
 
 
-def _print_one(stored: "StoredStudy") -> None:
-    from datetime import datetime
-
+def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
     from atml.cli.tables import print_outcome
     from atml.search.outcome import outcome
-    from atml.service.progress import progress
 
-    now = datetime.now()
-    state = progress(stored, now)
-    print_outcome(outcome(stored.study, stored.phase, now), stored.phase)
+    print_outcome(outcome(of), of.phase)
     for trial in state.running:
         out().print(
             f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}, "
@@ -55,38 +62,34 @@ def _print_one(stored: "StoredStudy") -> None:
         out().print(f"  at most {clock(state.seconds_left)} left")
 
 
-def _print_all(loaded: "list[StoredStudy]") -> None:
-    from datetime import datetime
-
+def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]") -> None:
     from rich.table import Table
 
     from atml.cli.console import out
-    from atml.service.progress import progress
 
     table = Table()
     for name in ("study", "phase", "trained", "running", "untrained", "best F-beta", "ONNX", "state"):
         table.add_column(name, justify="left" if name in ("study", "phase", "state") else "right")
-    for stored in loaded:
-        table.add_row(*_row(stored, progress(stored, datetime.now())))
+    for stored, of, state in zip(loaded, shown, states, strict=True):
+        table.add_row(*_row(stored, of, state))
     out().print(table if loaded else "No study yet; start one with `atml run` or `atml search SPEC`.")
 
 
-def _row(stored: "StoredStudy", state: "Progress") -> list[str]:
+def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
     from atml.cli.console import kilobytes
-    from atml.search import records, stop
+    from atml.search import records
 
-    sign = stop.read(stored.study)
     best = state.best
     budget = f"/{state.trials_budget}" if state.trials_budget else ""
     return [
         state.study,
-        stored.phase.phase,
+        of.phase.phase,
         f"{state.spent.trained}{budget}",
         str(len(state.running)),
         str(state.spent.untrained),
         f"{records.fbeta(best):.4f}" if best else "–",
         kilobytes(records.onnx_bytes(best)) if best else "–",
-        sign.because if sign else _doing(stored, state),
+        of.stop.because if of.stop else _doing(stored, state),
     ]
 
 
@@ -94,3 +97,27 @@ def _doing(stored: "StoredStudy", state: "Progress") -> str:
     if stored.waits_for is not None:
         return f"waits for {stored.waits_for}"
     return "running" if state.running else "open"
+
+
+def _print_workers(workers: "list[WorkerState]") -> None:
+    from rich.table import Table
+
+    from atml.cli.console import out
+
+    if not workers:
+        return
+    table = Table()
+    for name in ("worker", "host", "pid", "device", "study", "trial", "epoch", "last seen"):
+        table.add_column(name, justify="right" if name in ("worker", "pid", "trial", "epoch") else "left")
+    for worker in workers:
+        table.add_row(
+            str(worker.number),
+            worker.host,
+            str(worker.pid),
+            worker.device,
+            worker.study or "waits for one",
+            "–" if worker.trial is None else str(worker.trial),
+            "–" if worker.trial is None else f"{worker.epoch}/{worker.epochs}",
+            f"{worker.last_seen_seconds:.0f} s ago{', lost' if worker.lost else ''}",
+        )
+    out().print(table)

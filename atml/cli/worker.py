@@ -43,32 +43,39 @@ def worker(
     Example:  atml worker ecm-phase1 --index 3
     """
     from atml.service.patience import WORKER_PATIENCE_SECONDS
+    from atml.service.presence import Presence
+    from atml.service.registry import registry_of
     from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import open_storage
     from atml.service.studies import load
     from atml.service.worker import WorkerSettings, quieten_optuna, work
+    from atml.training import choose_device
 
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
     opened = open_storage(
         storage,
         patience_seconds=WORKER_PATIENCE_SECONDS,
-        wait_for_server=supervised_by is not None,  # it was there for the supervisor
+        wait_for_server=True,  # nobody may be there to start it again
         give_up=leave.requested,
     )
-    settings = WorkerSettings(
-        index=_own_index() if index is None else index,
-        device=device,
-        threads=threads,
-        artifacts=artifacts,
-        train=train,
-        leave=leave,
-    )
-    if study is not None:
-        work(load(opened, study), settings)
-    else:
-        serve(opened, settings, say=_say)
+    number = _own_index() if index is None else index
+    chosen = str(choose_device(device))
+    with Presence(registry_of(opened), number=number, device=chosen, threads=threads) as presence:
+        settings = WorkerSettings(
+            index=number,
+            device=chosen,
+            threads=threads,
+            artifacts=artifacts,
+            train=train,
+            leave=leave,
+            presence=presence,
+        )
+        if study is not None:
+            work(load(opened, study), settings)
+        else:
+            serve(opened, settings, say=_say)
     if leave.requested():
         raise KeyboardInterrupt
 

@@ -1,7 +1,5 @@
 """The objective of every phase: one trial, from its suggestion to its recorded result."""
 
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from atml.search import records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.checkpoints import Checkpoint, Checkpoints
 from atml.search.phases import Phase
+from atml.search.processes import this_process
 from atml.search.proposal import Proposal
 from atml.search.records import PrunedBy
 from atml.search.retry import queue_again
@@ -69,7 +68,7 @@ class Objective:
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
             CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
         """
-        worker = {"host": socket.gethostname(), "pid": os.getpid(), "device": str(self.device)}
+        worker = {**this_process().to_dict(), "device": str(self.device)}
         trial.set_user_attr(records.WORKER, worker)
         try:
             values = self._run(trial, self.phase.suggest(trial))

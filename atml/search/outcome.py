@@ -2,17 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from statistics import median
 
-from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.search import records, stop
+from atml.search import records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
 from atml.search.phases.width import pareto_front
 from atml.search.records import PrunedBy
+from atml.search.snapshot import Snapshot
+from atml.search.stop import Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Outcome:
     ranking: tuple[FrozenTrial, ...]  # completed trials, best first
     unfinished: tuple[str, ...]  # architectures that no trial trained to its end
     front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
-    stop: stop.Stop | None
+    stop: Stop | None
     targets_met: bool
     failed_targets: tuple[str, ...]  # by the best trial
     advice: tuple[str, ...]
@@ -56,23 +56,23 @@ class Outcome:
         return list(seen.values())
 
 
-def outcome(study: Study, phase: Phase, now: datetime) -> Outcome:
+def outcome(of: Snapshot) -> Outcome:
     """Work out a study's result from its trials."""
-    trials = study.get_trials(deepcopy=False)
+    phase, trials = of.phase, of.trials
     ranking = tuple(phase.rank(trials))
     best = ranking[0] if ranking else None
     failed_targets = phase.failed_targets(best) if best else ()
     return Outcome(
-        study=study.study_name,
+        study=of.study,
         phase=phase.phase,
-        spent=spent(trials, now),
+        spent=spent(trials, of.taken),
         pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
         savings=_savings(trials),
         ranking=ranking,
         unfinished=_unfinished(trials, ranking),
         front=tuple(pareto_front(trials)),
-        stop=stop.read(study),
+        stop=of.stop,
         targets_met=best is not None and phase.meets_targets(best),
         failed_targets=failed_targets,
         advice=tuple(_advice(phase, best, failed_targets, trials)),

@@ -12,10 +12,15 @@ MOST_DEATHS = 8
 
 def queue_after_death(study: Study, trial: FrozenTrial) -> None:
     """Queue a trial again whose worker died, unless its workers keep dying of it."""
-    got_further = len(records.curve(trial)) > trial.user_attrs.get(records.REACHED, 0)
-    deaths = 1 if got_further else trial.user_attrs.get(records.DEATHS, 0) + 1
+    deaths = 1 if got_further(trial) else trial.user_attrs.get(records.DEATHS, 0) + 1
     if deaths <= MOST_DEATHS:
         queue_again(study, trial, deaths=deaths)
+
+
+def got_further(trial: Trial | FrozenTrial) -> bool:
+    """Whether `trial` has an epoch that no earlier try had."""
+    reached: int = trial.user_attrs.get(records.REACHED, 0)
+    return len(records.curve(trial)) > reached
 
 
 def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None = None) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+from optuna import Study
+
 from atml.errors import CannotWrite, StudyError
 from atml.files import cannot_write, make_folder
 from atml.service.artifacts import local_folder
+from atml.service.restarts import Restarts, deeds_of
+from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
-FIRST_BACKOFF_SECONDS = 1.0
-# A worker that lived this long was working; an earlier death counts as failing at once.
-SETTLED_SECONDS = 30.0
-QUICK_DEATHS_ALLOWED = 2
 # With which a supervised worker leaves that cannot write (EX_CANTCREAT of sysexits.h): another would
 # fare no better. It tells why through a pipe, since its log may be on the same full disk.
 CANNOT_WRITE = 73
@@ -30,11 +30,10 @@ LAST_WORDS_TO = "ATML_LAST_WORDS_TO"  # environment variable with the pipe's fil
 class WorkerPlan:
     """What every worker of a launch is told."""
 
-    study: str
     storage: str
     artifacts: str | Path
     workers: int
-    device: str = "auto"
+    device: str = "auto"  # `auto` and `cuda` deal the workers out over all GPUs
     threads: int | None = None  # a worker; None divides the machine's cores
 
     def threads_each(self) -> int:
@@ -47,12 +46,13 @@ class _Slot:
     """The place of one worker, through its restarts."""
 
     index: int
+    device: str
     log: Path
+    restarts: Restarts = field(default_factory=Restarts)
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    quick_deaths: int = 0
     not_before: float = 0.0
     done: bool = False
+    failed: bool = False
     last_words: int | None = None  # file descriptor to read them from
     cannot_write: str | None = None
 
@@ -80,35 +80,41 @@ class _Interrupts:
 
 
 def launch(
+    study: Study,
     plan: WorkerPlan,
     *,
-    on_poll: Callable[[], None],
-    on_interrupt: Callable[[int], None] = lambda count: None,
+    on_poll: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Run the workers of a study until all have left.
 
-    A worker that dies is restarted, at growing intervals; one that keeps dying at once is not. The
-    first Ctrl-C lets the workers finish their epoch, the second makes them leave at once.
+    A worker that dies is restarted, at growing intervals; one that keeps dying without gaining
+    anything is not. The first Ctrl-C lets the workers finish their epoch, the second makes them leave
+    at once.
 
     Args:
-        plan: Which study, how many workers.
+        study: The study.
+        plan: How many workers, and what they are told.
         on_poll: Called twice a second, to show progress.
-        on_interrupt: Called with the count of signals so far.
+        say: Called with what the user should know.
 
     Raises:
         KeyboardInterrupt: the workers left because the user asked.
         CannotWrite: no worker could go on, for want of room or write access; quotes one of them.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
-    folder = local_folder(plan.artifacts) / plan.study
+    folder = local_folder(plan.artifacts) / study.study_name
     make_folder(folder)
-    slots = [_Slot(index=i, log=folder / f"worker-{i}.log") for i in range(plan.workers)]
+    slots = [
+        _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
+        for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
+    ]
     with _Interrupts() as interrupts:
         try:
             while not all(slot.done for slot in slots):
-                _pass_on(interrupts, slots, on_interrupt)
+                _pass_on(interrupts, slots, say)
                 for slot in slots:
-                    _tend(slot, plan, leaving=interrupts.total > 0)
+                    _tend(slot, study, plan, leaving=interrupts.total > 0, say=say)
                 on_poll()
                 time.sleep(POLL_SECONDS)
         finally:
@@ -117,22 +123,23 @@ def launch(
     if interrupts.total:
         raise KeyboardInterrupt
     full = [slot.cannot_write for slot in slots if slot.cannot_write]
-    if full and all(slot.cannot_write or slot.quick_deaths > QUICK_DEATHS_ALLOWED for slot in slots):
+    if full and all(slot.cannot_write or slot.failed for slot in slots):
         raise CannotWrite(full[0])
-    if all(slot.quick_deaths > QUICK_DEATHS_ALLOWED for slot in slots):
+    if all(slot.failed for slot in slots):
         raise StudyError(f"every worker failed; {slots[0].log} ends with:\n{_tail(slots[0].log)}")
 
 
-def _pass_on(interrupts: _Interrupts, slots: list[_Slot], on_interrupt: Callable[[int], None]) -> None:
+def _pass_on(interrupts: _Interrupts, slots: list[_Slot], say: Callable[[str], None]) -> None:
     while interrupts.pending:
         interrupts.pending -= 1
-        on_interrupt(interrupts.total)
+        first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
+        say(first if interrupts.total == 1 else "Leaving at once")
         for slot in slots:
             if slot.process is not None and slot.process.poll() is None:
                 slot.process.send_signal(signal.SIGINT)
 
 
-def _tend(slot: _Slot, plan: WorkerPlan, *, leaving: bool) -> None:
+def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Callable[[str], None]) -> None:
     """Start the slot's worker if it has none, or decide what its end means."""
     if slot.done:
         return
@@ -140,28 +147,38 @@ def _tend(slot: _Slot, plan: WorkerPlan, *, leaving: bool) -> None:
         if leaving:
             slot.done = True
         elif time.monotonic() >= slot.not_before:
-            _start(slot, plan)
+            _start(slot, study.study_name, plan)
         return
     code = slot.process.poll()
     if code is None:
         return
-    slot.process = None
+    pid, slot.process = slot.process.pid, None
     words = _hear(slot)
     if code == CANNOT_WRITE:
         slot.cannot_write = words or f"{slot.log}: a worker could not write; see to it"
+        if plan.workers > 1:  # else it is the end, and what the command ends with
+            say(f"Worker {slot.index} has left: {slot.cannot_write}")
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
-    settled = time.monotonic() - slot.started >= SETTLED_SECONDS
-    slot.quick_deaths = 1 if settled else slot.quick_deaths + 1
-    slot.done = slot.quick_deaths > QUICK_DEATHS_ALLOWED
-    slot.not_before = time.monotonic() + FIRST_BACKOFF_SECONDS * 2 ** (slot.quick_deaths - 1)
+    _mourn(slot, code, slot.restarts.delay_after(deeds_of(study, pid)), say)
 
 
-def _start(slot: _Slot, plan: WorkerPlan) -> None:
+def _mourn(slot: _Slot, code: int, delay_seconds: float | None, say: Callable[[str], None]) -> None:
+    """Say how the slot's worker ended, and set the time of its next start if there is one."""
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if delay_seconds is None:
+        slot.done = slot.failed = True
+        say(f"Worker {slot.index} ended again ({how}) and is given up; see {slot.log}")
+        return
+    slot.not_before = time.monotonic() + delay_seconds
+    say(f"Worker {slot.index} ended ({how}); it starts again in {delay_seconds:.0f} s; see {slot.log}")
+
+
+def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     threads = str(plan.threads_each())
-    command = [sys.executable, "-m", "atml", "worker", plan.study, "--index", str(slot.index)]
-    command += ["--artifacts", str(plan.artifacts), "--device", plan.device, "--threads", threads]
+    command = [sys.executable, "-m", "atml", "worker", study, "--index", str(slot.index)]
+    command += ["--artifacts", str(plan.artifacts), "--device", slot.device, "--threads", threads]
     command += ["--supervised-by", str(os.getpid())]
     # By environment, since a command line shows its password to every user of the machine.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
@@ -180,7 +197,6 @@ def _start(slot: _Slot, plan: WorkerPlan) -> None:
             )
     finally:
         os.close(theirs)
-    slot.started = time.monotonic()
 
 
 def _open_log(path: Path) -> BinaryIO:

@@ -1,7 +1,6 @@
 """The study's note in the dashboard: the answer to its targets, and its front or ranking."""
 
 import time
-from datetime import datetime
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -66,7 +65,7 @@ def with_remarks_of(old: str, ours: str) -> str:
 
 
 def _outcome(stored: StoredStudy) -> Outcome:
-    return outcome(stored.study, stored.phase, datetime.now())
+    return outcome(stored.snapshot())
 
 
 def _write(stored: StoredStudy, result: Outcome) -> None:

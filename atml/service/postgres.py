@@ -1,5 +1,6 @@
 """Opening a PostgreSQL database; what is wrong with it is said in one sentence, without the password."""
 
+import logging
 import re
 import time
 import warnings
@@ -13,8 +14,11 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
 from atml.service.patience import PatientStorage
+from atml.service.registry import create_table
 
 DRIVER = "psycopg"
+_logger = logging.getLogger(__name__)
+
 OLDEST_SERVER = 13  # older ones have had no security fixes since 2024
 CONNECT_SECONDS = 10
 RETRY_SECONDS = 1.0
@@ -29,7 +33,7 @@ CONNECT_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# A worker has two threads: the trial's and the heartbeat's. Claiming a trial takes two connections.
+# Two threads of a worker are at the database often, the trial's and the heartbeat's; a third now and then.
 POOL_OPTIONS = {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
 
 # What the server or the driver may say (in English; else its words are passed on as they are), what
@@ -108,13 +112,17 @@ def open_postgres(
         StorageError: it refuses, is too old, or holds tables of another Optuna.
     """
     due = time.monotonic() + (patience_seconds if wait_for_server else 0.0)
+    is_told = False
     while True:
         try:
             with _explained(url):
                 return _open(url, patience_seconds=patience_seconds, give_up=give_up, **options)
-        except StorageUnreachable:
+        except StorageUnreachable as error:
             if time.monotonic() >= due or give_up():
                 raise
+            if not is_told:
+                _logger.warning("%s; trying again for %.0f s", error, patience_seconds)
+            is_told = True
             time.sleep(RETRY_SECONDS)
 
 
@@ -131,12 +139,14 @@ def _open(url: sqlalchemy.URL, **options: Any) -> PatientStorage:
         _refuse_old_server(url, connection)
         # Processes that start together would create the tables together, and all but one would fail.
         connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_LOCK})
-        return PatientStorage(
+        storage = PatientStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
             shown=shown(url),
             engine_kwargs={**POOL_OPTIONS, "connect_args": CONNECT_OPTIONS},
             **options,
         )
+        create_table(storage.engine)
+        return storage
 
 
 def _refuse_old_server(url: sqlalchemy.URL, connection: sqlalchemy.Connection) -> None:

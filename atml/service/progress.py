@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from statistics import mean
 
 from optuna.trial import FrozenTrial, TrialState
@@ -10,7 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.search import records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
-from atml.service.studies import StoredStudy
+from atml.search.snapshot import Snapshot
+from atml.service.registry import SeenWorker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,23 @@ class RunningTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerState:
+    """One worker and what it does; without a study it waits for one, without a trial it is between two."""
+
+    host: str
+    pid: int
+    number: int
+    device: str
+    threads: int
+    study: str | None
+    trial: int | None
+    epoch: int | None  # epochs finished
+    epochs: int | None
+    last_seen_seconds: float  # ago
+    lost: bool  # it ended without a word
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """A study's state for people who wait."""
 
@@ -42,20 +59,48 @@ class Progress:
     seconds_left: float | None
 
 
-def progress(stored: StoredStudy, now: datetime) -> Progress:
-    """Read the state of a study."""
-    trials = stored.study.get_trials(deepcopy=False)
-    used = spent(trials, now)
-    ranking = stored.phase.rank(trials)
+def progress(of: Snapshot) -> Progress:
+    """Work out how far a study is."""
+    phase, trials = of.phase, of.trials
+    used = spent(trials, of.taken)
+    ranking = phase.rank(trials)
     return Progress(
-        study=stored.study.study_name,
+        study=of.study,
         spent=used,
-        trials_budget=stored.phase.budget.trials,
-        minutes_budget=stored.phase.budget.minutes,
-        running=tuple(_running(t, stored.phase) for t in trials if t.state == TrialState.RUNNING),
+        trials_budget=phase.budget.trials,
+        minutes_budget=phase.budget.minutes,
+        running=tuple(_running(t, phase) for t in trials if t.state == TrialState.RUNNING),
         best=ranking[0] if ranking else None,
         finished=tuple(trial for trial in trials if trial.state.is_finished()),
-        seconds_left=_seconds_left(stored.phase, trials, used),
+        seconds_left=_seconds_left(phase, trials, used),
+    )
+
+
+def worker_states(seen: Sequence[SeenWorker], studies: Sequence[Progress]) -> list[WorkerState]:
+    """Find out what each of the workers does."""
+    held = {(trial.host, trial.pid): (of.study, trial) for of in studies for trial in of.running}
+    found = []
+    for one in seen:
+        process = one.entry.process
+        study, trial = held.get((process.host, process.pid), (one.entry.study, None))
+        found.append(_worker_state(one, study, trial))
+    return found
+
+
+def _worker_state(seen: SeenWorker, study: str | None, trial: RunningTrial | None) -> WorkerState:
+    entry = seen.entry
+    return WorkerState(
+        host=entry.process.host,
+        pid=entry.process.pid,
+        number=entry.number,
+        device=entry.device,
+        threads=entry.threads,
+        study=study,
+        trial=trial.number if trial else None,
+        epoch=trial.epoch if trial else None,
+        epochs=trial.epochs if trial else None,
+        last_seen_seconds=round(seen.last_seen_seconds, 1),
+        lost=seen.is_lost,
     )
 
 

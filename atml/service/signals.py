@@ -2,14 +2,20 @@
 
 import os
 import signal
+import threading
+import time
 from types import FrameType
+
+ORPHAN_LOOK_SECONDS = 1.0
+ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 
 
 class LeaveOnSignal:
     """Notes SIGINT and SIGTERM; ask `requested()` where it is safe to leave.
 
     The second signal raises KeyboardInterrupt wherever the process is. A supervised process also
-    leaves when its supervisor is gone, since nobody would stop it then.
+    leaves when its supervisor is gone, since nobody would stop it then; if it does not come to that,
+    it ends all the same, and its trial is found to be an orphan.
     """
 
     def __init__(self, supervisor_pid: int | None = None) -> None:
@@ -20,6 +26,8 @@ class LeaveOnSignal:
         """Handle SIGINT and SIGTERM from now on."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        if self._supervisor_pid is not None:
+            threading.Thread(target=self._end_as_orphan, name="atml-orphan-watch", daemon=True).start()
         return self
 
     def requested(self) -> bool:
@@ -28,6 +36,12 @@ class LeaveOnSignal:
 
     def _is_orphan(self) -> bool:
         return self._supervisor_pid is not None and os.getppid() != self._supervisor_pid
+
+    def _end_as_orphan(self) -> None:
+        while not self._is_orphan():
+            time.sleep(ORPHAN_LOOK_SECONDS)
+        time.sleep(ORPHAN_GRACE_SECONDS)
+        os._exit(1)  # whatever it hangs in
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

@@ -28,7 +28,7 @@ class SqliteStorage(LeanStorage):
         shown: The URL as it may be shown.
         options: For `RDBStorage`.
 
-    Every method may raise:
+    After `explain_failures`, every method may raise:
         CannotWrite: the disk is full, read-only or gone.
         StorageUnreachable: another process does not let go of it.
         StorageError: the file is damaged, or no database.
@@ -36,9 +36,13 @@ class SqliteStorage(LeanStorage):
 
     def __init__(self, url: str, *, shown: str, **options: Any) -> None:
         super().__init__(url, **options)
+        self._shown = shown
+
+    def explain_failures(self) -> None:
+        """Do so from now on; whoever opens the file may have to try several times before."""
 
         def explain(context: sqlalchemy.ExceptionContext) -> None:
-            explained = explanation(shown, context.original_exception)
+            explained = explanation(self._shown, context.original_exception)
             if explained is not None:
                 raise explained from None
 

@@ -19,6 +19,7 @@ from atml.search.retry import queue_after_death
 from atml.service.lean import READ_ONLY
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, open_postgres, shown
+from atml.service.registry import create_table
 from atml.service.sqlite import SqliteStorage, explanation
 
 DEFAULT_URL = "sqlite:///atml.db"
@@ -103,6 +104,10 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             storage = _sqlite_storage(url, **options)
+            _serialise_writers(storage.engine)
+            create_table(storage.engine)
+            storage.explain_failures()
+            return storage
         except (sqlalchemy_errors.SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
             # Processes that start together create the tables together; the next attempt finds them.
@@ -112,13 +117,10 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
                     raise told from None
                 raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
             time.sleep(random.uniform(0.1, 0.3))
-        else:
-            _serialise_writers(storage.engine)
-            return storage
     raise AssertionError
 
 
-def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
+def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> SqliteStorage:
     full = url.render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such

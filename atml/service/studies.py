@@ -1,7 +1,5 @@
 """Creating, resuming and finding studies. All that a worker needs is stored with the study."""
 
-import os
-import socket
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -20,7 +18,9 @@ from atml.errors import SpecChanged, StudyError, UnknownStudy
 from atml.search import records, stop
 from atml.search.phases import Phase, WidthPhase, parse_spec
 from atml.search.phases.width import BaseSpec
+from atml.search.processes import Process
 from atml.search.retry import queue_after_death
+from atml.search.snapshot import Snapshot
 from atml.search.spec import differences
 from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
@@ -60,6 +60,10 @@ class StoredStudy:
     study: Study
     phase: Phase
     data: StudyData
+
+    def snapshot(self) -> Snapshot:
+        """Read the study's state."""
+        return Snapshot.of(self.study, self.phase)
 
     @property
     def waits_for(self) -> str | None:
@@ -273,7 +277,7 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     if worker is None:  # killed between claiming the trial and saying so, or about to say so
         started = trial.datetime_start or datetime.now()
         return (datetime.now() - started).total_seconds() > GRACE_SECONDS
-    return worker["host"] == socket.gethostname() and not _is_alive(worker["pid"])
+    return Process.from_dict(worker).is_dead()
 
 
 def _close(study: Study, trial: FrozenTrial) -> bool:
@@ -282,14 +286,4 @@ def _close(study: Study, trial: FrozenTrial) -> bool:
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
         return False
-    return True
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True

@@ -24,6 +24,7 @@ from atml.search.stop import Stop, StoppedBy
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.note import NoteKeeper
+from atml.service.presence import Presence
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import StoredStudy, StudyData, check_data, fail_dead
 from atml.training import choose_device
@@ -44,6 +45,7 @@ class WorkerSettings:
         artifacts: Folder or bucket for the models and pictures of completed trials.
         train: Where this machine has the training segments, if not where the study says.
         leave: Says whether this process was asked to leave.
+        presence: Tells the others where this worker is.
     """
 
     index: int
@@ -52,6 +54,7 @@ class WorkerSettings:
     artifacts: str | Path
     train: Path | None = None
     leave: LeaveOnSignal
+    presence: Presence
 
 
 def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True) -> None:
@@ -83,7 +86,8 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True)
         keep=keep_files(open_artifacts(settings.artifacts)),
         checkpoints=Checkpoints(checkpoints),
     )
-    take_trials(stored, objective, leave=settings.leave.requested, patient=patient)
+    with settings.presence.at(study.study_name):
+        take_trials(stored, objective, leave=settings.leave.requested, patient=patient)
 
 
 def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:

@@ -2,7 +2,7 @@
 
 from atml.training.augmentation import Augmentation
 from atml.training.batches import Segments, TrainingSplit, WithoutValidation
-from atml.training.device import choose_device, describe_device
+from atml.training.device import choose_device, describe_device, spread_over_devices
 from atml.training.early_stopping import EarlyStopping
 from atml.training.epoch import Epoch, TrainingState
 from atml.training.loop import train
@@ -22,5 +22,6 @@ __all__ = [
     "choose_device",
     "describe_device",
     "predict",
+    "spread_over_devices",
     "train",
 ]

@@ -30,6 +30,17 @@ def choose_device(requested: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
+def spread_over_devices(requested: str, workers: int) -> list[str]:
+    """Return the device of each of several workers: "auto" and "cuda" deal them out over all GPUs.
+
+    Raises AtmlError as `choose_device` does.
+    """
+    first = choose_device(requested)
+    if first.type != "cuda" or requested not in ("auto", "cuda"):
+        return [str(first)] * workers
+    return [f"cuda:{index % torch.cuda.device_count()}" for index in range(workers)]
+
+
 def describe_device(device: torch.device) -> str:
     """Return a line for people: "cuda:0 NVIDIA A100" or "cpu, 1 thread"."""
     if device.type == "cuda":

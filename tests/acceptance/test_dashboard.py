@@ -18,10 +18,9 @@ from atml.search.phases import parse_spec
 from atml.search.phases.width import pareto_front
 from atml.service.artifacts import open_artifacts
 from atml.service.pictures import WIDTH
-from atml.service.signals import LeaveOnSignal
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
-from atml.service.worker import WorkerSettings, work
+from tests.inprocess import work_here
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -76,8 +75,7 @@ def shown(tmp_path_factory, simulated, dataset):
     storage = open_storage(f"sqlite:///{folder / 'atml.db'}")
     stored = create_or_resume(storage, parse_spec(document, source="test"), dataset)
     artifacts = folder / "artifacts"
-    settings = WorkerSettings(index=0, device="cpu", threads=1, artifacts=artifacts, leave=LeaveOnSignal())
-    work(stored, settings)
+    work_here(storage, stored, artifacts)
     yield Shown(folder, storage, stored.study)
     storage.remove_session()
     storage.engine.dispose()

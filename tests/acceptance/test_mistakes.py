@@ -114,6 +114,6 @@ class TestHelp:
         assert shown.exit_code == 0
         assert f"Example:  atml {command}" in shown.output
 
-    def test_json_of_a_storage_without_studies_is_an_empty_list(self, workplace):
+    def test_json_of_a_storage_without_studies_has_empty_lists(self, workplace):
         done = workplace.call("status", "--json", "--storage", "sqlite:///new.db")
-        assert json.loads(done.stdout) == []
+        assert json.loads(done.stdout) == {"studies": [], "workers": []}

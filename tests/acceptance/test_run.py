@@ -83,7 +83,7 @@ def test_a_fit_that_was_finished_before_the_interruption_is_not_done_again(workp
 
 def test_a_subject_in_training_and_test_is_left_out_of_training_and_named(workplace, story):
     assert "Left out of training, since they are in test: S12" in " ".join(story["end"].split())
-    (status,) = json.loads(workplace.call("status", "heart-phase1", "--json").stdout)
+    (status,) = json.loads(workplace.call("status", "heart-phase1", "--json").stdout)["studies"]
     assert (status["data"]["subjects"], status["data"]["segments"]) == (12, 240)
 
 
@@ -128,7 +128,7 @@ def test_predictions_are_the_same_as_csv_and_as_json_and_follow_the_threshold(wo
 
 
 def test_status_lists_both_studies_as_json_and_as_a_table(workplace, story):
-    listed = json.loads(workplace.call("status", "--json").stdout)
+    listed = json.loads(workplace.call("status", "--json").stdout)["studies"]
     ours = [study for study in listed if study["study"].startswith("heart-")]  # others share the storage
     assert [study["study"] for study in ours] == ["heart-phase1", "heart-phase2"]
     for study in ours:

@@ -42,53 +42,84 @@ budget = {{ trials = 3 }}
 """
 
 
+class Service:
+    """`atml` in a folder of its own, on a shared storage."""
+
+    def __init__(self, folder, segments, storage_url, call):
+        self.folder, self.segments, self.storage_url, self.call = folder, segments, storage_url, call
+        self.environment = {**os.environ, "ATML_STORAGE": storage_url, "OMP_NUM_THREADS": "1"}
+        self.workers = []
+
+    def atml(self, *arguments, code=0):
+        if self.storage_url.startswith("sqlite"):
+            done = self.call(self.folder, *arguments, environment={"ATML_STORAGE": self.storage_url})
+        else:  # whose connections live as long as the process
+            command = [sys.executable, "-m", "atml", *map(str, arguments)]
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    def submit(self, text, code=0, **fields):
+        path = self.folder / f"{fields['name']}.toml"
+        path.write_text(text.format(**fields))
+        return self.atml("submit", path, "--train", self.segments, code=code)
+
+    def start_worker(self, index):
+        command = [sys.executable, "-m", "atml", "worker", "--index", str(index), "--device", "cpu"]
+        with (self.folder / f"worker-{index}.log").open("w") as log:
+            worker = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def document(self):
+        """Return what `atml status --json` says, after a look at whether it can be true."""
+        document = json.loads(self.atml("status", "--json"))
+        check_status(document, {worker.pid for worker in self.workers})
+        return document
+
+    def status(self):
+        return {one["study"]: one for one in self.document()["studies"]}
+
+    def wait_for(self, condition):
+        due = time.monotonic() + PATIENCE_SECONDS
+        while not condition(studies := self.status()):
+            logs = [path.read_text() for path in self.folder.glob("worker-*.log")]
+            assert time.monotonic() < due, (studies, logs)
+            assert all(worker.poll() is None for worker in self.workers), logs
+            time.sleep(0.5)
+
+    def end(self):
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+
+
 @pytest.fixture
 def service(tmp_path, simulated, storage_url, call):
-    """Run `atml` in a folder of its own against a shared storage; workers are ended at the end."""
-    environment = {**os.environ, "ATML_STORAGE": storage_url, "OMP_NUM_THREADS": "1"}
-    workers = []
+    service = Service(tmp_path, simulated, storage_url, call)
+    yield service
+    service.end()
 
-    class Service:
-        def atml(self, *arguments, code=0):
-            if storage_url.startswith("sqlite"):
-                done = call(tmp_path, *arguments, environment={"ATML_STORAGE": storage_url})
-            else:  # whose connections live as long as the process
-                command = [sys.executable, "-m", "atml", *map(str, arguments)]
-                done = subprocess.run(
-                    command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-                )
-            assert done.returncode == code, done.stderr
-            return done.stdout + done.stderr
 
-        def submit(self, text, code=0, **fields):
-            path = tmp_path / f"{fields['name']}.toml"
-            path.write_text(text.format(**fields))
-            return self.atml("submit", path, "--train", simulated, code=code)
-
-        def start_worker(self, index):
-            log = tmp_path / f"worker-{index}.log"
-            command = [sys.executable, "-m", "atml", "worker", "--index", str(index), "--device", "cpu"]
-            with log.open("w") as file:
-                workers.append(
-                    subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
-                )
-            return workers[-1]
-
-        def status(self):
-            return {one["study"]: one for one in json.loads(self.atml("status", "--json"))}
-
-        def wait_for(self, condition):
-            due = time.monotonic() + PATIENCE_SECONDS
-            while not condition(self.status()):
-                logs = [path.read_text() for path in tmp_path.glob("worker-*.log")]
-                assert time.monotonic() < due, (self.status(), logs)
-                assert all(worker.poll() is None for worker in workers), logs
-                time.sleep(0.5)
-
-    yield Service()
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+def check_status(document, pids):
+    """Make sure that all that is said of studies and workers can be true together."""
+    studies = {one["study"]: one for one in document["studies"]}
+    for study in studies.values():
+        assert study["spent"]["running"] == len(study["running"])
+        assert study["spent"]["trained"] <= study["budget"]["trials"]
+        if (study["stopped"] or {}).get("by") == "budget":
+            assert study["spent"]["trained"] == study["budget"]["trials"]
+        if study["waits_for"]:
+            assert study["spent"]["trained"] == study["spent"]["running"] == 0
+    for worker in document["workers"]:
+        assert worker["pid"] in pids
+        assert worker["last_seen_seconds"] < 60
+        assert not worker["lost"]
+        if worker["trial"] is not None:
+            held = {trial["number"]: trial["pid"] for trial in studies[worker["study"]]["running"]}
+            assert held[worker["trial"]] == worker["pid"]
 
 
 def is_done(study):
@@ -109,9 +140,14 @@ def test_three_studies_submitted_to_two_idle_workers_all_finish_with_exact_budge
         "third": 3,
     }
     assert studies["second"]["ranking"][0]["architecture"] == studies["first"]["best"]["architecture"]
+    assert {worker["number"]: worker["pid"] for worker in service.document()["workers"]} == {
+        0: first.pid,
+        1: second.pid,
+    }
     for worker in (first, second):
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=PATIENCE_SECONDS) == 130
+    assert service.document()["workers"] == []
 
 
 def test_a_stopped_study_is_left_alone_and_goes_on_after_resume(service):

@@ -1,6 +1,4 @@
-import os
 import signal
-import socket
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -12,6 +10,7 @@ from optuna.trial import TrialState
 
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
+from atml.search.processes import this_process
 from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
 from tests.databases import on_both_databases
 
@@ -156,15 +155,17 @@ class TestBase:
 
 
 BEGINS = """
-import os, signal, socket, sys
+import os, signal, sys
 from atml.search import records
+from atml.search.processes import this_process
+from atml.search.processes import this_process
 from atml.service.storage import open_storage
 from atml.service.studies import load
 
 stored = load(open_storage(sys.argv[1]), "first")
 
 def objective(trial):
-    trial.set_user_attr(records.WORKER, {"host": socket.gethostname(), "pid": os.getpid()})
+    trial.set_user_attr(records.WORKER, this_process().to_dict())
     if sys.argv[2] == "suggests":
         stored.phase.suggest(trial)
     print("begun", flush=True)
@@ -194,9 +195,7 @@ class TestOrphans:
         assert study.trials[-1].system_attrs["fixed_params"] == point
         assert study.trials[-1].user_attrs[records.RETRY_OF] == 0
 
-    @pytest.mark.parametrize(
-        "worker", [{"host": "another-machine", "pid": 1}, {"host": socket.gethostname(), "pid": os.getpid()}]
-    )
+    @pytest.mark.parametrize("worker", [{"host": "another-machine", "pid": 1}, this_process().to_dict()])
     def test_a_trial_of_another_machine_or_a_living_process_is_left_alone(
         self, create, make_phase1, make_trial, worker
     ):

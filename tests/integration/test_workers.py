@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -16,7 +17,7 @@ from atml.search import records, stop
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
-from atml.service.worker import WorkerSettings, work
+from tests.inprocess import work_here
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
 PATIENCE_SECONDS = 120
@@ -38,14 +39,7 @@ class TestWork:
     def run(self, storage, dataset, tmp_path):
         def run(phase, leave=None, **attributes):
             stored = create_or_resume(storage, phase, dataset)
-            settings = WorkerSettings(
-                index=0,
-                device="cpu",
-                threads=1,
-                artifacts=tmp_path / "artifacts",
-                leave=leave or LeaveOnSignal(),
-            )
-            work(stored, settings)
+            work_here(storage, stored, tmp_path / "artifacts", leave)
             return stored
 
         return run
@@ -94,7 +88,6 @@ class TestWork:
 def plan(storage_url, tmp_path):
     return lambda **fields: WorkerPlan(
         **{
-            "study": "first",
             "storage": storage_url,
             "artifacts": tmp_path / "artifacts",
             "workers": 1,
@@ -121,7 +114,9 @@ class TestLaunch:
                     command_lines.append(Path(f"/proc/{pid}/cmdline").read_text())
                     os.kill(pid, signal.SIGKILL)
 
-        launch(plan(workers=2), on_poll=kill_once)
+        said = []
+        launch(study, plan(workers=2), on_poll=kill_once, say=said.append)
+        assert any("killed by SIGKILL" in text for text in said)
         (dead,) = killed
         assert study.trials[dead].state == FAIL
         assert len(records.trained(study.trials)) == 2
@@ -133,12 +128,13 @@ class TestLaunch:
         assert not any(storage_url in line for line in command_lines)
 
     def test_a_worker_that_fails_at_once_is_given_up_and_its_log_quoted(self, storage, plan, tmp_path):
+        study = optuna.create_study(storage=storage, study_name="foreign")
         with pytest.raises(StudyError) as caught:
-            launch(plan(study="nowhere"), on_poll=lambda: None)
+            launch(study, plan())
         message = str(caught.value)
         assert "every worker failed" in message
-        assert "Error: no study 'nowhere' in this storage" in message
-        log = tmp_path / "artifacts" / "nowhere" / "worker-0.log"
+        assert "Error: study 'foreign' carries no spec" in message
+        log = tmp_path / "artifacts" / "foreign" / "worker-0.log"
         assert log.read_text().count("Error: ") == 3
 
 
@@ -154,16 +150,19 @@ LAUNCH = """
 import json, sys
 from pathlib import Path
 from atml.service.launcher import WorkerPlan, launch
+from atml.service.storage import open_storage
+from atml.service.studies import load
 
 fields = json.loads(sys.argv[1])
-launch(WorkerPlan(**{**fields, "artifacts": Path(fields["artifacts"])}), on_poll=lambda: None)
+study = load(open_storage(fields["storage"]), "first").study
+launch(study, WorkerPlan(**{**fields, "artifacts": Path(fields["artifacts"])}))
 """
 
 
 def test_workers_leave_when_their_launcher_is_killed(storage, storage_url, dataset, make_phase1, tmp_path):
     phase = make_phase1(training={"epochs": 100_000, "patience": None})
     study = create_or_resume(storage, phase, dataset).study
-    fields = {"study": "first", "storage": storage_url, "artifacts": str(tmp_path), "workers": 2}
+    fields = {"storage": storage_url, "artifacts": str(tmp_path), "workers": 2}
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(fields)])
 
     def pids():

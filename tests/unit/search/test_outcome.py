@@ -1,5 +1,3 @@
-from datetime import datetime
-
 import optuna
 import pytest
 from hypothesis import given
@@ -9,6 +7,7 @@ from optuna.trial import TrialState
 from atml.search import records
 from atml.search.outcome import outcome
 from atml.search.phases.width import pareto_front
+from atml.search.snapshot import Snapshot
 
 PRUNED = TrialState.PRUNED
 
@@ -24,7 +23,7 @@ def result(make_trial):
                 fbeta, size = one
                 one = make_trial(curve=(fbeta,), onnx_bytes=size, directions=len(phase.directions))
             study.add_trial(one)
-        return outcome(study, phase, datetime.now())
+        return outcome(Snapshot.of(study, phase))
 
     return work_out
 

@@ -1,5 +1,3 @@
-from datetime import datetime
-
 import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
@@ -34,7 +32,7 @@ def add(stored, make_trial):
 
 
 def text(stored):
-    return note(outcome(stored.study, stored.phase, datetime.now()), stored.phase)
+    return note(outcome(stored.snapshot()), stored.phase)
 
 
 class TestNote:

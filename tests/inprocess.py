@@ -1,0 +1,28 @@
+"""A worker within the test's own process."""
+
+from contextlib import contextmanager
+
+from atml.service.presence import Presence
+from atml.service.registry import registry_of
+from atml.service.signals import LeaveOnSignal
+from atml.service.worker import WorkerSettings, work
+
+
+@contextmanager
+def worker_settings(storage, artifacts, leave=None):
+    """Yield what a worker on the CPU is told."""
+    with Presence(registry_of(storage), number=0, device="cpu", threads=1) as presence:
+        yield WorkerSettings(
+            index=0,
+            device="cpu",
+            threads=1,
+            artifacts=artifacts,
+            leave=leave or LeaveOnSignal(),
+            presence=presence,
+        )
+
+
+def work_here(storage, stored, artifacts, leave=None):
+    """Work on a study until it is done."""
+    with worker_settings(storage, artifacts, leave) as settings:
+        work(stored, settings)
