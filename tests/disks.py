@@ -3,7 +3,8 @@
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +23,9 @@ class Disk:
     @contextmanager
     def full(self) -> Iterator[None]:
         """Leave no room, not even what is freed meanwhile; remove the ballast in the end."""
+        self._fill()
         enough = threading.Event()
-        filling = threading.Thread(target=self._fill_until, args=(enough.is_set,))
+        filling = threading.Thread(target=self._fill_until, args=(enough,))
         filling.start()
         try:
             yield
@@ -32,20 +34,22 @@ class Disk:
             filling.join()
             self._ballast.unlink()
 
-    def _fill_until(self, enough: Callable[[], bool]) -> None:
+    def _fill_until(self, enough: threading.Event) -> None:
+        while not enough.wait(0.01):
+            self._fill()
+
+    def _fill(self) -> None:
         with self._ballast.open("ab", buffering=0) as ballast:
-            while not enough():
-                for size in (MIB, 4096):
-                    with suppress(OSError):
-                        while ballast.write(bytes(size)) == size:
-                            pass
-                threading.Event().wait(0.01)
+            for size in (MIB, 4096):
+                with suppress(OSError):
+                    while ballast.write(bytes(size)) == size:
+                        pass
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Let nothing be written, as a kernel does that has met an error on a disk."""
         while not _mount("-o", "remount,ro", str(self.folder)):  # busy: a file is being written
-            threading.Event().wait(0.002)
+            time.sleep(0.002)
         try:
             yield
         finally:

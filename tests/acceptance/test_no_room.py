@@ -1,21 +1,26 @@
 """Disks that are full or read-only in the middle of a trial: said in one sentence, and nothing is lost."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records
+from atml.search import records, stop
+from atml.service import serving
+from atml.service.signals import LeaveOnSignal
 from atml.service.storage import open_storage
+from atml.service.studies import create_or_resume
 from tests.disks import small_disk
+from tests.inprocess import worker_settings
 
 PATIENCE_SECONDS = 100
 RUNNING, FAIL, WAITING = TrialState.RUNNING, TrialState.FAIL, TrialState.WAITING
-NOBODY = "then run the same command again"
 
 SPEC = """
 phase = "architecture"
@@ -25,7 +30,7 @@ data = { folds = 3 }
 architectures = ["optimized_afnet"]
 learning_rate = { low = 1e-3, high = 1e-1, steps = 5 }
 [training]
-epochs = 40  # long enough for a disk to fail within
+epochs = 25  # long enough for a disk to fail within
 patience = 1000
 [pruning]
 neighbourhood = { threshold = 0.0 }
@@ -116,7 +121,7 @@ def assert_completed(trials, failed):
     assert begun > 0
     assert records.curve(again)[:begun] == records.curve(failed)[:begun]
     for trial in records.completed(trials):
-        assert len(records.curve(trial)) == 40
+        assert len(records.curve(trial)) == 25
 
 
 class TestArtifacts:
@@ -163,3 +168,41 @@ def test_a_database_without_room_ends_a_search_in_one_sentence_and_the_same_comm
         trials = place.trials()
         assert len(records.trained(trials)) == 2
         assert not {RUNNING, WAITING} & {trial.state for trial in trials}
+
+
+def test_a_worker_that_serves_all_studies_says_it_waits_and_goes_on(
+    storage, dataset, make_phase1, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(serving, "NO_ROOM_SECONDS", 0.2)
+    phase = make_phase1(training={"epochs": 25, "patience": None}, budget={"trials": 2})
+    study = create_or_resume(storage, phase, dataset).study
+    artifacts = tmp_path / "artifacts"
+    said = []
+
+    class WhenOver(LeaveOnSignal):
+        def requested(self):
+            return stop.read(study) is not None
+
+    with small_disk(artifacts, mebibytes=8) as disk, contextlib.ExitStack() as fullness:
+
+        def fill_in_mid_trial():
+            while not list(artifacts.glob("*/checkpoints/*.pt")):
+                time.sleep(0.01)
+            fullness.enter_context(disk.full())
+
+        def say(text):
+            said.append(text)
+            if len(said) == 4:  # joined, full, joined, still full
+                fullness.close()
+
+        filling = threading.Thread(target=fill_in_mid_trial)
+        filling.start()
+        with worker_settings(storage, artifacts, WhenOver()) as settings:
+            serving.serve(storage, settings, say=say)
+        filling.join()
+    assert said[0] == said[2] == "first: joined"
+    for text in (said[1], said[3]):
+        assert text.startswith(f"cannot write {artifacts}")
+        assert text.endswith(": its disk is full; make room there; trying again in 0 s")
+    (failed,) = [trial for trial in study.trials if trial.state == FAIL]
+    assert_completed(study.trials, failed)
