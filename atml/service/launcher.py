@@ -14,7 +14,7 @@ from typing import BinaryIO
 from optuna import Study
 
 from atml.errors import CannotWrite, StudyError
-from atml.files import cannot_write, make_folder
+from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
 from atml.service.restarts import Restarts, deeds_of
 from atml.training import spread_over_devices
@@ -104,7 +104,7 @@ def launch(
         StudyError: every worker failed; quotes the end of a worker's log.
     """
     folder = local_folder(plan.artifacts) / study.study_name
-    make_folder(folder)
+    prepare_folder(folder)  # before processes are started in vain
     slots = [
         _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
         for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
