@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,13 +97,16 @@ def prepare_folder(folder: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the unfinished files of processes that were killed while they wrote."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") and entry.name.endswith(TEMPORARY):
-                with contextlib.suppress(OSError):  # another process was faster
-                    if time.time() - entry.stat().st_mtime >= ABANDONED_SECONDS:
-                        os.unlink(entry.path)  # noqa: PTH108
+    """Remove the unfinished files and folders of processes that were killed while they wrote."""
+    with contextlib.suppress(OSError):  # it is not there, or not to be changed
+        for path in folder.glob(f".*{TEMPORARY}"):
+            with contextlib.suppress(OSError):  # another process was faster
+                if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
 def cannot_write(path: Path | str, error: OSError, *, advice: str | None = None) -> CannotWrite:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the user's mistake or bad data, 2 wrong usage, 130 interru
 Nothing heavy is imported here: `atml --help` has to answer at once.
 """
 
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -79,12 +80,13 @@ def main() -> None:
 def _cannot_write(error: CannotWrite) -> int:
     """Say what to mend and return the exit code; a supervised worker tells its supervisor."""
     code = MISTAKE
-    pipe = os.environ.get("ATML_LAST_WORDS_TO")
+    pipe = os.environ.get("ATML_LAST_WORDS_TO")  # the launcher's, whose import takes its time
     if pipe is not None:
         from atml.service.launcher import CANNOT_WRITE
 
-        os.write(int(pipe), str(error).encode())
         code = CANNOT_WRITE
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(int(pipe), str(error).encode())
     try:
         typer.echo(f"Error: {error}, then run the same command again.", err=True)
     except OSError:

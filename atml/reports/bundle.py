@@ -12,7 +12,7 @@ from typing import Any
 from atml import __version__
 from atml.errors import CannotWrite
 from atml.evaluation import Metrics
-from atml.files import in_words
+from atml.files import TEMPORARY, in_words, remove_abandoned
 
 MANIFEST = "manifest.json"
 
@@ -39,9 +39,10 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     Raises:
         CannotWrite: the place takes no bundle; an older one is still there.
     """
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed process with the same number
+        remove_abandoned(folder.parent)  # and with others
         scratch.mkdir(parents=True)
         for file in files:
             file.write(scratch / file.name)

@@ -110,6 +110,10 @@ class TestFolders:
             (tmp_path / name).write_text("")
             if name != ".young.0123.tmp":
                 os.utime(tmp_path / name, (0, 0))
+        bundle = tmp_path / ".97-93.1.tmp"
+        bundle.mkdir()
+        (bundle / "model.onnx").write_text("")
+        os.utime(bundle, (0, 0))
         remove_abandoned(tmp_path)
         assert names(tmp_path) == [".hidden", ".young.0123.tmp", "model.tmp"]
         remove_abandoned(tmp_path / "nowhere")
