@@ -14,6 +14,7 @@ AtmlError
 ├── TrainingDiverged
 ├── ModelError
 ├── ParityError
+├── CannotWrite
 └── AddressError
     └── DashboardError
 
@@ -76,6 +77,14 @@ class ModelError(AtmlError):
 
 class ParityError(AtmlError):
     """An exported ONNX model and its PyTorch original disagree."""
+
+
+class CannotWrite(AtmlError):
+    """A disk, a bucket or a database takes nothing more: full, read-only, refused or gone.
+
+    Nothing is lost: once that is mended, the same command goes on where it was. The command line
+    says so after the text, so the text ends with what to mend.
+    """
 
 
 class AddressError(AtmlError):

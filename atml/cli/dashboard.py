@@ -41,10 +41,10 @@ def dashboard(
     address = Address(host=host, port=port)
     credentials = credentials_for(address, os.environ.get(AUTH))
     opened = open_storage(storage)
-    app = dashboard_app(
-        opened, open_artifacts(artifacts), address=address, credentials=credentials, only_reading=read_only
-    )
+    # It shows what there is, even if nothing more can be written.
+    store = open_artifacts(artifacts, only_reading=True)
     count = len(opened.get_all_studies())
+    app = dashboard_app(opened, store, address=address, credentials=credentials, only_reading=read_only)
 
     def announce(url: str) -> None:
         kept = f"{count} studies" if count != 1 else "1 study"

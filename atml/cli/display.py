@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from atml.cli.console import clock, err, kilobytes
-from atml.errors import StorageUnreachable
+from atml.errors import CannotWrite, StorageUnreachable
 from atml.search import records
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class StudyDisplay:
                 self.say(f"{error}; the workers wait for it")
             self._blind = True
             return
+        except CannotWrite:
+            return  # the workers have met it too, and say so as they leave
         self._blind = False
         finished = {trial.number for trial in now.finished}
         news = finished - self._seen if self._seen is not None else set()

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the user's mistake or bad data, 2 wrong usage, 130 interru
 Nothing heavy is imported here: `atml --help` has to answer at once.
 """
 
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -26,7 +27,7 @@ from atml.cli import (
     worker,
 )
 from atml.cli.data import data_app
-from atml.errors import AtmlError
+from atml.errors import AtmlError, CannotWrite
 
 MISTAKE, INTERRUPTED = 1, 130
 
@@ -80,6 +81,8 @@ def main() -> None:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         app()
+    except CannotWrite as error:
+        sys.exit(_cannot_write(error))
     except AtmlError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(MISTAKE)
@@ -90,3 +93,22 @@ def main() -> None:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
             typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
         raise
+
+
+def _cannot_write(error: CannotWrite) -> int:
+    """Say what to mend and return the exit code; a supervised worker tells its supervisor."""
+    code = MISTAKE
+    pipe = os.environ.get("ATML_LAST_WORDS_TO")  # the launcher's, whose import takes its time
+    if pipe is not None:
+        from atml.service.launcher import CANNOT_WRITE
+
+        code = CANNOT_WRITE
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(int(pipe), str(error).encode())
+    try:
+        typer.echo(f"Error: {error}, then run the same command again.", err=True)
+    except OSError:
+        # The log is on the full disk too. What is left of the text must not fail once more at exit.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

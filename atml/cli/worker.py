@@ -1,5 +1,6 @@
 """`atml worker`."""
 
+import contextlib
 import os
 import socket
 import zlib
@@ -74,9 +75,14 @@ def worker(
         if study is not None:
             work(load(opened, study), settings)
         else:
-            serve(opened, settings, say=lambda text: typer.echo(text, err=True))
+            serve(opened, settings, say=_say)
     if leave.requested():
         raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # a log on a full disk; room may be made
+        typer.echo(text, err=True)
 
 
 def _own_index() -> int:

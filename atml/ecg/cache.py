@@ -15,10 +15,8 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,11 +26,10 @@ from numpy.typing import NDArray
 
 from atml.ecg.parsing import Chunk, parse_chunk, parse_files
 from atml.ecg.sources.iesd import RESTORE, Listing, Problem
-from atml.errors import DataError
+from atml.files import TEMPORARY, cannot_write, remove_abandoned, whole
 
 FORMAT = 1  # raise it when the files, or what is said of damaged segments, change
 GUESS_FILES = 101  # looked at to guess the segment length before reading them all
-ABANDONED_SECONDS = 3600.0  # a temporary file that nobody has written to for so long
 
 Progress = Callable[[int, int], None]
 
@@ -68,7 +65,7 @@ def open_store(
     """Map a directory's samples, parsing its files first if they changed since the last time.
 
     Raises:
-        DataError: the cache cannot be written.
+        CannotWrite: the cache cannot be written.
     """
     resolved = directory.resolve()
     base = default_cache_dir() if cache_dir is None else cache_dir
@@ -81,10 +78,8 @@ def open_store(
             store = _build(resolved, listing, entry, key, workers, progress)
             _remove_others(entry, key)
         except OSError as error:
-            raise DataError(
-                f"cannot write the segment cache {base}: {error.strerror or error}; "
-                "set ATML_CACHE to a directory on a disk with room."
-            ) from error
+            advice = "make room there, or set ATML_CACHE to a folder with room"
+            raise cannot_write(f"the segment cache {base}", error, advice=advice) from error
     return store
 
 
@@ -133,7 +128,7 @@ def _build(
 ) -> Store:
     names = [name for name, _, _ in listing.files]
     length = _most_common(_lengths(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1])))
-    with _temporary(entry) as (file, path):
+    with whole(entry / f"{key}.f32") as file:
         while True:
             building = _Building(length, file)
             with contextlib.closing(parse_files(directory, names, workers)) as chunks:
@@ -149,10 +144,8 @@ def _build(
             file.seek(0)
             file.truncate()
         file.flush()
-        os.fsync(file.fileno())  # else a power cut could leave the right size but no content
         # Mapped before it has its name: from then on another process may replace it.
-        samples = _map(path, len(building.names), length)
-        path.replace(entry / f"{key}.f32")
+        samples = _map(Path(file.name), len(building.names), length)
     store = Store(
         samples=samples,
         names=tuple(building.names),
@@ -226,29 +219,14 @@ def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:
         "problems": [asdict(problem) for problem in store.problems],
         "names": store.names,
     }
-    with _temporary(entry) as (file, path):
+    with whole(entry / f"{key}.json") as file:
         file.write(json.dumps(index).encode())
-        file.flush()
-        os.fsync(file.fileno())
-        path.replace(entry / f"{key}.json")
-
-
-@contextlib.contextmanager
-def _temporary(entry: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A file to write and rename; what is not renamed is removed, on Ctrl-C too."""
-    descriptor, name = tempfile.mkstemp(prefix="building-", dir=entry)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _remove_others(entry: Path, key: str) -> None:
     """Remove what earlier states of the directory and killed processes left behind."""
+    remove_abandoned(entry)
     for path in entry.iterdir():
-        with contextlib.suppress(OSError):  # another process was faster
-            building = path.name.startswith("building-")
-            in_use = building and time.time() - path.stat().st_mtime < ABANDONED_SECONDS
-            if path.stem != key and not in_use:
+        if path.stem != key and not path.name.endswith(TEMPORARY):
+            with contextlib.suppress(OSError):  # another process was faster
                 path.unlink()

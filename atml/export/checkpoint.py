@@ -1,7 +1,7 @@
 """Save a PyTorch model with all that is needed to build it again, and load it safely."""
 
 import dataclasses
-import os
+import io
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
+from atml.files import whole
 
 FORMAT = 1
 
@@ -49,6 +50,9 @@ def save_checkpoint(
     """Write a module's or a state dict's weights, whole or not at all.
 
     `torch.load(path, weights_only=True)` reads it: a dict of tensors, texts and numbers.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     state = model.state_dict() if isinstance(model, nn.Module) else model
     content = {
@@ -58,12 +62,10 @@ def save_checkpoint(
         "state_dict": {name: tensor.detach().cpu() for name, tensor in state.items()},
         "metadata": {**dataclasses.asdict(metadata), "classes": list(metadata.classes)},
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with whole(path) as file:
+        file.write(buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from atml import __version__
-from atml.errors import DataError
+from atml.errors import CannotWrite
 from atml.evaluation import Metrics
+from atml.files import TEMPORARY, in_words, remove_abandoned
 
 MANIFEST = "manifest.json"
 
@@ -36,11 +37,12 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     All is written beside `folder` first and then renamed, so there is never half a bundle.
 
     Raises:
-        DataError: the place cannot be written to.
+        CannotWrite: the place takes no bundle; an older one is still there.
     """
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed process with the same number
+        remove_abandoned(folder.parent)  # and with others
         scratch.mkdir(parents=True)
         for file in files:
             file.write(scratch / file.name)
@@ -48,7 +50,7 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
         (scratch / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         _replace(folder, scratch)
     except OSError as error:
-        raise DataError(f"{folder}: the bundle cannot be written: {error.strerror or error}") from None
+        raise CannotWrite(f"{folder}: the bundle cannot be written: {in_words(error)}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder

@@ -1,12 +1,13 @@
 """Epoch checkpoints: a trial whose worker was killed goes on where it was, in whichever process."""
 
+import contextlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from atml.files import make_folder, write_whole
 from atml.search.records import CurvePoint
 from atml.training import TrainingState
 
@@ -31,17 +32,19 @@ class Checkpoints:
     folder: Path
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:
-        """Keep the checkpoint of trial `number`, in place of an earlier one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep the checkpoint of trial `number`, in place of an earlier one.
+
+        Raises:
+            CannotWrite: it cannot be kept; the earlier one still is.
+        """
+        make_folder(self.folder)
         content = {
             "state": checkpoint.state.to_bytes(),
             "curve": [point.to_list() for point in checkpoint.curve],
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        temporary = self.folder / f".{number}.{os.getpid()}.tmp"
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(self._path(number))
+        write_whole(self._path(number), buffer.getvalue())
 
     def load(self, number: int) -> Checkpoint | None:
         """Return what was kept of trial `number`; None if there is nothing that can be read."""
@@ -54,7 +57,9 @@ class Checkpoints:
 
     def drop(self, number: int) -> None:
         """Forget trial `number`: it has ended."""
-        self._path(number).unlink(missing_ok=True)
+        # A disk that has become read-only keeps it; nobody asks for it any more.
+        with contextlib.suppress(OSError):
+            self._path(number).unlink(missing_ok=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.pt"

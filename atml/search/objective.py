@@ -12,7 +12,7 @@ from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Split
-from atml.errors import TrainingDiverged
+from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import Metrics, evaluate, fbeta
 from atml.export import check_parity, to_onnx
 from atml.search import records, stop
@@ -66,12 +66,13 @@ class Objective:
         Raises:
             TrialPruned: a rule ended it; who and why is recorded on the trial.
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
+            CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
         """
         worker = {**this_process().to_dict(), "device": str(self.device)}
         trial.set_user_attr(records.WORKER, worker)
         try:
             values = self._run(trial, self.phase.suggest(trial))
-        except (TrialInterrupted, KeyboardInterrupt):
+        except (TrialInterrupted, KeyboardInterrupt, CannotWrite):
             queue_again(self.study, trial)
             raise
         except TrialPruned:

@@ -1,17 +1,23 @@
 """Files that belong to a trial: in a folder or an S3 bucket, found again through the storage."""
 
-import os
+import contextlib
+import io
+import json
+import uuid
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 from optuna import Trial
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore
 from optuna.artifacts._protocol import ArtifactStore
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
 
 from atml.ecg.cache import default_cache_dir
-from atml.errors import StorageError
+from atml.errors import AtmlError
 from atml.evaluation import Metrics
+from atml.files import prepare_folder, write_whole
 from atml.search import records
 from atml.service.pictures import pictures
 from atml.service.s3 import is_s3, open_s3, split_s3
@@ -19,25 +25,34 @@ from atml.service.s3 import is_s3, open_s3, split_s3
 DEFAULT_FOLDER = "artifacts"
 
 
-def open_artifacts(place: str | Path) -> ArtifactStore:
+def open_artifacts(place: str | Path, *, only_reading: bool = False) -> ArtifactStore:
     """Open the place in which trials keep their files; a folder is created if need be.
 
     Args:
         place: A folder, or `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+        only_reading: Nothing will be written: a folder may be full, read-only or not there yet.
 
     Raises:
-        StorageError: it cannot hold artifacts; says why.
+        CannotWrite: it takes no files now; says why.
+        StorageError: it can never hold artifacts; says why.
     """
     if is_s3(place):
         return open_s3(str(place))
-    folder = Path(place)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot hold artifacts: {error.strerror}") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{folder}: cannot hold artifacts: it is read-only")
-    return FileSystemArtifactStore(str(folder))
+    if not only_reading:
+        prepare_folder(Path(place))
+    return FolderStore(str(place))
+
+
+class FolderStore(FileSystemArtifactStore):
+    """Optuna's store for a folder, in which a file is there whole or not at all."""
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Keep what can be read from `content_body`.
+
+        Raises:
+            CannotWrite: names the file, the reason and what to do.
+        """
+        write_whole(self._get_filepath(artifact_id), content_body.read())
 
 
 def local_folder(place: str | Path) -> Path:
@@ -54,29 +69,38 @@ def local_folder(place: str | Path) -> Path:
 def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
     """Return what an objective calls to keep the model and the pictures of a completed trial.
 
-    It raises StorageError if they cannot be kept.
+    It raises CannotWrite if they cannot all be kept; then none of them is.
     """
 
     def keep(trial: Trial, model: bytes, metrics: Metrics) -> None:
         files = {"model.onnx": model, **pictures(records.curve(trial), metrics)}
-        with TemporaryDirectory() as scratch:
+        kept: list[ArtifactMeta] = []
+        try:
             for name, content in files.items():
-                path = Path(scratch) / name
-                path.write_bytes(content)
-                _upload(store, trial, path)
+                kept.append(_write(store, name, content))
+        except BaseException:
+            for meta in kept:
+                with contextlib.suppress(OSError, AtmlError):
+                    store.remove(meta.artifact_id)
+            raise
+        for meta in kept:
+            _record(trial, meta)
 
     return keep
 
 
-def _upload(store: ArtifactStore, trial: Trial, path: Path) -> None:
-    try:
-        upload_artifact(
-            study_or_trial=trial,
-            file_path=str(path),
-            artifact_store=store,
-            mimetype="image/png" if path.suffix == ".png" else "application/octet-stream",
-        )
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep {path.name} of trial {trial.number}: {error}; make room or grant write access"
-        ) from None
+# Optuna's own `upload_artifact` records a file before it is there, and on failure leaves the record.
+def _write(store: ArtifactStore, name: str, content: bytes) -> ArtifactMeta:
+    meta = ArtifactMeta(
+        artifact_id=str(uuid.uuid4()),
+        filename=name,
+        mimetype="image/png" if name.endswith(".png") else "application/octet-stream",
+        encoding=None,
+    )
+    store.write(meta.artifact_id, io.BytesIO(content))
+    return meta
+
+
+def _record(trial: Trial, meta: ArtifactMeta) -> None:
+    key = ARTIFACTS_ATTR_PREFIX + meta.artifact_id
+    trial.storage.set_trial_system_attr(trial._trial_id, key, json.dumps(asdict(meta)))

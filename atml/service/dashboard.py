@@ -6,7 +6,6 @@ from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import optuna
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
@@ -14,6 +13,7 @@ from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
 from atml.service import guards
+from atml.service.absence import TellingStore, telling
 from atml.service.address import Address
 from atml.service.columns import readable_columns
 from atml.service.guards import Credentials
@@ -48,9 +48,7 @@ def dashboard_app(
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, the outermost last."""
-    # A cached storage reads a finished trial once, however often the dashboard asks for it.
-    cached = optuna.storages.get_storage(storage)
-    app: WSGIApplication = optuna_dashboard.wsgi(cached, artifact_store=artifacts)
+    app: WSGIApplication = optuna_dashboard.wsgi(telling(storage), artifact_store=TellingStore(artifacts))
     app = readable_columns(_with_an_encoding(app))
     app = guards.harmless_artifacts(app)
     if only_reading:

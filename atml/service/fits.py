@@ -1,6 +1,7 @@
 """Running the fits of finalize in parallel; each finished one is kept, so a second run resumes."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.search.fit import Fit, fit_all, fit_fold
 from atml.search.phases import parse_spec
@@ -72,11 +74,14 @@ def run_fits(
         workers: Processes to use.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         on_done: Called with (finished, all) after each fit.
+
+    Raises:
+        CannotWrite: a result cannot be kept; those before it are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     missing = [one for one in jobs if not _path(folder, one).exists()]
     on_done(len(jobs) - len(missing), len(jobs))
     if missing:
+        prepare_folder(folder)
         threads = max(1, (os.cpu_count() or 1) // workers)
         # Spawned, not forked: a forked PyTorch may wait for ever on threads that did not come along.
         context = multiprocessing.get_context("spawn")
@@ -125,9 +130,9 @@ def _save(path: Path, fit: Fit) -> None:
         "valid_scores": torch.from_numpy(fit.valid_scores),
         "train_loss": fit.train_loss,
     }
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def _load(path: Path) -> Fit:

@@ -18,7 +18,7 @@ from optuna.storages._grpc.client import GrpcClientCache
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.errors import StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.service.patience import Patience, wait_until_open
 from atml.service.registry import SeenWorker, WorkerEntry
 
@@ -81,6 +81,7 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
 
     Every method may raise:
         StorageUnreachable: the proxy, or its database, has not answered for `patience_seconds`.
+        CannotWrite: the database's disk is full.
         StorageError: the proxy's user may not write.
     """
 
@@ -192,6 +193,8 @@ def _as_storage_error() -> Iterator[None]:
     except grpc.RpcError as error:
         if is_outage(error):
             raise StorageUnreachable(str(error.details())) from None
+        if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise CannotWrite(str(error.details())) from None
         if error.code() == grpc.StatusCode.PERMISSION_DENIED:
             raise StorageError(str(error.details())) from None
         raise StorageInternalError(f"the proxy could not do it: {error.details()}") from error

@@ -9,15 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from optuna import Study
 
-from atml.errors import StudyError
+from atml.errors import CannotWrite, StudyError
+from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
 from atml.service.restarts import Restarts, deeds_of
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
+# With which a supervised worker leaves that cannot write (EX_CANTCREAT of sysexits.h): another would
+# fare no better. It tells why through a pipe, since its log may be on the same full disk.
+CANNOT_WRITE = 73
+LAST_WORDS_TO = "ATML_LAST_WORDS_TO"  # environment variable with the pipe's file descriptor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class _Slot:
     not_before: float = 0.0
     done: bool = False
     failed: bool = False
+    last_words: int | None = None  # file descriptor to read them from
+    cannot_write: str | None = None
 
 
 @dataclass
@@ -92,10 +100,11 @@ def launch(
 
     Raises:
         KeyboardInterrupt: the workers left because the user asked.
+        CannotWrite: no worker could go on, for want of room or write access; quotes one of them.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
     folder = local_folder(plan.artifacts) / study.study_name
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare_folder(folder)  # before processes are started in vain
     slots = [
         _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
         for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
@@ -113,6 +122,9 @@ def launch(
     on_poll()
     if interrupts.total:
         raise KeyboardInterrupt
+    full = [slot.cannot_write for slot in slots if slot.cannot_write]
+    if full and all(slot.cannot_write or slot.failed for slot in slots):
+        raise CannotWrite(full[0])
     if all(slot.failed for slot in slots):
         raise StudyError(f"every worker failed; {slots[0].log} ends with:\n{_tail(slots[0].log)}")
 
@@ -141,7 +153,12 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Ca
     if code is None:
         return
     pid, slot.process = slot.process.pid, None
-    if code == 0 or leaving:
+    words = _hear(slot)
+    if code == CANNOT_WRITE:
+        slot.cannot_write = words or f"{slot.log}: a worker could not write; see to it"
+        if plan.workers > 1:  # else it is the end, and what the command ends with
+            say(f"Worker {slot.index} has left: {slot.cannot_write}")
+    if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
     _mourn(slot, code, slot.restarts.delay_after(deeds_of(study, pid)), say)
@@ -165,15 +182,38 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     command += ["--supervised-by", str(os.getpid())]
     # By environment, since a command line shows its password to every user of the machine.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
-    with slot.log.open("ab") as log:
-        slot.process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # Ctrl-C must reach a worker once, from here, not from the terminal too
-        )
+    slot.last_words, theirs = os.pipe()
+    try:
+        with _open_log(slot.log) as log:
+            slot.process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment, LAST_WORDS_TO: str(theirs)},
+                pass_fds=(theirs,),
+                # Ctrl-C must reach a worker once, from here, not from the terminal too.
+                start_new_session=True,
+            )
+    finally:
+        os.close(theirs)
+
+
+def _open_log(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _hear(slot: _Slot) -> str:
+    """Return what a worker that has ended said last."""
+    if slot.last_words is None:
+        return ""
+    with os.fdopen(slot.last_words, "rb") as pipe:
+        slot.last_words = None
+        os.set_blocking(pipe.fileno(), False)  # a process that it left behind may hold the other end
+        return (pipe.read() or b"").decode()
 
 
 def _end(slots: list[_Slot]) -> None:
@@ -182,6 +222,7 @@ def _end(slots: list[_Slot]) -> None:
         if slot.process is not None and slot.process.poll() is None:
             slot.process.kill()
             slot.process.wait()
+        _hear(slot)
 
 
 def _tail(path: Path, lines: int = 12) -> str:

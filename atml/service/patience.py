@@ -1,19 +1,15 @@
 """Waiting for a server that does not answer: a restart costs time, not trials."""
 
-import functools
 import logging
+import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import TrialState
-from sqlalchemy import exc as sqlalchemy_errors
+from optuna.exceptions import UpdateFinishedTrialError
 
-from atml.errors import StorageError, StorageUnreachable
-from atml.service.lean import LeanStorage
+from atml.errors import CannotWrite, StorageUnreachable
 
 # Commands with someone waiting in front of them say soon what is wrong; workers sit a maintenance out.
 COMMAND_PATIENCE_SECONDS = 10.0
@@ -21,7 +17,6 @@ WORKER_PATIENCE_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # while a server has yet to start
-MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -37,6 +32,7 @@ class Patience:
         is_outage: Whether such an error means that the server was away, so that the same may work later.
         seconds: How long to try again before giving up.
         give_up: Asked while waiting; once true, nothing is waited for any more.
+        is_full: Whether such an outage means that the server's disk is full.
     """
 
     def __init__(
@@ -48,6 +44,7 @@ class Patience:
         is_outage: Callable[[Any], bool],
         seconds: float,
         give_up: Callable[[], bool],
+        is_full: Callable[[Any], bool] = lambda error: False,
     ) -> None:
         self._shown = shown
         self._server = server
@@ -55,15 +52,18 @@ class Patience:
         self._is_outage = is_outage
         self._seconds = seconds
         self._give_up = give_up
+        self._is_full = is_full
         self._has_given_up = False
         self._is_away = False
         self._back_since: float | None = None
+        self._full_until = 0.0  # no write is waited for again before that time
 
     def persist(self, call: Callable[[], _Result]) -> _Result:
         """Call until it works, or waiting has no sense.
 
         Raises:
             StorageUnreachable: the server has not answered for too long.
+            CannotWrite: its disk has been full for too long.
         """
         began = time.monotonic()
         delay_seconds = FIRST_DELAY_SECONDS
@@ -74,13 +74,27 @@ class Patience:
                 self._raise_if_hopeless(error, waited_seconds=time.monotonic() - began)
                 self._is_away = True
                 if delay_seconds == FIRST_DELAY_SECONDS:
-                    _logger.warning("%s does not answer; trying again", self._shown)
+                    complaint = "has no room left on its disk" if self._is_full(error) else "does not answer"
+                    _logger.warning("%s %s; trying again", self._shown, complaint)
                 # Apart from one another, or all workers would come back in the same instant.
                 time.sleep(delay_seconds * random.uniform(0.5, 1.0))
                 delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
             else:
                 self._note_answer()
                 return result
+
+    def attempt(self, call: Callable[[], _Result]) -> _Result:
+        """Call once: somebody waits who would rather be told.
+
+        Raises:
+            StorageUnreachable: the server does not answer.
+            CannotWrite: its disk is full.
+        """
+        try:
+            return call()
+        except self._failure as error:
+            self._raise_if_hopeless(error, waited_seconds=math.inf)
+            raise
 
     def persist_change(self, change: Callable[[], bool], *, is_done: Callable[[], bool]) -> bool:
         """Change a trial's state; that it has finished is no error if this very change did so before."""
@@ -122,11 +136,22 @@ class Patience:
     def _raise_if_hopeless(self, error: Exception, *, waited_seconds: float) -> None:
         if not self._is_outage(error):
             raise error
-        if self._has_given_up or self._give_up() or waited_seconds >= self._seconds:
+        if self._is_full(error):
+            self._raise_if_full_for_long(waited_seconds)
+        elif self._has_given_up or self._give_up() or waited_seconds >= self._seconds:
             # What follows, such as closing the trial, need not wait again.
             self._is_away = self._has_given_up = True
             raise StorageUnreachable(
-                f"{self._shown}: {self._server} has not answered for {waited_seconds:.0f} s; nothing is lost"
+                f"{self._shown}: {self._server} has not answered{_for(waited_seconds)}; nothing is lost"
+            ) from None
+
+    def _raise_if_full_for_long(self, waited_seconds: float) -> None:
+        # A full server still answers those who read, so an answer does not mean that there is room.
+        now = time.monotonic()
+        if now < self._full_until or self._give_up() or waited_seconds >= self._seconds:
+            self._full_until = max(self._full_until, now + self._seconds)
+            raise CannotWrite(
+                f"cannot write {self._shown}: its server's disk is full; make room there"
             ) from None
 
 
@@ -156,128 +181,5 @@ def wait_until_open(
             time.sleep(RETRY_SECONDS)
 
 
-class PatientStorage(LeanStorage):
-    """A PostgreSQL storage that repeats what failed because the server did not answer.
-
-    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. The answer to
-    a commit may be lost although the commit was not; what may then be there twice is harmless: an
-    enqueued trial is pruned as a duplicate, and a running trial that no process works on is closed
-    and queued again.
-
-    Args:
-        url: A SQLAlchemy URL with its password.
-        shown: The URL as it may be shown.
-        patience_seconds: How long to try again before giving up.
-        give_up: Asked while waiting; once true, nothing is waited for any more.
-        options: For `RDBStorage`.
-
-    Every method may raise:
-        StorageUnreachable: the server has not answered for `patience_seconds`.
-        StorageError: this user may not write.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        shown: str,
-        patience_seconds: float,
-        give_up: Callable[[], bool] = lambda: False,
-        **options: Any,
-    ) -> None:
-        try:
-            super().__init__(url, **options)
-        except BaseException:
-            if engine := vars(self).get("engine"):
-                engine.dispose()  # else its connection would stay open
-            raise
-        self._shown = shown
-        self._patience = Patience(
-            shown=shown,
-            server="the database",
-            failure=StorageInternalError,
-            is_outage=lambda error: is_outage(error.__cause__),
-            seconds=patience_seconds,
-            give_up=give_up,
-        )
-
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        """Change a trial's state; True if it is in that state now by the doing of this process."""
-        with self._explained():
-            return self._patience.persist_change(
-                lambda: super(PatientStorage, self).set_trial_state_values(trial_id, state, values),
-                is_done=lambda: self.get_trial(trial_id).state == state,
-            )
-
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        # Nobody could write a heartbeat while the server was away: give all of them time to.
-        if self._patience.is_back_for_less_than(self.grace_period or 0):
-            return []
-        return self._persist(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
-
-    def record_heartbeat(self, trial_id: int) -> None:
-        """Say that the trial's process lives; while nobody listens, that is left out."""
-        self._patience.spare(lambda: super(PatientStorage, self).record_heartbeat(trial_id))
-
-    def _persist(self, call: Callable[[], _Result]) -> _Result:
-        with self._explained():
-            return self._patience.persist(call)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except StorageInternalError as error:
-            if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) not in MAY_NOT_WRITE:
-                raise
-            raise StorageError(
-                f"{self._shown}: this user may only read here, but a search has to write; "
-                "grant it INSERT, UPDATE and DELETE on all tables, or use another user"
-            ) from None
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether the server was away, or too busy, when this happened; the same may work later."""
-    if isinstance(error, sqlalchemy_errors.PendingRollbackError):
-        return True  # a second query on the connection that was lost by the first
-    if not isinstance(error, sqlalchemy_errors.DBAPIError):
-        return isinstance(error, sqlalchemy_errors.TimeoutError)
-    return error.connection_invalidated or isinstance(error, sqlalchemy_errors.OperationalError)
-
-
-def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def persistent(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return self._persist(lambda: method(self, *args, **kwargs))
-
-    return persistent
-
-
-# Those that open a transaction themselves; the others call them. Creating and deleting a study are
-# left out: a command does it, whose user would rather be told.
-_TRANSACTIONS = (
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "get_trial_user_attrs",
-    "get_trial_system_attrs",
-    "get_all_studies",
-    "_create_new_trial",
-    "_set_trial_param",
-    "get_trial_param",
-    "set_trial_intermediate_value",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial_id_from_study_id_trial_number",
-    "get_trial",
-    "_get_trials",
-    "_get_best_trial_id",
-)
-for _name in _TRANSACTIONS:
-    setattr(PatientStorage, _name, _patient(getattr(LeanStorage, _name)))
+def _for(seconds: float) -> str:
+    return f" for {seconds:.0f} s" if math.isfinite(seconds) else ""

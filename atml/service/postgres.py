@@ -11,7 +11,8 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
-from atml.service.patience import PatientStorage, wait_until_open
+from atml.service.patience import wait_until_open
+from atml.service.patient import PatientStorage
 from atml.service.registry import create_table
 
 DRIVER = "psycopg"

@@ -10,7 +10,7 @@ from types import TracebackType
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from atml.errors import StorageError
+from atml.errors import AtmlError
 from atml.search.processes import this_process
 from atml.service.registry import BEAT_SECONDS, Registry, WorkerEntry
 
@@ -74,5 +74,5 @@ class Presence:
 
 @contextmanager
 def _unless_away() -> Iterator[None]:
-    with suppress(SQLAlchemyError, StorageInternalError, StorageError):
+    with suppress(SQLAlchemyError, StorageInternalError, AtmlError):
         yield

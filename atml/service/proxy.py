@@ -20,7 +20,7 @@ from optuna.storages._grpc.servicer import OptunaStorageProxyService
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from atml.errors import AtmlError, StorageError, StorageUnreachable
+from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.address import Address
 from atml.service.grpc import (
@@ -34,7 +34,7 @@ from atml.service.grpc import (
     pack,
     unpack,
 )
-from atml.service.patience import is_outage
+from atml.service.patient import is_outage
 from atml.service.registry import RegistryTable, WorkerEntry
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import GRACE_SECONDS, HEARTBEAT_SECONDS
@@ -249,6 +249,8 @@ class _InOneSentence(grpc.ServerInterceptor):  # type: ignore[misc]
                 return inner.unary_unary(request, context)
             except StorageUnreachable as error:
                 context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            except CannotWrite as error:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
             except StorageError as error:
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             except StorageInternalError as error:

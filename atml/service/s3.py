@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts import Boto3ArtifactStore
 from optuna.artifacts._protocol import ArtifactStore
 
-from atml.errors import StorageError
+from atml.errors import AtmlError, CannotWrite, StorageError
 
 SCHEME = "s3://"
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
@@ -38,7 +38,8 @@ def open_s3(url: str) -> ArtifactStore:
     `~/.aws/` or the machine's role.
 
     Raises:
-        StorageError: boto3, the credentials, the bucket or the server is missing; says which.
+        StorageError: boto3 or the name of the bucket is at fault.
+        CannotWrite: the credentials, the bucket or the server is missing; says which.
     """
     bucket, prefix = split_s3(url)
     try:
@@ -71,7 +72,11 @@ class S3Store:
             return self._store.open_reader(self._prefix + artifact_id)
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Keep what can be read from `content_body`."""
+        """Keep what can be read from `content_body`.
+
+        Raises:
+            CannotWrite: the bucket does not take it; says why.
+        """
         with _explained(self._url):
             self._store.write(self._prefix + artifact_id, content_body)
 
@@ -90,7 +95,15 @@ def _explained(url: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise StorageError(f"{url}: {_advice(error)}") from None
+        raise _explanation(url, error) from None
+
+
+def _explanation(url: str, error: Any) -> AtmlError:
+    from botocore.exceptions import ParamValidationError
+
+    # All else may work later: somebody makes the bucket, renews the credentials, mends the network.
+    kind = StorageError if isinstance(error, ParamValidationError) else CannotWrite
+    return kind(f"{url}: {_advice(error)}")
 
 
 def _advice(error: Any) -> str:
@@ -107,4 +120,4 @@ def _advice(error: Any) -> str:
             return "there is no such bucket; create it first"
         case exceptions.ClientError(response={"ResponseMetadata": {"HTTPStatusCode": 401 | 403}}):
             return "the S3 server refuses these credentials for this bucket; check key, secret and policy"
-    return f"the S3 server or its client refuses: {str(error).splitlines()[0]}"
+    return f"the S3 server or its client refuses: {str(error).splitlines()[0]}; see to it"

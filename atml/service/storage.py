@@ -14,12 +14,13 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
-from atml.errors import StorageError
+from atml.errors import CannotWrite, StorageError
 from atml.search.retry import queue_after_death
-from atml.service.lean import READ_ONLY, LeanStorage
+from atml.service.lean import READ_ONLY
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
 from atml.service.postgres import DRIVER, WORKER_THREADS, open_postgres, shown
 from atml.service.registry import create_table
+from atml.service.sqlite import SqliteStorage, explanation
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
@@ -96,6 +97,7 @@ def open_database(
 
     Raises:
         StorageUnreachable: no PostgreSQL server answers.
+        CannotWrite: the disk of an SQLite database is full, read-only or gone.
         StorageError: the URL, the driver or the database is at fault; its password is not shown.
     """
     database = _parsed(url)
@@ -148,22 +150,27 @@ def _open_sqlite(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
             storage = _sqlite_storage(url, **options)
             _serialise_writers(storage.engine)
             create_table(storage.engine)
+            storage.explain_failures()
             return storage
         except (sqlalchemy_errors.SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
             # Processes that start together create the tables together; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(r"already exists|UNIQUE|locked", reason):
+                told = explanation(shown(url), error.__cause__ or error)
+                if isinstance(told, CannotWrite) and not Path(url.database or "").is_dir():
+                    raise told from None
                 raise StorageError(f"{shown(url)}: cannot be opened: {reason}") from None
             time.sleep(random.uniform(0.1, 0.3))
     raise AssertionError
 
 
-def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> RDBStorage:
+def _sqlite_storage(url: sqlalchemy.URL, **options: Any) -> SqliteStorage:
     full = url.render_as_string(hide_password=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats are marked as such
-        return LeanStorage(
+        return SqliteStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
+            shown=shown(url),
             engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}},
             **options,
         )

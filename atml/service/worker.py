@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, StudyError
+from atml.files import prepare_folder
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
 from atml.search.checkpoints import Checkpoints
@@ -67,12 +68,15 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True)
     Raises:
         StudyError: it waits for its base study, or the segments here are not those it was created with.
         DataError: the segments cannot be loaded.
+        CannotWrite: a disk is full or read-only; the trial at hand is queued again.
     """
     if stored.waits_for is not None:
         raise StudyError(f"study {stored.study.study_name!r} waits for its base {stored.waits_for!r} to end")
     torch.set_num_threads(settings.threads)
     study, phase = stored.study, stored.phase
     study.sampler = phase.sampler(settings.index)
+    checkpoints = local_folder(settings.artifacts) / study.study_name / "checkpoints"
+    prepare_folder(checkpoints)
     objective = Objective(
         phase=phase,
         study=study,
@@ -80,7 +84,7 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True)
         device=choose_device(settings.device),
         asked_to_leave=settings.leave.requested,
         keep=keep_files(open_artifacts(settings.artifacts)),
-        checkpoints=Checkpoints(local_folder(settings.artifacts) / study.study_name / "checkpoints"),
+        checkpoints=Checkpoints(checkpoints),
     )
     with settings.presence.at(study.study_name):
         take_trials(stored, objective, leave=settings.leave.requested, patient=patient)
@@ -103,6 +107,7 @@ def take_trials(
 
     Raises:
         StorageUnreachable: the database server has been away for too long.
+        CannotWrite: a disk is full or read-only; the trial at hand is queued again.
     """
     study = stored.study
     note = NoteKeeper(stored)
@@ -134,8 +139,8 @@ def is_over(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
 def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> None:
     try:
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
-    except UnboundLocalError as slip:
-        # Optuna's own, when it can neither record a failed trial nor look at it afterwards.
+    except (UnboundLocalError, AssertionError) as slip:
+        # Optuna's own, when it cannot record a failed trial, and perhaps not look at it either.
         if isinstance(slip.__context__, AtmlError):
             raise slip.__context__ from None
         raise

@@ -125,7 +125,7 @@ class TestCheck:
             text=True,
         )
         due = time.monotonic() + 60
-        while not list(tmp_path.glob("cache/segments/*/building-*")):
+        while not list(tmp_path.glob("cache/segments/*/.*.tmp")):
             assert time.monotonic() < due
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)

@@ -1,7 +1,10 @@
 """Artifacts in a folder and in S3: the same bytes come back, and what is wrong is one sentence."""
 
 import contextlib
+import errno
 import io
+import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from optuna.artifacts import download_artifact, get_all_artifact_meta
 
-from atml.errors import StorageError
+from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
 from atml.search import records
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
@@ -104,7 +107,7 @@ class TestMistakes:
             open_artifacts("s3://")
 
     def test_a_bucket_that_is_not_there(self, s3):
-        with pytest.raises(StorageError, match=r"^s3://nowhere/x: there is no such bucket"):
+        with pytest.raises(CannotWrite, match=r"^s3://nowhere/x: there is no such bucket"):
             open_artifacts("s3://nowhere/x")
 
     def test_a_name_that_no_bucket_can_have(self, s3):
@@ -114,7 +117,7 @@ class TestMistakes:
     def test_no_credentials(self, s3, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        with pytest.raises(StorageError, match="no S3 credentials; set AWS_ACCESS_KEY_ID"):
+        with pytest.raises(CannotWrite, match="no S3 credentials; set AWS_ACCESS_KEY_ID"):
             open_artifacts(f"s3://{BUCKET}")
 
     def test_no_server(self, s3, monkeypatch):
@@ -122,7 +125,7 @@ class TestMistakes:
             port = free.getsockname()[1]
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
         monkeypatch.setattr("atml.service.s3.ATTEMPTS", 1)
-        with pytest.raises(StorageError, match="the S3 server does not answer"):
+        with pytest.raises(CannotWrite, match="the S3 server does not answer"):
             open_artifacts(f"s3://{BUCKET}")
 
     def test_no_boto3(self, monkeypatch):
@@ -132,16 +135,69 @@ class TestMistakes:
 
     def test_a_folder_that_cannot_be(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(StorageError, match=r"cannot hold artifacts: (Not a directory|File exists)"):
+        with pytest.raises(CannotWrite, match=r"cannot write .*file/artifacts: (Not a|File exists)"):
             open_artifacts(tmp_path / "file" / "artifacts")
 
-    def test_a_model_that_cannot_be_kept_says_which_and_why(self, storage, tmp_path):
+
+class TestFailedUploads:
+    """What cannot be kept leaves neither a record without a file nor a file without a record."""
+
+    @pytest.fixture
+    def study(self, storage):
+        return optuna.create_study(storage=storage)
+
+    @staticmethod
+    def records_of(study):
+        (trial,) = study.trials
+        return get_all_artifact_meta(study_or_trial=trial, storage=study._storage)
+
+    def test_a_folder_that_is_gone_is_named_with_the_reason(self, study, tmp_path):
         place = tmp_path / "artifacts"
         keep = keep_files(open_artifacts(place))
-        place.rmdir()  # as good as a disk that is gone
-        study = optuna.create_study(storage=storage)
-        with pytest.raises(StorageError, match=r"cannot keep model.onnx of trial 0: .*No such file"):
+        place.rmdir()
+        with pytest.raises(CannotWrite, match=f"cannot write {place}/.*: its folder is gone; bring it back"):
             study.optimize(kept_by(keep), n_trials=1)
+        assert self.records_of(study) == []
+
+    def test_a_disk_that_is_full_after_the_model(self, study, tmp_path, monkeypatch):
+        place = tmp_path / "artifacts"
+        keep = keep_files(open_artifacts(place))
+        calls = []
+
+        def sync(descriptor):
+            calls.append(descriptor)
+            if len(calls) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", sync)
+        with pytest.raises(CannotWrite, match=f"cannot write {place}/.*: its disk is full; make room there"):
+            study.optimize(kept_by(keep), n_trials=1)
+        assert self.records_of(study) == []
+        assert list(place.iterdir()) == []
+
+    def test_a_bucket_that_is_gone(self, study, s3):
+        s3.create_bucket(Bucket="brief")
+        keep = keep_files(open_artifacts("s3://brief/lab"))
+        s3.delete_bucket(Bucket="brief")
+        with pytest.raises(CannotWrite, match=r"^s3://brief/lab: there is no such bucket; create it first$"):
+            study.optimize(kept_by(keep), n_trials=1)
+        assert self.records_of(study) == []
+
+    def test_a_bucket_that_denies_access(self, study, s3):
+        s3.create_bucket(Bucket="locked")
+        keep = keep_files(open_artifacts("s3://locked"))
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
+        s3.put_bucket_policy(Bucket="locked", Policy=json.dumps({"Statement": [deny]}))
+        with pytest.raises(CannotWrite, match=r"^s3://locked: the S3 server refuses these credentials"):
+            study.optimize(kept_by(keep), n_trials=1)
+        assert self.records_of(study) == []
+
+
+def test_what_is_only_read_need_not_be_writable_or_there(tmp_path):
+    store = open_artifacts(tmp_path / "nowhere", only_reading=True)
+    with pytest.raises(optuna.artifacts.exceptions.ArtifactNotFound):
+        store.open_reader("nothing")
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(

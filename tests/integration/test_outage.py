@@ -1,17 +1,22 @@
 """PostgreSQL that stops and starts again while workers are at work."""
 
+import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from atml.cli.display import StudyDisplay
-from atml.errors import StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
+from atml.service.artifacts import open_artifacts
+from atml.service.dashboard import Address, dashboard_app
 from atml.service.lean import LeanStorage
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
@@ -171,3 +176,73 @@ def test_a_display_without_its_server_says_so_once_and_goes_on(
         server.start()
         display.update()
     assert capsys.readouterr().err.count("the workers wait for it") == 1
+
+
+NO_ROOM = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON study_user_attributes EXECUTE FUNCTION no_room();
+CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON studies EXECUTE FUNCTION no_room();
+"""
+ROOM = "DROP FUNCTION no_room CASCADE"
+
+
+@on_postgres
+class TestFullServer:
+    """Reading goes on while nothing can be written."""
+
+    def test_it_is_waited_for_until_there_is_room(self, postgres, storage_url, caplog):
+        storage = open_storage(storage_url, patience_seconds=60)
+        study = optuna.create_study(storage=storage)
+        postgres.execute(NO_ROOM, storage.engine.url.database)
+        timer = threading.Timer(1.0, postgres.execute, (ROOM, storage.engine.url.database))
+        timer.start()
+        study.set_user_attr("kept", True)
+        timer.join()
+        assert study.user_attrs == {"kept": True}
+        assert "has no room left on its disk; trying again" in caplog.text
+        storage.engine.dispose()
+
+    def test_in_the_end_it_is_one_sentence_which_need_not_be_waited_for_again(self, postgres, impatient):
+        study = optuna.create_study(storage=impatient)
+        postgres.execute(NO_ROOM, impatient.engine.url.database)
+        with pytest.raises(CannotWrite, match=r"its server's disk is full; make room there$"):
+            study.set_user_attr("kept", True)
+        began = time.monotonic()
+        assert study.user_attrs == {}
+        with pytest.raises(CannotWrite):
+            study.set_user_attr("kept", True)
+        assert time.monotonic() - began < 0.4
+        with pytest.raises(CannotWrite):
+            optuna.create_study(storage=impatient)
+        postgres.execute(ROOM, impatient.engine.url.database)
+        study.set_user_attr("kept", True)
+        assert study.user_attrs == {"kept": True}
+
+
+@on_postgres
+def test_a_dashboard_without_its_database_answers_503_and_recovers(server, impatient, tmp_path):
+    optuna.create_study(storage=impatient, study_name="kept")
+    app = dashboard_app(
+        impatient,
+        open_artifacts(tmp_path, only_reading=True),
+        address=Address(),
+        credentials=None,
+        only_reading=True,
+    )
+
+    def studies():
+        started = []
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "HTTP_HOST": "127.0.0.1"}
+        setup_testing_defaults(environ)
+        body = b"".join(app(environ, lambda status, headers, error=None: started.append(status)))
+        return started[0], json.loads(body)
+
+    assert studies()[0] == "200 OK"
+    server.stop()
+    status, answer = studies()
+    assert status.startswith("503 ")
+    assert "the database has not answered for" in answer["reason"]
+    server.start()
+    status, answer = studies()
+    assert (status, answer["study_summaries"][0]["study_name"]) == ("200 OK", "kept")

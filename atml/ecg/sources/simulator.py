@@ -20,6 +20,7 @@ from atml.ecg.synthesis.heart import Heart, Rng, change_posture, draw_heart
 from atml.ecg.synthesis.recording import band_pass, clock, normalise, record
 from atml.ecg.synthesis.rhythms import MARGIN_SECONDS, RHYTHMS
 from atml.errors import DataError
+from atml.files import cannot_write
 
 # As in the real set, some have both, some fibrillate all the time and some never. Most have both
 # here: a network trained on them cannot tell the class by whose heart it is, and ranks real segments
@@ -57,7 +58,8 @@ def simulate(
     With another ``first_subject`` a test set can be made whose subjects are not in the first.
 
     Raises:
-        DataError: the directory is not empty or cannot be written, or a count makes no sense.
+        DataError: the directory is not empty, or a count makes no sense.
+        CannotWrite: the directory cannot be written.
     """
     _require(subjects >= 1, f"subjects must be at least 1 but got {subjects}")
     _require(
@@ -141,7 +143,7 @@ def _written_whole(directory: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
-        raise DataError(f"cannot write {directory}: {error.strerror or error}.") from error
+        raise cannot_write(directory, error) from error
 
 
 def _notice(subjects: int, seed: int) -> str:

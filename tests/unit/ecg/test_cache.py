@@ -12,7 +12,7 @@ import pytest
 
 from atml.ecg import Dataset, load_dataset
 from atml.ecg.cache import default_cache_dir
-from atml.errors import DataError
+from atml.errors import CannotWrite
 
 Writer = Callable[..., Path]
 
@@ -119,7 +119,7 @@ class TestDamage:
     ) -> None:
         load(directory, cache)
         entry = files_of(cache)[0].parent
-        old, young = entry / "building-old", entry / "building-young"
+        old, young = entry / ".old.f32.0.tmp", entry / ".young.f32.0.tmp"
         old.write_text("")
         young.write_text("")
         os.utime(old, (0, 0))
@@ -146,7 +146,7 @@ class TestPlace:
 
     def test_file_in_place_of_the_cache_names_the_way_out(self, directory: Path, cache: Path) -> None:
         cache.write_text("")
-        with pytest.raises(DataError, match=r"cannot write the segment cache .*ATML_CACHE"):
+        with pytest.raises(CannotWrite, match=r"cannot write the segment cache .*ATML_CACHE"):
             load_dataset(directory, cache_dir=cache)
 
 
@@ -197,7 +197,7 @@ class TestProcesses:
         assert process.returncode != 0
         wait_until(lambda: not parsers_of(many))
         left = files_of(cache)
-        assert all(path.name.startswith("building-") for path in left)
+        assert all(path.name.endswith(".tmp") for path in left)
         assert (left == []) == (ending == signal.SIGINT)
         assert load(many, cache)[1]
 

@@ -187,5 +187,5 @@ class TestPermissions:
     ) -> None:
         cache.chmod(0o555)
         message = check()
-        assert f"cannot write the segment cache {cache}: Permission denied" in str(message)
+        assert f"cannot write the segment cache {cache}: permission denied" in str(message)
         assert "ATML_CACHE" in str(message)

@@ -8,7 +8,7 @@ from atml.ecg import SAMPLING_RATE_HZ, check_directory, grouped_folds, load_data
 from atml.ecg.sources.simulator import draw_subject
 from atml.ecg.synthesis.heart import draw_heart
 from atml.ecg.synthesis.rhythms import RHYTHMS, VENTRICULAR
-from atml.errors import DataError
+from atml.errors import CannotWrite, DataError
 
 SECONDS = 60.0
 
@@ -82,7 +82,7 @@ class TestFiles:
 
     def test_unwritable_place_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(DataError, match="file/inside"):
+        with pytest.raises(CannotWrite, match="file/inside"):
             simulate(tmp_path / "file" / "inside", subjects=1, segments_per_subject=1)
 
     @pytest.mark.parametrize(

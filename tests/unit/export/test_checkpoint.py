@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,10 @@ class TestWriting:
     ):
         before = path.read_bytes()
 
-        def half_written(content: object, target: Path) -> None:
-            target.write_bytes(b"half")
+        def refuse(descriptor: int) -> None:
             raise OSError("disk full")
 
-        monkeypatch.setattr(torch, "save", half_written)
+        monkeypatch.setattr(os, "fsync", refuse)
         with pytest.raises(OSError, match="disk full"):
             save(path, model)
         assert path.read_bytes() == before

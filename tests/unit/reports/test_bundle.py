@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from atml.errors import DataError
+from atml.errors import CannotWrite
 from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
 
 
@@ -51,7 +51,7 @@ def test_a_repeated_bundle_replaces_the_older_one_whole(tmp_path):
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
-        (OSError(28, "No space left on device"), DataError),
+        (OSError(28, "No space left on device"), CannotWrite),
         (ValueError("a bug"), ValueError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ],
@@ -69,7 +69,9 @@ def test_a_failing_writer_leaves_neither_half_a_bundle_nor_scratch(tmp_path, err
 
 
 def test_a_full_disk_is_one_message_that_names_the_place(tmp_path):
-    with pytest.raises(DataError, match="97-93: the bundle cannot be written: No space left"):
+    with pytest.raises(
+        CannotWrite, match="97-93: the bundle cannot be written: its disk is full; make room there"
+    ):
         write_bundle(tmp_path / "97-93", [failing(OSError(28, "No space left on device"))], {})
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -20,10 +21,12 @@ def call():
     return request
 
 
-def request(app, method="GET", path="/", **headers):
+def request(app, method="GET", path="/", *, document=None, **headers):
     """Call a WSGI application as a server would, and hold it to the WSGI specification."""
     environ = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": ""}
-    environ["wsgi.input"] = io.BytesIO()
+    body = b"" if document is None else json.dumps(document).encode()
+    environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    environ["CONTENT_TYPE"] = "application/json" if body else ""
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
     setup_testing_defaults(environ)
     started = []

@@ -9,7 +9,7 @@ import urllib.request
 
 import optuna
 import pytest
-from optuna.artifacts import upload_artifact
+from optuna.artifacts import get_all_artifact_meta, upload_artifact
 
 from atml.errors import AddressError, DashboardError
 from atml.service.address import Address
@@ -104,6 +104,38 @@ class TestApp:
             "application/octet-stream",
             path.read_bytes(),
         )
+
+
+class TestAway:
+    """Database or artifacts fail while the dashboard runs: 503 and one sentence, until they are back."""
+
+    def test_a_database_that_is_away_is_one_sentence_until_it_is_back(
+        self, call, app, storage, tmp_path, caplog
+    ):
+        served = app()
+        storage.engine.dispose()
+        files = list(tmp_path.glob("atml.db*"))
+        for path in files:
+            path.rename(path.with_suffix(f"{path.suffix}-away"))
+        (tmp_path / "atml.db").mkdir()
+        answer = call(served, path="/api/studies")
+        assert answer.status == 503
+        reason = json.loads(answer.body)["reason"]
+        assert reason.startswith(f"cannot write sqlite:///{tmp_path}/atml.db: its folder is full, read-only")
+        (tmp_path / "atml.db").rmdir()
+        for path in files:
+            path.with_suffix(f"{path.suffix}-away").rename(path)
+        assert call(served, path="/api/studies").status == 200
+        assert "Traceback" not in caplog.text
+
+    def test_an_upload_that_cannot_be_kept_leaves_no_record(self, call, app, study, storage, tmp_path):
+        served = app()
+        (tmp_path / "artifacts").rmdir()
+        document = {"file": "data:text/plain;base64,aGVsbG8=", "filename": "notes.txt"}
+        answer = call(served, "POST", f"/api/artifacts/{study._study_id}", document=document)
+        assert answer.status == 503
+        assert "its folder is gone" in json.loads(answer.body)["reason"]
+        assert get_all_artifact_meta(study_or_trial=study) == []
 
 
 class TestServe:

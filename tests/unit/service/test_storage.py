@@ -2,7 +2,7 @@ import optuna
 import pytest
 import sqlalchemy
 
-from atml.errors import StorageError
+from atml.errors import StorageError, StorageUnreachable
 from atml.service.storage import open_storage
 
 
@@ -36,7 +36,7 @@ def test_the_write_lock_is_taken_before_anything_is_read(storage):
         first.execute(sqlalchemy.text("SELECT count(*) FROM studies"))
         with storage.engine.connect() as second:
             second.connection.driver_connection.execute("PRAGMA busy_timeout = 0")
-            with pytest.raises(sqlalchemy.exc.OperationalError, match="locked"):
+            with pytest.raises(StorageUnreachable, match="locked"):
                 second.execute(sqlalchemy.text("SELECT count(*) FROM studies"))
 
 
