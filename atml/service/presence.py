@@ -37,6 +37,8 @@ class Presence:
         self._thread = threading.Thread(target=self._keep_beating, name="atml-presence", daemon=True)
 
     def __enter__(self) -> "Presence":
+        with _unless_away():
+            self._replace_predecessors()
         self._beat()
         self._thread.start()
         return self
@@ -56,6 +58,12 @@ class Presence:
             yield
         finally:
             self._move_to(None)
+
+    def _replace_predecessors(self) -> None:
+        """Take dead workers of this machine off the table in whose place this one was started."""
+        for seen in self._registry.workers():
+            if seen.entry.number == self._entry.number and seen.entry.process.is_dead():
+                self._registry.leave(seen.entry.worker)
 
     def _move_to(self, study: str | None) -> None:
         with self._turn:

@@ -99,6 +99,16 @@ class TestPresence:
             assert studies() == [None]
         assert studies() == []
 
+    def test_a_dead_worker_of_this_machine_makes_room_for_who_takes_its_number(self, presence, registry):
+        dead = replace(this_process(), pid=2**22 + 1)
+        registry.beat(entry("same number", process=dead, number=3))
+        registry.beat(entry("other number", process=dead, number=4))
+        registry.beat(entry("elsewhere", process=replace(dead, host="another-machine"), number=3))
+        with presence:
+            left = {seen.entry.worker for seen in registry.workers()}
+            assert {"other number", "elsewhere"} < left
+            assert "same number" not in left
+
     def test_it_keeps_saying_so(self, presence, registry, storage, monkeypatch):
         monkeypatch.setattr("atml.service.presence.BEAT_SECONDS", 0.05)
         with presence:
