@@ -42,6 +42,7 @@ bench: install  ## Speed against baselines measured in the same run.
 	$(BIN)/python -m tests.benchmarks.training_throughput
 	$(BIN)/python -m tests.benchmarks.trial_overhead
 	$(BIN)/python -m tests.benchmarks.storage_throughput
+	$(BIN)/python -m tests.benchmarks.worker_scaling
 
 clean:  ## Remove what the targets above made, but no results, databases or data.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,8 @@ AtmlError
 ├── ModelError
 ├── ParityError
 ├── CannotWrite
-└── DashboardError
+└── AddressError
+    └── DashboardError
 
 The text of each is one message a user can act on: what is wrong, where (file, line or field), and
 what to do. The command line prints it without a traceback and exits with status 1.
@@ -86,5 +87,9 @@ class CannotWrite(AtmlError):
     """
 
 
-class DashboardError(AtmlError):
-    """The dashboard cannot be served at that address, or not without credentials."""
+class AddressError(AtmlError):
+    """Nothing can listen at that address."""
+
+
+class DashboardError(AddressError):
+    """The dashboard is not served without credentials, or to nobody."""

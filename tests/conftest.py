@@ -1,5 +1,8 @@
 """What the tests share: simulated segments, made once, and specs that train in a moment."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,16 +11,20 @@ import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset, Split, load_dataset, simulate
 from atml.search import records
 from atml.search.phases import Phase, parse_spec
+from atml.service.address import Address
 from atml.service.data import search_split
-from atml.service.storage import open_storage
+from atml.service.proxy import Proxy
+from atml.service.storage import open_database, open_storage
+from tests.databases import close
 from tests.postgres import PostgresServer
 
+ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
 
@@ -30,6 +37,7 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATML_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("GRPC_VERBOSITY", "NONE")  # as the command line has it
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are slow on a busy machine
         for name in ("ATML_STORAGE", "ATML_ARTIFACTS", "ATML_DASHBOARD_AUTH"):
             patch.delenv(name, raising=False)
@@ -128,18 +136,64 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite, unless a test is marked `on_both_databases` or `on_postgres`."""
-    if getattr(request, "param", "sqlite") == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
+    """An empty database: SQLite, unless a test is marked to run on others; see `tests.databases`."""
+    kind = getattr(request, "param", "sqlite")
+    if kind != "sqlite":
+        return str(request.getfixturevalue(f"{kind}_url"))
     return f"sqlite:///{tmp_path / 'atml.db'}"
 
 
 @pytest.fixture
-def storage(storage_url: str) -> Iterator[RDBStorage]:
+def grpc_url(tmp_path: Path) -> Iterator[str]:
+    """A proxy in front of an empty SQLite database."""
+    database = open_database(f"sqlite:///{tmp_path / 'atml.db'}")
+    with Proxy(database, Address(port=0)) as proxy:
+        yield proxy.url
+    close(database)
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[BaseStorage]:
     opened = open_storage(storage_url)
     yield opened
-    opened.remove_session()
-    opened.engine.dispose()
+    close(opened)
+
+
+@pytest.fixture
+def database(storage_url: str) -> Iterator[RDBStorage]:
+    """The database itself, whoever else has it open."""
+    opened = open_database(storage_url)
+    yield opened
+    close(opened)
+
+
+@pytest.fixture
+def proxy(database: RDBStorage) -> Iterator[Proxy]:
+    """A proxy within this process that looks for the dead all the time."""
+    with Proxy(database, Address(port=0), settle_seconds=0, reap_seconds=0.1) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `atml` in processes of their own, which end with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "atml", *map(str, arguments)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

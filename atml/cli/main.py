@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from atml import __version__
-from atml.cli import dashboard, evaluate, finalize, predict, resume, run, search, status, stop, submit, worker
+from atml.cli import (
+    dashboard,
+    evaluate,
+    finalize,
+    predict,
+    proxy,
+    resume,
+    run,
+    search,
+    status,
+    stop,
+    submit,
+    worker,
+)
 from atml.cli.data import data_app
 from atml.errors import AtmlError, CannotWrite
 
@@ -38,6 +51,7 @@ app.command("status")(status.status)
 app.command("stop")(stop.stop)
 app.command("resume")(resume.resume)
 app.command("dashboard")(dashboard.dashboard)
+app.command("proxy")(proxy.proxy)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
@@ -61,6 +75,10 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    # Read when gRPC is imported: ATML says in a sentence what its core logs in paragraphs, and what is
+    # started from here does not go on to use it, which it would warn of.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         app()
     except CannotWrite as error:

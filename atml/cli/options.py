@@ -12,7 +12,10 @@ Storage = Annotated[
         "--storage",
         envvar="ATML_STORAGE",
         metavar="URL",
-        help="Database of the studies: sqlite:///FILE, or postgresql://USER@HOST/DATABASE.",
+        help=(
+            "Database of the studies: sqlite:///FILE, postgresql://USER@HOST/DATABASE, "
+            "or grpc://HOST:PORT of an `atml proxy`."
+        ),
     ),
 ]
 Artifacts = Annotated[

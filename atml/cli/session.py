@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from atml.cli.console import bar, err
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage
 
     from atml.ecg import Dataset
     from atml.search.outcome import Outcome
@@ -44,7 +44,7 @@ def load_phase_data(phase: "Phase") -> "Dataset":
     return dataset
 
 
-def open_study(storage: "RDBStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
+def open_study(storage: "BaseStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
     """Create or resume a study; what an earlier crash or a stop left behind is put right."""
     from atml.search.stop import StoppedBy, read, take_down
     from atml.service.studies import begin, create_or_resume, fail_orphans

@@ -8,19 +8,25 @@ import functools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import optuna
 from bottle import HTTPError
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
-from optuna.storages._cached_storage import _CachedStorage
 
 from atml.errors import AtmlError
 
 UNAVAILABLE = 503
 
 
-class TellingStorage(_CachedStorage):
-    """Optuna's cached storage, which reads a finished trial once; what fails becomes an answer."""
+def telling_storage(storage: BaseStorage) -> BaseStorage:
+    """Return a storage that asks `storage`; what fails becomes an answer."""
+    # A cached storage reads a finished trial once, however often the dashboard asks for it.
+    cached = optuna.storages.get_storage(storage)
+    methods = (name for name in vars(BaseStorage) if not name.startswith("_"))
+    relayed = {name: staticmethod(_telling(getattr(cached, name))) for name in methods}
+    kind: type[BaseStorage] = type("TellingStorage", (BaseStorage,), relayed)
+    return kind()
 
 
 class TellingStore:
@@ -54,8 +60,3 @@ def _telling(call: Callable[..., Any]) -> Callable[..., Any]:
             raise HTTPError(UNAVAILABLE, f"the database refuses: {error.__cause__ or error}") from None
 
     return told
-
-
-for _name in vars(BaseStorage):
-    if not _name.startswith("_"):
-        setattr(TellingStorage, _name, _telling(getattr(_CachedStorage, _name)))

@@ -1,49 +1,26 @@
 """Serving optuna-dashboard on the studies of a storage: to this machine, or to those with credentials."""
 
-import ipaddress
 import signal
-import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
 from atml.service import guards
-from atml.service.absence import TellingStorage, TellingStore
+from atml.service.absence import TellingStore, telling_storage
+from atml.service.address import Address
 from atml.service.columns import readable_columns
 from atml.service.guards import Credentials
 
 # As many as the connections that a browser opens to one server, and two to spare.
 THREADS = 8
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Address:
-    """Where to listen."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080  # 0 takes any free one
-
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it.
-
-        Raises:
-            DashboardError: the host has no address.
-        """
-        try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise DashboardError(f"{self.host}: no such host or address: {error.strerror}") from None
-        # An IPv6 address may carry its interface: fe80::1%eth0.
-        return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
 
 def credentials_for(address: Address, text: str | None) -> Credentials | None:
@@ -63,7 +40,7 @@ def credentials_for(address: Address, text: str | None) -> Credentials | None:
 
 
 def dashboard_app(
-    storage: RDBStorage,
+    storage: BaseStorage,
     artifacts: ArtifactStore,
     *,
     address: Address,
@@ -72,7 +49,7 @@ def dashboard_app(
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, the outermost last."""
     app: WSGIApplication = optuna_dashboard.wsgi(
-        TellingStorage(storage), artifact_store=TellingStore(artifacts)
+        telling_storage(storage), artifact_store=TellingStore(artifacts)
     )
     app = readable_columns(_with_an_encoding(app))
     app = guards.harmless_artifacts(app)
@@ -95,7 +72,7 @@ def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], N
         on_ready: Called with the URL as soon as the port is open.
 
     Raises:
-        DashboardError: the address cannot be listened on.
+        AddressError: the address cannot be listened on.
         KeyboardInterrupt: Ctrl-C.
     """
     connections: dict[int, Any] = {}  # by file descriptor; the listening ones too
@@ -138,14 +115,11 @@ def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any])
     except (OSError, ValueError) as error:
         wasyncore.close_all(connections, ignore_all=True)
         reason = getattr(error, "strerror", None) or error
-        raise DashboardError(
-            f"cannot listen on {address.host} port {address.port}: {reason}; choose another with --port"
-        ) from None
+        raise address.refusal(reason) from None
 
 
 def _url(address: Address, server: Any) -> str:
     """Return the URL to open; a port of 0 has become a real one."""
     several = getattr(server, "effective_listen", None)
     port = several[0][1] if several else getattr(server, "effective_port", address.port)
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"http://{host}:{port}/"
+    return address.url("http", port) + "/"

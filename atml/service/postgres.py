@@ -1,8 +1,6 @@
 """Opening a PostgreSQL database; what is wrong with it is said in one sentence, without the password."""
 
-import logging
 import re
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,15 +11,12 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
-from atml.service.patience import PatientStorage
+from atml.service.patience import PatientStorage, wait_until_open
 from atml.service.registry import create_table
 
 DRIVER = "psycopg"
-_logger = logging.getLogger(__name__)
-
 OLDEST_SERVER = 13  # older ones have had no security fixes since 2024
 CONNECT_SECONDS = 10
-RETRY_SECONDS = 1.0
 TABLES_LOCK = 0x41544D4C  # "ATML"; any number that every process uses
 
 CONNECT_OPTIONS = {
@@ -34,7 +29,7 @@ CONNECT_OPTIONS = {
     "tcp_user_timeout": 60_000,
 }
 # Two threads of a worker are at the database often, the trial's and the heartbeat's; a third now and then.
-POOL_OPTIONS = {"pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
+WORKER_THREADS = 2
 
 # What the server or the driver may say (in English; else its words are passed on as they are), what
 # kind of error that is, and what the user is told.
@@ -96,6 +91,7 @@ def open_postgres(
     patience_seconds: float,
     wait_for_server: bool,
     give_up: Callable[[], bool],
+    threads: int,
     **options: Any,
 ) -> PatientStorage:
     """Open a PostgreSQL database for Optuna, creating its tables if there are none.
@@ -105,25 +101,21 @@ def open_postgres(
         patience_seconds: How long to try again when the server stops answering.
         wait_for_server: Be as patient with a server that does not answer yet.
         give_up: Asked while waiting; once true, nothing is waited for any more.
+        threads: How many will use it at once; each may take two connections for a moment.
         options: For Optuna's `RDBStorage`.
 
     Raises:
         StorageUnreachable: no server answers.
         StorageError: it refuses, is too old, or holds tables of another Optuna.
     """
-    due = time.monotonic() + (patience_seconds if wait_for_server else 0.0)
-    is_told = False
-    while True:
-        try:
-            with _explained(url):
-                return _open(url, patience_seconds=patience_seconds, give_up=give_up, **options)
-        except StorageUnreachable as error:
-            if time.monotonic() >= due or give_up():
-                raise
-            if not is_told:
-                _logger.warning("%s; trying again for %.0f s", error, patience_seconds)
-            is_told = True
-            time.sleep(RETRY_SECONDS)
+
+    def attempt() -> PatientStorage:
+        with _explained(url):
+            return _open(url, patience_seconds=patience_seconds, give_up=give_up, threads=threads, **options)
+
+    return wait_until_open(
+        attempt, patience_seconds=patience_seconds, wait_for_server=wait_for_server, give_up=give_up
+    )
 
 
 def shown(url: sqlalchemy.URL) -> str:
@@ -131,7 +123,7 @@ def shown(url: sqlalchemy.URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def _open(url: sqlalchemy.URL, **options: Any) -> PatientStorage:
+def _open(url: sqlalchemy.URL, *, threads: int, **options: Any) -> PatientStorage:
     full = url.render_as_string(hide_password=False)
     engine = sqlalchemy.create_engine(full, poolclass=sqlalchemy.NullPool, connect_args=CONNECT_OPTIONS)
     with engine.begin() as connection, warnings.catch_warnings():
@@ -142,7 +134,12 @@ def _open(url: sqlalchemy.URL, **options: Any) -> PatientStorage:
         storage = PatientStorage(
             full.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a format string
             shown=shown(url),
-            engine_kwargs={**POOL_OPTIONS, "connect_args": CONNECT_OPTIONS},
+            engine_kwargs={
+                "pool_size": threads,
+                "max_overflow": threads,
+                "pool_pre_ping": True,
+                "connect_args": CONNECT_OPTIONS,
+            },
             **options,
         )
         create_table(storage.engine)

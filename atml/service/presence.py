@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from atml.errors import AtmlError
@@ -73,5 +74,5 @@ class Presence:
 
 @contextmanager
 def _unless_away() -> Iterator[None]:
-    with suppress(SQLAlchemyError, AtmlError):
+    with suppress(SQLAlchemyError, StorageInternalError, AtmlError):
         yield

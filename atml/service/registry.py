@@ -4,10 +4,11 @@ They stand in a table of their own beside Optuna's. A trial's heartbeat tells th
 this tells of idle workers too, and of those between two trials.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import sqlalchemy
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import BigInteger, Column, ColumnElement, Float, Integer, MetaData, String, Table, select
 from sqlalchemy.schema import CreateTable
 
@@ -50,6 +51,18 @@ class WorkerEntry:
     threads: int
     study: str | None = None  # None: it waits for one
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, the process's among them."""
+        fields = asdict(self)
+        del fields["process"]
+        return {**fields, **self.process.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "WorkerEntry":
+        """Return what `to_dict` was called on; other fields are passed over."""
+        own = {name: fields[name] for name in ("worker", "number", "device", "threads", "study")}
+        return cls(process=Process.from_dict(fields), **own)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeenWorker:
@@ -64,7 +77,20 @@ class SeenWorker:
         return self.last_seen_seconds > LOST_SECONDS or self.entry.process.is_dead()
 
 
-class Registry:
+class Registry(Protocol):
+    """The workers of a storage, whatever way leads to them."""
+
+    def beat(self, entry: WorkerEntry) -> None:
+        """Say that a worker lives."""
+
+    def leave(self, worker: str) -> None:
+        """Say that a worker has gone."""
+
+    def workers(self) -> list[SeenWorker]:
+        """Return all workers that are there or were lost lately, by host and process number."""
+
+
+class RegistryTable:
     """Reads and writes the table of workers.
 
     Args:
@@ -80,15 +106,7 @@ class Registry:
 
     def beat(self, entry: WorkerEntry) -> None:
         """Say that a worker lives; forget those that have been lost for long."""
-        row = {
-            **entry.process.to_dict(),
-            "worker": entry.worker,
-            "number": entry.number,
-            "device": entry.device,
-            "threads": entry.threads,
-            "study": entry.study,
-            "seen": self._now,
-        }
+        row = {**entry.to_dict(), "seen": self._now}
         with self._engine.begin() as connection:
             known = _WORKERS.update().where(_WORKERS.c.worker == entry.worker).values(row)
             if not connection.execute(known).rowcount:
@@ -108,9 +126,20 @@ class Registry:
         return [_seen(row) for row in rows if row.ago <= FORGOTTEN_SECONDS]
 
 
-def registry_of(storage: RDBStorage) -> Registry:
-    """Return the table of workers that belongs to a storage."""
-    return Registry(storage.engine)
+@runtime_checkable
+class HasRegistry(Protocol):
+    """A storage that knows a way to the table, but has no connections of its own."""
+
+    registry: Registry
+
+
+def registry_of(storage: BaseStorage) -> Registry:
+    """Return the table of workers that belongs to a storage, which ATML opened."""
+    if isinstance(storage, RDBStorage):
+        return RegistryTable(storage.engine)
+    if isinstance(storage, HasRegistry):
+        return storage.registry
+    raise TypeError(f"{type(storage).__name__} keeps no workers")
 
 
 def create_table(engine: sqlalchemy.Engine) -> None:
@@ -123,13 +152,5 @@ def create_table(engine: sqlalchemy.Engine) -> None:
 
 
 def _seen(row: sqlalchemy.Row[tuple[object, ...]]) -> SeenWorker:
-    values = row._mapping
-    entry = WorkerEntry(
-        worker=values["worker"],
-        process=Process.from_dict(dict(values)),
-        number=values["number"],
-        device=values["device"],
-        threads=values["threads"],
-        study=values["study"],
-    )
-    return SeenWorker(entry=entry, last_seen_seconds=max(0.0, float(values["ago"])))
+    entry = WorkerEntry.from_dict(dict(row._mapping))
+    return SeenWorker(entry=entry, last_seen_seconds=max(0.0, float(row._mapping["ago"])))

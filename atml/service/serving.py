@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, CannotWrite, StorageUnreachable
 from atml.search import stop
@@ -14,7 +14,7 @@ IDLE_SECONDS = 1.0
 NO_ROOM_SECONDS = 60.0  # people make room, and they take their time
 
 
-def serve(storage: RDBStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
+def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
     """Work on whatever there is until asked to leave.
 
     A study that this machine cannot serve, for want of its data say, is named once and passed over;
@@ -41,7 +41,7 @@ def _wait(seconds: float, leave: Callable[[], bool]) -> None:
 
 
 def _serve_each(
-    storage: RDBStorage, settings: WorkerSettings, say: Callable[[str], None], refused: set[str]
+    storage: BaseStorage, settings: WorkerSettings, say: Callable[[str], None], refused: set[str]
 ) -> bool:
     """Work on each study in turn; return whether there was anything to do."""
     worked = False
@@ -60,7 +60,7 @@ def _serve_each(
 
 
 def _serve_one(
-    storage: RDBStorage, stored: StoredStudy, settings: WorkerSettings, say: Callable[[str], None]
+    storage: BaseStorage, stored: StoredStudy, settings: WorkerSettings, say: Callable[[str], None]
 ) -> bool:
     """Work on one study; return whether there was anything to do."""
     if stop.read(stored.study) is not None:

@@ -11,14 +11,14 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import CannotWrite, StorageError
 from atml.search.retry import queue_after_death
 from atml.service.lean import READ_ONLY
 from atml.service.patience import COMMAND_PATIENCE_SECONDS
-from atml.service.postgres import DRIVER, open_postgres, shown
+from atml.service.postgres import DRIVER, WORKER_THREADS, open_postgres, shown
 from atml.service.registry import create_table
 from atml.service.sqlite import SqliteStorage, explanation
 
@@ -27,6 +27,13 @@ SQLITE_TIMEOUT_SECONDS = 120
 OPEN_ATTEMPTS = 20
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60
+PROXY = "grpc://"
+
+_HEARTBEATS: dict[str, Any] = {
+    "heartbeat_interval": HEARTBEAT_SECONDS,
+    "grace_period": GRACE_SECONDS,
+    "heartbeat_stale_trial_callback": queue_after_death,
+}
 
 
 def open_storage(
@@ -35,6 +42,45 @@ def open_storage(
     patience_seconds: float = COMMAND_PATIENCE_SECONDS,
     wait_for_server: bool = False,
     give_up: Callable[[], bool] = lambda: False,
+) -> BaseStorage:
+    """Open the database at `url`, or the proxy in front of it.
+
+    Args:
+        url: `grpc://HOST:PORT` of an `atml proxy`, or what `open_database` takes.
+        patience_seconds: How long to try again when a server stops answering.
+        wait_for_server: Be as patient with a server that does not answer yet.
+        give_up: Asked while waiting; once true, nothing is waited for any more.
+
+    Raises:
+        StorageUnreachable: no server answers.
+        StorageError: the URL, the driver or the database is at fault; its password is not shown.
+    """
+    patience: dict[str, Any] = {
+        "patience_seconds": patience_seconds,
+        "wait_for_server": wait_for_server,
+        "give_up": give_up,
+    }
+    if not is_proxy(url):
+        return open_database(url, **patience)
+    try:
+        from atml.service.grpc import HeartbeatOptions, open_proxied
+    except ImportError:
+        raise StorageError(f"{url}: gRPC is not installed: pip install 'atml[grpc]'") from None
+    return open_proxied(url, heartbeats=HeartbeatOptions(**_HEARTBEATS), **patience)
+
+
+def is_proxy(url: str) -> bool:
+    """Whether a storage URL is that of a proxy, not of a database."""
+    return url.startswith(PROXY)
+
+
+def open_database(
+    url: str,
+    *,
+    patience_seconds: float = COMMAND_PATIENCE_SECONDS,
+    wait_for_server: bool = False,
+    give_up: Callable[[], bool] = lambda: False,
+    threads: int = WORKER_THREADS,
 ) -> RDBStorage:
     """Open the database at `url`, creating its tables if there are none.
 
@@ -47,6 +93,7 @@ def open_storage(
         patience_seconds: How long to try again when a PostgreSQL server stops answering.
         wait_for_server: Be as patient with a server that does not answer yet.
         give_up: Asked while waiting; once true, nothing is waited for any more.
+        threads: How many will use it at once.
 
     Raises:
         StorageUnreachable: no PostgreSQL server answers.
@@ -54,20 +101,16 @@ def open_storage(
         StorageError: the URL, the driver or the database is at fault; its password is not shown.
     """
     database = _parsed(url)
-    options: dict[str, Any] = {
-        "heartbeat_interval": HEARTBEAT_SECONDS,
-        "grace_period": GRACE_SECONDS,
-        "heartbeat_stale_trial_callback": queue_after_death,
-    }
     try:
         if database.get_backend_name() == "sqlite":
-            return _open_sqlite(database, **options)
+            return _open_sqlite(database, **_HEARTBEATS)
         return open_postgres(
             database,
             patience_seconds=patience_seconds,
             wait_for_server=wait_for_server,
             give_up=give_up,
-            **options,
+            threads=threads,
+            **_HEARTBEATS,
         )
     except RuntimeError as error:  # Optuna's word for another schema version
         raise StorageError(f"{shown(database)}: {_schema_advice(error)}") from None
@@ -79,7 +122,8 @@ def _parsed(url: str) -> sqlalchemy.URL:
         parsed = sqlalchemy.make_url(url)
     except (sqlalchemy_errors.ArgumentError, ValueError):
         raise StorageError(
-            "the storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+            "the storage is not a database URL; "
+            "write sqlite:///FILE, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT"
         ) from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend == "sqlite":

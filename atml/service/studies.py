@@ -10,7 +10,7 @@ import optuna
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import RandomSampler
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
@@ -73,7 +73,7 @@ class StoredStudy:
 
 
 def create_or_resume(
-    storage: RDBStorage, phase: Phase, dataset: Dataset, *, extend: bool = False, may_wait: bool = False
+    storage: BaseStorage, phase: Phase, dataset: Dataset, *, extend: bool = False, may_wait: bool = False
 ) -> StoredStudy:
     """Create the study that `phase` describes, or take it up where it was left.
 
@@ -100,7 +100,7 @@ def create_or_resume(
     return _check_spec(stored, phase, extend=extend)
 
 
-def load(storage: RDBStorage, name: str) -> StoredStudy:
+def load(storage: BaseStorage, name: str) -> StoredStudy:
     """Load a study and its spec.
 
     Raises:
@@ -122,18 +122,18 @@ def load(storage: RDBStorage, name: str) -> StoredStudy:
     return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]))
 
 
-def load_all(storage: RDBStorage) -> list[StoredStudy]:
+def load_all(storage: BaseStorage) -> list[StoredStudy]:
     """Load every study that ATML made, oldest first; other studies may share the storage."""
     made_here = {s.study_name for s in optuna.get_all_study_summaries(storage) if SPEC in s.user_attrs}
     return [load(storage, name) for name in study_names(storage) if name in made_here]
 
 
-def study_names(storage: RDBStorage) -> list[str]:
+def study_names(storage: BaseStorage) -> list[str]:
     """Return the names of all studies, oldest first."""
     return [study.study_name for study in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]
 
 
-def resolve_base(storage: RDBStorage, phase: Phase) -> Phase:
+def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
     """Fill in what a phase 2 takes from its base study: architecture and learning rate."""
     if not isinstance(phase, WidthPhase) or phase.base.architecture:
         return phase
@@ -172,7 +172,7 @@ def fail_dead(study: Study) -> None:
         optuna.storages.fail_stale_trials(study)
 
 
-def _is_complete(storage: RDBStorage, name: str) -> bool:
+def _is_complete(storage: BaseStorage, name: str) -> bool:
     """Whether the study is there with its spec; what a creator was killed over is cleared away."""
     until = time.monotonic() + CREATION_SECONDS
     while name in study_names(storage):
@@ -188,7 +188,7 @@ def _is_complete(storage: RDBStorage, name: str) -> bool:
     return False
 
 
-def begin(storage: RDBStorage, stored: StoredStudy) -> StoredStudy | None:
+def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
     """Complete a study that waited for its base; None while the base has not ended.
 
     Two workers may do so at once; what both then queue is pruned untrained as a duplicate.
@@ -205,14 +205,14 @@ def begin(storage: RDBStorage, stored: StoredStudy) -> StoredStudy | None:
     return load(storage, stored.study.study_name)
 
 
-def _base_has_ended(storage: RDBStorage, phase: Phase) -> bool:
+def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
     if not isinstance(phase, WidthPhase) or phase.base.architecture:
         return True
     sign = stop.read(load(storage, str(phase.base.study)).study)
     return sign is not None and sign.by is not stop.StoppedBy.USER
 
 
-def _create(storage: RDBStorage, phase: Phase, data: StudyData) -> None:
+def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
     study = optuna.create_study(
         storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
@@ -255,7 +255,7 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
         raise SpecChanged(f"study {name!r} was created with another spec:\n  {listed}\n{proceed}")
     stored.study.set_user_attr(SPEC, phase.stored())
     stop.take_down(stored.study)
-    return load(stored.study._storage, name)  # type: ignore[arg-type]
+    return load(stored.study._storage, name)
 
 
 def _with_stored_base(phase: WidthPhase, stored: WidthPhase) -> WidthPhase:

@@ -29,7 +29,7 @@ folds = 3
 architectures = ["optimized_afnet"]
 learning_rate = { low = 1e-3, high = 1e-1, steps = 5 }
 [training]
-epochs = 60  # long enough to be interrupted within
+epochs = 200  # long enough to be interrupted within
 patience = 1000
 [pruning.neighbourhood]
 threshold = 0.0
@@ -43,7 +43,7 @@ name = "second"
 base = { study = "first" }
 search = { widths = { low = 1.0, high = 1.0 } }
 data = { folds = 3 }
-training = { epochs = 60, patience = 1000 }
+training = { epochs = 200, patience = 1000 }
 budget = { trials = 1 }
 finalize = { candidates = 1, folds = 2, seeds = 1, epochs = 20 }
 """

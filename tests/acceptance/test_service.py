@@ -1,4 +1,4 @@
-"""Idle workers serve whatever is submitted, on SQLite and on PostgreSQL."""
+"""Idle workers serve whatever is submitted, on SQLite, on PostgreSQL and behind a proxy."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.databases import on_both_databases
+from tests.databases import on_every_storage
 
 PATIENCE_SECONDS = 150
 
@@ -126,7 +126,7 @@ def is_done(study):
     return study["stopped"] is not None and not study["running"]
 
 
-@on_both_databases
+@on_every_storage
 def test_three_studies_submitted_to_two_idle_workers_all_finish_with_exact_budgets(service):
     assert "submitted" in service.submit(PHASE1, name="first", epochs=2, trials=4)
     assert "it waits for first" in service.submit(PHASE2, name="second", base="first")

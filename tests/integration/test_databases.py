@@ -14,9 +14,9 @@ from atml.search import records, stop
 from atml.search.sampler import POINT, taken_points
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
-from tests.databases import on_both_databases
+from tests.databases import close, on_every_storage
 
-pytestmark = on_both_databases
+pytestmark = on_every_storage
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 150
@@ -113,7 +113,7 @@ def test_a_point_that_one_process_has_drawn_is_taken_for_the_others(
     stored = create_or_resume(storage, wide_phase(), dataset)
     stored.study.sampler = stored.phase.sampler(0)
     elsewhere = open_storage(storage_url)
-    request.addfinalizer(elsewhere.engine.dispose)
+    request.addfinalizer(lambda: close(elsewhere))
     seen = []
 
     def look(trial):

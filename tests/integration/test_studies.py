@@ -158,7 +158,6 @@ BEGINS = """
 import os, signal, sys
 from atml.search import records
 from atml.search.processes import this_process
-from atml.search.processes import this_process
 from atml.service.storage import open_storage
 from atml.service.studies import load
 

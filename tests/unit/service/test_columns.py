@@ -4,9 +4,10 @@ import optuna
 import pytest
 
 from atml.search import records
+from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
 from atml.service.columns import FIGURES, readable_columns
-from atml.service.dashboard import Address, dashboard_app
+from atml.service.dashboard import dashboard_app
 from atml.service.studies import create_or_resume
 
 METRICS = dict.fromkeys(records.RECORDED_METRICS, 0.5) | {"roc_auc": None}
@@ -39,6 +40,7 @@ def attributes(trial):
     return {one["key"]: one["value"] for one in trial["user_attrs"]}
 
 
+@pytest.mark.parametrize("storage_url", ["sqlite", "grpc"], indirect=True)
 def test_every_metric_is_an_attribute_and_what_fills_a_page_is_none(study, shown):
     document = shown(study)
     (trial,) = [one for one in document["trials"] if one["state"] == "Complete"]

@@ -11,9 +11,10 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta, upload_artifact
 
-from atml.errors import DashboardError
+from atml.errors import AddressError, DashboardError
+from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard import Address, credentials_for, dashboard_app, serve
+from atml.service.dashboard import credentials_for, dashboard_app, serve
 from atml.service.guards import Credentials
 
 AUTH = Credentials(user="anna", password="secret")
@@ -35,7 +36,7 @@ class TestCredentialsFor:
         assert credentials_for(Address(host=host), "anna:secret") == AUTH
 
     def test_a_host_that_is_none_is_named(self):
-        with pytest.raises(DashboardError, match=r"nowhere\.invalid: no such host"):
+        with pytest.raises(AddressError, match=r"nowhere\.invalid: no such host"):
             credentials_for(Address(host="nowhere.invalid"), None)
 
 
@@ -174,7 +175,5 @@ class TestServe:
     def test_a_port_that_is_taken_is_named(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(
-                DashboardError, match=f"127.0.0.1 port {port}: Address already in use.*--port"
-            ):
+            with pytest.raises(AddressError, match=f"127.0.0.1 port {port}: Address already in use.*--port"):
                 serve(self.app, Address(port=port), on_ready=lambda url: None)

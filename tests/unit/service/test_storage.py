@@ -53,6 +53,10 @@ def test_the_write_lock_is_taken_before_anything_is_read(storage):
         ("postgresql+nodriver://user:secret@127.0.0.1/db", ["driver must be psycopg but got nodriver"]),
         ("postgresql://user:secret@127.0.0.1:port/db", ["not a database URL", "postgresql://USER@HOST"]),
         ("postgresql://user:secret@127.0.0.1", ["names no database"]),
+        ("grpc://", ["write grpc://HOST:PORT"]),
+        ("grpc://127.0.0.1", ["write grpc://HOST:PORT"]),
+        ("grpc://127.0.0.1:port", ["write grpc://HOST:PORT"]),
+        ("grpc://user:secret@127.0.0.1:13000", ["a host, a port and nothing else"]),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_one_message_without_a_password(tmp_path, url, parts):

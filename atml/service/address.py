@@ -1,0 +1,39 @@
+"""Where a server of ATML's listens."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+from atml.errors import AddressError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where to listen."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 takes any free one
+
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it.
+
+        Raises:
+            AddressError: the host has no address.
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise AddressError(f"{self.host}: no such host or address: {error.strerror}") from None
+        # An IPv6 address may carry its interface: fe80::1%eth0.
+        return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
+
+    def url(self, scheme: str, port: int) -> str:
+        """Return a URL of this host; a port of 0 has become a real one."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{port}"
+
+    def refusal(self, reason: object) -> AddressError:
+        """Return the error to raise when the address cannot be listened on."""
+        return AddressError(
+            f"cannot listen on {self.host} port {self.port}: {reason}; choose another with --port"
+        )
