@@ -8,26 +8,25 @@ import functools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import optuna
 from bottle import HTTPError
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, get_storage
+from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError
 
 UNAVAILABLE = 503
 
 
-def telling(storage: BaseStorage) -> BaseStorage:
-    """Return a storage of the dashboard's own, with a cache of finished trials; what fails becomes an answer.
-
-    A proxied storage has its cache already, and is itself changed.
-    """
-    told = get_storage(storage)
-    for name in vars(BaseStorage):
-        if not name.startswith("_"):
-            setattr(told, name, _telling(getattr(told, name)))
-    return told
+def telling_storage(storage: BaseStorage) -> BaseStorage:
+    """Return a storage that asks `storage`; what fails becomes an answer."""
+    # A cached storage reads a finished trial once, however often the dashboard asks for it.
+    cached = optuna.storages.get_storage(storage)
+    methods = (name for name in vars(BaseStorage) if not name.startswith("_"))
+    relayed = {name: staticmethod(_telling(getattr(cached, name))) for name in methods}
+    kind: type[BaseStorage] = type("TellingStorage", (BaseStorage,), relayed)
+    return kind()
 
 
 class TellingStore:

@@ -13,7 +13,7 @@ from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
 from atml.service import guards
-from atml.service.absence import TellingStore, telling
+from atml.service.absence import TellingStore, telling_storage
 from atml.service.address import Address
 from atml.service.columns import readable_columns
 from atml.service.guards import Credentials
@@ -48,7 +48,9 @@ def dashboard_app(
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, the outermost last."""
-    app: WSGIApplication = optuna_dashboard.wsgi(telling(storage), artifact_store=TellingStore(artifacts))
+    app: WSGIApplication = optuna_dashboard.wsgi(
+        telling_storage(storage), artifact_store=TellingStore(artifacts)
+    )
     app = readable_columns(_with_an_encoding(app))
     app = guards.harmless_artifacts(app)
     if only_reading:

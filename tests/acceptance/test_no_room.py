@@ -68,10 +68,12 @@ class Place:
         )
 
     def finish(self, process, code):
-        """Wait for the end of a command and return what it said, which is never a traceback."""
+        """Wait for the end of a command and return what it said: never a traceback, nor a worker in vain."""
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == code, said
-        assert "Traceback" not in said
+        for text in (said, *(log.read_text() for log in self.artifacts.rglob("worker-*.log"))):
+            assert "Traceback" not in text
+        assert "it starts again" not in said
         return said
 
     def trials(self):

@@ -13,7 +13,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from atml.errors import StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.search.processes import this_process
 from atml.service.address import Address
@@ -95,7 +95,7 @@ class TestStorage:
         with pytest.raises(optuna.exceptions.DuplicatedStudyError):
             optuna.create_study(storage=proxied, study_name="first")
 
-    @pytest.mark.parametrize("error", [StorageError, StorageUnreachable, StorageInternalError])
+    @pytest.mark.parametrize("error", [StorageError, StorageUnreachable, StorageInternalError, CannotWrite])
     def test_what_the_database_refuses_is_told_as_without_a_proxy(self, database, proxy, monkeypatch, error):
         def refuse(*_):
             raise error("this user may only read here")
