@@ -1,11 +1,12 @@
 """What the tests share: simulated segments, made once, and specs that train in a moment."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
@@ -19,14 +20,24 @@ from atml.search import records
 from atml.search.phases import Phase, parse_spec
 from atml.service.address import Address
 from atml.service.data import search_split
-from atml.service.proxy import Proxy
 from atml.service.storage import open_database, open_storage
 from tests.databases import close
 from tests.postgres import PostgresServer
 
+if TYPE_CHECKING:
+    from atml.service.proxy import Proxy
+
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
+
+
+def pytest_configure() -> None:
+    """Set gRPC up as the command line does, before a test imports it.
+
+    Else its threads would disturb the children that tests fork.
+    """
+    os.environ.update(GRPC_VERBOSITY="NONE", GRPC_ENABLE_FORK_SUPPORT="0")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,7 +48,6 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATML_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("GRPC_VERBOSITY", "NONE")  # as the command line has it
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are slow on a busy machine
         for name in ("ATML_STORAGE", "ATML_ARTIFACTS", "ATML_DASHBOARD_AUTH"):
             patch.delenv(name, raising=False)
@@ -147,6 +157,8 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def grpc_url(tmp_path: Path) -> Iterator[str]:
     """A proxy in front of an empty SQLite database."""
     database = open_database(f"sqlite:///{tmp_path / 'atml.db'}")
+    from atml.service.proxy import Proxy
+
     with Proxy(database, Address(port=0)) as proxy:
         yield proxy.url
     close(database)
@@ -168,8 +180,10 @@ def database(storage_url: str) -> Iterator[RDBStorage]:
 
 
 @pytest.fixture
-def proxy(database: RDBStorage) -> Iterator[Proxy]:
+def proxy(database: RDBStorage) -> "Iterator[Proxy]":
     """A proxy within this process that looks for the dead all the time."""
+    from atml.service.proxy import Proxy
+
     with Proxy(database, Address(port=0), settle_seconds=0, reap_seconds=0.1) as proxy:
         yield proxy
 
