@@ -1,6 +1,5 @@
 """A storage behind `atml proxy`: any number of workers share the few connections that the proxy holds."""
 
-import functools
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.service.patience import Patience, wait_until_open
+from atml.service.patience import Patience, make_patient, wait_until_open
 from atml.service.registry import SeenWorker, WorkerEntry
 
 SCHEME = "grpc://"
@@ -159,6 +158,11 @@ class ProxiedStorage(GrpcStorageProxy, BaseHeartbeat):
         with _as_storage_error():
             return self._patience.persist(call)
 
+    def attempt(self, call: Callable[[], _Result]) -> _Result:
+        """Call once."""
+        with _as_storage_error():
+            return call()
+
 
 class ProxiedRegistry:
     """The table of workers behind a proxy; what it cannot be told is told later, so once is enough."""
@@ -273,43 +277,4 @@ def _require_proxy(storage: ProxiedStorage, shown: str) -> None:
         ) from None
 
 
-def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def persistent(self: ProxiedStorage, *args: Any, **kwargs: Any) -> Any:
-        return self.persist(lambda: method(self, *args, **kwargs))
-
-    return persistent
-
-
-def _prompt(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def prompt(*args: Any, **kwargs: Any) -> Any:
-        with _as_storage_error():
-            return method(*args, **kwargs)
-
-    return prompt
-
-
-_CALLS = (
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "get_all_studies",
-    "create_new_trial",
-    "set_trial_param",
-    "get_trial_id_from_study_id_trial_number",
-    "set_trial_intermediate_value",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial",
-    "get_all_trials",
-)
-for _name in _CALLS:
-    setattr(ProxiedStorage, _name, _patient(getattr(GrpcStorageProxy, _name)))
-# A command does these, whose user would rather be told.
-for _name in ("create_new_study", "delete_study"):
-    setattr(ProxiedStorage, _name, _prompt(getattr(GrpcStorageProxy, _name)))
+make_patient(ProxiedStorage, "create_new_trial", "set_trial_param", "get_all_trials")

@@ -1,5 +1,6 @@
 """Waiting for a server that does not answer: a restart costs time, not trials."""
 
+import functools
 import logging
 import math
 import random
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage
 
 from atml.errors import CannotWrite, StorageUnreachable
 
@@ -17,6 +19,24 @@ WORKER_PATIENCE_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # while a server has yet to start
+
+# What every storage asks its server itself; its other methods call these.
+QUESTIONS = (
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "get_all_studies",
+    "get_trial_id_from_study_id_trial_number",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "get_trial",
+)
+COMMANDS = ("create_new_study", "delete_study")  # their user would rather be told than wait
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -183,3 +203,24 @@ def wait_until_open(
 
 def _for(seconds: float) -> str:
     return f" for {seconds:.0f} s" if math.isfinite(seconds) else ""
+
+
+def make_patient(storage: type[BaseStorage], *own_questions: str) -> None:
+    """Send a storage's questions through its method `persist`, and commands through `attempt`.
+
+    Args:
+        storage: A class with these two methods.
+        own_questions: Methods that ask the server in this storage, beside those of every storage.
+    """
+    for name in (*QUESTIONS, *own_questions):
+        setattr(storage, name, _through("persist", getattr(storage, name)))
+    for name in COMMANDS:
+        setattr(storage, name, _through("attempt", getattr(storage, name)))
+
+
+def _through(way: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def asked(self: BaseStorage, *arguments: Any, **options: Any) -> Any:
+        return getattr(self, way)(lambda: method(self, *arguments, **options))
+
+    return asked

@@ -1,6 +1,5 @@
 """A PostgreSQL storage that waits for its server: a restart costs time, not trials."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
 from atml.service.lean import LeanStorage
-from atml.service.patience import Patience
+from atml.service.patience import Patience, make_patient
 
 # SQLSTATEs
 MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
@@ -81,15 +80,21 @@ class PatientStorage(LeanStorage):
         # Nobody could write a heartbeat while the server was away: give all of them time to.
         if self._patience.is_back_for_less_than(self.grace_period or 0):
             return []
-        return self._persist(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
+        return self.persist(lambda: super(PatientStorage, self)._get_stale_trial_ids(study_id))
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Say that the trial's process lives; while nobody listens, that is left out."""
         self._patience.spare(lambda: super(PatientStorage, self).record_heartbeat(trial_id))
 
-    def _persist(self, call: Callable[[], _Result]) -> _Result:
+    def persist(self, call: Callable[[], _Result]) -> _Result:
+        """Call until it works, or waiting has no sense."""
         with self._explained():
             return self._patience.persist(call)
+
+    def attempt(self, call: Callable[[], _Result]) -> _Result:
+        """Call once."""
+        with self._explained():
+            return self._patience.attempt(call)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -119,48 +124,13 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
-def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def persistent(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return self._persist(lambda: method(self, *args, **kwargs))
-
-    return persistent
-
-
-def _impatient(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def attempted(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        with self._explained():
-            return self._patience.attempt(lambda: method(self, *args, **kwargs))
-
-    return attempted
-
-
-# Those that open a transaction themselves; the others call them.
-_TRANSACTIONS = (
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
+make_patient(
+    PatientStorage,
     "get_trial_user_attrs",
     "get_trial_system_attrs",
-    "get_all_studies",
+    "get_trial_param",
     "_create_new_trial",
     "_set_trial_param",
-    "get_trial_param",
-    "set_trial_intermediate_value",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-    "get_trial_id_from_study_id_trial_number",
-    "get_trial",
     "_get_trials",
     "_get_best_trial_id",
 )
-for _name in _TRANSACTIONS:
-    setattr(PatientStorage, _name, _patient(getattr(LeanStorage, _name)))
-# Not repeated: a command does it, whose user would rather be told.
-for _name in ("create_new_study", "delete_study"):
-    setattr(PatientStorage, _name, _impatient(getattr(LeanStorage, _name)))

@@ -19,6 +19,7 @@ from atml.training import (
     choose_device,
     describe_device,
     predict,
+    spread_over_devices,
 )
 from atml.training.averaging import WeightAverage
 from atml.training.batches import TrainingBatches
@@ -250,6 +251,19 @@ def test_auto_is_the_cpu_where_there_is_no_gpu():
 def test_auto_is_the_gpu_where_there_is_one():
     assert choose_device("auto") == torch.device("cuda:0")
     assert describe_device(choose_device("cuda")).startswith("cuda:0 ")
+
+
+class TestSeveralWorkers:
+    def test_without_gpus_all_share_the_cpu(self):
+        assert spread_over_devices("cpu", 3) == ["cpu"] * 3
+
+    @pytest.mark.parametrize("requested", ["auto", "cuda"])
+    def test_gpus_are_dealt_out_in_turns(self, monkeypatch, requested):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        assert spread_over_devices(requested, 3) == ["cuda:0", "cuda:1", "cuda:0"]
+        assert spread_over_devices("cuda:1", 2) == ["cuda:1"] * 2
+        assert spread_over_devices("cpu", 2) == ["cpu"] * 2
 
 
 def test_settings_can_be_changed_and_compared():
