@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 from optuna import Study
 
-from atml.errors import CannotWrite, StudyError
+from atml.errors import CannotWrite, StorageUnreachable, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
-from atml.service.restarts import Restarts, deeds_of
+from atml.service.restarts import Deeds, Restarts, deeds_of
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
@@ -161,7 +161,14 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Ca
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
-    _mourn(slot, code, slot.restarts.delay_after(deeds_of(study, pid)), say)
+    _mourn(slot, code, slot.restarts.delay_after(_deeds_of(study, pid)), say)
+
+
+def _deeds_of(study: Study, pid: int) -> Deeds:
+    try:
+        return deeds_of(study, pid)
+    except StorageUnreachable:  # nobody can tell; a longer wait suits a server that is away
+        return Deeds(began=True, got_further=False)
 
 
 def _mourn(slot: _Slot, code: int, delay_seconds: float | None, say: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """PostgreSQL that stops and starts again while workers are at work."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard import Address, dashboard_app
+from atml.service.launcher import WorkerPlan, launch
 from atml.service.lean import LeanStorage
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
@@ -246,3 +248,28 @@ def test_a_dashboard_without_its_database_answers_503_and_recovers(server, impat
     server.start()
     status, answer = studies()
     assert (status, answer["study_summaries"][0]["study_name"]) == ("200 OK", "kept")
+
+
+@on_postgres
+def test_a_launcher_whose_worker_dies_while_the_server_is_away_starts_another(
+    server, impatient, storage_url, dataset, make_phase1, tmp_path
+):
+    phase = make_phase1(training={"epochs": 100, "patience": None}, budget={"trials": 1})
+    study = create_or_resume(impatient, phase, dataset).study
+    said = []
+
+    def lose_worker_and_server():
+        if "both are gone" not in said:
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if records.curve(trial):
+                    server.stop(CRASH)
+                    os.kill(trial.user_attrs[records.WORKER]["pid"], signal.SIGKILL)
+                    said.append("both are gone")
+        elif len(said) == 2:  # the death has been noticed
+            server.start()
+            said.append("the server is back")
+
+    plan = WorkerPlan(storage=storage_url, artifacts=tmp_path, workers=1, device="cpu", threads=1)
+    launch(study, plan, on_poll=lose_worker_and_server, say=said.append)
+    assert "killed by SIGKILL" in said[1]
+    assert len(records.trained(study.trials)) == 1
