@@ -1,6 +1,6 @@
 """Trials a second when trials train nothing, and the time of a suggestion, beside plain Optuna.
 
-    python -m tests.benchmarks.storage_throughput [--trials 100] [--rounds 1] [--stored 5000]
+    python -m tests.benchmarks.storage_throughput [--trials 400] [--rounds 1] [--stored 5000]
 
 See README.md beside this file for what is compared and how to read it.
 """
@@ -56,7 +56,7 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=100, help="of all processes together (default: 100)")
+    parser.add_argument("--trials", type=int, default=400, help="of all processes together (default: 400)")
     parser.add_argument("--rounds", type=int, default=1, help="of each contender (default: 1)")
     parser.add_argument("--stored", type=int, default=5000, help="trials to suggest after (default: 5000)")
     return parser.parse_args()
