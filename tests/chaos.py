@@ -27,8 +27,8 @@ from atml.ecg import simulate
 from atml.search import records, stop
 from atml.search.phases import parse_spec
 from atml.service.data import load_training_data
-from atml.service.patience import WORKER_PATIENCE_SECONDS
 from atml.service.storage import open_storage
+from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
 from atml.service.studies import create_or_resume
 from tests.postgres import PostgresServer
 

@@ -16,8 +16,8 @@ import torch
 
 from atml.search import records
 from atml.search.objective import Objective
-from atml.service.patience import WORKER_PATIENCE_SECONDS
 from atml.service.storage import open_storage
+from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
 from atml.service.studies import load
 from atml.service.worker import quieten_optuna, take_trials
 

@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 
 from atml.service.presence import Presence
-from atml.service.registry import registry_of
 from atml.service.signals import LeaveOnSignal
+from atml.service.storage.registry import registry_of
 from atml.service.worker import WorkerSettings, work
 
 

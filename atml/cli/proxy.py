@@ -30,8 +30,8 @@ def proxy(
     """
     from atml.errors import StorageError
     from atml.service.address import Address
-    from atml.service.patience import WORKER_PATIENCE_SECONDS
     from atml.service.storage import is_proxy, open_database
+    from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
     from atml.service.worker import quieten_optuna
 
     if is_proxy(storage):

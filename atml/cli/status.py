@@ -26,8 +26,8 @@ def status(
     from atml.cli.documents import status_document
     from atml.reports.bundle import to_json
     from atml.service.progress import progress, worker_states
-    from atml.service.registry import registry_of
     from atml.service.storage import open_storage
+    from atml.service.storage.registry import registry_of
     from atml.service.studies import load, load_all
 
     opened = open_storage(storage)

@@ -42,12 +42,12 @@ def worker(
 
     Example:  atml worker ecm-phase1 --index 3
     """
-    from atml.service.patience import WORKER_PATIENCE_SECONDS
     from atml.service.presence import Presence
-    from atml.service.registry import registry_of
     from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import open_storage
+    from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
+    from atml.service.storage.registry import registry_of
     from atml.service.studies import load
     from atml.service.worker import WorkerSettings, quieten_optuna, work
     from atml.training import choose_device

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atml.errors import AtmlError
 from atml.search.processes import this_process
-from atml.service.registry import BEAT_SECONDS, Registry, WorkerEntry
+from atml.service.storage.registry import BEAT_SECONDS, Registry, WorkerEntry
 
 
 class Presence:

@@ -23,7 +23,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.address import Address
-from atml.service.grpc import (
+from atml.service.signals import LeaveOnSignal
+from atml.service.storage import GRACE_SECONDS, HEARTBEAT_SECONDS
+from atml.service.storage.grpc import (
     BEAT,
     DESCRIBE,
     LEAVE,
@@ -34,10 +36,8 @@ from atml.service.grpc import (
     pack,
     unpack,
 )
-from atml.service.patient import is_outage
-from atml.service.registry import RegistryTable, WorkerEntry
-from atml.service.signals import LeaveOnSignal
-from atml.service.storage import GRACE_SECONDS, HEARTBEAT_SECONDS
+from atml.service.storage.patient import is_outage
+from atml.service.storage.registry import RegistryTable, WorkerEntry
 from atml.service.studies import fail_dead
 
 THREADS = 8  # that wait for the database; Python runs one at a time anyway

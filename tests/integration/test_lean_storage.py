@@ -12,8 +12,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from atml.service import lean
-from atml.service.storage import open_storage
+from atml.service.storage import lean, open_storage
 from tests.databases import on_both_databases
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")

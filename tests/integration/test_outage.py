@@ -16,11 +16,12 @@ from optuna.trial import TrialState
 from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
+from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard import Address, dashboard_app
+from atml.service.dashboard import dashboard_app
 from atml.service.launcher import WorkerPlan, launch
-from atml.service.lean import LeanStorage
 from atml.service.storage import open_storage
+from atml.service.storage.lean import LeanStorage
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from tests.databases import on_postgres

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from atml.errors import StorageError, StorageUnreachable
-from atml.service import postgres as opening
 from atml.service.storage import open_storage
+from atml.service.storage import postgres as opening
 from tests.postgres import PASSWORD
 
 

@@ -18,8 +18,8 @@ from atml.search import records
 from atml.search.processes import this_process
 from atml.service.address import Address
 from atml.service.proxy import Proxy
-from atml.service.registry import WorkerEntry, registry_of
 from atml.service.storage import GRACE_SECONDS, open_storage
+from atml.service.storage.registry import WorkerEntry, registry_of
 from atml.service.studies import create_or_resume, load_all
 from tests.databases import close, on_postgres
 from tests.integration.test_databases import ROOT, crowd, finish
@@ -311,7 +311,7 @@ class TestMistakes:
         server.stop(0).wait()
 
     def test_grpc_is_not_installed(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "atml.service.grpc", None)
+        monkeypatch.setitem(sys.modules, "atml.service.storage.grpc", None)
         with pytest.raises(StorageError, match=r"pip install 'atml\[grpc\]'"):
             open_storage("grpc://127.0.0.1:13000")
 

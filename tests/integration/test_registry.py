@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy
 
 from atml.search.processes import this_process
-from atml.service import registry as subject
 from atml.service.presence import Presence
-from atml.service.registry import WorkerEntry, create_table, registry_of
+from atml.service.storage import registry as subject
+from atml.service.storage.registry import WorkerEntry, create_table, registry_of
 from tests.databases import on_both_databases, on_postgres
 
 

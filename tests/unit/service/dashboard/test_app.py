@@ -15,7 +15,7 @@ from atml.errors import AddressError, DashboardError
 from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard import credentials_for, dashboard_app, serve
-from atml.service.guards import Credentials
+from atml.service.dashboard.guards import Credentials
 
 AUTH = Credentials(user="anna", password="secret")
 

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError
-from atml.service.lean import LeanStorage
-from atml.service.patience import Patience, make_patient
+from atml.service.storage.lean import LeanStorage
+from atml.service.storage.patience import Patience, make_patient
 
 # SQLSTATEs
 MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction

@@ -18,8 +18,8 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.service.patience import Patience, make_patient, wait_until_open
-from atml.service.registry import SeenWorker, WorkerEntry
+from atml.service.storage.patience import Patience, make_patient, wait_until_open
+from atml.service.storage.registry import SeenWorker, WorkerEntry
 
 SCHEME = "grpc://"
 ANSWER_SECONDS = 10.0  # to the first question, which asks the proxy alone

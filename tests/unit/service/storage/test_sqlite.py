@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import TrialState
 
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.service.sqlite import explanation
 from atml.service.storage import open_storage
+from atml.service.storage.sqlite import explanation
 from tests.disks import small_disk
 
 

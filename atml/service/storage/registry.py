@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Float, Integer, MetaDa
 from sqlalchemy.schema import CreateTable
 
 from atml.search.processes import Process
-from atml.service.lean import READ_ONLY
+from atml.service.storage.lean import READ_ONLY
 
 BEAT_SECONDS = 15.0
 LOST_SECONDS = 60.0  # without a beat for so long, a worker is taken for dead

@@ -7,7 +7,7 @@ import sqlalchemy
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
-from atml.service.lean import LeanStorage
+from atml.service.storage.lean import LeanStorage
 
 # By SQLite's primary result codes: whatever goes on once somebody has seen to the disk.
 _TOLD = {

@@ -3,8 +3,8 @@ import base64
 import pytest
 
 from atml.errors import DashboardError
-from atml.service import guards
-from atml.service.guards import Credentials
+from atml.service.dashboard import guards
+from atml.service.dashboard.guards import Credentials
 
 
 def answering(content_type="text/plain", *headers):

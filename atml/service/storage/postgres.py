@@ -11,9 +11,9 @@ from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import StorageError, StorageUnreachable
-from atml.service.patience import wait_until_open
-from atml.service.patient import PatientStorage
-from atml.service.registry import create_table
+from atml.service.storage.patience import wait_until_open
+from atml.service.storage.patient import PatientStorage
+from atml.service.storage.registry import create_table
 
 DRIVER = "psycopg"
 OLDEST_SERVER = 13  # older ones have had no security fixes since 2024

@@ -16,11 +16,11 @@ from sqlalchemy import exc as sqlalchemy_errors
 
 from atml.errors import CannotWrite, StorageError
 from atml.search.retry import queue_after_death
-from atml.service.lean import READ_ONLY
-from atml.service.patience import COMMAND_PATIENCE_SECONDS
-from atml.service.postgres import DRIVER, WORKER_THREADS, open_postgres, shown
-from atml.service.registry import create_table
-from atml.service.sqlite import SqliteStorage, explanation
+from atml.service.storage.lean import READ_ONLY
+from atml.service.storage.patience import COMMAND_PATIENCE_SECONDS
+from atml.service.storage.postgres import DRIVER, WORKER_THREADS, open_postgres, shown
+from atml.service.storage.registry import create_table
+from atml.service.storage.sqlite import SqliteStorage, explanation
 
 DEFAULT_URL = "sqlite:///atml.db"
 SQLITE_TIMEOUT_SECONDS = 120
@@ -63,7 +63,7 @@ def open_storage(
     if not is_proxy(url):
         return open_database(url, **patience)
     try:
-        from atml.service.grpc import HeartbeatOptions, open_proxied
+        from atml.service.storage.grpc import HeartbeatOptions, open_proxied
     except ImportError:
         raise StorageError(f"{url}: gRPC is not installed: pip install 'atml[grpc]'") from None
     return open_proxied(url, heartbeats=HeartbeatOptions(**_HEARTBEATS), **patience)

@@ -6,8 +6,8 @@ import pytest
 from atml.search import records
 from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
-from atml.service.columns import FIGURES, readable_columns
 from atml.service.dashboard import dashboard_app
+from atml.service.dashboard.columns import FIGURES, readable_columns
 from atml.service.studies import create_or_resume
 
 METRICS = dict.fromkeys(records.RECORDED_METRICS, 0.5) | {"roc_auc": None}

@@ -12,11 +12,11 @@ from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
 from atml.errors import DashboardError
-from atml.service import guards
-from atml.service.absence import TellingStore, telling_storage
 from atml.service.address import Address
-from atml.service.columns import readable_columns
-from atml.service.guards import Credentials
+from atml.service.dashboard import guards
+from atml.service.dashboard.absence import TellingStore, telling_storage
+from atml.service.dashboard.columns import readable_columns
+from atml.service.dashboard.guards import Credentials
 
 # As many as the connections that a browser opens to one server, and two to spare.
 THREADS = 8
