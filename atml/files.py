@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,15 +86,12 @@ def prepare_folder(folder: Path) -> None:
     """
     make_folder(folder)
     remove_abandoned(folder)
-    probe = folder / "probe"
-    with contextlib.suppress(_Enough):
-        try:
-            with whole(probe) as file:
-                file.write(bytes(PROBE_BYTES))
-                file.flush()
-                raise _Enough
-        except OSError as error:
-            raise cannot_write(folder, error) from None
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            probe.flush()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -124,7 +122,3 @@ def in_words(error: OSError, *, advice: str | None = None) -> str:
     """Return the reason and what to do about it."""
     reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "see to it"))
     return f"{reason}; {advice or usual}"
-
-
-class _Enough(Exception):
-    """The probe was written; it need not last."""

@@ -30,7 +30,7 @@ class PostgresServer:
     """
 
     def __init__(self, *, durable=False):
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="atml-postgres-"))
         self._data = self._folder / "data"
         self._identity = _unprivileged(self._folder)
@@ -136,7 +136,8 @@ def _end_with_parent():
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
-def _free_port():
+def free_port():
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

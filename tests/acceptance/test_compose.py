@@ -24,7 +24,7 @@ from atml.search import records, stop
 from atml.search.phases import parse_spec
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
-from tests.postgres import PASSWORD, USER, PostgresServer
+from tests.postgres import PASSWORD, USER, PostgresServer, free_port
 
 ROOT = Path(__file__).parents[2]
 COMPOSE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"
@@ -125,7 +125,7 @@ class Stack:
 
     def __init__(self, server, database_url, folder):
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.values = {
             **example_environment(),
             "POSTGRES_PASSWORD": PASSWORD,
@@ -186,12 +186,6 @@ class Stack:
         for process in self.processes:
             process.kill()
             process.wait()
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

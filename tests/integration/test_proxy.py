@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,21 +23,13 @@ from atml.service.studies import create_or_resume, load_all
 from tests.databases import close, on_postgres
 from tests.integration.test_databases import ROOT, crowd, finish
 from tests.integration.test_lean_storage import fill, shown
+from tests.postgres import free_port
+from tests.waiting import PATIENCE_SECONDS, until
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
-PATIENCE_SECONDS = 120
 BUDGET = 24
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
-
-
-def until(condition):
-    """Wait for something that will happen; what never happens is an error, not a slow test."""
-    due = time.monotonic() + PATIENCE_SECONDS
-    while not (result := condition()):
-        assert time.monotonic() < due
-        time.sleep(0.05)
-    return result
 
 
 @pytest.fixture
@@ -46,12 +37,6 @@ def proxied(proxy):
     opened = open_storage(proxy.url)
     yield opened
     close(opened)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

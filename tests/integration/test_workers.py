@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -18,18 +17,9 @@ from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
 from tests.inprocess import work_here
+from tests.waiting import until
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
-PATIENCE_SECONDS = 120
-
-
-def until(condition):
-    """Wait for something that will happen; what never happens is an error, not a slow test."""
-    due = time.monotonic() + PATIENCE_SECONDS
-    while not (result := condition()):
-        assert time.monotonic() < due
-        time.sleep(0.05)
-    return result
 
 
 class TestWork:
