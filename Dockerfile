@@ -22,6 +22,7 @@ COPY --from=build /opt/atml /opt/atml
 COPY studies /work/studies
 ENV PATH=/opt/atml/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     ATML_ARTIFACTS=/var/lib/atml/artifacts \
     ATML_CACHE=/var/lib/atml/cache
 

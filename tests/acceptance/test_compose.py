@@ -95,6 +95,10 @@ class TestFile:
         assert [filled_in(port, {}) for port in dashboard["ports"]] == ["127.0.0.1:8080:8080"]
         assert "ATML_DASHBOARD_AUTH" in dashboard["environment"]
 
+    def test_every_service_of_atml_switches_telemetry_off(self):
+        for service in ATML_SERVICES.values():
+            assert service["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+
 
 class TestDockerfile:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
@@ -104,6 +108,9 @@ class TestDockerfile:
         assert user == "USER atml"
         last_stage = max(index for index, line in enumerate(self.lines) if line.startswith("FROM "))
         assert last_stage < self.lines.index(user) < self.lines.index('ENTRYPOINT ["atml"]')
+
+    def test_it_switches_telemetry_off(self):
+        assert "ORT_DISABLE_TELEMETRY=1" in [line.strip(" \\") for line in self.lines]
 
     def test_what_it_copies_is_there_and_let_through(self):
         ignored = (ROOT / ".dockerignore").read_text().splitlines()
