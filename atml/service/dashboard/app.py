@@ -60,6 +60,7 @@ def dashboard_app(
         app = guards.demand_credentials(app, credentials)
     if address.is_loopback():
         app = guards.answer_only_to(app, LOOPBACK_NAMES | {address.host.lower()})
+    app = guards.refuse_undecodable_paths(app)
     return guards.security_headers(app)
 
 

@@ -12,8 +12,9 @@ from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from atml.search import records
+from atml.service.dashboard.paths import routed_path
 
-STUDY = re.compile(r"/api/studies/\d+/?")
+STUDY = re.compile(r"/api/studies/\d+")
 HIDDEN = frozenset({records.CONFIG, records.CURVE, records.METRICS})  # the pictures tell more
 FIGURES = tuple(name for name in records.RECORDED_METRICS if name != "fbeta")  # F-beta is the value
 
@@ -24,7 +25,7 @@ def readable_columns(app: WSGIApplication) -> WSGIApplication:
     """Give the trials that the dashboard asks for one attribute a metric, and none that fills a page."""
 
     def readable(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        is_study = STUDY.fullmatch(str(environ.get("PATH_INFO", "")))
+        is_study = STUDY.fullmatch(routed_path(environ))
         if not is_study or environ["REQUEST_METHOD"] != "GET":
             return app(environ, start)
         return _rewritten(app, environ, start)

@@ -17,6 +17,7 @@ from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from atml.errors import DashboardError
+from atml.service.dashboard.paths import decoded_path, routed_path
 
 READING = ("GET", "HEAD")
 ARTIFACTS = "/artifacts/"
@@ -72,6 +73,23 @@ class Credentials:
         # Digests have one length, so not even the password's can be told from the time.
         same = hmac.compare_digest(_digest(given), _digest(expected))
         return scheme.lower() == "basic" and same
+
+
+def refuse_undecodable_paths(app: WSGIApplication) -> WSGIApplication:
+    """Answer 400 to a path that is not UTF-8.
+
+    The dashboard drops the bytes that are not, and routes on the rest: it would see another path than
+    the guards did.
+    """
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        try:
+            decoded_path(environ)
+        except UnicodeError:
+            return _refuse(start, "400 Bad Request", "The path is not UTF-8.")
+        return app(environ, start)
+
+    return guarded
 
 
 def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIApplication:
@@ -139,7 +157,7 @@ def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
     guarded = _change_headers(app, change)
 
     def only_artifacts(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        is_artifact = str(environ.get("PATH_INFO", "")).startswith(ARTIFACTS)
+        is_artifact = routed_path(environ).startswith(ARTIFACTS)
         return (guarded if is_artifact else app)(environ, start)
 
     return only_artifacts

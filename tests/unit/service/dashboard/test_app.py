@@ -1,5 +1,6 @@
 """The dashboard behind its guards, on a real storage; and the server on real ports."""
 
+import http.client
 import json
 import os
 import signal
@@ -15,7 +16,8 @@ from atml.errors import AddressError, DashboardError
 from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard import credentials_for, dashboard_app, serve
-from atml.service.dashboard.guards import Credentials
+from atml.service.dashboard.guards import ARTIFACT_POLICY, Credentials
+from tests.paths import NOT_UTF8, UTF8
 
 AUTH = Credentials(user="anna", password="secret")
 
@@ -104,6 +106,72 @@ class TestApp:
             "application/octet-stream",
             path.read_bytes(),
         )
+
+
+STORED = b"<script>alert(1)</script>"
+
+
+class TestStoredScripts:
+    """A page that somebody uploaded, asked for over the network: no path makes a browser run it."""
+
+    @pytest.fixture
+    def artifact(self, study, tmp_path):
+        (tmp_path / "page.html").write_bytes(STORED)
+        kept = upload_artifact(
+            study_or_trial=study,
+            file_path=str(tmp_path / "page.html"),
+            artifact_store=open_artifacts(tmp_path / "artifacts"),
+            mimetype="text/html",
+        )
+        return f"{study._study_id}/{kept}"
+
+    @staticmethod
+    def answers(app, requests):
+        """Return what the server says to request targets, which `http.client` would not all send."""
+        said = {}
+
+        def visit(url):
+            port = int(url.rstrip("/").rpartition(":")[2])
+            try:
+                for method, target in requests:
+                    with socket.create_connection(("127.0.0.1", port)) as connection:
+                        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+                        connection.sendall(head.encode("latin-1"))
+                        response = http.client.HTTPResponse(connection, method=method)
+                        response.begin()
+                        said[target] = (response.status, response.headers, response.read())
+                        response.close()
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        serve(app, Address(port=0), on_ready=lambda url: threading.Thread(target=visit, args=(url,)).start())
+        assert len(said) == len(requests)
+        return said
+
+    @pytest.mark.parametrize(
+        "path", ["/%FFartifacts/", "/art%FFifacts/", "%FF/artifacts/", "//\xffartifacts/"]
+    )
+    def test_bytes_that_the_server_would_drop_are_refused(self, app, artifact, path):
+        target = path + artifact
+        status, headers, body = self.answers(app(), [("GET", target)])[target]
+        assert (status, STORED in body) == (400, False)
+        assert headers["x-content-type-options"] == "nosniff"
+
+    def test_no_path_serves_it_as_a_page(self, app, artifact):
+        paths = [one.replace("1/ab", artifact) for one in (*NOT_UTF8, *UTF8) if one]
+        paths += [f"http://127.0.0.1{one}" for one in paths if one.startswith("/")]
+        said = self.answers(app(), [("GET", path) for path in paths])
+        served = {path: headers for path, (_, headers, body) in said.items() if STORED in body}
+        assert f"/artifacts/{artifact}" in served
+        for path, headers in served.items():
+            assert headers["content-type"] == "application/octet-stream", path
+            assert headers["content-security-policy"] == ARTIFACT_POLICY, path
+            assert headers["content-disposition"] == "attachment", path
+
+    @pytest.mark.parametrize("path", ["/%FFapi/studies/1", "/api/studies/%FF1", "/api/studies/1%FF"])
+    def test_a_study_is_not_deleted_by_such_a_path(self, app, storage, study, path):
+        assert self.answers(app(), [("DELETE", path)])[path][0] == 400
+        assert [one.study_name for one in storage.get_all_studies()] == ["seen"]
 
 
 class TestAway:

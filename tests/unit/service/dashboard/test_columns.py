@@ -84,6 +84,20 @@ def test_what_is_stored_stays(study, shown, storage):
     assert [trial.user_attrs for trial in storage.get_all_trials(study._study_id)] == before
 
 
+@pytest.mark.parametrize("path", ["/api/studies/{}", "/api/studies/{}//", "/api/studies/\u0661"])
+def test_any_path_that_the_dashboard_takes_for_a_study_is_readable(study, storage, call, tmp_path, path):
+    assert study._study_id == 1
+    app = dashboard_app(
+        storage,
+        open_artifacts(tmp_path / "artifacts"),
+        address=Address(),
+        credentials=None,
+        only_reading=True,
+    )
+    answer = call(app, path=path.format(1).encode().decode("latin-1"))
+    assert "f1" in {one["key"] for one in json.loads(answer.body)["union_user_attrs"]}
+
+
 def test_a_refusal_and_other_pages_pass_unchanged(call):
     def app(environ, start):
         start("404 Not Found", [("Content-Type", "text/plain")])

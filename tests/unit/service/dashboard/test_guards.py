@@ -5,6 +5,7 @@ import pytest
 from atml.errors import DashboardError
 from atml.service.dashboard import guards
 from atml.service.dashboard.guards import Credentials
+from tests.paths import EVERY_PATH, NOT_UTF8, UTF8, wsgi_path
 
 
 def answering(content_type="text/plain", *headers):
@@ -55,6 +56,24 @@ class TestCredentials:
         assert not Credentials(user="anna", password="secret").open_with(header)
 
 
+class TestRefuseUndecodablePaths:
+    @pytest.mark.parametrize("path", NOT_UTF8)
+    def test_what_is_not_utf8_is_refused(self, call, path):
+        app = answering()
+        answer = call(guards.refuse_undecodable_paths(app), path=wsgi_path(path))
+        assert (answer.status, app.calls) == (400, 0)
+
+    def test_a_text_that_holds_no_bytes_is_refused_too(self):
+        statuses = []
+        guarded = guards.refuse_undecodable_paths(answering())
+        guarded({"PATH_INFO": "/\u0661"}, lambda status, headers: statuses.append(status))
+        assert statuses == ["400 Bad Request"]
+
+    @pytest.mark.parametrize("path", UTF8)
+    def test_what_is_utf8_passes(self, call, path):
+        assert call(guards.refuse_undecodable_paths(answering()), path=wsgi_path(path)).status == 200
+
+
 class TestDemandCredentials:
     credentials = Credentials(user="anna", password="secret")
 
@@ -64,6 +83,13 @@ class TestDemandCredentials:
         answer = call(guards.demand_credentials(app, self.credentials), method)
         assert (answer.status, app.calls) == (401, 0)
         assert answer.headers["www-authenticate"].startswith("Basic realm=")
+
+    @pytest.mark.parametrize("path", EVERY_PATH)
+    def test_they_are_demanded_whatever_the_path(self, call, path):
+        app = answering()
+        guarded = guards.demand_credentials(app, self.credentials)
+        assert call(guarded, path=wsgi_path(path)).status == 401
+        assert app.calls == 0
 
     def test_with_them_the_request_passes(self, call):
         guarded = guards.demand_credentials(answering(), self.credentials)
@@ -89,8 +115,22 @@ class TestAnswerOnlyTo:
         assert call(guards.answer_only_to(app, self.hosts), host=host).status == 421
         assert app.calls == 0
 
+    @pytest.mark.parametrize("path", EVERY_PATH)
+    def test_it_does_not_whatever_the_path(self, call, path):
+        app = answering()
+        guarded = guards.answer_only_to(app, self.hosts)
+        assert call(guarded, path=wsgi_path(path), host="evil.example").status == 421
+        assert app.calls == 0
+
 
 class TestRefuseForeignWrites:
+    @pytest.mark.parametrize("path", EVERY_PATH)
+    def test_they_are_refused_whatever_the_path(self, call, path):
+        app = answering()
+        guarded = guards.refuse_foreign_writes(app)
+        assert call(guarded, "POST", wsgi_path(path), origin="https://evil.example").status == 403
+        assert app.calls == 0
+
     @pytest.mark.parametrize(
         "headers",
         [
@@ -130,6 +170,12 @@ class TestReadOnly:
         assert (answer.status, app.calls) == (403, 0)
         assert answer.body == b"This dashboard is read-only.\n"
 
+    @pytest.mark.parametrize("path", EVERY_PATH)
+    def test_it_is_refused_whatever_the_path(self, call, path):
+        app = answering()
+        assert call(guards.read_only(app), "DELETE", wsgi_path(path)).status == 403
+        assert app.calls == 0
+
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_reading_passes(self, call, method):
         app = answering()
@@ -148,6 +194,11 @@ class TestHarmlessArtifacts:
         assert answer.headers["content-disposition"] == "attachment"
         assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
         assert answer.body == b"content"
+
+    @pytest.mark.parametrize(("path", "is_artifact"), EVERY_PATH.items())
+    def test_an_artifact_is_what_the_dashboard_takes_for_one(self, call, path, is_artifact):
+        answer = call(guards.harmless_artifacts(answering("text/html")), path=wsgi_path(path))
+        assert answer.headers["content-type"] == ("application/octet-stream" if is_artifact else "text/html")
 
     @pytest.mark.parametrize("content_type", ["image/png", "IMAGE/PNG", "image/png; charset=x"])
     def test_a_png_is_shown(self, call, content_type):
@@ -175,6 +226,13 @@ class TestSecurityHeaders:
         assert headers["referrer-policy"] == "same-origin"
         assert "script-src 'self' 'unsafe-eval'" in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+    @pytest.mark.parametrize("path", EVERY_PATH)
+    def test_they_are_there_whatever_the_path(self, call, path):
+        guarded = guards.security_headers(guards.refuse_undecodable_paths(answering()))
+        headers = call(guarded, path=wsgi_path(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == guards.PAGE_POLICY
 
     def test_a_refusal_has_them_too(self, call):
         refusing = guards.demand_credentials(answering(), TestDemandCredentials.credentials)
