@@ -126,5 +126,5 @@ def _running_line(trial: "RunningTrial") -> str:
     size = kilobytes(trial.onnx_bytes) if trial.onnx_bytes else ""
     return (
         f"  {meter} trial {trial.number:>3} {trial.architecture:<14}{_rate(trial.learning_rate)} "
-        f"epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} [{trial.host} {trial.pid}]"
+        f"fold {trial.fold} epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} [{trial.host} {trial.pid}]"
     )

@@ -39,6 +39,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
 def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
     """Return a trial as JSON: what was tried and what came of it."""
     attributes = trial.user_attrs
+    known = records.estimate(trial)
     return {
         "trial": trial.number,
         "state": trial.state.name.lower(),
@@ -46,6 +47,9 @@ def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
         "learning_rate": records.learning_rate(trial),
         "config": attributes.get(records.CONFIG),
         "fbeta": records.fbeta(trial),
+        "standard_error": known.standard_error if known else None,
+        "folds": known.folds if known else 0,
+        "threshold": known.threshold if known else None,
         "onnx_bytes": attributes.get(records.ONNX_BYTES),
         "parameters": attributes.get(records.PARAMETERS),
         "epochs": len(records.curve(trial)),

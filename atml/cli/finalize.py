@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def finalize(
     study: Annotated[str, typer.Argument(help="Name of a study with finished trials.")],
+    train: options.Train = None,
     test: options.Test = None,
     out: options.Out = options.DEFAULT_OUT,
     workers: options.Workers = options.default_workers(),
@@ -25,8 +26,8 @@ def finalize(
 ) -> None:
     """Retrain the winners, calibrate the threshold, test once, and write the bundle.
 
-    The best trials are judged again on folds that the search did not use; the winner is trained on
-    all subjects. Each look at the test segments is counted in metrics.json.
+    The best trials are judged again on folds that are cut otherwise than the search's; the winner is trained
+    on all subjects. Each look at the test segments is counted in metrics.json.
 
     Example:  atml finalize ecm-phase2 --test data/iesd/test
     """
@@ -40,7 +41,14 @@ def finalize(
     quieten_optuna()
     stored = load(open_storage(storage), study)
     final = finalize_study(
-        stored, test=test, out=out, artifacts=artifacts, workers=workers, device=device, skip_bad=skip_bad
+        stored,
+        train=train,
+        test=test,
+        out=out,
+        artifacts=artifacts,
+        workers=workers,
+        device=device,
+        skip_bad=skip_bad,
     )
     if as_json:
         typer.echo(to_json(final_document(final)), nl=False)
@@ -57,6 +65,7 @@ def finalize_study(
     workers: int,
     device: str,
     skip_bad: bool,
+    train: Path | None = None,
 ) -> "Final":
     """Finalize under a progress bar."""
     from atml.cli.console import bar, load_with_progress
@@ -71,5 +80,6 @@ def finalize_study(
             artifacts=artifacts,
             workers=workers,
             device=device,
+            train=train.resolve() if train else None,
             report=lambda _stage, done, total: update(done, total),
         )

@@ -19,16 +19,20 @@ def run(
     train: options.Train = None,
     test: options.Test = None,
     workers: options.Workers = options.default_workers(),
+    spec: Annotated[
+        Path | None,
+        typer.Option(metavar="SPEC", help="Spec of the joint search; studies/joint.toml if not given."),
+    ] = None,
     phase1: Annotated[
         Path | None,
-        typer.Option(metavar="SPEC", help="Spec of the architecture search; studies/phase1.toml."),
+        typer.Option(metavar="SPEC", help="Search in two phases: spec of the architecture search."),
     ] = None,
     phase2: Annotated[
-        Path | None, typer.Option(metavar="SPEC", help="Spec of the width search; studies/phase2.toml.")
+        Path | None, typer.Option(metavar="SPEC", help="The same: spec of the width search.")
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Begins the names of both studies; the training folder's name if not given."),
+        typer.Option(help="Begins the names of the studies; the training folder's name if not given."),
     ] = None,
     storage: options.Storage = options.DEFAULT_STORAGE,
     artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
@@ -38,38 +42,36 @@ def run(
     extend: options.Extend = False,
     as_json: options.Json = False,
 ) -> None:
-    """Go from segments to a small, accurate model, unattended: phase 1, phase 2, bundle.
+    """Go from segments to a small, accurate model, unattended: search, bundle.
 
-    Run the same command again after an interruption: finished trials are kept. Without --train,
-    simulated segments are made and used. Subjects of --test never take part in a search.
+    Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
+    (studies/phase1.toml, studies/phase2.toml). Run the same command again after an interruption: finished
+    trials are kept. Without --train, simulated segments are made and used. Subjects of --test never
+    take part in a search.
 
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
     """
-    from atml.cli.console import err
+    from atml.cli.console import err, load_with_progress
     from atml.cli.documents import final_document, outcome_document
     from atml.cli.finalize import finalize_study
     from atml.cli.session import load_phase_data, open_study, run_study, with_training_data
     from atml.cli.tables import print_final, print_outcome
     from atml.reports.bundle import to_json
-    from atml.search.defaults import default_spec
-    from atml.search.phases import load_spec
     from atml.service.storage import open_storage
     from atml.service.worker import quieten_optuna
 
     quieten_optuna()
-    specs = [
-        load_spec(phase1 or default_spec("phase1.toml")),
-        load_spec(phase2 or default_spec("phase2.toml")),
-    ]
+    specs = _specs(spec, phase1, phase2)
     if train is None:
         train, test = _simulated(test)
     shared = _shared_subjects(train, test)
     if shared:
         err().print(f"Left out of training, since they are in {test}: {', '.join(shared)}")
-    first, second = _named(specs, name or train.resolve().name)
+    if test is not None:  # a broken file must not show after the whole search; nothing is scored yet
+        load_with_progress(test, skip_bad=skip_bad)
     opened = open_storage(storage)
     outcomes = []
-    for phase in (first, second):
+    for phase in _named(specs, name or train.resolve().name):
         ready = with_training_data(phase, train, skip_bad=skip_bad, exclude=shared)
         stored = open_study(opened, ready, load_phase_data(ready), extend=extend)
         result = run_study(stored, storage=storage, artifacts=artifacts, workers=workers, device=device)
@@ -118,21 +120,40 @@ def _shared_subjects(train: Path, test: Path | None) -> tuple[str, ...]:
     return tuple(subject for subject in subjects_in(train) if subject in held_out)
 
 
-def _named(specs: "list[Phase]", name: str) -> "tuple[Phase, Phase]":
-    """Name both studies after the run, and base the second on the first.
+def _specs(joint: Path | None, first: Path | None, second: Path | None) -> "list[Phase]":
+    """Load the spec of the joint search, or those of both phases if one is given.
 
     Raises:
-        SpecError: the specs are not one of each phase.
+        SpecError: a spec is of another phase, or both ways are asked for.
     """
     from atml.errors import SpecError
-    from atml.search.phases import ArchitecturePhase, WidthPhase
-    from atml.search.phases.width import BaseSpec
+    from atml.search.defaults import default_spec
+    from atml.search.phases import load_spec
 
-    first, second = specs
-    if not isinstance(first, ArchitecturePhase) or not isinstance(second, WidthPhase):
-        raise SpecError(
-            '--phase1 takes a spec with phase = "architecture" and --phase2 one with phase = "width"'
-        )
+    if joint and (first or second):
+        raise SpecError("--spec searches jointly, --phase1 and --phase2 search in two phases; give one or the other")
+    if first or second:
+        asked = {"phase1.toml": first, "phase2.toml": second}
+        phases = ["architecture", "width"]
+    else:
+        asked = {"joint.toml": joint}
+        phases = ["joint"]
+    specs = [load_spec(path or default_spec(name)) for name, path in asked.items()]
+    for spec, expected in zip(specs, phases, strict=True):
+        if spec.phase != expected:
+            raise SpecError(f'{spec.name}: expected a spec with phase = "{expected}" but got "{spec.phase}"')
+    return specs
+
+
+def _named(specs: "list[Phase]", name: str) -> "list[Phase]":
+    """Name the studies after the run, and base a second on the first."""
+    from atml.search.phases import WidthPhase
+
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "run"
+    if len(specs) == 1:
+        return [specs[0].model_copy(update={"name": stem})]
+    first, second = specs
+    assert isinstance(second, WidthPhase)  # noqa: S101
     first = first.model_copy(update={"name": f"{stem}-phase1"})
-    return first, second.model_copy(update={"name": f"{stem}-phase2", "base": BaseSpec(study=first.name)})
+    base = second.base.model_copy(update={"study": first.name, "architectures": None})
+    return [first, second.on(base).model_copy(update={"name": f"{stem}-phase2"})]

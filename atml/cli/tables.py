@@ -43,13 +43,13 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
     if len(phase.directions) == 1:
         console.print(_ranking_table(outcome))
         if outcome.unfinished:
-            console.print(f"  never trained to the end: {', '.join(outcome.unfinished)}")
+            console.print(f"  none finished the race of {', '.join(outcome.unfinished)}")
     else:
         console.print(_front_table(outcome, phase))
     console.print(_counts(outcome))
     for saving in outcome.savings:
         console.print(
-            f"  pruned untrained by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
+            f"  ended early by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
         )
     if outcome.stop:
         console.print(f"  ended because {outcome.stop.because}")
@@ -65,10 +65,10 @@ def _ranking_table(outcome: "Outcome") -> Any:
         "trial",
         "learning rate",
         "F-beta",
+        "± s.e.",
         "worst",
         "ONNX",
         "parameters",
-        "epochs",
     )
     for place, trial in enumerate(outcome.best_of_each, start=1):
         table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
@@ -83,11 +83,18 @@ def _cells(trial: "FrozenTrial") -> list[str]:
         str(trial.number),
         f"{records.learning_rate(trial):g}",
         f"{records.fbeta(trial):.4f}",
+        _standard_error(trial),
         f"{records.metric(trial, 'worst') or 0:.4f}",
         kilobytes(records.onnx_bytes(trial)),
         f"{trial.user_attrs[records.PARAMETERS]:,}",
-        str(len(records.curve(trial))),
     ]
+
+
+def _standard_error(trial: "FrozenTrial") -> str:
+    from atml.search import records
+
+    known = records.estimate(trial)
+    return "" if known is None or known.standard_error is None else f"{known.standard_error:.4f}"
 
 
 def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
@@ -95,21 +102,24 @@ def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
 
     table = _table(
         f"{outcome.study}: front of F-beta and size",
-        ("widths", "targets"),
+        ("architecture", "targets"),
         "trial",
-        "widths",
+        "architecture",
+        "learning rate",
         "F-beta",
+        "± s.e.",
         "ONNX",
         "parameters",
         "targets",
     )
     for trial in outcome.front[:MOST_ROWS]:
-        widths = ", ".join(f"{name} {value}" for name, value in trial.params.items())
         failed = phase.failed_targets(trial)
         table.add_row(
             str(trial.number),
-            widths,
+            records.architecture(trial),
+            f"{records.learning_rate(trial):.3g}",
             f"{records.fbeta(trial):.4f}",
+            _standard_error(trial),
             kilobytes(records.onnx_bytes(trial)),
             f"{trial.user_attrs[records.PARAMETERS]:,}",
             f"misses {', '.join(failed)}" if failed else "met",

@@ -1,6 +1,8 @@
 """Turn labels and scores into metrics."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,29 +42,17 @@ def evaluate(
     rhythm_names, rhythm = _groups("rhythms", rhythms, positive.size)
     called = score >= threshold
     by_subject = count_by_group(subject, len(subject_names), positive, called)
-    pooled = by_subject.pooled()
     by_rhythm = count_by_group(rhythm, len(rhythm_names), positive, called)
-    per_subject = _per_subject(subject_names, by_subject, subject, positive, score, beta=beta)
-    subject_fbeta = np.array([one.fbeta for one in per_subject])
-    return Metrics(
-        threshold=float(threshold),
-        beta=float(beta),
-        segments=positive.size,
-        subjects=len(subject_names),
-        f1=float(pooled.fbeta(1.0)[0]),
-        fbeta=float(pooled.fbeta(beta)[0]),
-        accuracy=float(pooled.accuracy[0]),
-        precision=float(pooled.precision[0]),
-        recall=float(pooled.recall[0]),
-        specificity=_maybe(pooled.specificity[0]),
+    members = np.split(np.argsort(subject, kind="stable"), np.cumsum(by_subject.segments)[:-1].astype(int))
+    areas = [roc_auc(positive[member], score[member]) for member in members]
+    counted = metrics_of_counts(subject_names, by_subject, areas, threshold=threshold, beta=beta)
+    return replace(
+        counted,
         roc_auc=roc_auc(positive, score),
-        subject_mean_fbeta=float(subject_fbeta.mean()),
-        g=float((subject_fbeta > G_ABOVE).mean()),
-        per_subject=per_subject,
         per_rhythm=_per_rhythm(rhythm_names, by_rhythm),
         intervals=bootstrap_intervals(
             by_subject,
-            subject_fbeta,
+            np.array([one.fbeta for one in counted.per_subject]),
             subject,
             positive,
             score,
@@ -71,6 +61,41 @@ def evaluate(
             resamples=bootstrap,
             seed=seed,
         ),
+    )
+
+
+def metrics_of_counts(
+    subjects: Sequence[str],
+    counts: Confusion,
+    areas: Sequence[float | None],
+    *,
+    threshold: float,
+    beta: float,
+) -> Metrics:
+    """Return the metrics that follow from each subject's counts and area under the ROC curve.
+
+    What counts do not tell is left out: the pooled area, rhythms and intervals.
+    """
+    pooled = counts.pooled()
+    per_subject = _per_subject(subjects, counts, areas, beta=beta)
+    subject_fbeta = np.array([one.fbeta for one in per_subject])
+    return Metrics(
+        threshold=float(threshold),
+        beta=float(beta),
+        segments=int(counts.segments.sum()),
+        subjects=len(subjects),
+        f1=float(pooled.fbeta(1.0)[0]),
+        fbeta=float(pooled.fbeta(beta)[0]),
+        accuracy=float(pooled.accuracy[0]),
+        precision=float(pooled.precision[0]),
+        recall=float(pooled.recall[0]),
+        specificity=_maybe(pooled.specificity[0]),
+        roc_auc=None,
+        subject_mean_fbeta=float(subject_fbeta.mean()),
+        g=float((subject_fbeta > G_ABOVE).mean()),
+        per_subject=per_subject,
+        per_rhythm=(),
+        intervals={},
     )
 
 
@@ -85,13 +110,7 @@ def roc_auc(positive: NDArray[np.bool_], score: Floats) -> float | None:
 
 
 def _per_subject(
-    names: list[str],
-    counts: Confusion,
-    subject: NDArray[np.int64],
-    positive: NDArray[np.bool_],
-    score: Floats,
-    *,
-    beta: float,
+    names: Sequence[str], counts: Confusion, areas: Sequence[float | None], *, beta: float
 ) -> tuple[SubjectMetrics, ...]:
     # The contest's rule: without AFIB there is nothing to miss, and false alarms do not count.
     exempt = counts.afib == 0
@@ -99,7 +118,6 @@ def _per_subject(
         np.where(exempt, 1.0, rate)
         for rate in (counts.fbeta(1.0), counts.fbeta(beta), counts.precision, counts.recall)
     )
-    members = np.split(np.argsort(subject, kind="stable"), np.cumsum(counts.segments)[:-1].astype(int))
     return tuple(
         SubjectMetrics(
             subject=name,
@@ -111,7 +129,7 @@ def _per_subject(
             precision=float(precision[i]),
             recall=float(recall[i]),
             specificity=_maybe(counts.specificity[i]),
-            roc_auc=roc_auc(positive[members[i]], score[members[i]]),
+            roc_auc=areas[i],
         )
         for i, name in enumerate(names)
     )

@@ -8,25 +8,22 @@ from atml.errors import ModelError
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxMetadata:
-    """Where a model comes from and how to read its logits.
+    """How to read a model's logits.
 
-    The file keeps four decimals of the threshold and six digits of the trial, always, so that its
-    size depends on neither.
+    The file keeps four decimals of the threshold, always, so that its size does not depend on it. Which
+    study and trial it comes from stands in the bundle's manifest: in the file, their names would count as
+    bytes of the model.
     """
 
     sampling_rate_hz: int
     classes: tuple[str, ...]  # by index of the logits
     threshold: float  # a segment is AFIB if its probability is at least this
     architecture: str
-    study: str
-    trial: int
 
     def __post_init__(self) -> None:
         """Refuse what the file could not give back."""
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"A threshold must lie within 0 and 1 but got {self.threshold}.")
-        if self.trial < 0:
-            raise ModelError(f"A trial's number must not be negative but got {self.trial}.")
         if any("," in name or not name for name in self.classes):
             raise ModelError(f"Class names must be non-empty, without commas; got {self.classes}.")
 
@@ -37,8 +34,6 @@ class OnnxMetadata:
             "classes": ",".join(self.classes),
             "threshold": f"{self.threshold:.4f}",
             "architecture": self.architecture,
-            "study": self.study,
-            "trial": f"{self.trial:06d}",
         }
 
     @classmethod
@@ -50,8 +45,6 @@ class OnnxMetadata:
                 classes=tuple(properties["classes"].split(",")),
                 threshold=float(properties["threshold"]),
                 architecture=properties["architecture"],
-                study=properties["study"],
-                trial=int(properties["trial"]),
             )
         except KeyError as error:
             raise ModelError(f"{source} lacks the metadata {error.args[0]!r}; export it with ATML.") from None

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,35 +12,49 @@ from optuna.trial import FrozenTrial
 
 from atml.ecg import Dataset, drop_shared_subjects
 from atml.errors import StudyError
-from atml.evaluation import Metrics, best_threshold, evaluate
+from atml.evaluation import FoldCounts, Metrics, best_threshold, estimate, evaluate
 from atml.export import OnnxClassifier, OnnxMetadata, check_parity, save_checkpoint, to_onnx
 from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
 from atml.search import records
-from atml.search.fit import Fit
 from atml.search.phases import Phase
 from atml.search.proposal import Proposal
+from atml.search.ranking import Contender, contenders, rank
 from atml.search.sizes import onnx_metadata
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
-from atml.service.fits import job, run_fits
-from atml.service.studies import StoredStudy
+from atml.service.fits import Fit, job, run_fits
+from atml.service.studies import StoredStudy, StudyData, check_data
 
 PARITY_SEGMENTS = 1000
 TEST_LOOKS = "test_looks"
+CUT_AGAIN = 1  # the folds on which leaders are judged again are not those of the race
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A trial that was judged again on folds the search did not use."""
+    """A leader of the search, judged again on folds that are cut otherwise."""
 
-    trial: int
+    contender: Contender  # with the estimate over the search's folds and those
     proposal: Proposal
-    onnx_bytes: int
-    search_fbeta: float
     threshold: float
-    out_of_fold: Metrics  # at that threshold, which was chosen on the same scores
+    out_of_fold: Metrics  # on the new folds, at that threshold, which was chosen on the same scores
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial."""
+        return self.contender.trial.number
+
+    @property
+    def onnx_bytes(self) -> int:
+        """Size of the model."""
+        return self.contender.onnx_bytes
+
+    @property
+    def search_fbeta(self) -> float:
+        """F-beta over the search's folds."""
+        return records.fbeta(self.contender.trial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +81,34 @@ def finalize(
     artifacts: str | Path,
     workers: int,
     device: str = "auto",
+    train: Path | None = None,
     report: Reporter = lambda stage, done, total: None,
 ) -> Final:
     """Make the bundle of a study.
 
-    The best trials are trained again on folds that the search has not seen; those scores choose
-    the winner and the threshold. The winner is then trained on all subjects, and only that one
-    model meets the test segments, once.
+    The leaders of the search are trained again as they were there, on folds that are cut otherwise; both
+    sets of folds together choose the winner, the new ones its threshold. The winner is then trained
+    on all subjects, again in the same way, and only that one model meets the test segments, once.
+
+    Args:
+        stored: The study.
+        test: Segments of subjects that it has not seen.
+        out: Folder for bundles.
+        artifacts: Where the study's files are; finished fits are kept beside them.
+        workers: Fits at a time.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        train: Where the training segments are now, if not where the study says.
+        report: Called with (stage, fits done, fits in all).
 
     Raises:
-        StudyError: no trial has finished, or training and test share a subject.
+        StudyError: no trial has finished the race, or training and test share a subject.
+        SpecChanged: the training segments are not those that the study was created with.
     """
-    dataset = load_training_data(stored.phase.data)
+    phase = stored.phase
+    if train is not None:
+        phase = phase.model_copy(update={"data": phase.data.model_copy(update={"train": str(train)})})
+    dataset = load_training_data(phase.data)
+    check_data(stored, StudyData.of(dataset))
     _refuse_leak(dataset, test)
     folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
@@ -88,59 +118,57 @@ def finalize(
 
         return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
 
-    candidates = _judge_again(stored, dataset, run)
-    chosen = min(candidates, key=lambda c: _shortfall(stored.phase, c))
-    seeds = range(stored.phase.finalize.seeds)
-    fits = run("retrain", [job(stored, chosen.proposal, fold=None, seed=seed) for seed in seeds])
+    candidates = _judge_again(stored, phase, dataset, run)
+    winner = rank([one.contender for one in candidates], phase.targets)[0]
+    chosen = next(one for one in candidates if one.contender is winner)
+    jobs = [
+        job(phase, dataset.fingerprint, chosen.proposal, fold=None, seed=seed)
+        for seed in range(phase.finalize.seeds)
+    ]
     # No validation is left to choose by; the run that fits its training data best converged best.
-    best = min(fits, key=lambda fit: fit.train_loss)
+    best = min(run("retrain", jobs), key=lambda fit: fit.train_loss)
     return _ship(stored, dataset, test, candidates, chosen, best, out)
 
 
 def _judge_again(
-    stored: StoredStudy, dataset: Dataset, run: Callable[[str, list[Any]], list[Fit]]
+    stored: StoredStudy, phase: Phase, dataset: Dataset, run: Callable[[str, list[Any]], list[Fit]]
 ) -> tuple[Candidate, ...]:
-    ranking = stored.phase.rank(stored.study.get_trials(deepcopy=False))
+    ranking = rank(contenders(stored.study.get_trials(deepcopy=False)), phase.targets)
     if not ranking:
-        raise StudyError(f"study {stored.study.study_name!r} has no completed trial to finalize yet")
-    trials = ranking[: stored.phase.finalize.candidates]
-    folds = range(stored.phase.finalize.folds)
-    proposals = [_proposal(trial) for trial in trials]
-    jobs = [job(stored, proposal, fold=fold, seed=0) for proposal in proposals for fold in folds]
+        raise StudyError(
+            f"study {stored.study.study_name!r} has no trial that finished the race; let it run longer"
+        )
+    leaders = ranking[: phase.finalize.candidates]
+    folds = range(phase.data.folds)
+    jobs = [
+        job(phase, dataset.fingerprint, _proposal(one.trial), fold=fold, seed=CUT_AGAIN)
+        for one in leaders
+        for fold in folds
+    ]
     fits = run("judge again", jobs)
     return tuple(
-        _candidate(stored.phase, trial, proposal, dataset, fits[i * len(folds) : (i + 1) * len(folds)])
-        for i, (trial, proposal) in enumerate(zip(trials, proposals, strict=True))
+        _candidate(phase, one, dataset, fits[i * len(folds) : (i + 1) * len(folds)])
+        for i, one in enumerate(leaders)
     )
 
 
-def _candidate(
-    phase: Phase, trial: FrozenTrial, proposal: Proposal, dataset: Dataset, fits: list[Fit]
-) -> Candidate:
+def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: list[Fit]) -> Candidate:
     rows = np.concatenate([fit.valid_rows for fit in fits])
     scores = np.concatenate([fit.valid_scores for fit in fits])
     labels, subjects, rhythms = dataset.labels[rows], dataset.subjects[rows], dataset.rhythms[rows]
     threshold = best_threshold(labels, scores, subjects, beta=phase.beta)
-    metrics = evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta)
+    again = [_counts(dataset, fit) for fit in fits]
+    before = records.folds(leader.trial)
     return Candidate(
-        trial=trial.number,
-        proposal=proposal,
-        onnx_bytes=records.onnx_bytes(trial),
-        search_fbeta=records.fbeta(trial),
+        contender=replace(leader, estimate=estimate([*before.values(), *again], beta=phase.beta)),
+        proposal=_proposal(leader.trial),
         threshold=threshold,
-        out_of_fold=metrics,
+        out_of_fold=evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta),
     )
 
 
-def _shortfall(phase: Phase, candidate: Candidate) -> tuple[float, int]:
-    """Order candidates by how far they miss the targets, then by size."""
-    targets = phase.targets
-    short = 0.0
-    if targets.onnx_bytes:
-        short += max(0.0, candidate.onnx_bytes / targets.onnx_bytes - 1)
-    wanted = targets.fbeta or 1.0
-    short += max(0.0, (wanted - candidate.out_of_fold.fbeta) / wanted)
-    return (short, candidate.onnx_bytes)
+def _counts(dataset: Dataset, fit: Fit) -> FoldCounts:
+    return FoldCounts.of(dataset.labels[fit.valid_rows], fit.valid_scores, dataset.subjects[fit.valid_rows])
 
 
 def _proposal(trial: FrozenTrial) -> Proposal:
@@ -163,9 +191,7 @@ def _ship(
     study, phase = stored.study, stored.phase
     network = chosen.proposal.build(dataset.segment_length, seed=phase.seed)
     network.load_state_dict(fit.state_dict)
-    metadata = onnx_metadata(
-        chosen.proposal, study=study.study_name, trial=chosen.trial, threshold=chosen.threshold
-    )
+    metadata = onnx_metadata(chosen.proposal, threshold=chosen.threshold)
     model = to_onnx(network, segment_length=dataset.segment_length, metadata=metadata)
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
     parity = check_parity(network, model, some)

@@ -4,6 +4,7 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -14,8 +15,9 @@ from atml.training import TrainingState
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trial between two epochs."""
+    """A trial between two epochs of a fold."""
 
+    fold: int
     state: TrainingState
     curve: list[CurvePoint]
 
@@ -39,6 +41,7 @@ class Checkpoints:
         """
         make_folder(self.folder)
         content = {
+            "fold": checkpoint.fold,
             "state": checkpoint.state.to_bytes(),
             "curve": [point.to_list() for point in checkpoint.curve],
         }
@@ -51,8 +54,9 @@ class Checkpoints:
         try:
             content = torch.load(self._path(number), map_location="cpu", weights_only=True)
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
-            return Checkpoint(state=TrainingState.from_bytes(content["state"]), curve=curve)
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError):
+            state = TrainingState.from_bytes(content["state"])
+            return Checkpoint(fold=content["fold"], state=state, curve=curve)
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
             return None  # damaged or from another version: the trial begins anew
 
     def drop(self, number: int) -> None:

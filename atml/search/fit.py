@@ -1,76 +1,141 @@
-"""Retraining a winner: on the other folds to judge it again, and on all subjects to ship it."""
+"""How a candidate is trained: the one protocol by which it is judged and by which it is shipped.
 
+The length is fixed and the averaged weights of the last epoch are kept, on a fold as on all subjects.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atml.ecg import Dataset, grouped_folds
+from atml.ecg import Dataset, Split, grouped_folds
+from atml.evaluation import FoldCounts, estimate
+from atml.export import OnnxMetadata, check_parity, to_onnx
 from atml.search.phases import Phase
 from atml.search.proposal import Proposal
-from atml.training import WithoutValidation, predict, train
+from atml.search.records import CurvePoint
+from atml.training import TrainingSettings, TrainingState, WithoutValidation, predict, train
 
-# The folds that judge winners again are cut differently from the one the search validated on.
-FOLD_SEED_OFFSET = 1
+# An epoch is validated on every fourth segment: neighbours in a recording look alike, and looking at all
+# would take a third of the training's own time.
+INTERIM_STRIDE = 4
+PARITY_SEGMENTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """One retrained model."""
+class FittedEpoch:
+    """One epoch of a fit; `state` returns what goes on from it, until the next is asked for."""
 
-    state_dict: dict[str, Tensor]
-    valid_rows: NDArray[np.int64]  # positions within the data set; empty if it trained on all subjects
-    valid_scores: NDArray[np.float32]  # P(AFIB) of those rows
-    train_loss: float
+    point: CurvePoint
+    state: Callable[[], TrainingState]
 
 
-def fit_fold(phase: Phase, proposal: Proposal, dataset: Dataset, fold: int, device: torch.device) -> Fit:
-    """Train without the subjects of one fold, then score them: out-of-fold evidence.
+@dataclass(frozen=True, kw_only=True)
+class FoldFit:
+    """The training of one candidate without the subjects of one fold."""
 
-    The last epoch counts, not the best one. The final fit has no validation to choose an epoch by,
-    so choosing one here would promise more than the shipped model can keep.
+    network: nn.Module
+    split: Split
+    fold: int
+    settings: TrainingSettings
+    device: torch.device
+    beta: float
+    resume: TrainingState | None = None
+
+    def epochs(self) -> Iterator[FittedEpoch]:
+        """Train, and yield each epoch.
+
+        Raises:
+            TrainingDiverged: a loss became infinite or not a number.
+        """
+        interim = self.split.valid.select(np.arange(0, len(self.split.valid), INTERIM_STRIDE))
+        split = Split(train=self.split.train, valid=interim)
+        for epoch in train(self.network, split, self.settings, device=self.device, resume=self.resume):
+            counts = FoldCounts.of(interim.labels, epoch.valid_scores, interim.subjects)
+            point = CurvePoint(
+                fold=self.fold,
+                train_loss=epoch.train_loss,
+                valid_loss=epoch.valid_loss or 0.0,
+                fbeta=estimate([counts], beta=self.beta).fbeta,
+                seconds=epoch.seconds,
+            )
+            yield FittedEpoch(point=point, state=epoch.state)
+
+    def scores(self) -> NDArray[np.float32]:
+        """Return P(AFIB) of all segments of the fold; ask when the training has ended."""
+        return predict(self.network, self.split.valid, device=self.device)
+
+    def counts(self) -> FoldCounts:
+        """Return how the fold's subjects are called; ask when the training has ended."""
+        valid = self.split.valid
+        return FoldCounts.of(valid.labels, self.scores(), valid.subjects)
+
+    def onnx(self, metadata: OnnxMetadata) -> bytes:
+        """Return the network as ONNX.
+
+        Raises:
+            ParityError: the file computes something else.
+        """
+        self.network.cpu()
+        model = to_onnx(self.network, segment_length=self.split.valid.segment_length, metadata=metadata)
+        some = self.split.valid.samples(np.arange(min(PARITY_SEGMENTS, len(self.split.valid))))
+        check_parity(self.network, model, some)
+        return model
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the candidates of a study.
+
+    Args:
+        phase: The study's spec.
+        dataset: Its segments.
+        device: Where to train.
     """
-    folds = grouped_folds(dataset, folds=phase.finalize.folds, seed=phase.data.seed + FOLD_SEED_OFFSET)
-    held_out = folds[fold].valid
-    network, train_loss = _train(phase, proposal, folds[fold].train, fold, device)
-    return Fit(
-        state_dict=_on_cpu(network),
-        valid_rows=np.flatnonzero(np.isin(dataset.subjects, np.unique(held_out.subjects))),
-        valid_scores=predict(network, held_out, device=device),
-        train_loss=train_loss,
-    )
 
+    phase: Phase
+    dataset: Dataset
+    device: torch.device
 
-def fit_all(phase: Phase, proposal: Proposal, dataset: Dataset, seed: int, device: torch.device) -> Fit:
-    """Train on all subjects: what is shipped."""
-    network, train_loss = _train(phase, proposal, dataset, seed, device)
-    return Fit(
-        state_dict=_on_cpu(network),
-        valid_rows=np.empty(0, np.int64),
-        valid_scores=np.empty(0, np.float32),
-        train_loss=train_loss,
-    )
+    def cut_again(self, times: int) -> "Trainer":
+        """Return the trainer whose folds are cut otherwise; 0 times are the folds on which candidates race."""
+        data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
+        return replace(self, phase=self.phase.model_copy(update={"data": data}))
 
+    @property
+    def segment_length(self) -> int:
+        """Samples in a segment."""
+        return self.dataset.segment_length
 
-def _train(
-    phase: Phase, proposal: Proposal, dataset: Dataset, seed: int, device: torch.device
-) -> tuple[nn.Module, float]:
-    """Train for finalize's full length and return the network and its last training loss."""
-    settings = replace(
-        phase.training,
-        learning_rate=proposal.learning_rate,
-        seed=phase.seed + seed,
-        epochs=phase.finalize.epochs,
-        segments_per_epoch=phase.finalize.segments_per_epoch,
-    )
-    network = proposal.build(dataset.segment_length, seed=phase.seed + seed)
-    train_loss = 0.0
-    for epoch in train(network, WithoutValidation(train=dataset), settings, device=device):
-        train_loss = epoch.train_loss
-    return network, train_loss
+    @cached_property
+    def splits(self) -> list[Split]:
+        """The folds."""
+        return grouped_folds(self.dataset, folds=self.phase.data.folds, seed=self.phase.data.seed)
 
+    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
+        """Return the training of `proposal` without the subjects of one fold."""
+        return FoldFit(
+            network=proposal.build(self.segment_length, seed=self.phase.seed),
+            split=self.splits[fold],
+            fold=fold,
+            settings=self._settings(proposal, self.phase.seed),
+            device=self.device,
+            beta=self.phase.beta,
+            resume=resume,
+        )
 
-def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    def on_all_subjects(self, proposal: Proposal, *, seed: int) -> tuple[dict[str, Tensor], float]:
+        """Train on every subject; return the weights and the last training loss."""
+        settings = self._settings(proposal, self.phase.seed + seed)
+        network = proposal.build(self.segment_length, seed=settings.seed)
+        train_loss = 0.0
+        for epoch in train(network, WithoutValidation(train=self.dataset), settings, device=self.device):
+            train_loss = epoch.train_loss
+        return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, train_loss
+
+    def _settings(self, proposal: Proposal, seed: int) -> TrainingSettings:
+        return replace(self.phase.training, learning_rate=proposal.learning_rate, seed=seed)

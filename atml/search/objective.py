@@ -2,51 +2,53 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.ecg import Split
 from atml.errors import CannotWrite, TrainingDiverged
-from atml.evaluation import Metrics, evaluate, fbeta
-from atml.export import check_parity, to_onnx
+from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
 from atml.search import records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.checkpoints import Checkpoint, Checkpoints
+from atml.search.fit import FoldFit
+from atml.search.grid import Grid, Point, key_of
 from atml.search.phases import Phase
 from atml.search.processes import this_process
 from atml.search.proposal import Proposal
-from atml.search.records import PrunedBy
+from atml.search.records import CurvePoint, PrunedBy
 from atml.search.retry import queue_again
-from atml.search.sampler import as_point
-from atml.search.sizes import onnx_metadata, size_before_training
-from atml.training import Epoch, predict, train
+from atml.search.sizes import onnx_metadata
+from atml.training import TrainingState
 
-Scores = NDArray[np.float32]  # [n] P(AFIB)
-
-PARITY_SEGMENTS = 64
 GIVE_WAY_SECONDS = 2.0
-RULED_OUT = 1e9  # a constraint this large keeps TPE away where PRUNED alone would draw it
 
 
 class TrialInterrupted(Exception):
     """This worker was asked to leave; the trial is queued again and counts as if never begun."""
 
 
+class FoldTrainer(Protocol):
+    """What trains a candidate; `atml.search.fit.Trainer` does."""
+
+    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
+        """Return the training of `proposal` without the subjects of one fold."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Trains one candidate a call; pass it to `Study.optimize`.
+    """Trains one candidate a call, fold by fold as long as it may lead; pass it to `Study.optimize`.
 
     Args:
         phase: Spec and rules of the study.
-        study: The study itself; the pruner and the stop sign are read from it.
-        split: Train and validation segments; they share no subject.
-        device: Where to train.
+        study: The study itself; the pruner and the request to stop are read from it.
+        grid: The study's points.
+        trainer: Trains a candidate on a fold.
+        device: Name of where it trains.
         asked_to_leave: Whether this process has been told to stop.
         keep: Called with the exported ONNX model and the metrics of every completed trial.
         checkpoints: Where each epoch is kept, so that another worker can go on from it.
@@ -54,8 +56,9 @@ class Objective:
 
     phase: Phase
     study: Study
-    split: Split
-    device: torch.device
+    grid: Grid
+    trainer: FoldTrainer
+    device: str = "cpu"
     asked_to_leave: Callable[[], bool] = lambda: False
     keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
     checkpoints: Checkpoints | None = None
@@ -68,10 +71,10 @@ class Objective:
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
             CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
         """
-        worker = {**this_process().to_dict(), "device": str(self.device)}
+        worker = {**this_process().to_dict(), "device": self.device}
         trial.set_user_attr(records.WORKER, worker)
         try:
-            values = self._run(trial, self.phase.suggest(trial))
+            values = self._run(trial, self.grid.suggest(trial))
         except (TrialInterrupted, KeyboardInterrupt, CannotWrite):
             queue_again(self.study, trial)
             raise
@@ -81,52 +84,73 @@ class Objective:
         self._forget(trial)
         return values
 
-    def _run(self, trial: Trial, proposal: Proposal) -> float | tuple[float, ...]:
-        onnx_bytes = self._record_proposal(trial, proposal)
+    def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
+        proposal = point.proposal()
+        self._record_point(trial, point)
         begun = self._checkpoint(trial)
-        self._refuse_untrained(trial, onnx_bytes, begun=begun is not None)
-        network = proposal.build(self.split.train.segment_length, seed=self.phase.seed)
-        try:
-            scores = self._train(trial, network, proposal, begun)
-        except TrainingDiverged as error:
-            # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
-            trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
-            raise self._pruned(trial, PrunedBy.DIVERGED, str(error)) from None
-        metrics = self._record_metrics(trial, scores)
-        best = max(point.fbeta for point in records.curve(trial))
-        self._set_target_constraints(trial, best, onnx_bytes)
-        self.keep(trial, self._export(trial, network, proposal), metrics)
-        return self.phase.values(best, onnx_bytes)
-
-    def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:
-        onnx_bytes, parameters = size_before_training(
-            proposal, self.split.train.segment_length, self.study.study_name
+        folds = self._known_folds(trial)
+        self._refuse_untrained(trial, begun=begun is not None or bool(folds))
+        if folds:
+            self._record_folds(trial, folds)
+        fit = None
+        for fold in range(len(folds), self.phase.data.folds):
+            if fold > 0:
+                self._leave_race(trial, point)
+            fit = self._train(trial, proposal, fold, begun if begun and begun.fold == fold else None)
+            folds[fold] = fit.counts()
+            self._record_folds(trial, folds)
+        if fit is None:  # a worker died after the last fold was recorded
+            fit = self._train(trial, proposal, self.phase.data.folds - 1, None)
+        known = estimate(list(folds.values()), beta=self.phase.beta)
+        model = fit.onnx(onnx_metadata(proposal, threshold=known.threshold))
+        metrics = metrics_of_folds(
+            list(folds.values()), threshold=known.threshold, beta=self.phase.beta
         )
+        self.keep(trial, model, metrics)
+        return self.phase.values(known.fbeta, point.candidate.onnx_bytes)
+
+    @staticmethod
+    def _record_point(trial: Trial, point: Point) -> None:
+        candidate = point.candidate
         facts = {
-            records.ARCHITECTURE: proposal.architecture.name,
-            records.LEARNING_RATE: proposal.learning_rate,
-            records.CONFIG: proposal.architecture.config_to_dict(proposal.config),
-            records.PARAMETERS: parameters,
-            records.ONNX_BYTES: onnx_bytes,
+            records.ARCHITECTURE: candidate.architecture,
+            records.LEARNING_RATE: point.learning_rate,
+            records.CONFIG: candidate.proposal(point.learning_rate).config_dict(),
+            records.PARAMETERS: candidate.parameters,
+            records.ONNX_BYTES: candidate.onnx_bytes,
         }
         for name, value in facts.items():
             trial.set_user_attr(name, value)
-        return onnx_bytes
 
-    def _refuse_untrained(self, trial: Trial, onnx_bytes: int, *, begun: bool) -> None:
+    def _known_folds(self, trial: Trial) -> dict[int, FoldCounts]:
+        """Return the folds on which the trial's point was trained before, by whichever trial."""
+        own = key_of(trial.params)
+        known: dict[int, FoldCounts] = {}
+        for other in self.study.get_trials(deepcopy=False):
+            if other.number != trial.number and key_of(other.params) == own:
+                found = records.folds(other)
+                known = found if len(found) > len(known) else known
+        return known
+
+    def _record_folds(self, trial: Trial, folds: dict[int, FoldCounts]) -> None:
+        counts = list(folds.values())
+        known = estimate(counts, beta=self.phase.beta)
+        metrics = metrics_of_folds(counts, threshold=known.threshold, beta=self.phase.beta)
+        trial.set_user_attr(records.FOLDS, {str(fold): one.to_dict() for fold, one in folds.items()})
+        trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
+        trial.set_user_attr(records.ESTIMATE, records.estimate_record(known))
+
+    def _refuse_untrained(self, trial: Trial, *, begun: bool) -> None:
         """Prune `trial` if a rule speaks against it before its first epoch, or before it goes on."""
         trials = self.study.get_trials(deepcopy=False)
         if not may_train(self.phase.budget, trials, trial.number):
-            raise self._pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
+            raise _pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
         twin = self._twin(trial, trials)
         if twin is not None:
-            raise self._pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
-        limit = self.phase.pruning.max_onnx_bytes
-        if limit is not None and onnx_bytes > limit:
-            raise self._pruned(trial, PrunedBy.SIZE, f"{onnx_bytes} ONNX bytes exceed the cap of {limit}")
+            raise _pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
         neighbour = self.phase.pruner().bad_neighbour(trials, trials[trial.number])
         if neighbour is not None and not begun:
-            raise self._pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
+            raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
 
     def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
         """Return another live trial at the same point: two workers may draw one in the same instant.
@@ -145,49 +169,45 @@ class Objective:
     @staticmethod
     def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
         """Return the other trials at this trial's point that were not interrupted and did not give way."""
-        own = as_point(trial.params)
+        own = key_of(trial.params)
         return [
             other.number
             for other in trials
-            if as_point(other.params) == own
+            if key_of(other.params) == own
             and other.number != trial.number
             and other.state != TrialState.FAIL
             and not records.gave_way(other)
             and not _is_retried_by(trial, other)
         ]
 
-    def _train(
-        self, trial: Trial, network: torch.nn.Module, proposal: Proposal, begun: Checkpoint | None
-    ) -> Scores:
-        """Train to the end or until a rule says stop, and return the validation scores of the best epoch."""
-        settings = replace(self.phase.training, learning_rate=proposal.learning_rate, seed=self.phase.seed)
-        labels = self.split.valid.labels
+    def _train(self, trial: Trial, proposal: Proposal, fold: int, begun: Checkpoint | None) -> FoldFit:
+        """Train on one fold to the end, or until a rule says stop."""
+        curve = list(begun.curve) if begun else records.curve(trial)
+        if begun:
+            self._replay(trial, curve)
+        fit = self.trainer.fold(proposal, fold, resume=begun.state if begun else None)
+        epochs = self.phase.training.epochs
+        try:
+            for epoch in fit.epochs():
+                curve.append(epoch.point)
+                trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
+                if len(self.phase.directions) == 1:  # Optuna refuses reports with two objectives
+                    trial.report(epoch.point.fbeta, len(curve) - 1)
+                if sum(point.fold == fold for point in curve) < epochs:
+                    self._save(trial, Checkpoint(fold=fold, state=epoch.state(), curve=list(curve)))
+                    self._leave_early(trial)
+        except TrainingDiverged as error:
+            # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
+            trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
+            raise _pruned(trial, PrunedBy.DIVERGED, str(error)) from None
+        return fit
 
-        def criterion(scores: Scores) -> float:
-            return fbeta(labels, scores, threshold=self.phase.decision_threshold, beta=self.phase.beta)
-
-        curve = self._tell_again(trial, begun)
-        scores: Scores | None = None
-        resume = begun.state if begun else None
-        for epoch in train(
-            network, self.split, settings, device=self.device, criterion=criterion, resume=resume
-        ):
-            curve.append(
-                records.CurvePoint(
-                    train_loss=epoch.train_loss,
-                    valid_loss=epoch.valid_loss or 0.0,
-                    fbeta=epoch.criterion,
-                    seconds=epoch.seconds,
-                )
-            )
-            trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
-            self.phase.report(trial, epoch.criterion, epoch.index)
-            scores = epoch.valid_scores if epoch.best else scores
-            if epoch.index + 1 < settings.epochs:
-                self._save(trial, epoch, curve)
-                self._leave_early(trial, epoch.valid_scores if scores is None else scores)
-        # None: the best epoch was trained before an interruption. The network has its weights.
-        return predict(network, self.split.valid, device=self.device) if scores is None else scores
+    def _replay(self, trial: Trial, curve: list[CurvePoint]) -> None:
+        """Give `trial` the epochs of the try that it goes on from."""
+        trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
+        if len(self.phase.directions) == 1:
+            for step, point in enumerate(curve):
+                trial.report(point.fbeta, step)
 
     def _checkpoint(self, trial: Trial) -> Checkpoint | None:
         """Return what an earlier try of `trial` left, if it was cut short."""
@@ -195,36 +215,37 @@ class Objective:
             return None
         return self.checkpoints.load(records.first_number(trial))
 
-    def _tell_again(self, trial: Trial, begun: Checkpoint | None) -> list[records.CurvePoint]:
-        """Give `trial` the epochs of the try that it goes on from, and return them."""
-        curve = list(begun.curve) if begun else []
-        for index, point in enumerate(curve):
-            self.phase.report(trial, point.fbeta, index)
-        if curve:
-            trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
-        return curve
-
-    def _save(self, trial: Trial, epoch: Epoch, curve: list[records.CurvePoint]) -> None:
+    def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
         if self.checkpoints is not None:
-            self.checkpoints.save(
-                records.first_number(trial), Checkpoint(state=epoch.state(), curve=list(curve))
-            )
+            self.checkpoints.save(records.first_number(trial), checkpoint)
 
     def _forget(self, trial: Trial) -> None:
         if self.checkpoints is not None:
             self.checkpoints.drop(records.first_number(trial))
 
-    def _leave_early(self, trial: Trial, scores: Scores) -> None:
-        """End the trial after an epoch if this worker, the study or the pruner says so."""
+    def _leave_early(self, trial: Trial) -> None:
+        """End the trial between two epochs if this worker, the study or the pruner says so."""
+        self._leave_if_over(trial)
+        if self.phase.should_prune(self.study, trial.number):
+            raise _pruned(trial, PrunedBy.PRUNER, "among the worst of those no larger at this epoch")
+
+    def _leave_race(self, trial: Trial, point: Point) -> None:
+        """End the trial between two folds if this worker or the study says so, or if it cannot lead."""
+        self._leave_if_over(trial)
+        standings = self.phase.standings(self.grid, self.study.get_trials(deepcopy=False))
+        race = self.phase.race()
+        chance = race.chance_of(standings, self.grid.index[point.key])
+        if chance < race.chance:
+            limit = race.limit_for(point.candidate.onnx_bytes)
+            because = f"the chance to be the best within {limit} bytes is {chance:.2f}"
+            raise _pruned(trial, PrunedBy.RACE, because)
+
+    def _leave_if_over(self, trial: Trial) -> None:
         if self.asked_to_leave():
             raise TrialInterrupted
         reason = self._study_is_over()
         if reason:
-            self._record_metrics(trial, scores)
-            raise self._pruned(trial, PrunedBy.STOPPED, reason)
-        if self.phase.should_prune(self.study, trial.number):
-            self._record_metrics(trial, scores)
-            raise self._pruned(trial, PrunedBy.PRUNER, "among the worst of comparable trials at this epoch")
+            raise _pruned(trial, PrunedBy.STOPPED, reason)
 
     def _study_is_over(self) -> str | None:
         sign = stop.read(self.study)
@@ -235,44 +256,11 @@ class Objective:
         trials = self.study.get_trials(deepcopy=False)
         return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
 
-    def _record_metrics(self, trial: Trial, scores: Scores) -> Metrics:
-        valid = self.split.valid
-        metrics = evaluate(
-            valid.labels,
-            scores,
-            valid.subjects,
-            valid.rhythms,
-            threshold=self.phase.decision_threshold,
-            beta=self.phase.beta,
-            bootstrap=0,
-        )
-        trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
-        return metrics
 
-    def _set_target_constraints(self, trial: Trial, fbeta: float, onnx_bytes: int) -> None:
-        """Tell the sampler how far from the targets this trial is: 0 or less is met."""
-        targets = self.phase.targets
-        if len(self.phase.directions) == 1:
-            return
-        if targets.fbeta:
-            trial.set_constraint("fbeta", (targets.fbeta - fbeta) / targets.fbeta)
-        if targets.onnx_bytes:
-            trial.set_constraint("onnx_bytes", onnx_bytes / targets.onnx_bytes - 1)
-
-    def _export(self, trial: Trial, network: torch.nn.Module, proposal: Proposal) -> bytes:
-        network.cpu()
-        metadata = onnx_metadata(proposal, study=self.study.study_name, trial=trial.number)
-        model = to_onnx(network, segment_length=self.split.valid.segment_length, metadata=metadata)
-        some = self.split.valid.samples(np.arange(min(PARITY_SEGMENTS, len(self.split.valid))))
-        check_parity(network, model, some)
-        return model
-
-    def _pruned(self, trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
-        trial.set_user_attr(records.PRUNED_BY, by.value)
-        trial.set_user_attr(records.PRUNED_BECAUSE, because)
-        if len(self.phase.directions) > 1:
-            trial.set_constraint(by.value, RULED_OUT)
-        return TrialPruned(f"{by.value}: {because}")
+def _pruned(trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
+    trial.set_user_attr(records.PRUNED_BY, by.value)
+    trial.set_user_attr(records.PRUNED_BECAUSE, because)
+    return TrialPruned(f"{by.value}: {because}")
 
 
 def _is_retried_by(trial: Trial, other: FrozenTrial) -> bool:

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from statistics import median
 
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
-from atml.search.phases.width import pareto_front
+from atml.search.ranking import contenders, front
 from atml.search.records import PrunedBy
 from atml.search.snapshot import Snapshot
 from atml.search.stop import Stop
@@ -17,11 +16,11 @@ from atml.search.stop import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """Trials that one rule pruned untrained, and the training time that this saved."""
+    """Trials that one rule ended early, and the training time that this saved."""
 
     by: str
     trials: int
-    minutes: float  # estimated: the median training time of its architecture's trained trials
+    minutes: float  # what was left of the fold, or of the folds, at the trial's own speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +33,8 @@ class Outcome:
     pruned: dict[str, int]  # trials by the rule that pruned them
     failed: int
     savings: tuple[Saving, ...]
-    ranking: tuple[FrozenTrial, ...]  # completed trials, best first
-    unfinished: tuple[str, ...]  # architectures that no trial trained to its end
+    ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
+    unfinished: tuple[str, ...]  # architectures of which none did
     front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
     stop: Stop | None
     targets_met: bool
@@ -68,10 +67,10 @@ def outcome(of: Snapshot) -> Outcome:
         spent=spent(trials, of.taken),
         pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
-        savings=_savings(trials),
+        savings=_savings(trials, phase),
         ranking=ranking,
         unfinished=_unfinished(trials, ranking),
-        front=tuple(pareto_front(trials)),
+        front=tuple(one.trial for one in front(contenders(trials))),
         stop=of.stop,
         targets_met=best is not None and phase.meets_targets(best),
         failed_targets=failed_targets,
@@ -88,20 +87,25 @@ def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state == TrialState.PRUNED]
 
 
-def _savings(trials: list[FrozenTrial]) -> tuple[Saving, ...]:
-    """Estimate what pruning before the first epoch has saved, a rule at a time."""
-    trained = records.trained(trials)
-    everywhere = [records.training_seconds(trial) for trial in trained]
+def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
+    """Work out what was saved by ending trials early, a rule at a time."""
     found = []
-    for rule in (PrunedBy.NEIGHBOURHOOD, PrunedBy.SIZE):
-        spared = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
-        seconds = 0.0
-        for trial in spared:
-            name = records.architecture(trial)
-            alike = [records.training_seconds(t) for t in trained if records.architecture(t) == name]
-            seconds += median(alike or everywhere or [0.0])
-        found.append(Saving(by=rule.value, trials=len(spared), minutes=seconds / 60))
+    for rule in (PrunedBy.PRUNER, PrunedBy.RACE):
+        ended = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
+        seconds = sum(_seconds_spared(trial, phase) for trial in ended)
+        found.append(Saving(by=rule.value, trials=len(ended), minutes=seconds / 60))
     return tuple(found)
+
+
+def _seconds_spared(trial: FrozenTrial, phase: Phase) -> float:
+    """Time that the rest of a fold, or the further folds, would have taken a trial."""
+    curve = records.curve(trial)
+    if not curve:
+        return 0.0
+    known = records.estimate(trial)
+    epochs, folds = phase.training.epochs, phase.data.folds
+    left = epochs - len(curve) if known is None else (folds - known.folds) * epochs
+    return records.training_seconds(trial) / len(curve) * max(0, left)
 
 
 def _advice(
@@ -125,8 +129,7 @@ def _advice(
             advice.append(f"or raise targets.onnx_bytes to {size}, where F-beta is reached")
     if "onnx_bytes" in failed_targets:
         advice.append(
-            f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or lower search.widths.low "
-            "or base it on a smaller architecture"
+            f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes"
         )
     if failed_targets:
         advice.append("or give the study more time: raise budget.trials or budget.minutes")
@@ -138,7 +141,6 @@ def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
     if not rules:
         return ["no trial has finished yet"]
     remedy = {
-        PrunedBy.SIZE.value: "raise pruning.max_onnx_bytes",
         PrunedBy.NEIGHBOURHOOD.value: "lower pruning.neighbourhood.threshold or its radius",
         PrunedBy.DIVERGED.value: "lower the learning rates",
         PrunedBy.STOPPED.value: "raise budget.minutes",

@@ -22,3 +22,7 @@ class Proposal:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.architecture.build(self.config, segment_length)
+
+    def config_dict(self) -> dict[str, Any]:
+        """Return the configuration's fields as plain numbers."""
+        return self.architecture.config_to_dict(self.config)

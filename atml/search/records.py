@@ -4,21 +4,24 @@ Optuna keeps parameters, values and state. Everything else that a report, anothe
 resumed run needs stands in user attributes under the names below.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from atml.evaluation import Metrics
+from atml.evaluation import Estimate, FoldCounts, Metrics
 
 ARCHITECTURE = "architecture"
+SIZE_BYTES = "size_bytes"  # the parameter that, with the architecture, names a candidate
 LEARNING_RATE = "learning_rate"
 CONFIG = "config"
 PARAMETERS = "parameters"
 ONNX_BYTES = "onnx_bytes"
 CURVE = "curve"
+FOLDS = "folds"  # how each subject was called that a fold held out
+ESTIMATE = "estimate"
 METRICS = "metrics"
 WORKER = "worker"
 PRUNED_BY = "pruned_by"
@@ -35,7 +38,6 @@ RECORDED_METRICS = (
     "precision",
     "recall",
     "specificity",
-    "roc_auc",
     "subject_mean_fbeta",
     "g",
     "worst",
@@ -50,6 +52,7 @@ class PrunedBy(StrEnum):
     SIZE = "size"
     NEIGHBOURHOOD = "neighbourhood"
     PRUNER = "pruner"
+    RACE = "race"
     DIVERGED = "diverged"
     STOPPED = "stopped"
 
@@ -58,24 +61,39 @@ class PrunedBy(StrEnum):
 class CurvePoint:
     """One epoch of a trial, as the learning curve and the pruners see it."""
 
+    fold: int
     train_loss: float
-    valid_loss: float
+    valid_loss: float  # of a part of the fold's held-out segments, as is F-beta
     fbeta: float
     seconds: float  # training and validation
 
     def to_list(self) -> list[float]:
-        """Return the point as JSON: [train_loss, valid_loss, fbeta, seconds]."""
-        return [round(value, 6) for value in (self.train_loss, self.valid_loss, self.fbeta, self.seconds)]
+        """Return the point as JSON: [fold, train_loss, valid_loss, fbeta, seconds]."""
+        figures = (self.train_loss, self.valid_loss, self.fbeta, self.seconds)
+        return [self.fold, *(round(value, 6) for value in figures)]
 
     @classmethod
     def from_list(cls, values: Sequence[float]) -> Self:
         """Return the point that `to_list` wrote."""
-        train_loss, valid_loss, fbeta, seconds = values
-        return cls(train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds)
+        fold, train_loss, valid_loss, fbeta, seconds = values
+        return cls(
+            fold=int(fold), train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds
+        )
+
+
+def estimate_record(estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON."""
+    error = estimate.standard_error
+    return {
+        "fbeta": round(estimate.fbeta, 6),
+        "standard_error": None if error is None else round(error, 6),
+        "threshold": estimate.threshold,
+        "by_fold": [round(value, 6) for value in estimate.by_fold],
+    }
 
 
 def metrics_record(metrics: Metrics) -> dict[str, float | None]:
-    """Return the figures of a trial's best epoch that are kept with it."""
+    """Return the figures that are kept with a trial."""
     values = {name: getattr(metrics, name) for name in RECORDED_METRICS}
     return {name: None if value is None else round(value, 6) for name, value in values.items()}
 
@@ -83,6 +101,25 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
 def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
     """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
     return [CurvePoint.from_list(point) for point in trial.user_attrs.get(CURVE, [])]
+
+
+def folds(trial: FrozenTrial | Trial) -> dict[int, FoldCounts]:
+    """Return what every fold that `trial` knows of has shown, whichever trial at its point trained it."""
+    kept: Mapping[str, Any] = trial.user_attrs.get(FOLDS, {})
+    return {int(fold): FoldCounts.from_dict(values) for fold, values in kept.items()}
+
+
+def estimate(trial: FrozenTrial | Trial) -> Estimate | None:
+    """Return F-beta on unseen subjects as far as it is known; None before the first fold ends."""
+    values = trial.user_attrs.get(ESTIMATE)
+    if values is None:
+        return None
+    return Estimate(
+        fbeta=values["fbeta"],
+        standard_error=values["standard_error"],
+        threshold=values["threshold"],
+        by_fold=tuple(values["by_fold"]),
+    )
 
 
 def first_number(trial: FrozenTrial | Trial) -> int:
@@ -106,6 +143,11 @@ def was_trained(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and began
 
 
+def diverged(trial: FrozenTrial) -> bool:
+    """Whether the loss of `trial` became infinite or not a number."""
+    return trial.user_attrs.get(PRUNED_BY) == PrunedBy.DIVERGED
+
+
 def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count in a budget, in their order."""
     return [trial for trial in trials if was_trained(trial)]
@@ -114,9 +156,15 @@ def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 def gave_way(trial: FrozenTrial) -> bool:
     """Whether `trial` ended without a verdict on its point, which others may try.
 
-    It was a duplicate itself, over the budget, or cut short when the study was over.
+    It was a duplicate itself, over the budget, cut short when the study was over, or fell behind others
+    that may yet turn out worse on further folds.
     """
-    return trial.user_attrs.get(PRUNED_BY) in (PrunedBy.DUPLICATE, PrunedBy.BUDGET, PrunedBy.STOPPED)
+    return trial.user_attrs.get(PRUNED_BY) in (
+        PrunedBy.DUPLICATE,
+        PrunedBy.BUDGET,
+        PrunedBy.STOPPED,
+        PrunedBy.RACE,
+    )
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -125,12 +173,17 @@ def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def fbeta(trial: FrozenTrial) -> float:
-    """Validation F-beta of the best epoch; 0 if the trial was never trained."""
-    return max((point.fbeta for point in curve(trial)), default=0.0)
+    """F-beta on unseen subjects: the mean over the folds so far, before the first one ends the last
+    epoch's; 0 if the trial was never trained."""
+    known = estimate(trial)
+    if known is not None:
+        return known.fbeta
+    points = curve(trial)
+    return points[-1].fbeta if points else 0.0
 
 
 def metric(trial: FrozenTrial, name: str) -> float | None:
-    """Return one of the recorded validation metrics of the best epoch, if it is there."""
+    """Return one of the recorded validation metrics, if it is there."""
     value = trial.user_attrs.get(METRICS, {}).get(name)
     return None if value is None else float(value)
 
@@ -145,7 +198,7 @@ def onnx_bytes(trial: FrozenTrial) -> int:
 
 
 def architecture(trial: FrozenTrial) -> str:
-    """Name of the architecture, whether suggested (phase 1) or fixed (phase 2)."""
+    """Name of the architecture."""
     return str(trial.params.get(ARCHITECTURE, trial.user_attrs.get(ARCHITECTURE, "")))
 
 

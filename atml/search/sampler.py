@@ -1,207 +1,96 @@
-"""A sampler that never asks for the same point twice."""
+"""The sampler of ATML's studies: it asks for the point that may be the best of its size."""
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from atml.search import records
-from atml.search.ladder import LearningRateLadder
+from atml.search.grid import Grid
+from atml.search.standings import Standings
 
-POINT = "atml:point"
-DRAWS = 64
-LARGEST_GRID = 200_000
-
-Point = tuple[tuple[str, Any], ...]
+DRAWS = 32
 
 
-class DistinctSampler(BaseSampler):
-    """Wraps a sampler so that it stays on the grid and avoids points already taken.
+class FrontSampler(BaseSampler):
+    """Thompson sampling over the front of F-beta and size.
 
-    On a small grid a third to a half of TPE's suggestions repeat a finished or running trial. Each
-    would cost a full training and teach nothing, since training is deterministic. Here the wrapped
-    sampler is asked again until it names a free point; if it keeps to taken ones, a free point is
-    drawn at random. Learning rates are moved to the nearest rung of the ladder.
+    For one of the sizes that are asked for, taken at random, it draws what every point may be worth from
+    the surrogate's posterior and asks for the best point that fits, unless nothing more is to be
+    learnt of it. A point that has been trained on some folds and may still lead is asked for again, to
+    be trained on a further fold. So time goes to what may be on the front, and workers that ask at the same
+    moment ask for different points without knowing of each other.
+
+    (Thompson, 1933; Russo et al., A Tutorial on Thompson Sampling, 2018. Taking the draw anew when its best
+    point is known already is top-two sampling: Russo, Simple Bayesian Algorithms for Best-Arm
+    Identification, 2020.)
 
     Args:
-        wrapped: Sampler that draws the points; it must accept a relative search space (TPE does).
-        space: Every parameter of the study with its distribution.
-        ladder: Rungs of the parameter `learning_rate`, if the study searches it.
-        seed: Seed of the random draws; give each worker its own.
+        grid: The study's points.
+        sizes: Bytes that are asked for.
+        folds: Folds a point can be trained on.
+        ruled_out: Returns [points] those that no trial may try, given the study's trials.
+        seed: Give each worker its own.
     """
 
     def __init__(
         self,
-        wrapped: BaseSampler,
-        space: Mapping[str, BaseDistribution],
+        grid: Grid,
+        sizes: Sequence[int],
         *,
-        ladder: LearningRateLadder | None = None,
+        folds: int,
+        ruled_out: Callable[[Sequence[FrozenTrial]], NDArray[np.bool_]],
         seed: int | None = None,
     ) -> None:
-        self._wrapped = wrapped
-        self._space = dict(space)
-        self._ladder = ladder
-        self._rng = np.random.default_rng(seed)
-        self._finished: dict[int, Point | None] = {}
+        self._grid = grid
+        self._sizes = tuple(size for size in sizes if (grid.onnx_bytes <= size).any()) or (
+            int(grid.onnx_bytes.max()),
+        )
+        self._folds = folds
+        self._ruled_out = ruled_out
+        self._random = np.random.default_rng(seed)
+        self._independent = RandomSampler(seed=seed)
 
     def reseed_rng(self) -> None:
         """Draw differently from now on."""
-        self._rng = np.random.default_rng()
-        self._wrapped.reseed_rng()
+        self._random = np.random.default_rng()
+        self._independent.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """Return the whole space: it is known from the start."""
-        return {name: space for name, space in self._space.items() if not space.single()}
+        return self._grid.space()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return a point that no finished, running or waiting trial has."""
-        # Read within this ask, and kept until its end for the wrapped sampler, which would read it again.
-        trials = study._get_trials(deepcopy=False, use_cache=True)
-        taken = self._taken_points(trials, search_space, besides=trial.number)
-        params = self._draw_free(study, trial, search_space, taken)
-        # Published at once: the parameters themselves reach the storage only one by one.
-        study._storage.set_trial_system_attr(trial._trial_id, POINT, params)
-        return params
+        """Return the parameters of the point to train next."""
+        if not search_space:
+            return {}
+        trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+        standings = Standings.of(self._grid, self._folds, trials)
+        free = ~(standings.closed | standings.running | self._ruled_out(trials))
+        return self._grid.points[self._choose(standings, free)].params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Sample a parameter outside the known space (none, in ATML's phases)."""
-        value = self._wrapped.sample_independent(study, trial, param_name, param_distribution)
-        return self._snap({param_name: value})[param_name]
+        """Draw a parameter that is not one of the grid's."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Pass on to the wrapped sampler."""
-        self._wrapped.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Pass on to the wrapped sampler."""
-        self._wrapped.after_trial(study, trial, state, values)
-
-    def _taken_points(
-        self, trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, besides: int
-    ) -> set[Point]:
-        """Return what `taken_points` does, but look at a finished trial once: it does not change any more."""
-        current = [trial for trial in trials if trial._trial_id not in self._finished]
-        for trial in current:
-            if trial.state.is_finished():
-                self._finished[trial._trial_id] = _held_point(trial, names)
-        return taken_points(current, names, besides=besides) | {
-            point for point in self._finished.values() if point is not None
-        }
-
-    def _draw_free(
-        self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution], taken: set[Point]
-    ) -> dict[str, Any]:
-        params: dict[str, Any] = {}
-        for _ in range(DRAWS):
-            params = self._snap(self._wrapped.sample_relative(study, trial, space) or self._at_random(space))
-            if as_point(params) not in taken:
-                return params
-        free = [point for point in grid(space, self._ladder) if point not in taken]
-        if not free:
-            return params
-        return dict(free[int(self._rng.integers(len(free)))])
-
-    def _at_random(self, space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        return {name: self._one_at_random(distribution) for name, distribution in space.items()}
-
-    def _one_at_random(self, distribution: BaseDistribution) -> Any:
-        match distribution:
-            case CategoricalDistribution():
-                return distribution.choices[int(self._rng.integers(len(distribution.choices)))]
-            case IntDistribution():
-                steps = (distribution.high - distribution.low) // distribution.step
-                return distribution.low + distribution.step * int(self._rng.integers(steps + 1))
-            case FloatDistribution(log=True):
-                return math.exp(self._rng.uniform(math.log(distribution.low), math.log(distribution.high)))
-            case FloatDistribution():
-                return float(self._rng.uniform(distribution.low, distribution.high))
-        raise NotImplementedError(f"no random draw for {distribution}")
-
-    def _snap(self, params: dict[str, Any]) -> dict[str, Any]:
-        if self._ladder is None or records.LEARNING_RATE not in params:
-            return params
-        return {**params, records.LEARNING_RATE: self._ladder.snap(params[records.LEARNING_RATE])}
-
-
-def as_point(params: Mapping[str, Any]) -> Point:
-    """Return parameters in a form that can be compared and kept in a set."""
-    return tuple(sorted(params.items()))
-
-
-def taken_points(trials: Sequence[FrozenTrial], names: Mapping[str, Any], *, besides: int) -> set[Point]:
-    """Return the points of all trials but number `besides` that are finished, running or waiting.
-
-    A failed trial holds no point: what an interruption or a crash cut short may be tried again. Nor
-    does one that gave its point up: a duplicate, one over the budget, or one cut short by the study's end.
-    """
-    points = {_held_point(trial, names) for trial in trials if trial.number != besides}
-    return {point for point in points if point is not None}
-
-
-def _held_point(trial: FrozenTrial, names: Mapping[str, Any]) -> Point | None:
-    """Return the point that a trial keeps others from, if it keeps one."""
-    if trial.state == TrialState.FAIL or records.gave_way(trial):
-        return None
-    params = {
-        **trial.system_attrs.get(POINT, {}),
-        **trial.system_attrs.get("fixed_params", {}),
-        **trial.params,
-    }
-    return as_point({name: params[name] for name in names if name in params})
-
-
-def grid(space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None) -> list[Point]:
-    """Return every point of a finite space; none if a parameter is continuous or it is too large."""
-    if not _grid_size(space, ladder):
-        return []
-    axes = [
-        [(name, value) for value in _axis(name, distribution, ladder) or ()]
-        for name, distribution in sorted(space.items())
-    ]
-    return list(itertools.product(*axes))
-
-
-def _grid_size(space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None) -> int:
-    """Return how many points a space has; 0 if a parameter is continuous or there are too many to list."""
-    axes = [_axis(name, distribution, ladder) for name, distribution in space.items()]
-    points = math.prod(len(axis or ()) for axis in axes)
-    return points if points <= LARGEST_GRID else 0
-
-
-def _axis(name: str, distribution: BaseDistribution, ladder: LearningRateLadder | None) -> list[Any] | None:
-    if name == records.LEARNING_RATE and ladder is not None:
-        return list(ladder.values)
-    match distribution:
-        case CategoricalDistribution():
-            return list(distribution.choices)
-        case IntDistribution():
-            return list(range(distribution.low, distribution.high + 1, distribution.step))
-    return None
-
-
-def is_exhausted(
-    trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], ladder: LearningRateLadder | None
-) -> bool:
-    """Whether every point of a finite space is taken."""
-    searched = {name: distribution for name, distribution in space.items() if not distribution.single()}
-    points = _grid_size(searched, ladder)
-    if not 0 < points <= len(trials):
-        return False
-    return points <= len(taken_points(trials, searched, besides=-1))
+    def _choose(self, standings: Standings, free: NDArray[np.bool_]) -> int:
+        """Return a free point; if none is left, any: the objective refuses it."""
+        if not free.any():
+            return int(self._random.integers(len(free)))
+        every = np.arange(len(free))
+        draws = standings.posterior.draw_of(every, self._random, DRAWS)
+        for draw in draws:
+            within = standings.within(self._sizes[int(self._random.integers(len(self._sizes)))])
+            best = int(np.where(within, draw, -np.inf).argmax())
+            if free[best]:
+                return best
+        worth = np.where(free, draws[-1], -np.inf)
+        return int(worth.argmax())

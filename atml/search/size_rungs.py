@@ -1,11 +1,14 @@
 """Pruning for a study with two objectives, one of which is known before training."""
 
+import math
+
 import numpy as np
 from optuna.pruners import BasePruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import records
+from atml.search.records import CurvePoint
 
 
 class SizeAwarePruner(BasePruner):
@@ -13,9 +16,10 @@ class SizeAwarePruner(BasePruner):
 
     Optuna forbids `report` and `should_prune` in a multi-objective study, since two unknown
     objectives cannot be ranked halfway (its issue 3450). Here one of the two, the ONNX size, is
-    known beforehand, so a fair question remains: at the same epoch, is this trial's best F-beta
+    known beforehand, so a fair question remains: at the same epoch of the first fold, is this trial's F-beta
     among the worst of the trials that are no larger? If so it is heading for a point that those
-    dominate. A trial that is the smallest so far is never pruned.
+    dominate. A trial that is the smallest so far is never pruned, nor is one that has finished a fold:
+    from then on the race decides.
 
     Args:
         startup_trials: Trials of no larger size that must have reached the epoch first.
@@ -36,19 +40,23 @@ class SizeAwarePruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether `trial` is behind at its latest epoch, among the trials that are no larger."""
-        epochs = len(records.curve(trial))
-        if epochs <= self._warmup_epochs:
+        own = first_fold(trial)
+        if len(own) <= self._warmup_epochs or len(own) < len(records.curve(trial)):
             return False
-        rivals = [
-            best_until(other, epochs)
-            for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-            if len(records.curve(other)) >= epochs and records.onnx_bytes(other) <= records.onnx_bytes(trial)
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        smaller = [
+            first_fold(other) for other in finished if _size(other) <= records.onnx_bytes(trial)
         ]
+        rivals = [curve[len(own) - 1].fbeta for curve in smaller if len(curve) >= len(own)]
         if len(rivals) < self._startup_trials:
             return False
-        return best_until(trial, epochs) < float(np.quantile(rivals, 1 - self._keep))
+        return own[-1].fbeta < float(np.quantile(rivals, 1 - self._keep))
 
 
-def best_until(trial: FrozenTrial, epochs: int) -> float:
-    """Best validation F-beta of `trial` within its first `epochs` epochs."""
-    return max(point.fbeta for point in records.curve(trial)[:epochs])
+def first_fold(trial: FrozenTrial) -> list[CurvePoint]:
+    """Return the epochs that `trial` was trained for on the first fold."""
+    return [point for point in records.curve(trial) if point.fold == 0]
+
+
+def _size(trial: FrozenTrial) -> float:
+    return float(trial.user_attrs.get(records.ONNX_BYTES, math.inf))

@@ -9,30 +9,27 @@ from atml.models import count_parameters
 from atml.search.proposal import Proposal
 
 
-def onnx_metadata(proposal: Proposal, *, study: str, trial: int, threshold: float = 0.5) -> OnnxMetadata:
+def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata:
     """Return what the model file of a trial says about itself."""
     return OnnxMetadata(
         sampling_rate_hz=SAMPLING_RATE_HZ,
         classes=CLASSES,
         threshold=threshold,
         architecture=proposal.architecture.name,
-        study=study,
-        trial=trial,
     )
 
 
-def size_before_training(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
+def size_before_training(proposal: Proposal, segment_length: int) -> tuple[int, int]:
     """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
 
-    The size depends on the configuration and the texts of the metadata alone, not on weights,
-    learning rate, threshold or trial, so an untrained network is exported, measured and remembered.
+    The size depends on the configuration alone, not on weights, learning rate or threshold, so an
+    untrained network is exported, measured and remembered.
     """
-    return _size(replace(proposal, learning_rate=1.0), segment_length, study)
+    return _size(replace(proposal, learning_rate=1.0), segment_length)
 
 
 @lru_cache(maxsize=4096)
-def _size(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
+def _size(proposal: Proposal, segment_length: int) -> tuple[int, int]:
     network = proposal.build(segment_length, seed=0)
-    metadata = onnx_metadata(proposal, study=study, trial=0)
-    model = to_onnx(network, segment_length=segment_length, metadata=metadata)
+    model = to_onnx(network, segment_length=segment_length, metadata=onnx_metadata(proposal))
     return len(model), count_parameters(network)

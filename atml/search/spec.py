@@ -5,7 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from optuna.trial import FrozenTrial
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +19,7 @@ from pydantic import (
 
 from atml.errors import ModelError, SpecError
 from atml.models import ARCHITECTURES, get_architecture
+from atml.search import records
 from atml.search.ladder import LearningRateLadder
 from atml.training import AugmentationSettings, TrainingSettings
 
@@ -35,20 +38,13 @@ class Section(BaseModel):
 
 
 class DataSpec(Section):
-    """Which segments to train on, and which subjects validate."""
+    """Which segments to train on, and into how many folds their subjects are cut."""
 
     train: str | None = None
-    folds: Annotated[int, Field(ge=2)] = 5
-    fold: Annotated[int, Field(ge=0)] = 0
+    folds: Annotated[int, Field(ge=2)] = 4
     seed: int = 0
     skip_bad: bool = False
     exclude_subjects: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_that_fold(self) -> Self:
-        if self.fold >= self.folds:
-            raise ValueError(f"`fold` must be below `folds` ({self.folds}) but got {self.fold}")
-        return self
 
 
 class LadderSpec(Section):
@@ -73,29 +69,83 @@ class LadderSpec(Section):
         return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
 
 
+def known_architecture(name: str) -> str:
+    """Return `name` if there is such an architecture, for use as a pydantic validator."""
+    try:
+        return get_architecture(name).name
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+
+
+def all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return `values` if none is there twice, for use as a pydantic validator."""
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"each once, but {', '.join(twice)} is there more often")
+    return values
+
+
+def all_architectures() -> tuple[str, ...]:
+    """Return the names of all candidates."""
+    return tuple(ARCHITECTURES)
+
+
+Architectures = Annotated[
+    tuple[Annotated[str, AfterValidator(known_architecture)], ...],
+    Field(min_length=1),
+    AfterValidator(all_different),
+]
+
+
+class SearchSpec(Section):
+    """What the points of a study are made of."""
+
+    architectures: Architectures = Field(default_factory=all_architectures)
+    # Each architecture is scaled to each of these, if it can be made so small.
+    sizes: Annotated[
+        tuple[Annotated[int, Field(ge=500)], ...], Field(min_length=1), AfterValidator(all_different)
+    ] = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
+    # Factors by which the first width is stretched against the others; 1 scales all alike.
+    shapes: Annotated[
+        tuple[Annotated[float, Field(gt=0.1, lt=10)], ...], Field(min_length=1), AfterValidator(all_different)
+    ] = (1.0,)
+    learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
+
+
 class NeighbourhoodSpec(Section):
     """When a learning rate is bad, and how far that reaches."""
 
     threshold: Share = 0.6
-    radius: Annotated[int, Field(ge=0)] = 2
-    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
+    radius: Annotated[int, Field(ge=0)] = 1
+    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "fbeta"
 
 
 class PruningSpec(Section):
     """What keeps a trial from starting, or from going on."""
 
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
-    startup_trials: Annotated[int, Field(ge=1)] = 5
-    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    startup_trials: Annotated[int, Field(ge=1)] = 8
+    warmup_epochs: Annotated[int, Field(ge=0)] = 2
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
-    max_onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+    # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
+    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
 class TargetsSpec(Section):
-    """What a model must reach; when one trial meets both, the study is done."""
+    """What a model must reach, and whether that ends the study."""
 
     fbeta: Share | None = None
     onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+    stop: bool = True  # false spends the rest of the budget on the front
+
+    def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
+        """Return the names of the targets that `trial` misses."""
+        failed = []
+        if self.fbeta is not None and records.fbeta(trial) < self.fbeta:
+            failed.append("fbeta")
+        if self.onnx_bytes is not None and records.onnx_bytes(trial) > self.onnx_bytes:
+            failed.append("onnx_bytes")
+        return tuple(failed)
 
 
 class BudgetSpec(Section):
@@ -106,13 +156,10 @@ class BudgetSpec(Section):
 
 
 class FinalizeSpec(Section):
-    """How the winners are retrained, so that one model can be shipped and trusted."""
+    """How one model to ship is made of the leaders: trained as in the search, on all subjects."""
 
     candidates: Annotated[int, Field(ge=1)] = 3
-    folds: Annotated[int, Field(ge=2)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 2
-    epochs: Annotated[int, Field(ge=1)] = 10
-    segments_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    seeds: Annotated[int, Field(ge=1)] = 3
 
 
 class StudySpec(Section):
@@ -144,27 +191,6 @@ class StudySpec(Section):
         for name in SEARCHED:
             document["training"].pop(name)
         return document
-
-
-def known_architecture(name: str) -> str:
-    """Return `name` if there is such an architecture, for use as a pydantic validator."""
-    try:
-        return get_architecture(name).name
-    except ModelError as error:
-        raise ValueError(str(error)) from None
-
-
-def all_different(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return `names` if none is there twice, for use as a pydantic validator."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"each name once, but {', '.join(twice)} is there more often")
-    return names
-
-
-def all_architectures() -> tuple[str, ...]:
-    """Return the names of all candidates."""
-    return tuple(ARCHITECTURES)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

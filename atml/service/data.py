@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atml.ecg import Dataset, SegmentName, Split, grouped_folds, load_dataset
+from atml.ecg import Dataset, SegmentName, load_dataset
 from atml.ecg.segment import subject_order
 from atml.ecg.sources.iesd import scan
 from atml.errors import BadSegment, NoSegments, SpecError
@@ -25,18 +25,6 @@ def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | No
     if not spec.exclude_subjects:
         return dataset
     return dataset.select(~np.isin(dataset.subjects, spec.exclude_subjects))
-
-
-def search_split(spec: DataSpec, dataset: Dataset) -> Split:
-    """Return the one fold on which all trials of a study are compared.
-
-    Raises:
-        SpecError: the spec asks for a fold that there is not.
-        TooFewSubjects: the subjects do not suffice for that many folds.
-    """
-    if spec.fold >= spec.folds:
-        raise SpecError(f"data.fold must be below data.folds ({spec.folds}) but got {spec.fold}")
-    return grouped_folds(dataset, folds=spec.folds, seed=spec.seed)[spec.fold]
 
 
 def subjects_in(directory: Path) -> tuple[str, ...]:

@@ -13,15 +13,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from atml import __version__
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
-from atml.search.fit import Fit, fit_all, fit_fold
-from atml.search.phases import parse_spec
+from atml.search.fit import Trainer
+from atml.search.phases import Phase, parse_spec
 from atml.search.proposal import Proposal
 from atml.service.data import load_training_data
-from atml.service.studies import StoredStudy
-from atml.training import choose_device
+from atml.training import choose_device, spread_over_devices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """One retrained model."""
+
+    state_dict: dict[str, Tensor]
+    valid_rows: NDArray[np.int64]  # positions within the data set; empty if it trained on all subjects
+    valid_scores: NDArray[np.float32]  # P(AFIB) of those rows
+    train_loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +46,26 @@ class FitJob:
     config: dict[str, Any]
     learning_rate: float
     fold: int | None  # None: train on all subjects
-    seed: int
+    seed: int  # of the weights on all subjects; of the cut into folds
 
     @property
     def key(self) -> str:
         """Name under which the result is kept: the same job has the same key."""
         document = asdict(self)
-        # What ends a search has no bearing on a fit.
-        document["spec"] = {k: v for k, v in self.spec.items() if k not in ("budget", "targets", "name")}
+        # Neither what ends a search nor where the segments lie has a bearing on a fit.
+        spec = {k: v for k, v in self.spec.items() if k not in ("budget", "targets", "name")}
+        document["spec"] = {**spec, "data": {k: v for k, v in spec["data"].items() if k != "train"}}
+        document["version"] = __version__
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def job(stored: StoredStudy, proposal: Proposal, *, fold: int | None, seed: int) -> FitJob:
+def job(phase: Phase, fingerprint: str, proposal: Proposal, *, fold: int | None, seed: int) -> FitJob:
     """Describe a fit of `proposal` under a study's spec."""
     return FitJob(
-        spec=stored.phase.stored(),
-        fingerprint=stored.data.fingerprint,
+        spec=phase.stored(),
+        fingerprint=fingerprint,
         architecture=proposal.architecture.name,
-        config=proposal.architecture.config_to_dict(proposal.config),
+        config=proposal.config_dict(),
         learning_rate=proposal.learning_rate,
         fold=fold,
         seed=seed,
@@ -72,7 +86,7 @@ def run_fits(
         jobs: What to fit.
         folder: Where results are kept.
         workers: Processes to use.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` and `cuda` deal the fits out over all GPUs.
         on_done: Called with (finished, all) after each fit.
 
     Raises:
@@ -83,13 +97,17 @@ def run_fits(
     if missing:
         prepare_folder(folder)
         threads = max(1, (os.cpu_count() or 1) // workers)
+        devices = spread_over_devices(device, len(missing))
         # Spawned, not forked: a forked PyTorch may wait for ever on threads that did not come along.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(
             workers, mp_context=context, initializer=torch.set_num_threads, initargs=(threads,)
         )
         try:
-            pending = [pool.submit(_fit_and_keep, one, str(folder), device) for one in missing]
+            pending = [
+                pool.submit(_fit_and_keep, one, str(folder), where)
+                for one, where in zip(missing, devices, strict=True)
+            ]
             for count, future in enumerate(as_completed(pending), start=len(jobs) - len(missing) + 1):
                 future.result()
                 on_done(count, len(jobs))
@@ -104,19 +122,35 @@ def run_fits(
 
 def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
     phase = parse_spec(one.spec, source="finalize")
-    dataset = load_training_data(phase.data)
     architecture = get_architecture(one.architecture)
     proposal = Proposal(
         architecture=architecture,
         config=architecture.config_from_dict(one.config),
         learning_rate=one.learning_rate,
     )
-    device = choose_device(device_name)
+    trainer = Trainer(phase, load_training_data(phase.data), choose_device(device_name))
+    _save(_path(Path(folder), one), _fit(trainer, proposal, one))
+
+
+def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
     if one.fold is None:
-        fit = fit_all(phase, proposal, dataset, one.seed, device)
-    else:
-        fit = fit_fold(phase, proposal, dataset, one.fold, device)
-    _save(_path(Path(folder), one), fit)
+        state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed)
+        nothing = np.empty(0)
+        return Fit(
+            state_dict=state_dict,
+            valid_rows=nothing.astype(np.int64),
+            valid_scores=nothing.astype(np.float32),
+            train_loss=train_loss,
+        )
+    again = trainer.cut_again(one.seed).fold(proposal, one.fold)
+    train_loss = [epoch.point.train_loss for epoch in again.epochs()][-1]
+    held_out = np.unique(again.split.valid.subjects)
+    return Fit(
+        state_dict={name: tensor.detach().cpu() for name, tensor in again.network.state_dict().items()},
+        valid_rows=np.flatnonzero(np.isin(trainer.dataset.subjects, held_out)),
+        valid_scores=again.scores(),
+        train_loss=train_loss,
+    )
 
 
 def _path(folder: Path, one: FitJob) -> Path:

@@ -96,12 +96,13 @@ def _answer(result: Outcome, phase: Phase) -> str:
 
 
 def _front(result: Outcome, phase: Phase) -> list[str]:
-    lines = ["| trial | F-beta | ONNX | parameters | widths | targets |", "|--:|--:|--:|--:|:--|:--|"]
+    lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
+    lines.append("|--:|--:|--:|--:|:--|--:|:--|")
     for trial in result.front[:MOST_ROWS]:
-        widths = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         failed = phase.failed_targets(trial)
         verdict = f"misses {', '.join(failed)}" if failed else "met"
-        lines.append(f"| {_figures(trial)} | {widths} | {verdict} |")
+        rate = records.learning_rate(trial) or 0.0
+        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} | {verdict} |")
     return _with_rest(lines, len(result.front))
 
 
@@ -128,6 +129,3 @@ def _with_rest(lines: list[str], count: int) -> list[str]:
 def _size(trial: FrozenTrial) -> str:
     return f"{records.onnx_bytes(trial) / 1000:.1f} KB"
 
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

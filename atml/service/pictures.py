@@ -37,21 +37,25 @@ def pictures(curve: Sequence[CurvePoint], metrics: Metrics) -> Mapping[str, byte
 
 
 def learning_curve(curve: Sequence[CurvePoint]) -> bytes:
-    """Draw F-beta, and below it both losses, over the epochs."""
+    """Draw F-beta, and below it both losses, over the epochs of each fold."""
     image, draw = _canvas(HEIGHT)
     middle = HEIGHT // 2
-    fbeta = [point.fbeta for point in curve]
-    best = max(range(len(fbeta)), key=fbeta.__getitem__)
-    title = f"validation F-beta: best {fbeta[best]:.4f} in epoch {best + 1} of {len(fbeta)}"
-    upper = _Panel(draw=draw, top=MARGIN * 2, bottom=middle - MARGIN, series=((GREEN, fbeta),))
-    upper.draw_with(title)
-    upper.mark(best, fbeta[best])
-    train, valid = [point.train_loss for point in curve], [point.valid_loss for point in curve]
+    folds = [[point for point in curve if point.fold == fold] for fold in sorted({p.fold for p in curve})]
+    upper = _Panel(
+        draw=draw,
+        top=MARGIN * 2,
+        bottom=middle - MARGIN,
+        series=tuple((GREEN, [point.fbeta for point in fold]) for fold in folds),
+    )
+    upper.draw_with(f"validation F-beta over {len(folds)} fold(s)")
     lower = _Panel(
         draw=draw,
         top=middle + MARGIN * 2,
         bottom=HEIGHT - MARGIN * 2,
-        series=((BLUE, train), (ORANGE, valid)),
+        series=(
+            *((BLUE, [point.train_loss for point in fold]) for fold in folds),
+            *((ORANGE, [point.valid_loss for point in fold]) for fold in folds),
+        ),
     )
     lower.draw_with("loss: train (blue), validation (orange)")
     return _png(image)
@@ -128,10 +132,6 @@ class _Panel:
             self.draw.line(points, fill=colour, width=3, joint="curve")
             for x, y in points if len(points) <= 20 else ():
                 self.draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
-
-    def mark(self, epoch: int, value: float) -> None:
-        x, y = self._x(epoch), self._y(value)
-        self.draw.ellipse((x - 8, y - 8, x + 8, y + 8), outline=BLACK, width=2)
 
     def _range(self) -> tuple[float, float]:
         everything = [value for _, values in self.series for value in values if math.isfinite(value)]

@@ -20,7 +20,8 @@ class RunningTrial:
     number: int
     architecture: str
     learning_rate: float | None
-    epoch: int  # epochs finished
+    fold: int  # from 0
+    epoch: int  # epochs of this fold finished
     epochs: int
     fbeta: float
     onnx_bytes: int | None
@@ -106,11 +107,13 @@ def _worker_state(seen: SeenWorker, study: str | None, trial: RunningTrial | Non
 
 def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
     worker = trial.user_attrs.get(records.WORKER, {})
+    fold = len(trial.user_attrs.get(records.FOLDS, ()))
     return RunningTrial(
         number=trial.number,
         architecture=records.architecture(trial),
         learning_rate=records.learning_rate(trial),
-        epoch=len(records.curve(trial)),
+        fold=fold,
+        epoch=sum(point.fold == fold for point in records.curve(trial)),
         epochs=phase.training.epochs,
         fbeta=records.fbeta(trial),
         onnx_bytes=trial.user_attrs.get(records.ONNX_BYTES),

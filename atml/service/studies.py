@@ -4,6 +4,7 @@ import time
 import warnings
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -13,21 +14,25 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.ecg import Dataset
-from atml.errors import SpecChanged, StudyError, UnknownStudy
+from atml.ecg import Dataset, grouped_folds
+from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
 from atml.search import records, stop
+from atml.search.candidates import Candidate
+from atml.search.grid import Grid
 from atml.search.phases import Phase, WidthPhase, parse_spec
-from atml.search.phases.width import BaseSpec
+from atml.search.phases.phase import stored_candidates
 from atml.search.processes import Process
 from atml.search.retry import queue_after_death
 from atml.search.snapshot import Snapshot
 from atml.search.spec import differences
-from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
 
 SPEC = records.SPEC
 DATA = "data"
+CANDIDATES = "candidates"  # worked out once: every worker compares the same networks
 EXTENDABLE = ("budget.", "targets.")
+FORMAT = "format"  # of what is kept with a study and its trials
+PRESENT_FORMAT = 2
 CREATION_SECONDS = 5.0  # creating a study takes a fraction of one
 
 
@@ -60,6 +65,12 @@ class StoredStudy:
     study: Study
     phase: Phase
     data: StudyData
+    candidates: tuple[Candidate, ...]  # none while the study waits for its base
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Every point that the study may try."""
+        return self.phase.grid(self.candidates)
 
     def snapshot(self) -> Snapshot:
         """Read the study's state."""
@@ -69,7 +80,7 @@ class StoredStudy:
     def waits_for(self) -> str | None:
         """Name of the base study that has to end before this one can begin, if there is one."""
         phase = self.phase
-        return phase.base.study if isinstance(phase, WidthPhase) and phase.base.architecture is None else None
+        return phase.base.study if isinstance(phase, WidthPhase) and not phase.base.architectures else None
 
 
 def create_or_resume(
@@ -91,7 +102,8 @@ def create_or_resume(
         TooFewSubjects: the subjects do not suffice for the spec's folds.
     """
     data = StudyData.of(dataset)
-    search_split(phase.data, dataset)  # what it refuses would otherwise fail in every worker
+    # What it refuses would otherwise fail in every worker.
+    grouped_folds(dataset, folds=phase.data.folds, seed=phase.data.seed)
     if not _is_complete(storage, phase.name):
         waits = may_wait and not _base_has_ended(storage, phase)
         _create(storage, phase if waits else resolve_base(storage, phase), data)
@@ -117,9 +129,17 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         raise StudyError(
             f"study {name!r} carries no spec: it was not made by ATML, or its creation was cut short"
         )
+    if attributes.get(FORMAT) != PRESENT_FORMAT:
+        raise StudyError(
+            f"study {name!r} was made by an earlier version of ATML, which judged trials otherwise; "
+            "finish it with that version (0.1), or give the new study another name"
+        )
     phase = parse_spec(attributes[SPEC], source=f"study {name}")
     study.pruner = phase.pruner()
-    return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]))
+    candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
+    return StoredStudy(
+        study=study, phase=phase, data=StudyData(**attributes[DATA]), candidates=candidates
+    )
 
 
 def load_all(storage: BaseStorage) -> list[StoredStudy]:
@@ -134,21 +154,19 @@ def study_names(storage: BaseStorage) -> list[str]:
 
 
 def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
-    """Fill in what a phase 2 takes from its base study: architecture and learning rate."""
-    if not isinstance(phase, WidthPhase) or phase.base.architecture:
+    """Fill in what a phase 2 takes from its base study: the best architectures."""
+    if not isinstance(phase, WidthPhase) or phase.base.architectures:
         return phase
     base = load(storage, str(phase.base.study))
-    ranking = base.phase.rank(base.study.get_trials(deepcopy=False))
-    if not ranking:
-        raise StudyError(f"study {phase.base.study!r} has no finished trial yet to base {phase.name!r} on")
-    best = ranking[0]
-    found = BaseSpec(
-        study=phase.base.study,
-        trial=best.number,
-        architecture=records.architecture(best),
-        learning_rate=phase.base.learning_rate or records.learning_rate(best),
-    )
-    return phase.on(found)
+    names = phase.chosen_from(base.phase.rank(base.study.get_trials(deepcopy=False)))
+    if not names:
+        sign = stop.read(base.study)
+        ended = f": it has ended because {sign.because}" if sign is not None else ""
+        raise StudyError(
+            f"study {phase.base.study!r} has no finished trial of an architecture with widths "
+            f"to base {phase.name!r} on{ended}"
+        )
+    return phase.on(phase.base.model_copy(update={"architectures": names}))
 
 
 def fail_orphans(study: Study) -> int:
@@ -199,20 +217,23 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
     if not _base_has_ended(storage, stored.phase):
         return None
     phase = resolve_base(storage, stored.phase)
-    for point in phase.first_points():
-        stored.study.enqueue_trial(point)
+    candidates = _candidates(phase, stored.data.segment_length)
+    stored.study.set_user_attr(CANDIDATES, stored_candidates(candidates))
     stored.study.set_user_attr(SPEC, phase.stored())
     return load(storage, stored.study.study_name)
 
 
 def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
-    if not isinstance(phase, WidthPhase) or phase.base.architecture:
+    if not isinstance(phase, WidthPhase) or phase.base.architectures:
         return True
     sign = stop.read(load(storage, str(phase.base.study)).study)
     return sign is not None and sign.by is not stop.StoppedBy.USER
 
 
 def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
+    # Before the study, which others take for an abandoned one if it stays incomplete.
+    waits = isinstance(phase, WidthPhase) and not phase.base.architectures
+    candidates = () if waits else _candidates(phase, data.segment_length)
     study = optuna.create_study(
         storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
@@ -220,10 +241,19 @@ def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(phase.metric_names))
     study.set_user_attr(DATA, asdict(data))
-    if StoredStudy(study=study, phase=phase, data=data).waits_for is None:
-        for point in phase.first_points():
-            study.enqueue_trial(point)
+    study.set_user_attr(FORMAT, PRESENT_FORMAT)
+    study.set_user_attr(CANDIDATES, stored_candidates(candidates))
     study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
+
+
+def _candidates(phase: Phase, segment_length: int) -> tuple[Candidate, ...]:
+    candidates = phase.candidates(segment_length)
+    if not candidates:
+        raise SpecError(
+            f"{phase.name}: no architecture can be made as small as {max(phase.search.sizes)} bytes; "
+            "raise search.sizes"
+        )
+    return candidates
 
 
 def check_data(stored: StoredStudy, data: StudyData) -> None:
@@ -261,7 +291,7 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
 def _with_stored_base(phase: WidthPhase, stored: WidthPhase) -> WidthPhase:
     """Keep what was looked up at creation: phase 1 may have gone on since."""
     asked = phase.base
-    same = asked.study == stored.base.study and asked.architecture is None
+    same = asked == stored.base.model_copy(update={"architectures": None})
     return phase.on(stored.base) if same else phase
 
 

@@ -18,11 +18,11 @@ from atml.files import prepare_folder
 from atml.search import records, stop
 from atml.search.budget import exhausted, spent
 from atml.search.checkpoints import Checkpoints
+from atml.search.fit import Trainer
 from atml.search.objective import Objective, TrialInterrupted
-from atml.search.sampler import is_exhausted
 from atml.search.stop import Stop, StoppedBy
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
-from atml.service.data import load_training_data, search_split
+from atml.service.data import load_training_data
 from atml.service.note import NoteKeeper
 from atml.service.presence import Presence
 from atml.service.signals import LeaveOnSignal
@@ -74,14 +74,16 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True)
         raise StudyError(f"study {stored.study.study_name!r} waits for its base {stored.waits_for!r} to end")
     torch.set_num_threads(settings.threads)
     study, phase = stored.study, stored.phase
-    study.sampler = phase.sampler(settings.index)
+    study.sampler = phase.sampler(settings.index, stored.grid)
     checkpoints = local_folder(settings.artifacts) / study.study_name / "checkpoints"
     prepare_folder(checkpoints)
+    device = choose_device(settings.device)
     objective = Objective(
         phase=phase,
         study=study,
-        split=search_split(phase.data, _same_data(stored, settings.train)),
-        device=choose_device(settings.device),
+        grid=stored.grid,
+        trainer=Trainer(phase, _same_data(stored, settings.train), device),
+        device=str(device),
         asked_to_leave=settings.leave.requested,
         keep=keep_files(open_artifacts(settings.artifacts)),
         checkpoints=Checkpoints(checkpoints),
@@ -148,7 +150,7 @@ def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> No
 
 def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | None:
     for trial in records.completed(trials):
-        if stored.phase.meets_targets(trial):
+        if stored.phase.targets.stop and stored.phase.meets_targets(trial):
             return Stop(
                 by=StoppedBy.TARGETS, because=f"trial {trial.number} meets the targets", trial=trial.number
             )
@@ -166,7 +168,7 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     recent = trials[-UNTRAINED_IN_A_ROW:]
     if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
         return True
-    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
+    return stored.phase.is_exhausted(stored.grid, trials)
 
 
 def is_fully_claimed(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
@@ -178,7 +180,7 @@ def is_fully_claimed(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     # On a small space all points may be running elsewhere.
     if any(trial.state == TrialState.WAITING for trial in trials):
         return False
-    return is_exhausted(trials, stored.phase.space(), stored.phase.ladder())
+    return stored.phase.is_exhausted(stored.grid, trials)
 
 
 def quieten_optuna() -> None:

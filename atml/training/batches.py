@@ -42,7 +42,7 @@ class TrainingSplit(Protocol):
 
     @property
     def valid(self) -> Segments | None:
-        """What chooses the epoch; None trains all epochs and keeps the last."""
+        """What each epoch is validated on; None validates none."""
         ...
 
 

@@ -48,8 +48,8 @@ class Epoch:
     """One epoch of training.
 
     `train_loss` is measured while training, with augmentation and dropout, `valid_loss` with the
-    same loss function and without them. Without validation segments `valid_loss` is None,
-    `valid_scores` is empty, and every epoch is `best`, as the last one is kept.
+    same loss function and without them. Without validation segments `valid_loss` is None and
+    `valid_scores` is empty.
     """
 
     index: int  # from 0
@@ -59,7 +59,5 @@ class Epoch:
     learning_rate: float  # of the last batch
     seconds: float  # training and validation
     samples_per_second: float  # training alone
-    criterion: float  # higher is better
-    best: bool  # of all epochs so far
     # Copies the loop's state; callable until the next epoch is asked for.
     state: Callable[[], TrainingState] = field(default=_no_state, repr=False)

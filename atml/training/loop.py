@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -24,8 +24,6 @@ from atml.training.randomness import fixed_randomness, stream_seed
 from atml.training.schedule import make_schedule
 from atml.training.settings import TrainingSettings
 
-Criterion = Callable[[NDArray[np.float32]], float]
-
 # Reading a loss from a GPU makes it wait, so losses are looked at this many at a time.
 LOSSES_AT_A_TIME = 32
 VALIDATION_BATCH = 128  # whose activations stay in the cache of a CPU core
@@ -37,16 +35,14 @@ def train(
     settings: TrainingSettings,
     *,
     device: torch.device,
-    criterion: Criterion | None = None,
     resume: TrainingState | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place, and yield after each epoch what came of it.
 
     When the iteration ends, whether by the last epoch, an early stop, the caller (`break`,
-    `close()`) or an error, `model` holds the weights of the best epoch, averaged if
-    `settings.ema_decay` is set, in evaluation mode. The best epoch is the first with the highest
-    `criterion` of the validation scores [n] (by default the lowest validation loss); without
-    validation segments it is the last, and `criterion` is minus the training loss.
+    `close()`) or an error, `model` holds the weights of the last finished epoch, averaged if
+    `settings.ema_decay` is set, in evaluation mode. No epoch is chosen by its validation: that would
+    be a lucky one, and a model trained on all subjects could not repeat the choice.
 
     On a CPU the result depends on the model's weights, the segments and the settings alone, bit
     for bit, whatever the process drew before; the global random state is left as it was. `resume`
@@ -55,7 +51,7 @@ def train(
     Raises ValueError for fewer than two training segments, for an empty validation set and for a
     state of other settings, and TrainingDiverged, while iterating, when a loss is infinite or not a number.
     """
-    loop = _Loop(model, split, settings, device, criterion)
+    loop = _Loop(model, split, settings, device)
     if resume is not None:
         loop.load_state(resume)
     return loop.epochs()
@@ -70,11 +66,9 @@ class _Loop:
         split: TrainingSplit,
         settings: TrainingSettings,
         device: torch.device,
-        criterion: Criterion | None,
     ) -> None:
         self.settings = settings
         self.device = device
-        self.criterion = criterion
         self.batches = TrainingBatches(
             split.train,
             batch_size=settings.batch_size,
@@ -104,12 +98,10 @@ class _Loop:
         self.augment = Augmentation(settings.augmentation, split.train.segment_length, device)
         self.finished = 0
         self.stopped = False
-        self.best_criterion = -math.inf
-        self.best_weights: dict[str, Tensor] | None = None
 
     @property
     def candidate(self) -> nn.Module:
-        """The network that is validated and kept."""
+        """The network that is validated, and whose weights are kept."""
         return self.model if self.average is None else self.average.module
 
     def epochs(self) -> Iterator[Epoch]:
@@ -117,8 +109,8 @@ class _Loop:
             while self.finished < self.settings.epochs and not self.stopped:
                 yield self.run_epoch(self.finished)
         finally:
-            if self.best_weights is not None:
-                self.model.load_state_dict(self.best_weights)
+            if self.finished and self.average is not None:
+                self.model.load_state_dict(self.average.module.state_dict())
             self.model.eval()
 
     def run_epoch(self, index: int) -> Epoch:
@@ -127,11 +119,6 @@ class _Loop:
             train_loss = self.train_epoch(index)
         trained = time.perf_counter()
         valid_loss, scores = self.validate(index)
-        criterion = self.judge(train_loss, valid_loss, scores)
-        best = self.valid is None or criterion > self.best_criterion
-        if best:
-            self.best_criterion = criterion
-            self.best_weights = deepcopy(self.candidate.state_dict())
         self.schedule.epoch_ended(train_loss if valid_loss is None else valid_loss)
         self.finished = index + 1
         epoch = Epoch(
@@ -142,8 +129,6 @@ class _Loop:
             learning_rate=float(self.optimiser.param_groups[0]["lr"]),
             seconds=time.perf_counter() - start,
             samples_per_second=self.batches.segments_per_epoch / (trained - start),
-            criterion=criterion,
-            best=best,
             state=lambda: self.state(index),
         )
         self.stopped = self.early_stopping.should_stop(epoch)
@@ -207,16 +192,6 @@ class _Loop:
             )
         return loss, afib_scores(logits)
 
-    def judge(self, train_loss: float, valid_loss: float | None, scores: NDArray[np.float32]) -> float:
-        if valid_loss is None:
-            return -train_loss
-        if self.criterion is None:
-            return -valid_loss
-        value = float(self.criterion(scores))
-        if math.isnan(value):
-            raise ValueError("criterion must return a number, but got nan.")
-        return value
-
     def state(self, index: int) -> TrainingState:
         if self.finished != index + 1:
             raise RuntimeError(
@@ -224,7 +199,7 @@ class _Loop:
                 "ask for it before the next epoch."
             )
         parts: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
-        own = {"stopped": self.stopped, "criterion": self.best_criterion, "weights": self.best_weights}
+        own = {"stopped": self.stopped}
         return TrainingState(
             epochs=self.finished, settings=self.settings, content=deepcopy(parts | {"loop": own})
         )
@@ -237,9 +212,7 @@ class _Loop:
         content = deepcopy(dict(state.content))
         for name, part in self.parts().items():
             part.load_state_dict(content[name])
-        own = content["loop"]
-        self.stopped, self.best_criterion = own["stopped"], own["criterion"]
-        self.best_weights = own["weights"]
+        self.stopped = content["loop"]["stopped"]
         self.finished = state.epochs
 
     def parts(self) -> dict[str, Any]:

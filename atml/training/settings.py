@@ -68,17 +68,20 @@ class TrainingSettings:
     loss is below it by more than `gap`.
     """
 
-    learning_rate: float = 3e-3
-    epochs: int = 10
-    batch_size: int = 64
-    segments_per_epoch: int | None = None
+    learning_rate: float = 0.02
+    epochs: int = 6
+    # Small networks are bound by what a step costs besides arithmetic: with 256 segments in it they train
+    # twice as fast as with 64, and at two to four times the learning rate as well.
+    batch_size: int = 256
+    segments_per_epoch: int | None = 8192
     weight_decay: float = 0.01
     schedule: Literal["one-cycle", "plateau", "constant"] = "one-cycle"
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     ema_decay: float | None = 0.95  # longer ones lag behind the last steps of short runs
     gradient_clip: float | None = 5.0
-    patience: int | None = 3
+    # A length that is the same with and without validation: what is shipped has none to stop by.
+    patience: int | None = None
     gap: float = 0.01
     seed: int = 0
     augmentation: AugmentationSettings = AugmentationSettings()

@@ -8,14 +8,19 @@ from pydantic import BaseModel, ValidationError
 
 from atml.errors import SpecError
 from atml.search.phases.architecture import ArchitecturePhase
+from atml.search.phases.joint import JointPhase
 from atml.search.phases.phase import Phase
 from atml.search.phases.width import WidthPhase
 from atml.search.spec import explain, read_toml
 from atml.training import AugmentationSettings, TrainingSettings
 
-__all__ = ["PHASES", "ArchitecturePhase", "Phase", "WidthPhase", "load_spec", "parse_spec"]
+__all__ = ["PHASES", "ArchitecturePhase", "JointPhase", "Phase", "WidthPhase", "load_spec", "parse_spec"]
 
-PHASES: Mapping[str, type[Phase]] = {"architecture": ArchitecturePhase, "width": WidthPhase}
+PHASES: Mapping[str, type[Phase]] = {
+    "joint": JointPhase,
+    "architecture": ArchitecturePhase,
+    "width": WidthPhase,
+}
 
 
 def load_spec(path: Path) -> Phase:

@@ -1,21 +1,25 @@
-"""What every phase answers: what may be tried, with which sampler and pruner, and what counts."""
+"""What every phase answers: which networks are compared, with which sampler and pruner, and what counts."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-from optuna import Study, Trial
-from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, TPESampler
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Study
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from atml.search import records
+from atml.search.candidates import Candidate, fitting_architectures, sized_candidates
+from atml.search.grid import Grid
 from atml.search.ladder import LearningRateLadder
 from atml.search.neighbourhood import NeighbourhoodPruner
-from atml.search.proposal import Proposal
-from atml.search.sampler import DistinctSampler
-from atml.search.spec import StudySpec
+from atml.search.race import Race
+from atml.search.ranking import contenders, rank
+from atml.search.sampler import FrontSampler
+from atml.search.size_rungs import SizeAwarePruner
+from atml.search.spec import SearchSpec, StudySpec
+from atml.search.standings import Standings
 
 Direction = Literal["maximize", "minimize"]
 
@@ -23,70 +27,75 @@ Direction = Literal["maximize", "minimize"]
 class Phase(StudySpec):
     """A spec together with what its phase makes of it."""
 
-    directions: ClassVar[tuple[Direction, ...]]
-    metric_names: ClassVar[tuple[str, ...]]
+    directions: ClassVar[tuple[Direction, ...]] = ("maximize", "minimize")
+    metric_names: ClassVar[tuple[str, ...]] = ("fbeta", "onnx_bytes")
+
+    search: SearchSpec
 
     @abstractmethod
-    def space(self) -> dict[str, BaseDistribution]:
-        """Return every searched parameter with its distribution."""
+    def architectures(self) -> tuple[str, ...]:
+        """Return the names of the architectures that are compared."""
 
-    @abstractmethod
-    def ladder(self) -> LearningRateLadder | None:
-        """Return the learning rates that may be tried, or None if the learning rate is fixed."""
-
-    @abstractmethod
-    def first_points(self) -> list[dict[str, Any]]:
-        """Return the points to try before the sampler has anything to learn from."""
-
-    @abstractmethod
-    def suggest(self, trial: Trial) -> Proposal:
-        """Ask `trial` for its parameters and return what they stand for."""
-
-    @abstractmethod
     def values(self, fbeta: float, onnx_bytes: int) -> float | tuple[float, ...]:
         """Return the objective values of a trained trial."""
+        return (fbeta, float(onnx_bytes))
 
-    @abstractmethod
-    def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the completed trials among `trials`, best first."""
+    def candidates(self, segment_length: int) -> tuple[Candidate, ...]:
+        """Return the networks that are compared on segments of that length.
 
-    @abstractmethod
-    def _wrapped_pruner(self) -> BasePruner:
-        """Return the pruner for trials that have begun to train."""
-
-    @abstractmethod
-    def report(self, trial: Trial, fbeta: float, epoch: int) -> None:
-        """Tell Optuna about an epoch, where it takes such a report."""
-
-    @property
-    def decision_threshold(self) -> float:
-        """Probability from which a search calls AFIB: 1 / (1 + beta²), .2 for beta 2.
-
-        Calling more segments AFIB raises F-beta as long as their probability exceeds F* / (1 + beta²),
-        where F* is the best F-beta there is (Lipton, Elkan and Naryanaswamy, 2014, for F1); F* is
-        close to 1 here. At .5, networks that overestimate would win. A threshold fitted to each trial
-        would flatter it; the shipped model's own is calibrated once, in finalize.
+        Raises:
+            ModelError: no architecture fits the segments or the sizes.
         """
-        return 1 / (1 + self.beta**2)
+        names = fitting_architectures(self.architectures(), segment_length)
+        return sized_candidates(names, self.search.sizes, segment_length, shapes=self.search.shapes)
+
+    def grid(self, candidates: Sequence[Candidate]) -> Grid:
+        """Return all points of the study."""
+        return Grid(tuple(candidates), self.ladder())
+
+    def ladder(self) -> LearningRateLadder:
+        """Return the learning rates that may be tried."""
+        return self.search.learning_rate.ladder()
+
+    def race(self) -> Race:
+        """Return who goes on to a further fold."""
+        return Race(sizes=self.search.sizes, chance=self.pruning.race_chance, seed=self.seed)
 
     def pruner(self) -> NeighbourhoodPruner:
         """Return this phase's pruner."""
         rule = self.pruning.neighbourhood
-        fixed = LearningRateLadder(low=1.0, high=1.0, steps=1)  # one rung: nothing to be near to
+        behind = SizeAwarePruner(
+            startup_trials=self.pruning.startup_trials,
+            warmup_epochs=self.pruning.warmup_epochs,
+            keep=self.pruning.keep,
+        )
         return NeighbourhoodPruner(
-            self._wrapped_pruner(),
-            self.ladder() or fixed,
-            radius=rule.radius,
-            threshold=rule.threshold if self.ladder() else 0.0,
-            metric=rule.metric,
+            behind, self.ladder(), radius=rule.radius, threshold=rule.threshold, metric=rule.metric
         )
 
-    def sampler(self, worker: int) -> BaseSampler:
+    def sampler(self, worker: int, grid: Grid) -> BaseSampler:
         """Return the sampler of one worker; each worker draws differently."""
-        seed = self.seed + worker  # with the same seed, all would start with the same trials
-        startup_trials = max(10, len(self.first_points()))
-        tpe = TPESampler(seed=seed, n_startup_trials=startup_trials, multivariate=True)
-        return DistinctSampler(tpe, self.space(), ladder=self.ladder(), seed=seed)
+        pruner = self.pruner()
+
+        def ruled_out(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
+            return pruner.ruled_out(trials, grid)
+
+        return FrontSampler(
+            grid, self.search.sizes, folds=self.data.folds, ruled_out=ruled_out, seed=self.seed + worker
+        )
+
+    def standings(self, grid: Grid, trials: Sequence[FrozenTrial]) -> Standings:
+        """Return how the points of the study stand."""
+        return Standings.of(grid, self.data.folds, trials)
+
+    def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether nothing is left to train: every point is known, running or ruled out."""
+        now = self.standings(grid, trials)
+        return bool((now.closed | now.running | self.pruner().ruled_out(trials, grid)).all())
+
+    def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that finished the race, best first."""
+        return [one.trial for one in rank(contenders(trials), self.targets)]
 
     def meets_targets(self, trial: FrozenTrial) -> bool:
         """Whether a completed trial meets every target that is set; False if none is."""
@@ -94,13 +103,13 @@ class Phase(StudySpec):
 
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
-        failed = []
-        if self.targets.fbeta is not None and records.fbeta(trial) < self.targets.fbeta:
-            failed.append("fbeta")
-        if self.targets.onnx_bytes is not None and records.onnx_bytes(trial) > self.targets.onnx_bytes:
-            failed.append("onnx_bytes")
-        return tuple(failed)
+        return self.targets.failed_by(trial)
 
     def should_prune(self, study: Study, number: int) -> bool:
         """Ask the pruner about trial `number`, in a study with any number of objectives."""
         return bool(study.pruner.prune(study, study.get_trials(deepcopy=False)[number]))
+
+
+def stored_candidates(candidates: Sequence[Candidate]) -> list[Any]:
+    """Return candidates as a study keeps them."""
+    return [candidate.to_list() for candidate in candidates]

@@ -1,0 +1,145 @@
+"""How well a candidate will do on new subjects, judged by subjects that it was not trained on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atml.evaluation.confusion import Confusion, Floats
+from atml.evaluation.evaluate import metrics_of_counts
+from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.metrics import Metrics
+
+# Fine where F-beta with beta > 1 has its best threshold, coarse above.
+THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
+# Thresholds whose F-beta is this close to the best are taken as equally good.
+TOLERANCE = 0.002
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldCounts:
+    """How the held-out subjects of one fold were called, at each of `THRESHOLDS`."""
+
+    subjects: tuple[str, ...]
+    afib: Counts  # [subjects] segments
+    other: Counts  # [subjects] segments
+    hits: Counts  # [subjects, thresholds] AFIB, called AFIB
+    false_alarms: Counts  # [subjects, thresholds] other, called AFIB
+
+    @classmethod
+    def of(cls, labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike) -> Self:
+        """Count the segments of a fold: `labels` [n], `scores` [n] = P(AFIB), `subjects` [n] names.
+
+        Raises ValueError as `evaluate` does.
+        """
+        positive, score = labelled_scores(labels, scores)
+        names, subject = np.unique(np.asarray(subjects), return_inverse=True)
+        called = score[:, None] >= np.array(THRESHOLDS)
+
+        def by_subject(chosen: NDArray[np.bool_]) -> Counts:
+            return np.stack([np.bincount(subject[column], minlength=len(names)) for column in chosen.T], 1)
+
+        return cls(
+            subjects=tuple(str(name) for name in names),
+            afib=np.bincount(subject[positive], minlength=len(names)),
+            other=np.bincount(subject[~positive], minlength=len(names)),
+            hits=by_subject(called & positive[:, None]),
+            false_alarms=by_subject(called & ~positive[:, None]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON's own types: {subject: [afib, other, [hits …], [false alarms …]]}."""
+        return {
+            name: [int(self.afib[i]), int(self.other[i]), self.hits[i].tolist(), self.false_alarms[i].tolist()]
+            for i, name in enumerate(self.subjects)
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the counts that `to_dict` wrote."""
+        rows = list(values.values())
+        return cls(
+            subjects=tuple(values),
+            afib=np.array([row[0] for row in rows], np.int64),
+            other=np.array([row[1] for row in rows], np.int64),
+            hits=np.array([row[2] for row in rows], np.int64),
+            false_alarms=np.array([row[3] for row in rows], np.int64),
+        )
+
+    def fbeta(self, beta: float) -> Floats:
+        """Return F-beta [thresholds], with every subject weighing the same however long its recording."""
+        weight = 1 / np.maximum(1, self.afib + self.other)
+        hits, alarms = weight @ self.hits, weight @ self.false_alarms
+        bottom = beta**2 * (weight @ self.afib) + hits + alarms
+        share: Floats = np.divide((1 + beta**2) * hits, bottom, out=np.zeros_like(hits), where=bottom > 0)
+        return share
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """F-beta on subjects that a candidate has not seen, as the mean over folds."""
+
+    fbeta: float
+    standard_error: float | None  # of that mean; None with one fold
+    threshold: float  # one for all folds
+    by_fold: tuple[float, ...]
+
+    @property
+    def folds(self) -> int:
+        """How many folds the candidate was trained on."""
+        return len(self.by_fold)
+
+
+def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
+    """Return what is known of a candidate that was trained on `folds`, each without its subjects.
+
+    The decision threshold is the same for all folds: the middle of the plateau on which the mean over
+    folds is within .002 of its maximum, as the shipped model's is chosen. At a fixed threshold,
+    networks whose scores are all a little low or high would lose, which costs the shipped model nothing.
+
+    Raises ValueError without a fold.
+    """
+    check_beta(beta)
+    if not folds:
+        raise ValueError("an estimate needs at least one fold, but got none.")
+    curves = np.stack([fold.fbeta(beta) for fold in folds])  # [folds, thresholds]
+    at = _middle_of_plateau(curves.mean(axis=0))
+    by_fold = curves[:, at]
+    spread = float(by_fold.std(ddof=1)) / math.sqrt(len(folds)) if len(folds) > 1 else None
+    return Estimate(
+        fbeta=float(by_fold.mean()),
+        standard_error=spread,
+        threshold=THRESHOLDS[at],
+        by_fold=tuple(float(value) for value in by_fold),
+    )
+
+
+def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: float = 2.0) -> Metrics:
+    """Return the metrics of all held-out subjects of `folds` at one of `THRESHOLDS`.
+
+    Counts tell nothing of the area under the ROC curve, rhythms and intervals, so these are left out.
+    """
+    at = THRESHOLDS.index(threshold)
+    hits = np.concatenate([fold.hits[:, at] for fold in folds]).astype(float)
+    alarms = np.concatenate([fold.false_alarms[:, at] for fold in folds]).astype(float)
+    afib = np.concatenate([fold.afib for fold in folds])
+    other = np.concatenate([fold.other for fold in folds])
+    subjects = [name for fold in folds for name in fold.subjects]
+    counts = Confusion(hits=hits, misses=afib - hits, false_alarms=alarms, rejections=other - alarms)
+    return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
+
+
+def _middle_of_plateau(curve: Floats) -> int:
+    """Return the middle index of the stretch around the maximum that is as good as it."""
+    low = high = int(curve.argmax())
+    floor = curve[low] - TOLERANCE
+    while low > 0 and curve[low - 1] >= floor:
+        low -= 1
+    while high < len(curve) - 1 and curve[high + 1] >= floor:
+        high += 1
+    return (low + high) // 2

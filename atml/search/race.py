@@ -1,0 +1,40 @@
+"""Racing: only a candidate that may still be the best of its size is trained on a further fold.
+
+Maron and Moore, Hoeffding Races, 1993; with a model's probability in place of a bound, since folds differ
+far more than candidates do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atml.search.standings import Standings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Race:
+    """Decides who goes on.
+
+    Args:
+        sizes: Bytes that were asked for: a candidate competes with all that fit where it fits.
+        chance: Lowest probability to be the best of them with which a candidate goes on.
+        seed: Of the draws from which probabilities are counted.
+    """
+
+    sizes: Sequence[int]
+    chance: float = 0.1
+    seed: int = 0
+
+    def limit_for(self, onnx_bytes: int) -> int:
+        """Return the smallest size asked for into which a file fits; its own if it fits into none."""
+        return min((size for size in self.sizes if size >= onnx_bytes), default=onnx_bytes)
+
+    def chance_of(self, standings: Standings, at: int) -> float:
+        """Return the probability that point `at` is the best where it fits, of those trained so far."""
+        limit = self.limit_for(int(standings.grid.onnx_bytes[at]))
+        return standings.chance_to_lead(at, limit, np.random.default_rng([self.seed, at]))
+
+    def goes_on(self, standings: Standings, at: int) -> bool:
+        """Whether point `at` is worth a further fold."""
+        return self.chance_of(standings, at) >= self.chance

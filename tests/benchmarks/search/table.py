@@ -1,0 +1,96 @@
+"""The results of training every candidate of a grid on every fold, on which searches are compared."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from atml.evaluation import FoldCounts, estimate
+from atml.models import get_architecture
+from atml.search.candidates import Candidate
+from atml.search.grid import Grid
+from atml.search.ladder import LearningRateLadder
+
+TABLE = Path(__file__).parent / "table.npz"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableFit:
+    """One candidate, learning rate and fold."""
+
+    seconds: np.ndarray  # [epochs + 1] of CPU; the last is the evaluation
+    losses: np.ndarray  # [epochs, 2] training and validation
+    fbeta: np.ndarray  # [epochs] on every fourth segment, at the best threshold
+    counts: FoldCounts | None  # None: the training diverged
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """All results. `fits` is indexed by (position of the grid's point, fold)."""
+
+    grid: Grid
+    folds: int
+    fits: dict
+
+    @cached_property
+    def truth(self):
+        """[points] F-beta as the mean over all folds, at one threshold a point; 0 where one diverged."""
+        return np.array([self._truth(point) for point in range(len(self.grid.points))])
+
+    def _truth(self, point):
+        counts = [self.fits[point, fold].counts for fold in range(self.folds)]
+        return 0.0 if None in counts else estimate(counts).fbeta
+
+    def best(self, limit):
+        """Return the best mean over the folds of all points of at most `limit` bytes."""
+        return self.truth[self.grid.onnx_bytes <= limit].max()
+
+
+def load(path=TABLE, folds=None):
+    """Read a packed table."""
+    with np.load(path, allow_pickle=False) as packed:
+        content = {name: packed[name] for name in packed.files}
+    candidates = tuple(
+        Candidate(
+            architecture=str(name),
+            config=get_architecture(str(name)).config_from_dict(json.loads(str(config))),
+            onnx_bytes=int(size),
+            parameters=int(parameters),
+        )
+        for name, config, size, parameters in zip(
+            content["architectures"], content["configs"], content["onnx_bytes"], content["parameters"], strict=True
+        )
+    )
+    rates = content["learning_rates"]
+    ladder = LearningRateLadder(low=float(rates[0]), high=float(rates[-1]), steps=len(rates))
+    assert np.allclose(ladder.values, rates, rtol=1e-3)
+    grid = Grid(candidates, ladder)
+    folds = folds or int(content["fold"].max()) + 1
+    fits = {}
+    starts = np.concatenate([[0], np.cumsum(content["subject_counts"])])
+    for row in range(len(content["fold"])):
+        candidate, rung = candidates[content["candidate"][row]], content["rung"][row]
+        fold = int(content["fold"][row])
+        key = (candidate.architecture, candidate.onnx_bytes, ladder.values[rung])
+        hits, alarms = np.moveaxis(content["counts"][row].astype(np.int64), -1, 0)
+        subjects = slice(starts[fold], starts[fold + 1])
+        width = starts[fold + 1] - starts[fold]
+        counts = FoldCounts(
+            subjects=tuple(content["subjects"][subjects].tolist()),
+            afib=content["afib"][subjects].astype(np.int64),
+            other=content["other"][subjects].astype(np.int64),
+            hits=hits[:width],
+            false_alarms=alarms[:width],
+        )
+        diverged = bool(content["errors"][row])
+        fits[grid.index[key], fold] = TableFit(
+            seconds=content["seconds"][row],
+            losses=content["losses"][row],
+            fbeta=content["fbeta"][row],
+            counts=None if diverged else counts,
+            error=str(content["errors"][row]),
+        )
+    return Table(grid=grid, folds=folds, fits=fits)
