@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import optuna
 import pytest
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from atml.ecg import Dataset, Split, load_dataset, simulate
+from atml.ecg import Dataset, load_dataset, simulate
+from atml.evaluation import Estimate
 from atml.search import records
 from atml.search.phases import Phase, parse_spec
 from atml.service.address import Address
-from atml.service.data import search_split
 from atml.service.storage import open_database, open_storage
 from tests.databases import close
 from tests.postgres import PostgresServer
@@ -80,15 +80,16 @@ def phase1_document(simulated: Path) -> dict[str, Any]:
     return {
         "phase": "architecture",
         "name": "first",
-        "data": {"train": str(simulated), "folds": 3},
+        "data": {"train": str(simulated), "folds": 2},
         "search": {
             "architectures": ["linear", "optimized_afnet"],
+            "sizes": [12_000],
             "learning_rate": {"low": 1e-3, "high": 1e-1, "steps": 5},
         },
-        "training": {"epochs": 2, "ema_decay": None},
-        "pruning": {"neighbourhood": {"threshold": 0.0}},
+        "training": {"epochs": 2, "ema_decay": None, "batch_size": 64, "segments_per_epoch": 128},
+        "pruning": {"neighbourhood": {"threshold": 0.0}, "race_chance": 0.0},
         "budget": {"trials": 4},
-        "finalize": {"candidates": 1, "folds": 2, "seeds": 1, "epochs": 2},
+        "finalize": {"candidates": 1, "seeds": 1},
     }
 
 
@@ -98,8 +99,11 @@ def phase2_document(phase1_document: dict[str, Any]) -> dict[str, Any]:
         **phase1_document,
         "phase": "width",
         "name": "second",
-        "base": {"architecture": "optimized_afnet", "learning_rate": 0.01},
-        "search": {"widths": {"low": 0.25, "high": 1.5}},
+        "base": {"architectures": ["optimized_afnet"]},
+        "search": {
+            "sizes": [3_000, 6_000, 12_000],
+            "learning_rate": {"low": 1e-2, "high": 1e-1, "steps": 2},
+        },
     }
 
 
@@ -123,11 +127,6 @@ def make_phase1(phase1_document: dict[str, Any]) -> Callable[..., Phase]:
 def make_phase2(phase2_document: dict[str, Any]) -> Callable[..., Phase]:
     """Make a phase 2; keyword arguments change single fields of its tables."""
     return lambda **changes: parse_spec(merged(phase2_document, changes), source="test")
-
-
-@pytest.fixture
-def split(make_phase1: Callable[..., Phase], dataset: Dataset) -> Split:
-    return search_split(make_phase1().data, dataset)
 
 
 @pytest.fixture(scope="session")
@@ -223,27 +222,41 @@ def recorded_trial(
     state: TrialState = TrialState.COMPLETE,
     metrics: dict[str, float] | None = None,
     curve: tuple[float, ...] = (),
+    by_fold: tuple[float, ...] | None = None,
     onnx_bytes: int = 1000,
     directions: int = 1,
     **attributes: Any,
 ) -> FrozenTrial:
+    """Make a trial; unless told by fold, a curve that is complete ends in the only fold's F-beta."""
     points = [
-        records.CurvePoint(train_loss=0.5, valid_loss=0.5, fbeta=fbeta, seconds=30.0) for fbeta in curve
+        records.CurvePoint(fold=0, train_loss=0.5, valid_loss=0.5, fbeta=fbeta, seconds=30.0)
+        for fbeta in curve
     ]
+    if by_fold is None and state == TrialState.COMPLETE:
+        by_fold = curve[-1:] or (0.0,)
+    known = by_fold and Estimate(
+        fbeta=sum(by_fold) / len(by_fold), standard_error=None, threshold=0.2, by_fold=by_fold
+    )
     recorded: dict[str, Any] = {
         records.ARCHITECTURE: architecture,
         records.LEARNING_RATE: learning_rate,
         records.ONNX_BYTES: onnx_bytes,
         records.CURVE: [point.to_list() for point in points],
         **({} if metrics is None else {records.METRICS: metrics}),
+        **({records.ESTIMATE: records.estimate_record(known)} if known else {}),
         **attributes,
     }
-    values = [max(curve, default=0.0), float(onnx_bytes)][:directions]
+    values = [known.fbeta if known else 0.0, float(onnx_bytes)][:directions]
     return create_trial(
         state=state,
-        params={records.ARCHITECTURE: architecture, records.LEARNING_RATE: learning_rate},
+        params={
+            records.ARCHITECTURE: architecture,
+            records.SIZE_BYTES: onnx_bytes,
+            records.LEARNING_RATE: learning_rate,
+        },
         distributions={
             records.ARCHITECTURE: CategoricalDistribution(ARCHITECTURES),
+            records.SIZE_BYTES: IntDistribution(1, 10**7, log=True),
             records.LEARNING_RATE: FloatDistribution(LOW, HIGH, log=True),
         },
         user_attrs=recorded,

@@ -83,13 +83,18 @@ def _of_architecture(
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Leave out what repeats a configuration, or nearly repeats a size of the same shape."""
+    """Leave out what repeats a configuration or a size, or nearly repeats a size of the same shape."""
     kept: list[Candidate] = []
     for one in candidates:
-        alike = [other for other in kept if other.shape == one.shape or other.config == one.config]
-        if all(one.config != o.config and one.onnx_bytes >= APART * o.onnx_bytes for o in alike):
+        if not any(_repeats(one, other) for other in kept):
             kept.append(one)
     return kept
+
+
+def _repeats(one: Candidate, other: Candidate) -> bool:
+    if one.config == other.config or one.onnx_bytes == other.onnx_bytes:
+        return True
+    return one.shape == other.shape and one.onnx_bytes < APART * other.onnx_bytes
 
 
 def _largest_within(
