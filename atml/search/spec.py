@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -15,6 +16,7 @@ from pydantic import (
     with_config,
 )
 
+from atml.ecg.segment import canonical_subject
 from atml.errors import ModelError, SpecError
 from atml.models import ARCHITECTURES, get_architecture
 from atml.search.ladder import LearningRateLadder
@@ -42,7 +44,7 @@ class DataSpec(Section):
     fold: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
     skip_bad: bool = False
-    exclude_subjects: tuple[str, ...] = ()
+    exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
 
     @model_validator(mode="after")
     def _has_that_fold(self) -> Self:
