@@ -15,7 +15,7 @@ from atml.ecg import Split
 from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import Metrics, evaluate, fbeta
 from atml.export import check_parity, to_onnx
-from atml.search import records, stop
+from atml.search import failures, records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.checkpoints import Checkpoint, Checkpoints
 from atml.search.phases import Phase
@@ -64,7 +64,7 @@ class Objective:
         """Run `trial` to its end.
 
         Raises:
-            TrialPruned: a rule ended it; who and why is recorded on the trial.
+            TrialPruned: a rule or an error that would recur ended it; who and why is recorded on the trial.
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
             CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
         """
@@ -78,6 +78,12 @@ class Objective:
         except TrialPruned:
             self._forget(trial)
             raise
+        except Exception as error:
+            if not failures.will_recur(error):
+                raise
+            failures.log(trial.number, error)
+            self._forget(trial)
+            raise self._pruned(trial, PrunedBy.ERROR, failures.in_words(error)) from error
         self._forget(trial)
         return values
 
@@ -92,10 +98,11 @@ class Objective:
             # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
             trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
             raise self._pruned(trial, PrunedBy.DIVERGED, str(error)) from None
+        model = self._export(trial, network, proposal)  # a model that cannot be exported has no metrics
         metrics = self._record_metrics(trial, scores)
         best = max(point.fbeta for point in records.curve(trial))
         self._set_target_constraints(trial, best, onnx_bytes)
-        self.keep(trial, self._export(trial, network, proposal), metrics)
+        self.keep(trial, model, metrics)
         return self.phase.values(best, onnx_bytes)
 
     def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:

@@ -6,7 +6,7 @@ from statistics import median
 
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.search import records
+from atml.search import failures, records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
 from atml.search.phases.width import pareto_front
@@ -32,6 +32,7 @@ class Outcome:
     phase: str
     spent: Spent
     pruned: dict[str, int]  # trials by the rule that pruned them
+    errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
     failed: int
     savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # completed trials, best first
@@ -67,6 +68,7 @@ def outcome(of: Snapshot) -> Outcome:
         phase=phase.phase,
         spent=spent(trials, of.taken),
         pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
+        errors=tuple(failures.ended_by_error(trials)),
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
         savings=_savings(trials),
         ranking=ranking,
@@ -144,6 +146,9 @@ def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
         PrunedBy.STOPPED.value: "raise budget.minutes",
     }
     rule, count = rules.most_common(1)[0]
+    if rule == PrunedBy.ERROR.value:
+        first = failures.reason_of(failures.ended_by_error(trials)[0])
+        return [f"no trial ran to its end; {count} ended with an error, the first with {first}"]
     return [f"no trial ran to its end; {count} were pruned by {rule}: {remedy.get(rule, 'widen the search')}"]
 
 

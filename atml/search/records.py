@@ -43,7 +43,10 @@ RECORDED_METRICS = (
 
 
 class PrunedBy(StrEnum):
-    """Who ended a trial early; the first four did so before its first epoch."""
+    """Who ended a trial early; the first four did so before its first epoch.
+
+    ERROR is an error that would happen again, with its text as the reason; such a trial has no metrics.
+    """
 
     BUDGET = "budget"
     DUPLICATE = "duplicate"
@@ -52,6 +55,7 @@ class PrunedBy(StrEnum):
     PRUNER = "pruner"
     DIVERGED = "diverged"
     STOPPED = "stopped"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,11 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
     base = load(storage, str(phase.base.study))
     ranking = base.phase.rank(base.study.get_trials(deepcopy=False))
     if not ranking:
-        raise StudyError(f"study {phase.base.study!r} has no finished trial yet to base {phase.name!r} on")
+        sign = stop.read(base.study)
+        ended = f": it has ended because {sign.because}" if sign is not None else ""
+        raise StudyError(
+            f"study {phase.base.study!r} has no finished trial yet to base {phase.name!r} on{ended}"
+        )
     best = ranking[0]
     found = BaseSpec(
         study=phase.base.study,

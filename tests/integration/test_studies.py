@@ -134,6 +134,10 @@ class TestBase:
         with pytest.raises(UnknownStudy, match="'nowhere'"):
             resolve_base(storage, make_phase2(base={"architecture": None, "study": "nowhere"}))
         assert "second" not in study_names(storage)
+        stop.put_up(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
+        with pytest.raises(StudyError, match="on: it has ended because all trials ended with an error"):
+            create(phase2)
+        stop.take_down(base)
 
         def add(architecture, rate, fbeta):
             base.add_trial(make_trial(architecture=architecture, learning_rate=rate, curve=(fbeta,)))

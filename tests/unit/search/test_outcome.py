@@ -120,6 +120,18 @@ def test_a_study_without_a_model_says_which_rule_to_loosen(make_phase1, result, 
     assert done.pruned == {rule: 3, "duplicate": 1}
 
 
+def test_a_study_whose_trials_ended_with_errors_says_with_which(make_phase1, result, make_trial):
+    def failed(text, **fields):
+        return make_trial(state=PRUNED, pruned_by="error", pruned_because=text, **fields)
+
+    done = result(make_phase1(), failed("ParityError: by 3"), failed("ValueError: b", curve=(0.5,)))
+    assert numbers(done.errors) == [0, 1]
+    assert done.pruned == {"error": 2}
+    (advice,) = done.advice
+    assert advice == "no trial ran to its end; 2 ended with an error, the first with ParityError: by 3"
+    assert (done.spent.trained, done.spent.untrained) == (1, 1)
+
+
 def test_an_empty_study_has_an_outcome_too(make_phase2, result):
     done = result(make_phase2())
     assert (done.best, done.ranking, done.front) == (None, (), ())
