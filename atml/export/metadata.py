@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from atml.errors import ModelError
 
+STUDY_CHARACTERS = 64  # the longest name that a spec may give
+
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxMetadata:
     """Where a model comes from and how to read its logits.
 
-    The file keeps four decimals of the threshold and six digits of the trial, always, so that its
-    size depends on neither.
+    The file keeps four decimals of the threshold, six digits of the trial, and as many spaces as the
+    study's name is shorter than the longest, so that its size depends on none of them.
     """
 
     sampling_rate_hz: int
@@ -27,6 +29,10 @@ class OnnxMetadata:
             raise ModelError(f"A threshold must lie within 0 and 1 but got {self.threshold}.")
         if self.trial < 0:
             raise ModelError(f"A trial's number must not be negative but got {self.trial}.")
+        if len(self.study) > STUDY_CHARACTERS or not self.study.isascii():
+            raise ModelError(
+                f"A study's name must be at most {STUDY_CHARACTERS} ASCII characters but got {self.study!r}."
+            )
         if any("," in name or not name for name in self.classes):
             raise ModelError(f"Class names must be non-empty, without commas; got {self.classes}.")
 
@@ -38,6 +44,7 @@ class OnnxMetadata:
             "threshold": f"{self.threshold:.4f}",
             "architecture": self.architecture,
             "study": self.study,
+            "pad": " " * (STUDY_CHARACTERS - len(self.study)),
             "trial": f"{self.trial:06d}",
         }
 

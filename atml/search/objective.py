@@ -106,9 +106,7 @@ class Objective:
         return self.phase.values(best, onnx_bytes)
 
     def _record_proposal(self, trial: Trial, proposal: Proposal) -> int:
-        onnx_bytes, parameters = size_before_training(
-            proposal, self.split.train.segment_length, self.study.study_name
-        )
+        onnx_bytes, parameters = size_before_training(proposal, self.split.train.segment_length)
         facts = {
             records.ARCHITECTURE: proposal.architecture.name,
             records.LEARNING_RATE: proposal.learning_rate,

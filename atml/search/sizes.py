@@ -21,18 +21,18 @@ def onnx_metadata(proposal: Proposal, *, study: str, trial: int, threshold: floa
     )
 
 
-def size_before_training(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
+def size_before_training(proposal: Proposal, segment_length: int) -> tuple[int, int]:
     """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
 
-    The size depends on the configuration and the texts of the metadata alone, not on weights,
-    learning rate, threshold or trial, so an untrained network is exported, measured and remembered.
+    The size depends on the configuration alone, not on weights, learning rate, threshold, trial or
+    study, so an untrained network is exported, measured and remembered.
     """
-    return _size(replace(proposal, learning_rate=1.0), segment_length, study)
+    return _size(replace(proposal, learning_rate=1.0), segment_length)
 
 
 @lru_cache(maxsize=4096)
-def _size(proposal: Proposal, segment_length: int, study: str) -> tuple[int, int]:
+def _size(proposal: Proposal, segment_length: int) -> tuple[int, int]:
     network = proposal.build(segment_length, seed=0)
-    metadata = onnx_metadata(proposal, study=study, trial=0)
+    metadata = onnx_metadata(proposal, study="", trial=0)
     model = to_onnx(network, segment_length=segment_length, metadata=metadata)
     return len(model), count_parameters(network)

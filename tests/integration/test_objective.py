@@ -82,6 +82,16 @@ def test_the_same_trial_in_another_process_or_order_has_the_same_result(search, 
     assert (first.value, first.user_attrs["metrics"]) == (again.value, again.user_attrs["metrics"])
 
 
+def test_a_longer_name_of_the_study_makes_no_larger_model(search, make_phase1):
+    kept = []
+    for name in ("a", "a" * 64):
+        _, run = search(make_phase1(name=name))
+        (trial,) = run(point(), keep=lambda trial, model, metrics: kept.append(model))
+        assert len(kept[-1]) == records.onnx_bytes(trial)
+        assert OnnxClassifier(kept[-1]).metadata.study == name
+    assert len(kept[0]) == len(kept[1])
+
+
 def test_a_model_over_the_size_cap_is_never_trained(search, make_phase1):
     _, run = search(make_phase1(pruning={"max_onnx_bytes": 12_000}))
     large, small = run(point(architecture="optimized_afnet"), point(architecture="linear"))

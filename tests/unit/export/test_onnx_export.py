@@ -259,10 +259,12 @@ class TestMetadata:
 
     @pytest.mark.parametrize("threshold", [0, 0.5, 0.123456, 0.99999, 1])
     @pytest.mark.parametrize("trial", [0, 999_999])
-    def test_size_depends_on_neither_threshold_nor_trial(self, threshold: float, trial: int):
-        other = OnnxMetadata(
-            **{**vars(METADATA), "threshold": threshold, "trial": trial},
-        )
+    @pytest.mark.parametrize("study", ["", "a", "a" * 64])
+    def test_size_depends_on_neither_threshold_nor_trial_nor_study(
+        self, threshold: float, trial: int, study: str
+    ):
+        other = OnnxMetadata(**{**vars(METADATA), "threshold": threshold, "trial": trial, "study": study})
+        assert other.to_properties()["study"] == study
         lengths = [len("".join(m.to_properties().values())) for m in (METADATA, other)]
         assert lengths[0] == lengths[1]
 
@@ -274,6 +276,11 @@ class TestMetadata:
     def test_negative_trial_is_refused(self):
         with pytest.raises(ModelError, match="trial's number must not be negative"):
             OnnxMetadata(**{**vars(METADATA), "trial": -1})
+
+    @pytest.mark.parametrize("study", ["a" * 65, "é"])
+    def test_study_name_that_has_no_fixed_width_is_refused(self, study: str):
+        with pytest.raises(ModelError, match="at most 64 ASCII characters"):
+            OnnxMetadata(**{**vars(METADATA), "study": study})
 
     def test_class_name_with_a_comma_is_refused(self):
         with pytest.raises(ModelError, match="without commas"):
