@@ -24,25 +24,32 @@ from atml.training import AugmentationSettings, TrainingSettings
 
 # The settings know nothing of pydantic; a spec must still refuse a misspelt one.
 for settings in (AugmentationSettings, TrainingSettings):
-    with_config(ConfigDict(extra="forbid"))(settings)
+    with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(settings)
 
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
+# Limits far above what makes sense, so that no figure worked out from these overflows.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
+Bytes = Annotated[int, Field(ge=1, le=10**12)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added to it; NumPy takes 32 bits
+Minutes = Annotated[float, Field(gt=0, le=10**7)]
+Beta = Annotated[float, Field(ge=0.01, le=100)]  # beyond, F-beta is precision or recall alone
 
 
 class Section(BaseModel):
-    """A table of the spec: unknown fields are refused, values never change."""
+    """A table of the spec: unknown fields and infinite figures are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSpec(Section):
     """Which segments to train on, and which subjects validate."""
 
     train: str | None = None
-    folds: Annotated[int, Field(ge=2)] = 5
-    fold: Annotated[int, Field(ge=0)] = 0
-    seed: int = 0
+    folds: Annotated[Count, Field(ge=2)] = 5
+    fold: CountOrZero = 0
+    seed: Seed = 0
     skip_bad: bool = False
     exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
 
@@ -58,7 +65,7 @@ class LadderSpec(Section):
 
     low: Annotated[float, Field(gt=0)]
     high: Annotated[float, Field(gt=0)]
-    steps: Annotated[int, Field(ge=1)] = 9
+    steps: Annotated[int, Field(ge=1, le=1000)] = 9
     scale: Literal["log", "linear"] = "log"
 
     @model_validator(mode="after")
@@ -79,7 +86,7 @@ class NeighbourhoodSpec(Section):
     """When a learning rate is bad, and how far that reaches."""
 
     threshold: Share = 0.6
-    radius: Annotated[int, Field(ge=0)] = 2
+    radius: CountOrZero = 2
     metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
 
 
@@ -87,34 +94,34 @@ class PruningSpec(Section):
     """What keeps a trial from starting, or from going on."""
 
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
-    startup_trials: Annotated[int, Field(ge=1)] = 5
-    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    startup_trials: Count = 5
+    warmup_epochs: CountOrZero = 1
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
-    max_onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+    max_onnx_bytes: Bytes | None = None
 
 
 class TargetsSpec(Section):
     """What a model must reach; when one trial meets both, the study is done."""
 
     fbeta: Share | None = None
-    onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+    onnx_bytes: Bytes | None = None
 
 
 class BudgetSpec(Section):
     """When to end without having met the targets. Untrained trials cost nothing."""
 
-    trials: Annotated[int, Field(ge=1)] | None = 50
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    trials: Count | None = 50
+    minutes: Minutes | None = None
 
 
 class FinalizeSpec(Section):
     """How the winners are retrained, so that one model can be shipped and trusted."""
 
-    candidates: Annotated[int, Field(ge=1)] = 3
-    folds: Annotated[int, Field(ge=2)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 2
-    epochs: Annotated[int, Field(ge=1)] = 10
-    segments_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    candidates: Count = 3
+    folds: Annotated[Count, Field(ge=2)] = 3
+    seeds: Count = 2
+    epochs: Count = 10
+    segments_per_epoch: Annotated[Count, Field(ge=2)] | None = None
 
 
 class StudySpec(Section):
@@ -122,8 +129,8 @@ class StudySpec(Section):
 
     phase: str
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    beta: Annotated[float, Field(gt=0)] = 2.0
-    seed: int = 0
+    beta: Beta = 2.0
+    seed: Seed = 0
     data: DataSpec = DataSpec()
     training: TrainingSettings = TrainingSettings()
     pruning: PruningSpec = PruningSpec()

@@ -22,6 +22,7 @@ from atml.search.processes import Process
 from atml.search.retry import queue_after_death
 from atml.search.snapshot import Snapshot
 from atml.search.spec import differences
+from atml.search.suitability import suited
 from atml.service.data import search_split
 from atml.service.storage import GRACE_SECONDS
 
@@ -89,12 +90,14 @@ def create_or_resume(
         UnknownStudy: the base study of a phase 2 is not there.
         StudyError: the base study has no finished trial.
         TooFewSubjects: the subjects do not suffice for the spec's folds.
+        SpecError: the segments are too short for every architecture; for some, these are left out.
     """
     data = StudyData.of(dataset)
+    phase = suited(phase, dataset.segment_length)
     search_split(phase.data, dataset)  # what it refuses would otherwise fail in every worker
     if not _is_complete(storage, phase.name):
         waits = may_wait and not _base_has_ended(storage, phase)
-        _create(storage, phase if waits else resolve_base(storage, phase), data)
+        _create(storage, phase if waits else _based(storage, phase, data), data)
     stored = load(storage, phase.name)
     check_data(stored, data)
     return _check_spec(stored, phase, extend=extend)
@@ -155,6 +158,10 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
     return phase.on(found)
 
 
+def _based(storage: BaseStorage, phase: Phase, data: StudyData) -> Phase:
+    return suited(resolve_base(storage, phase), data.segment_length)
+
+
 def fail_orphans(study: Study) -> int:
     """Close the running trials of this machine's dead processes, queue them again, return how many.
 
@@ -199,10 +206,11 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
 
     Raises:
         StudyError: the base ended without a finished trial.
+        SpecError: the segments are too short for the base's architecture.
     """
     if not _base_has_ended(storage, stored.phase):
         return None
-    phase = resolve_base(storage, stored.phase)
+    phase = _based(storage, stored.phase, stored.data)
     for point in phase.first_points():
         stored.study.enqueue_trial(point)
     stored.study.set_user_attr(SPEC, phase.stored())

@@ -15,17 +15,19 @@ from atml.search.ladder import LearningRateLadder
 from atml.search.phases.phase import Direction, Phase
 from atml.search.proposal import Proposal
 from atml.search.size_rungs import SizeAwarePruner
-from atml.search.spec import LadderSpec, Section, known_architecture
+from atml.search.spec import CountOrZero, LadderSpec, Section, known_architecture
 
 # Scaling all widths together is the natural first guess (compound scaling, Tan and Le 2019).
 FIRST_SCALES = (1.0, 0.75, 0.5, 1.5, 0.35)
+
+WidthFactor = Annotated[float, Field(gt=0, le=10)]  # ten times the widths are a hundred times the weights
 
 
 class BaseSpec(Section):
     """What phase 2 starts from: a finished phase 1 study, or an architecture named outright."""
 
     study: str | None = None
-    trial: int | None = None
+    trial: CountOrZero | None = None
     architecture: Annotated[str, AfterValidator(known_architecture)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
 
@@ -33,8 +35,8 @@ class BaseSpec(Section):
 class WidthRange(Section):
     """Factors by which every width of the base configuration may be scaled."""
 
-    low: Annotated[float, Field(gt=0)] = 0.25
-    high: Annotated[float, Field(gt=0)] = 1.5
+    low: WidthFactor = 0.25
+    high: WidthFactor = 1.5
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
