@@ -28,6 +28,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "failed": outcome.failed,
         "savings": [asdict(saving) for saving in outcome.savings],
         "best": trial_document(outcome.best) if outcome.best else None,
+        "base": trial_document(outcome.base) if outcome.base else None,
         "front": [trial_document(trial) for trial in outcome.front],
         "ranking": [trial_document(trial) for trial in outcome.ranking],
         "unfinished": list(outcome.unfinished),

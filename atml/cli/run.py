@@ -122,9 +122,10 @@ def _named(specs: "list[Phase]", name: str) -> "tuple[Phase, Phase]":
     """Name both studies after the run, and base the second on the first.
 
     Raises:
-        SpecError: the specs are not one of each phase.
+        SpecError: the specs are not one of each phase, or the first has nothing for the second to search.
     """
     from atml.errors import SpecError
+    from atml.search.handover import has_widths
     from atml.search.phases import ArchitecturePhase, WidthPhase
     from atml.search.phases.width import BaseSpec
 
@@ -132,6 +133,12 @@ def _named(specs: "list[Phase]", name: str) -> "tuple[Phase, Phase]":
     if not isinstance(first, ArchitecturePhase) or not isinstance(second, WidthPhase):
         raise SpecError(
             '--phase1 takes a spec with phase = "architecture" and --phase2 one with phase = "width"'
+        )
+    names = first.search.architectures
+    if not any(map(has_widths, names)):
+        raise SpecError(
+            f"study {first.name}: field `search.architectures`: {', '.join(names)} has no widths, "
+            "so phase 2 would have nothing to search; add another"
         )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "run"
     first = first.model_copy(update={"name": f"{stem}-phase1"})

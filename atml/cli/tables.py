@@ -44,6 +44,8 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
         console.print(_ranking_table(outcome))
         if outcome.unfinished:
             console.print(f"  never trained to the end: {', '.join(outcome.unfinished)}")
+        if outcome.best is not None and outcome.best is not outcome.base:
+            console.print(_base(outcome.best, outcome.base))
     else:
         console.print(_front_table(outcome, phase))
     console.print(_counts(outcome))
@@ -127,6 +129,16 @@ def _counts(outcome: "Outcome") -> str:
         f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
         f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
     )
+
+
+def _base(best: "FrozenTrial", base: "FrozenTrial | None") -> str:
+    """Say what a phase 2 is based on, since it is not the winner."""
+    from atml.search import records
+
+    begin = f"  {records.architecture(best)} has no widths to search: a phase 2"
+    if base is None:
+        return f"{begin} cannot be based on this study"
+    return f"{begin} based on this study takes trial {base.number} ({records.architecture(base)})"
 
 
 def _errors(outcome: "Outcome") -> str:

@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import failures, records
 from atml.search.budget import Spent, spent
-from atml.search.phases import Phase
+from atml.search.handover import base_trial
+from atml.search.phases import ArchitecturePhase, Phase
 from atml.search.phases.width import pareto_front
 from atml.search.records import PrunedBy
 from atml.search.snapshot import Snapshot
@@ -37,6 +38,7 @@ class Outcome:
     savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # completed trials, best first
     unfinished: tuple[str, ...]  # architectures that no trial trained to its end
+    base: FrozenTrial | None  # what a phase 2 based on this phase 1 starts from
     front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
     stop: Stop | None
     targets_met: bool
@@ -73,6 +75,7 @@ def outcome(of: Snapshot) -> Outcome:
         savings=_savings(trials),
         ranking=ranking,
         unfinished=_unfinished(trials, ranking),
+        base=base_trial(phase, trials) if isinstance(phase, ArchitecturePhase) else None,
         front=tuple(pareto_front(trials)),
         stop=of.stop,
         targets_met=best is not None and phase.meets_targets(best),

@@ -1,7 +1,8 @@
-"""What a study's segments allow it to search: refused, or left out, when the study is created."""
+"""What cannot be searched, for want of widths or of longer segments, is refused or left out at creation."""
 
 from atml.errors import SpecError
 from atml.models import get_architecture
+from atml.search.handover import has_widths
 from atml.search.phases import ArchitecturePhase, Phase, WidthPhase
 
 
@@ -9,7 +10,8 @@ def suited(phase: Phase, segment_length: int) -> Phase:
     """Return the phase without the architectures that need longer segments.
 
     Raises:
-        SpecError: none is left, or the one that a phase 2 is based on is such; names the field.
+        SpecError: none is left, or the one that a phase 2 is based on is such or has no widths; names the
+            field.
     """
     if isinstance(phase, WidthPhase):
         _check_base(phase, segment_length)
@@ -38,6 +40,10 @@ def left_out(phase: Phase, segment_length: int) -> tuple[str, ...]:
 
 def _check_base(phase: WidthPhase, segment_length: int) -> None:
     name = phase.base.architecture
+    if name is not None and not has_widths(name):
+        raise SpecError(
+            f"study {phase.name}: field `base.architecture`: {name} has no widths to search; choose another"
+        )
     if name is not None and _minimum_length(name) > segment_length:
         raise SpecError(
             f"study {phase.name}: field `base.architecture`: {name} needs segments of at least "

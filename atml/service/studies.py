@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.ecg import Dataset
 from atml.errors import SpecChanged, StudyError, UnknownStudy
 from atml.search import records, stop
+from atml.search.handover import base_trial
 from atml.search.phases import Phase, WidthPhase, parse_spec
 from atml.search.phases.width import BaseSpec
 from atml.search.processes import Process
@@ -137,18 +138,18 @@ def study_names(storage: BaseStorage) -> list[str]:
 
 
 def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
-    """Fill in what a phase 2 takes from its base study: architecture and learning rate."""
+    """Fill in what a phase 2 takes from its base study: architecture and learning rate.
+
+    Raises:
+        UnknownStudy: the base study is not there.
+        StudyError: it has no finished trial of an architecture with widths.
+    """
     if not isinstance(phase, WidthPhase) or phase.base.architecture:
         return phase
     base = load(storage, str(phase.base.study))
-    ranking = base.phase.rank(base.study.get_trials(deepcopy=False))
-    if not ranking:
-        sign = stop.read(base.study)
-        ended = f": it has ended because {sign.because}" if sign is not None else ""
-        raise StudyError(
-            f"study {phase.base.study!r} has no finished trial yet to base {phase.name!r} on{ended}"
-        )
-    best = ranking[0]
+    best = base_trial(base.phase, base.study.get_trials(deepcopy=False))
+    if best is None:
+        raise StudyError(_without_base(base, phase))
     found = BaseSpec(
         study=phase.base.study,
         trial=best.number,
@@ -160,6 +161,20 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
 
 def _based(storage: BaseStorage, phase: Phase, data: StudyData) -> Phase:
     return suited(resolve_base(storage, phase), data.segment_length)
+
+
+def _without_base(base: StoredStudy, phase: WidthPhase) -> str:
+    """Say why nothing of a study can be the base of a phase 2."""
+    finished = records.completed(base.study.get_trials(deepcopy=False))
+    rigid = sorted({records.architecture(trial) for trial in finished})
+    if rigid:
+        return (
+            f"study {base.study.study_name!r} has no finished trial to base {phase.name!r} on: "
+            f"{', '.join(rigid)} has no widths to search; base it on a study of other architectures"
+        )
+    sign = stop.read(base.study)
+    ended = f": it has ended because {sign.because}" if sign is not None else ""
+    return f"study {base.study.study_name!r} has no finished trial yet to base {phase.name!r} on{ended}"
 
 
 def fail_orphans(study: Study) -> int:

@@ -56,6 +56,7 @@ def atml(workplace):
         (["dashboard", "--storage", "x.db"], ["not a database URL"]),
         (["dashboard", "--host", "nowhere.invalid"], ["nowhere.invalid: no such host"]),
         (["dashboard", "--host", "0.0.0.0"], ["set ATML_DASHBOARD_AUTH=user:password", "delete studies"]),
+        (["run", "--train", "train", "--phase1", "good.toml"], ["`search.architectures`: linear has no"]),
         (["search", "infinite.toml", "--train", "train"], ["field `beta`", "got inf"]),
         (["evaluate", "text.onnx", "--data", "test"], ["text.onnx"]),
         (["evaluate", "missing.onnx", "--data", "test"], ["missing.onnx"]),
