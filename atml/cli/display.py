@@ -30,6 +30,7 @@ class StudyDisplay:
         self._console = err()
         self._seen: set[int] | None = None
         self._blind = False
+        self._error_told = False
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
         )
@@ -47,7 +48,7 @@ class StudyDisplay:
 
     def say(self, text: str) -> None:
         """Print a remark above the live view."""
-        self._console.print(text)
+        self._console.print(text, markup=False)  # an error's text may hold brackets
 
     def update(self) -> None:
         """Read the study and show what is new; without the database, say so once and show nothing."""
@@ -68,9 +69,22 @@ class StudyDisplay:
         self._seen = finished
         for trial in now.finished:
             if trial.number in news:
-                self._console.print(_finished_line(trial, now))
+                self.say(_finished_line(trial, now))
+        self._tell_first_error(now)
         if self._live:
             self._live.update(_live_view(now), refresh=True)
+
+    def _tell_first_error(self, now: "Progress") -> None:
+        from atml.search.failures import ended_by_error, reason_of
+
+        failed = ended_by_error(now.finished)
+        if failed and not self._error_told:
+            self._error_told = True
+            first = failed[0]
+            self.say(
+                f"Trial {first.number} ended with an error and is not tried again: {reason_of(first)}; "
+                "the log of its worker has the traceback"
+            )
 
 
 def _finished_line(trial: "FrozenTrial", now: "Progress") -> str:
@@ -126,5 +140,6 @@ def _running_line(trial: "RunningTrial") -> str:
     size = kilobytes(trial.onnx_bytes) if trial.onnx_bytes else ""
     return (
         f"  {meter} trial {trial.number:>3} {trial.architecture:<14}{_rate(trial.learning_rate)} "
-        f"fold {trial.fold} epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} [{trial.host} {trial.pid}]"
+        f"fold {trial.fold} epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} "
+        f"[{trial.host} {trial.pid}]"
     )

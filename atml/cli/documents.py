@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from atml.search import records
+from atml.search.failures import reason_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -23,6 +24,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "phase": outcome.phase,
         "spent": asdict(outcome.spent),
         "pruned": outcome.pruned,
+        "errors": [{"trial": trial.number, "error": reason_of(trial)} for trial in outcome.errors],
         "failed": outcome.failed,
         "savings": [asdict(saving) for saving in outcome.savings],
         "best": trial_document(outcome.best) if outcome.best else None,

@@ -12,9 +12,17 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Segments to evaluate on.")],
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Call AFIB from here on; the model's own if not given.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=options.a_number,
+            help="Call AFIB from here on; the model's own if not given.",
+        ),
     ] = None,
-    beta: Annotated[float, typer.Option(min=0.01, help="Beta of F-beta.")] = 2.0,
+    beta: Annotated[
+        float, typer.Option(min=0.01, max=100, callback=options.a_number, help="Beta of F-beta.")
+    ] = 2.0,
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,
 ) -> None:

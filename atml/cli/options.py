@@ -1,5 +1,6 @@
 """Options that several commands share, so that they mean the same everywhere."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,13 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bund
 DEFAULT_STORAGE = "sqlite:///atml.db"
 DEFAULT_ARTIFACTS = "artifacts"
 DEFAULT_OUT = Path("results")
+
+
+def a_number(value: float | None) -> float | None:
+    """Refuse NaN, which no minimum and no maximum refuses."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("must be a number but got nan")
+    return value
 
 
 def default_workers() -> int:

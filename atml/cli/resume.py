@@ -27,6 +27,11 @@ def resume(
     elif sign.by is StoppedBy.USER:
         take_down(stored.study)
         typer.echo(f"{study}: workers may take it up again.")
+    elif sign.by is StoppedBy.ERRORS:
+        raise StudyError(
+            f"study {study!r} has ended because {sign.because}; once that is mended, submit its spec under "
+            "another name"
+        )
     else:
         raise StudyError(
             f"study {study!r} has ended because {sign.because}; submit its spec with other targets or a "

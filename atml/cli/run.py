@@ -131,7 +131,9 @@ def _specs(joint: Path | None, first: Path | None, second: Path | None) -> "list
     from atml.search.phases import load_spec
 
     if joint and (first or second):
-        raise SpecError("--spec searches jointly, --phase1 and --phase2 search in two phases; give one or the other")
+        raise SpecError(
+            "--spec searches jointly, --phase1 and --phase2 search in two phases; give one or the other"
+        )
     if first or second:
         asked = {"phase1.toml": first, "phase2.toml": second}
         phases = ["architecture", "width"]

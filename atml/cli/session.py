@@ -44,12 +44,29 @@ def load_phase_data(phase: "Phase") -> "Dataset":
     return dataset
 
 
+def tell_left_out(phase: "Phase", dataset: "Dataset") -> None:
+    """Name the architectures that are not searched, since the segments are too short for them."""
+    from atml.models import get_architecture
+
+    names = [
+        name
+        for name in phase.search.architectures
+        if get_architecture(name).minimum_length > dataset.segment_length
+    ]
+    if names:
+        err().print(
+            f"{phase.name}: left out {', '.join(names)}: "
+            f"segments of {dataset.segment_length} samples are too short"
+        )
+
+
 def open_study(storage: "BaseStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
     """Create or resume a study; what an earlier crash or a stop left behind is put right."""
     from atml.search.stop import StoppedBy, read, take_down
     from atml.service.studies import begin, create_or_resume, fail_orphans
 
     stored = create_or_resume(storage, phase, dataset, extend=extend)
+    tell_left_out(phase, dataset)
     if stored.waits_for is not None:  # submitted before its base had ended
         stored = begin(storage, stored) or stored
     sign = read(stored.study)

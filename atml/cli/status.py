@@ -76,6 +76,8 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
 
 
 def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
+    from rich.markup import escape
+
     from atml.cli.console import kilobytes
     from atml.search import records
 
@@ -89,7 +91,7 @@ def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
         str(state.spent.untrained),
         f"{records.fbeta(best):.4f}" if best else "–",
         kilobytes(records.onnx_bytes(best)) if best else "–",
-        of.stop.because if of.stop else _doing(stored, state),
+        escape(of.stop.because) if of.stop else _doing(stored, state),
     ]
 
 

@@ -21,7 +21,7 @@ def submit(
 
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
-    from atml.cli.session import load_phase_data, with_training_data
+    from atml.cli.session import load_phase_data, tell_left_out, with_training_data
     from atml.search.phases import load_spec
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
@@ -30,6 +30,8 @@ def submit(
     quieten_optuna()
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
-    stored = create_or_resume(opened, phase, load_phase_data(phase), extend=extend, may_wait=True)
+    dataset = load_phase_data(phase)
+    stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True)
+    tell_left_out(phase, dataset)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

@@ -47,13 +47,15 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
     else:
         console.print(_front_table(outcome, phase))
     console.print(_counts(outcome))
+    if outcome.errors:
+        console.print(_errors(outcome), markup=False)  # an error's text may hold brackets
     for saving in outcome.savings:
         console.print(
             f"  ended early by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
         )
     if outcome.stop:
-        console.print(f"  ended because {outcome.stop.because}")
-    console.print(_targets(outcome, phase))
+        console.print(f"  ended because {outcome.stop.because}", markup=False)
+    console.print(_targets(outcome, phase), markup=False)
 
 
 def _ranking_table(outcome: "Outcome") -> Any:
@@ -135,6 +137,13 @@ def _counts(outcome: "Outcome") -> str:
         f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
         f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
     )
+
+
+def _errors(outcome: "Outcome") -> str:
+    from atml.search.failures import reason_of
+
+    count, first = len(outcome.errors), outcome.errors[0]
+    return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
 
 
 def _targets(outcome: "Outcome", phase: "Phase") -> str:

@@ -23,7 +23,9 @@ def worker(
     index: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Number of this worker, so that workers draw differently; any if not given."
+            min=0,
+            max=2**31 - 1,  # the sampler's seed is the study's plus this, and takes 32 bits
+            help="Number of this worker, so that workers draw differently; any if not given.",
         ),
     ] = None,
     train: Annotated[

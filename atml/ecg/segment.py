@@ -12,6 +12,7 @@ AFIB_RHYTHM = "AFIB"
 GRAMMAR = "S<subject>-<rhythm>-<index>.txt"
 
 # ASCII only: \d would accept digits of other scripts, and S٤ is not S4.
+_SUBJECT = re.compile(r"S[0-9]+")
 _NAME = re.compile(r"S([0-9]+)-([A-Za-z0-9_+.]*)-([0-9]+)\.txt")
 
 
@@ -22,9 +23,9 @@ class SegmentName:
     The rhythm may be empty (``S47--0.txt``: not annotated) and then counts as Normal.
     """
 
-    subject: str  # "S47"
+    number: str  # "47" or "047"; kept as text, as is the index, so that the file name can be put together
     rhythm: str  # "AFIB", "N", …
-    index: str  # "0"; kept as text, so that the file name can be put together again
+    index: str  # "0"
 
     @classmethod
     def parse(cls, filename: str) -> "SegmentName":
@@ -38,11 +39,16 @@ class SegmentName:
             raise BadSegment(
                 f"a segment's name must read {GRAMMAR}, as S47-AFIB-0.txt; rename or remove the file"
             )
-        subject, rhythm, index = match.groups()
+        number, rhythm, index = match.groups()
         # Anything but AFIB is Normal: another spelling would silently turn the label round.
         if rhythm != AFIB_RHYTHM and rhythm.upper() == AFIB_RHYTHM:
             raise BadSegment(f"rhythm must be written {AFIB_RHYTHM} but got {rhythm}; rename the file")
-        return cls(subject=f"S{subject}", rhythm=rhythm, index=index)
+        return cls(number=number, rhythm=rhythm, index=index)
+
+    @property
+    def subject(self) -> str:
+        """The subject's name, "S47", however the file writes the number."""
+        return canonical_subject(f"S{self.number}")
 
     @property
     def label(self) -> int:
@@ -52,7 +58,20 @@ class SegmentName:
     @property
     def filename(self) -> str:
         """The name of the segment's file."""
-        return f"{self.subject}-{self.rhythm}-{self.index}.txt"
+        return f"S{self.number}-{self.rhythm}-{self.index}.txt"
+
+
+def canonical_subject(name: str) -> str:
+    """Return a subject's name without leading zeros: S4 and S04 are one person.
+
+    Were they two, segments of one person could be on both sides of a split.
+
+    Raises:
+        ValueError: it is no subject's name.
+    """
+    if _SUBJECT.fullmatch(name) is None:
+        raise ValueError(f"a subject's name must read S<number>, as S47, but got {name!r}")
+    return f"S{name[1:].lstrip('0') or '0'}"
 
 
 def subject_order(subject: str) -> tuple[int, str]:

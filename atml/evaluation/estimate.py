@@ -55,7 +55,12 @@ class FoldCounts:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON's own types: {subject: [afib, other, [hits …], [false alarms …]]}."""
         return {
-            name: [int(self.afib[i]), int(self.other[i]), self.hits[i].tolist(), self.false_alarms[i].tolist()]
+            name: [
+                int(self.afib[i]),
+                int(self.other[i]),
+                self.hits[i].tolist(),
+                self.false_alarms[i].tolist(),
+            ]
             for i, name in enumerate(self.subjects)
         }
 

@@ -42,6 +42,11 @@ class Architecture:
     network: Callable[[Any, int], nn.Module]  # (config, segment_length) -> untrained module
     minimum_length: int  # the shortest segment the network can take
 
+    @property
+    def has_widths(self) -> bool:
+        """Whether the network can be made larger and smaller."""
+        return bool(self._minimum_widths())
+
     def default(self) -> Config:
         """Return the config that phase 1 trains."""
         return self.config()

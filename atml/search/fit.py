@@ -102,7 +102,7 @@ class Trainer:
     device: torch.device
 
     def cut_again(self, times: int) -> "Trainer":
-        """Return the trainer whose folds are cut otherwise; 0 times are the folds on which candidates race."""
+        """Return a trainer whose folds are cut otherwise; 0 times are those on which candidates race."""
         data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
         return replace(self, phase=self.phase.model_copy(update={"data": data}))
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
-from atml.search import records, stop
+from atml.search import failures, records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.checkpoints import Checkpoint, Checkpoints
 from atml.search.fit import FoldFit
@@ -67,7 +67,7 @@ class Objective:
         """Run `trial` to its end.
 
         Raises:
-            TrialPruned: a rule ended it; who and why is recorded on the trial.
+            TrialPruned: a rule or an error that would recur ended it; who and why is recorded on the trial.
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
             CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
         """
@@ -81,6 +81,12 @@ class Objective:
         except TrialPruned:
             self._forget(trial)
             raise
+        except Exception as error:
+            if not failures.will_recur(error):
+                raise
+            failures.log(trial.number, error)
+            self._forget(trial)
+            raise _pruned(trial, PrunedBy.ERROR, failures.in_words(error)) from error
         self._forget(trial)
         return values
 
@@ -103,9 +109,7 @@ class Objective:
             fit = self._train(trial, proposal, self.phase.data.folds - 1, None)
         known = estimate(list(folds.values()), beta=self.phase.beta)
         model = fit.onnx(onnx_metadata(proposal, threshold=known.threshold))
-        metrics = metrics_of_folds(
-            list(folds.values()), threshold=known.threshold, beta=self.phase.beta
-        )
+        metrics = metrics_of_folds(list(folds.values()), threshold=known.threshold, beta=self.phase.beta)
         self.keep(trial, model, metrics)
         return self.phase.values(known.fbeta, point.candidate.onnx_bytes)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.search import records
+from atml.search import failures, records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
 from atml.search.ranking import contenders, front
@@ -31,6 +31,7 @@ class Outcome:
     phase: str
     spent: Spent
     pruned: dict[str, int]  # trials by the rule that pruned them
+    errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
     failed: int
     savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
@@ -66,6 +67,7 @@ def outcome(of: Snapshot) -> Outcome:
         phase=phase.phase,
         spent=spent(trials, of.taken),
         pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
+        errors=tuple(failures.ended_by_error(trials)),
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
         savings=_savings(trials, phase),
         ranking=ranking,
@@ -128,9 +130,7 @@ def _advice(
             size = min(records.onnx_bytes(t) for t in good)
             advice.append(f"or raise targets.onnx_bytes to {size}, where F-beta is reached")
     if "onnx_bytes" in failed_targets:
-        advice.append(
-            f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes"
-        )
+        advice.append(f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes")
     if failed_targets:
         advice.append("or give the study more time: raise budget.trials or budget.minutes")
     return advice
@@ -146,6 +146,9 @@ def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
         PrunedBy.STOPPED.value: "raise budget.minutes",
     }
     rule, count = rules.most_common(1)[0]
+    if rule == PrunedBy.ERROR.value:
+        first = failures.reason_of(failures.ended_by_error(trials)[0])
+        return [f"no trial ran to its end; {count} ended with an error, the first with {first}"]
     return [f"no trial ran to its end; {count} were pruned by {rule}: {remedy.get(rule, 'widen the search')}"]
 
 

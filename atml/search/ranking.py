@@ -57,7 +57,9 @@ def rank(among: Sequence[Contender], targets: TargetsSpec) -> list[Contender]:
     if not ranked:
         return []
     fitting = [one for one in ranked if _oversize(one, targets) == 0]
-    winner = min((ranked[0], *(one for one in fitting if tied(one, ranked[0]))), key=lambda one: one.onnx_bytes)
+    winner = min(
+        (ranked[0], *(one for one in fitting if tied(one, ranked[0]))), key=lambda one: one.onnx_bytes
+    )
     return [winner, *(one for one in ranked if one is not winner)]
 
 

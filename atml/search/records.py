@@ -45,7 +45,10 @@ RECORDED_METRICS = (
 
 
 class PrunedBy(StrEnum):
-    """Who ended a trial early; the first four did so before its first epoch."""
+    """Who ended a trial early; the first four did so before its first epoch.
+
+    ERROR is an error that would happen again, with its text as the reason; such a trial has no metrics.
+    """
 
     BUDGET = "budget"
     DUPLICATE = "duplicate"
@@ -55,6 +58,7 @@ class PrunedBy(StrEnum):
     RACE = "race"
     DIVERGED = "diverged"
     STOPPED = "stopped"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,7 @@ class CurvePoint:
     def from_list(cls, values: Sequence[float]) -> Self:
         """Return the point that `to_list` wrote."""
         fold, train_loss, valid_loss, fbeta, seconds = values
-        return cls(
-            fold=int(fold), train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds
-        )
+        return cls(fold=int(fold), train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds)
 
 
 def estimate_record(estimate: Estimate) -> dict[str, Any]:

@@ -44,9 +44,7 @@ class SizeAwarePruner(BasePruner):
         if len(own) <= self._warmup_epochs or len(own) < len(records.curve(trial)):
             return False
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        smaller = [
-            first_fold(other) for other in finished if _size(other) <= records.onnx_bytes(trial)
-        ]
+        smaller = [first_fold(other) for other in finished if _size(other) <= records.onnx_bytes(trial)]
         rivals = [curve[len(own) - 1].fbeta for curve in smaller if len(curve) >= len(own)]
         if len(rivals) < self._startup_trials:
             return False

@@ -17,6 +17,7 @@ from pydantic import (
     with_config,
 )
 
+from atml.ecg.segment import canonical_subject
 from atml.errors import ModelError, SpecError
 from atml.models import ARCHITECTURES, get_architecture
 from atml.search import records
@@ -25,26 +26,34 @@ from atml.training import AugmentationSettings, TrainingSettings
 
 # The settings know nothing of pydantic; a spec must still refuse a misspelt one.
 for settings in (AugmentationSettings, TrainingSettings):
-    with_config(ConfigDict(extra="forbid"))(settings)
+    with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(settings)
 
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
+# Limits far above what makes sense, so that no figure worked out from these overflows.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
+Bytes = Annotated[int, Field(ge=1, le=10**12)]
+Folds = Annotated[int, Field(ge=2, le=100)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added to it; NumPy takes 32 bits
+Minutes = Annotated[float, Field(gt=0, le=10**7)]
+Beta = Annotated[float, Field(ge=0.01, le=100)]  # beyond, F-beta is precision or recall alone
 
 
 class Section(BaseModel):
-    """A table of the spec: unknown fields are refused, values never change."""
+    """A table of the spec: unknown fields and infinite figures are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSpec(Section):
     """Which segments to train on, and into how many folds their subjects are cut."""
 
     train: str | None = None
-    folds: Annotated[int, Field(ge=2)] = 4
-    seed: int = 0
+    folds: Folds = 4
+    seed: Seed = 0
     skip_bad: bool = False
-    exclude_subjects: tuple[str, ...] = ()
+    exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
 
 
 class LadderSpec(Section):
@@ -52,7 +61,7 @@ class LadderSpec(Section):
 
     low: Annotated[float, Field(gt=0)]
     high: Annotated[float, Field(gt=0)]
-    steps: Annotated[int, Field(ge=1)] = 9
+    steps: Annotated[int, Field(ge=1, le=1000)] = 9
     scale: Literal["log", "linear"] = "log"
 
     @model_validator(mode="after")
@@ -103,11 +112,13 @@ class SearchSpec(Section):
     architectures: Architectures = Field(default_factory=all_architectures)
     # Each architecture is scaled to each of these, if it can be made so small.
     sizes: Annotated[
-        tuple[Annotated[int, Field(ge=500)], ...], Field(min_length=1), AfterValidator(all_different)
+        tuple[Bytes, ...], Field(min_length=1, max_length=100), AfterValidator(all_different)
     ] = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     # Factors by which the first width is stretched against the others; 1 scales all alike.
     shapes: Annotated[
-        tuple[Annotated[float, Field(gt=0.1, lt=10)], ...], Field(min_length=1), AfterValidator(all_different)
+        tuple[Annotated[float, Field(ge=0.1, le=10)], ...],
+        Field(min_length=1, max_length=100),
+        AfterValidator(all_different),
     ] = (1.0,)
     learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
 
@@ -116,7 +127,7 @@ class NeighbourhoodSpec(Section):
     """When a learning rate is bad, and how far that reaches."""
 
     threshold: Share = 0.6
-    radius: Annotated[int, Field(ge=0)] = 1
+    radius: CountOrZero = 1
     metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "fbeta"
 
 
@@ -124,8 +135,8 @@ class PruningSpec(Section):
     """What keeps a trial from starting, or from going on."""
 
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
-    startup_trials: Annotated[int, Field(ge=1)] = 8
-    warmup_epochs: Annotated[int, Field(ge=0)] = 2
+    startup_trials: Count = 8
+    warmup_epochs: CountOrZero = 2
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
     race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -135,7 +146,7 @@ class TargetsSpec(Section):
     """What a model must reach, and whether that ends the study."""
 
     fbeta: Share | None = None
-    onnx_bytes: Annotated[int, Field(gt=0)] | None = None
+    onnx_bytes: Bytes | None = None
     stop: bool = True  # false spends the rest of the budget on the front
 
     def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
@@ -151,15 +162,15 @@ class TargetsSpec(Section):
 class BudgetSpec(Section):
     """When to end without having met the targets. Untrained trials cost nothing."""
 
-    trials: Annotated[int, Field(ge=1)] | None = 50
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    trials: Count | None = 50
+    minutes: Minutes | None = None
 
 
 class FinalizeSpec(Section):
     """How one model to ship is made of the leaders: trained as in the search, on all subjects."""
 
-    candidates: Annotated[int, Field(ge=1)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 3
+    candidates: Count = 3
+    seeds: Count = 3
 
 
 class StudySpec(Section):
@@ -167,8 +178,8 @@ class StudySpec(Section):
 
     phase: str
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    beta: Annotated[float, Field(gt=0)] = 2.0
-    seed: int = 0
+    beta: Beta = 2.0
+    seed: Seed = 0
     data: DataSpec = DataSpec()
     training: TrainingSettings = TrainingSettings()
     pruning: PruningSpec = PruningSpec()

@@ -15,6 +15,7 @@ class StoppedBy(StrEnum):
     TARGETS = "targets"
     BUDGET = "budget"
     SPACE = "space"  # every point was tried or ruled out
+    ERRORS = "errors"  # all trials ended with the same error
     USER = "user"
 
 

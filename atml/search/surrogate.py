@@ -64,7 +64,13 @@ class Surrogate:
     """
 
     def __init__(
-        self, architecture: Indices, doublings: Floats, rung: Indices, *, folds: int, kernel: Kernel | None = None
+        self,
+        architecture: Indices,
+        doublings: Floats,
+        rung: Indices,
+        *,
+        folds: int,
+        kernel: Kernel | None = None,
     ) -> None:
         self._folds = folds
         self._kernel = kernel or Kernel()
@@ -95,11 +101,13 @@ class Surrogate:
             self._within_fold[np.ix_(point, point)] + k.fold
         )
         observed += (k.fit + JITTER) * np.eye(len(point))
-        # Every fold is 1/folds of the mean that is asked for. A fold's own difficulty is left out of it: it is
-        # the same for all points.
+        # Every fold is 1/folds of the mean that is asked for. A fold's own difficulty is left out of it:
+        # it is the same for all points.
         to_all = self._shared[:, point] + self._within_fold[:, point] / self._folds
         to_all = to_all + (k.fit / self._folds) * (np.arange(len(self._shared))[:, None] == point[None, :])
-        prior = self._shared + self._within_fold / self._folds + (k.fit / self._folds) * np.eye(len(self._shared))
+        prior = (
+            self._shared + self._within_fold / self._folds + (k.fit / self._folds) * np.eye(len(self._shared))
+        )
         root = np.linalg.cholesky(observed)
         half = np.linalg.solve(root, to_all.T)
         mean = level + half.T @ np.linalg.solve(root, values - level)

@@ -128,4 +128,3 @@ def _with_rest(lines: list[str], count: int) -> list[str]:
 
 def _size(trial: FrozenTrial) -> str:
     return f"{records.onnx_bytes(trial) / 1000:.1f} KB"
-

@@ -137,9 +137,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
     phase = parse_spec(attributes[SPEC], source=f"study {name}")
     study.pruner = phase.pruner()
     candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
-    return StoredStudy(
-        study=study, phase=phase, data=StudyData(**attributes[DATA]), candidates=candidates
-    )
+    return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]), candidates=candidates)
 
 
 def load_all(storage: BaseStorage) -> list[StoredStudy]:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.ecg import Dataset
 from atml.errors import AtmlError, StudyError
 from atml.files import prepare_folder
-from atml.search import records, stop
+from atml.search import failures, records, stop
 from atml.search.budget import exhausted, spent
 from atml.search.checkpoints import Checkpoints
 from atml.search.fit import Trainer
@@ -154,6 +154,9 @@ def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | No
             return Stop(
                 by=StoppedBy.TARGETS, because=f"trial {trial.number} meets the targets", trial=trial.number
             )
+    error = failures.hopeless(trials)
+    if error is not None:
+        return Stop(by=StoppedBy.ERRORS, because=error)
     reason = exhausted(stored.phase.budget, spent(trials, datetime.now()))
     if reason is not None:
         return Stop(by=StoppedBy.BUDGET, because=reason)

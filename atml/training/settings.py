@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
+LARGEST_COUNT = 10**9  # so that no figure worked out from a count overflows
+
 
 def _check(settings: object, name: str, low: float, high: float) -> None:
     value = getattr(settings, name)
-    if value is not None and not low <= value <= high:
+    if value is not None and not (low <= value <= high and value < math.inf):
         bounds = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
         raise ValueError(f"{name} must be {bounds}, but got {value}.")
 
@@ -91,12 +93,12 @@ class TrainingSettings:
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive, but got {self.learning_rate}.")
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("segments_per_epoch", 2), ("patience", 1)):
-            _check(self, name, lowest, math.inf)
+            _check(self, name, lowest, LARGEST_COUNT)
         for name in ("weight_decay", "gap", "seed"):
             _check(self, name, 0, math.inf)
         _check(self, "label_smoothing", 0, 0.5)
         _check(self, "ema_decay", 0, 0.99999)
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
+        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
             raise ValueError(f"gradient_clip must be positive or None, but got {self.gradient_clip}.")
         _check_choice("schedule", self.schedule, ("one-cycle", "plateau", "constant"))
         _check_choice("class_weights", self.class_weights, ("none", "balanced"))

@@ -15,6 +15,8 @@ data = { folds = 3 }
 search = { architectures = ["linear"] }
 """
 
+EVALUATE = ["evaluate", "text.onnx", "--data", "test"]
+NOT_A_NUMBER = [[*EVALUATE, "--beta", "nan"], [*EVALUATE, "--beta", "inf"], [*EVALUATE, "--threshold", "nan"]]
 COMMANDS = sorted(command.name for command in app.registered_commands)
 
 
@@ -23,6 +25,7 @@ def atml(workplace):
     """Run a command that must fail, and return its exit code and its message."""
     workplace.write("good.toml", SPEC)
     workplace.write("typo.toml", SPEC + "[bugdet]\ntrials = 1\n")
+    workplace.write("infinite.toml", SPEC + "beta = inf\n")
     workplace.write("broken.toml", SPEC + "beta = \n")
     workplace.write("many-folds.toml", SPEC.replace("folds = 3", "folds = 40"))
     workplace.write("text.onnx", "not a model")
@@ -53,6 +56,8 @@ def atml(workplace):
         (["dashboard", "--storage", "x.db"], ["not a database URL"]),
         (["dashboard", "--host", "nowhere.invalid"], ["nowhere.invalid: no such host"]),
         (["dashboard", "--host", "0.0.0.0"], ["set ATML_DASHBOARD_AUTH=user:password", "delete studies"]),
+        (["run", "--train", "train", "--phase1", "good.toml"], ["`search.architectures`: linear has no"]),
+        (["search", "infinite.toml", "--train", "train"], ["field `beta`", "got inf"]),
         (["evaluate", "text.onnx", "--data", "test"], ["text.onnx"]),
         (["evaluate", "missing.onnx", "--data", "test"], ["missing.onnx"]),
     ],
@@ -71,7 +76,9 @@ def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
     assert done.stderr.startswith("Error: typo.toml: unknown field `bugdet`")
 
 
-@pytest.mark.parametrize("arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"]])
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"], *NOT_A_NUMBER]
+)
 def test_wrong_usage_is_exit_code_2(atml, arguments):
     assert atml(*arguments)[0] == 2
 

@@ -24,7 +24,7 @@ from atml.search import records
 from atml.search.objective import Objective
 from atml.search.phases import WidthPhase, parse_spec
 from atml.search.proposal import Proposal
-from atml.search.sizes import size_before_training
+from atml.search.sizes import _size, size_before_training
 from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data, search_split
 from atml.service.storage import open_storage
@@ -53,15 +53,16 @@ def parse_arguments():
 
 
 def measure_sizes(rounds):
-    """Return {architecture: seconds of each size}; every study is new, so no cache answers."""
+    """Return {architecture: seconds of each size}; the cache is emptied before each."""
     found = {}
     to_onnx(ARCHITECTURES["linear"].build(ARCHITECTURES["linear"].default(), LENGTH), segment_length=LENGTH)
     for name, architecture in track(ARCHITECTURES.items(), description="sizes", transient=True):
         found[name] = []
-        for number in range(rounds):
+        for _ in range(rounds):
+            _size.cache_clear()
             proposal = Proposal(architecture=architecture, config=architecture.default(), learning_rate=1e-3)
             start = time.perf_counter()
-            size_before_training(proposal, LENGTH, f"bench{number}")
+            size_before_training(proposal, LENGTH)
             found[name].append(time.perf_counter() - start)
     return found
 

@@ -11,8 +11,9 @@ import torch
 from optuna.artifacts import get_all_artifact_meta
 from optuna.trial import TrialState
 
+from atml.errors import CannotWrite, ParityError, StorageUnreachable
 from atml.export import OnnxClassifier
-from atml.search import records, stop
+from atml.search import failures, records, stop
 from atml.search.checkpoints import Checkpoints
 from atml.search.objective import RULED_OUT, Objective, TrialInterrupted
 from atml.service.artifacts import keep_files, open_artifacts
@@ -79,6 +80,16 @@ def test_the_same_trial_in_another_process_or_order_has_the_same_result(search, 
     _, run = search(make_phase1())
     first, _, again = (*run(point(), point(2e-2)), *search(make_phase1(name="other"))[1](point()))
     assert (first.value, first.user_attrs["metrics"]) == (again.value, again.user_attrs["metrics"])
+
+
+def test_a_longer_name_of_the_study_makes_no_larger_model(search, make_phase1):
+    kept = []
+    for name in ("a", "a" * 64):
+        _, run = search(make_phase1(name=name))
+        (trial,) = run(point(), keep=lambda trial, model, metrics: kept.append(model))
+        assert len(kept[-1]) == records.onnx_bytes(trial)
+        assert OnnxClassifier(kept[-1]).metadata.study == name
+    assert len(kept[0]) == len(kept[1])
 
 
 def test_a_model_over_the_size_cap_is_never_trained(search, make_phase1):
@@ -161,6 +172,78 @@ def test_a_trial_interrupted_twice_is_one_trial_in_the_end(search, make_phase1):
     assert [trial.state for trial in study.trials] == [FAIL, FAIL, COMPLETE]
     assert [trial.user_attrs.get(records.RETRY_OF) for trial in study.trials] == [None, 0, 0]
     assert len({tuple(trial.params.items()) for trial in study.trials}) == 1
+
+
+def failing(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+# Where a trial may fail, after how many epochs.
+PLACES = [("check_parity", 2), ("to_onnx", 2), ("evaluate", 2), ("train", 0)]
+
+
+@pytest.mark.parametrize(("place", "epochs"), PLACES)
+@pytest.mark.parametrize("error", [ParityError("differ by 1"), ValueError("a slip"), KeyError("slip")])
+def test_an_error_that_would_recur_ends_the_trial_and_is_recorded(
+    search, make_phase1, monkeypatch, caplog, place, epochs, error
+):
+    study, run = search(make_phase1(pruning={"neighbourhood": {"threshold": 1.0}}))
+    monkeypatch.setattr(f"atml.search.objective.{place}", failing(error))
+    (trial,) = run(point())
+    assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
+    assert trial.user_attrs[records.PRUNED_BECAUSE] == failures.in_words(error)
+    assert "Traceback" in caplog.text
+    assert records.METRICS not in trial.user_attrs
+    assert len(records.curve(trial)) == epochs
+    assert records.was_trained(trial) is bool(epochs)
+    assert [t.state for t in study.trials] == [PRUNED]  # nothing waits to be tried again
+    monkeypatch.undo()
+    again, near = run(point(), point(1e-1))
+    assert again.user_attrs[records.PRUNED_BY] == "duplicate"
+    assert near.state == COMPLETE  # without metrics it says nothing of its neighbourhood
+
+
+def test_an_error_is_a_refusal_for_a_search_with_two_objectives(search, make_phase2, monkeypatch):
+    _, run = search(make_phase2())
+    monkeypatch.setattr("atml.search.objective.check_parity", failing(ParityError("differ")))
+    (trial,) = run({"channels": 4})
+    assert trial.constraints == {"error": RULED_OUT}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError("no GPU"),
+        StorageUnreachable("away"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: an illegal memory access"),
+    ],
+)
+def test_what_may_go_well_another_time_leaves_the_point_free(search, make_phase1, monkeypatch, error):
+    study, run = search(make_phase1())
+    monkeypatch.setattr("atml.search.objective.check_parity", failing(error))
+    with pytest.raises(type(error)):
+        run(point())
+    assert [trial.state for trial in study.trials] == [FAIL]
+    monkeypatch.undo()
+    assert run(point())[0].state == COMPLETE
+
+
+def test_a_disk_without_room_queues_the_trial_again(search, make_phase1):
+    study, run = search(make_phase1())
+    with pytest.raises(CannotWrite):
+        run(point(), keep=failing(CannotWrite("full")))
+    assert [trial.state for trial in study.trials] == [FAIL, WAITING]
+
+
+def test_a_trial_that_ended_with_an_error_leaves_no_checkpoint(search, make_phase1, monkeypatch, tmp_path):
+    monkeypatch.setattr("atml.search.objective.check_parity", failing(ParityError("differ")))
+    search(make_phase1())[1](point(), checkpoints=Checkpoints(tmp_path / "checkpoints"))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 class Overtaken(Objective):

@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
+from atml.errors import SpecChanged, SpecError, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
 from atml.search.processes import this_process
 from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
@@ -134,6 +134,10 @@ class TestBase:
         with pytest.raises(UnknownStudy, match="'nowhere'"):
             resolve_base(storage, make_phase2(base={"architecture": None, "study": "nowhere"}))
         assert "second" not in study_names(storage)
+        stop.put_up(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
+        with pytest.raises(StudyError, match="on: it has ended because all trials ended with an error"):
+            create(phase2)
+        stop.take_down(base)
 
         def add(architecture, rate, fbeta):
             base.add_trial(make_trial(architecture=architecture, learning_rate=rate, curve=(fbeta,)))
@@ -149,9 +153,28 @@ class TestBase:
         assert create(phase2).phase.base == found
 
     def test_a_learning_rate_of_its_own_is_kept(self, create, make_phase1, make_phase2, make_trial):
-        create(make_phase1()).study.add_trial(make_trial(curve=(0.6,)))
+        create(make_phase1()).study.add_trial(make_trial(architecture="optimized_afnet", curve=(0.6,)))
         phase2 = make_phase2(base={"architecture": None, "learning_rate": 0.07, "study": "first"})
         assert create(phase2).phase.base.learning_rate == 0.07
+
+    def test_an_architecture_without_widths_is_never_handed_to_phase_2(
+        self, storage, create, make_phase1, make_phase2, make_trial
+    ):
+        base = create(make_phase1()).study
+        phase2 = make_phase2(base={"architecture": None, "learning_rate": None, "study": "first"})
+        base.add_trial(make_trial(architecture="linear", curve=(0.99,)))
+        with pytest.raises(StudyError, match="no finished trial to base 'second' on: linear has no widths"):
+            create(phase2)
+        base.add_trial(make_trial(architecture="conv_gru", curve=(0.5,)))
+        base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
+        best = len(base.trials) - 1
+        found = create(phase2).phase.base
+        assert (found.architecture, found.trial) == ("optimized_afnet", best)
+
+    def test_a_base_without_widths_is_refused_by_name(self, storage, create, make_phase2):
+        with pytest.raises(SpecError, match=r"`base\.architecture`: linear has no widths to search"):
+            create(make_phase2(base={"architecture": "linear"}))
+        assert study_names(storage) == []
 
 
 BEGINS = """

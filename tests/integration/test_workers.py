@@ -11,8 +11,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.errors import StudyError
+from atml.errors import ModelError, StudyError
+from atml.export import to_onnx
 from atml.search import records, stop
+from atml.search.failures import ENOUGH_ERRORS, ended_by_error
+from atml.search.sampler import as_point
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
@@ -20,6 +23,17 @@ from tests.inprocess import work_here
 from tests.waiting import until
 
 FAIL, RUNNING, WAITING = TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
+
+
+def fail_in_export(monkeypatch, *names):
+    """Let the export of a trained network of these architectures fail."""
+
+    def export(model, *, segment_length, metadata):
+        if metadata.architecture in names:
+            raise ModelError("no such operator")
+        return to_onnx(model, segment_length=segment_length, metadata=metadata)
+
+    monkeypatch.setattr("atml.search.objective.to_onnx", export)
 
 
 class TestWork:
@@ -63,6 +77,29 @@ class TestWork:
         before = [(trial.number, trial.state, trial.datetime_start) for trial in first.trials]
         again = run(make_phase1(budget={"trials": 1})).study
         assert [(trial.number, trial.state, trial.datetime_start) for trial in again.trials] == before
+
+    def test_a_study_whose_trials_all_end_with_one_error_stops_with_it(self, run, make_phase1, monkeypatch):
+        fail_in_export(monkeypatch, "linear", "optimized_afnet")
+        phase = make_phase1(budget={"trials": 50}, search={"learning_rate": {"steps": 12}})
+        study = run(phase).study
+        assert len(study.trials) == ENOUGH_ERRORS
+        sign = stop.read(study)
+        assert sign.by == stop.StoppedBy.ERRORS
+        assert (
+            sign.because == "the first 10 trials all ended with the same error: ModelError: no such operator"
+        )
+
+    def test_an_architecture_that_cannot_be_exported_does_not_end_the_study(
+        self, run, make_phase1, monkeypatch
+    ):
+        fail_in_export(monkeypatch, "linear")
+        study = run(make_phase1(budget={"trials": 4})).study
+        assert {records.architecture(trial) for trial in ended_by_error(study.trials)} == {"linear"}
+        assert records.completed(study.trials)
+        assert len(records.trained(study.trials)) == 4
+        points = [as_point(trial.params) for trial in study.trials]
+        assert len(set(points)) == len(points)
+        assert stop.read(study).by == stop.StoppedBy.BUDGET
 
     def test_asked_to_leave_a_worker_leaves_the_study_open(self, run, make_phase1):
         class AtOnce(LeaveOnSignal):

@@ -78,7 +78,7 @@ def simulate(
             for rhythm, samples in drawn.items():
                 counts[rhythm] += len(samples)
                 for index, row in enumerate(samples):
-                    name = SegmentName(subject=f"S{number}", rhythm=rhythm, index=str(index))
+                    name = SegmentName(number=str(number), rhythm=rhythm, index=str(index))
                     (unfinished / name.filename).write_text(
                         ("%.7f\n" * len(row)) % tuple(row.tolist()), encoding="ascii"
                     )

@@ -1,15 +1,15 @@
 """Phase 2: how small can the best architectures of phase 1 be made, and how accurate do they stay?"""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from optuna.trial import FrozenTrial
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from atml.models import get_architecture
 from atml.search import records
 from atml.search.phases.phase import Phase
-from atml.search.spec import Architectures, Section, SearchSpec
+from atml.search.spec import Architectures, Count, SearchSpec, Section
 
 
 class BaseSpec(Section):
@@ -17,7 +17,7 @@ class BaseSpec(Section):
 
     study: str | None = None
     architectures: Architectures | None = None
-    candidates: Annotated[int, Field(ge=1)] = 3  # best architectures of the base study
+    candidates: Count = 3  # best architectures of the base study
 
     @model_validator(mode="after")
     def _is_a_base(self) -> Self:
@@ -46,5 +46,5 @@ class WidthPhase(Phase):
     def chosen_from(self, ranking: Sequence[FrozenTrial]) -> tuple[str, ...]:
         """Return the best architectures of the base study that have widths to search."""
         names = dict.fromkeys(records.architecture(trial) for trial in ranking)
-        scalable = [name for name in names if get_architecture(name).width_space(low=1.0, high=1.0)]
+        scalable = [name for name in names if get_architecture(name).has_widths]
         return tuple(scalable[: self.base.candidates])

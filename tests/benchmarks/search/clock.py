@@ -4,7 +4,7 @@ import threading
 
 
 class TimeUpError(BaseException):
-    """The simulated time is over; not an Exception, so that nothing on the way takes it for a failed trial."""
+    """The simulated time is over; not an Exception, which would be taken for a failed trial."""
 
 
 class Clock:

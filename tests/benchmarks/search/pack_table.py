@@ -108,7 +108,9 @@ def main():
         fbeta=np.stack(columns[6]),
         errors=np.array(columns[7]),
     )
-    print(f"{len(kept)} candidates, {len(rows)} fits: {arguments.out}, {arguments.out.stat().st_size:,} bytes")
+    print(
+        f"{len(kept)} candidates, {len(rows)} fits: {arguments.out}, {arguments.out.stat().st_size:,} bytes"
+    )
 
 
 if __name__ == "__main__":

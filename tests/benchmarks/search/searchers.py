@@ -107,7 +107,11 @@ class TableTrainer:
         architecture = proposal.architecture
         for point in self.table.grid.points:
             same = point.candidate.architecture == architecture.name
-            if same and point.candidate.config == proposal.config and point.learning_rate == proposal.learning_rate:
+            if (
+                same
+                and point.candidate.config == proposal.config
+                and point.learning_rate == proposal.learning_rate
+            ):
                 at = self.table.grid.index[point.key]
                 return TableTraining(self.table.fits[at, fold], fold, self.clock)
         raise KeyError(proposal)
@@ -321,7 +325,7 @@ def two_phases(table, seed, workers, horizon):
 
 
 def original(table, seed, workers, horizon):
-    """The original's procedure: every learning rate for every architecture at full width, then random widths."""
+    """The original's procedure: a grid of learning rates at full width, then random widths of the best."""
     clock = Clock(workers, horizon)
     plain = Plain(table, clock)
     random = plain_random.Random(seed)

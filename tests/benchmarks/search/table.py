@@ -61,7 +61,11 @@ def load(path=TABLE, folds=None):
             parameters=int(parameters),
         )
         for name, config, size, parameters in zip(
-            content["architectures"], content["configs"], content["onnx_bytes"], content["parameters"], strict=True
+            content["architectures"],
+            content["configs"],
+            content["onnx_bytes"],
+            content["parameters"],
+            strict=True,
         )
     )
     rates = content["learning_rates"]

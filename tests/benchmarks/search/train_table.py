@@ -31,7 +31,13 @@ from atml.training.batches import TrainingSplit, WithoutValidation  # noqa: F401
 FOLDS = 4
 LEARNING_RATES = (0.004, 0.00894, 0.02, 0.0447, 0.1)
 SIZES = (4_000, 8_000, 16_000, 43_000)  # classes; every architecture's smallest network comes on top
-MORE_SIZES = (60_000, 25_000, 12_500, 62_000, 90_000)  # for those too large for some class, so that each has five
+MORE_SIZES = (
+    60_000,
+    25_000,
+    12_500,
+    62_000,
+    90_000,
+)  # for those too large for some class, so that each has five
 LARGE = 20_000
 WIDTHS = 5
 APART = 1.15  # two networks of nearly one size tell nothing

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import atml.ecg
-from atml.ecg import check_directory, load_dataset
+from atml.ecg import check_directory, drop_shared_subjects, grouped_folds, load_dataset
 from atml.errors import BadSegment, NoSegments
 
 Writer = Callable[..., Path]
@@ -178,6 +178,42 @@ class TestCheckDirectory:
         report = check_directory(directory, cache_dir=cache)
         assert report.problems == ()
         assert report.ignored == (".hidden.txt", "README.md", "plots")
+
+
+class TestSubjectsUnderTwoNames:
+    """S1 and S01 are one person, in whichever directory and whatever the cache holds."""
+
+    @pytest.fixture
+    def renamed(self, directory: Path) -> Path:
+        """One segment of S1 is named S01; the cache's index holds the names of files, not subjects."""
+        (directory / "S1-N-0.txt").rename(directory / "S01-N-0.txt")
+        return directory
+
+    @pytest.mark.parametrize("cached", [False, True])
+    def test_they_are_one_subject(self, renamed: Path, cache: Path, cached: bool) -> None:
+        if cached:
+            load_dataset(renamed, cache_dir=cache)
+        assert set(load_dataset(renamed, cache_dir=cache).subjects) == {"S0", "S1", "S2"}
+        assert set(check_directory(renamed, cache_dir=cache).counts) == {"S0", "S1", "S2"}
+
+    def test_they_are_on_one_side_of_every_split(self, renamed: Path, cache: Path) -> None:
+        names = sorted(path.name for path in renamed.iterdir())
+        theirs = {row for row, name in enumerate(names) if name.startswith(("S1-", "S01-"))}
+        for seed in range(8):
+            for split in grouped_folds(load_dataset(renamed, cache_dir=cache), folds=2, seed=seed):
+                assert len(theirs & set(split.valid.rows.tolist())) in (0, len(theirs))
+
+    def test_a_training_subject_copied_under_the_other_name_is_found(
+        self, renamed: Path, cache: Path, tmp_path: Path
+    ) -> None:
+        test = tmp_path / "test"
+        test.mkdir()
+        shutil.copy(renamed / "S2-AFIB-0.txt", test / "S002-AFIB-0.txt")
+        shutil.copy(renamed / "S2-N-0.txt", test / "S002-N-0.txt")
+        train = load_dataset(renamed, cache_dir=cache)
+        kept, shared = drop_shared_subjects(train, load_dataset(test, cache_dir=cache))
+        assert shared == ("S2",)
+        assert set(kept.subjects) == {"S0", "S1"}
 
 
 @pytest.mark.skipif("ATML_IESD_DIR" not in os.environ, reason="ATML_IESD_DIR names no IESD set")

@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atml.ecg import AFIB_RHYTHM, CLASSES, SegmentName
+from atml.ecg.segment import canonical_subject
 from atml.errors import BadSegment
 
 rhythms = st.from_regex(r"[A-Za-z0-9]{0,6}", fullmatch=True).filter(
@@ -18,7 +19,7 @@ class TestParse:
     def test_name_comes_apart_and_together_again(self, subject: str, rhythm: str, index: str) -> None:
         filename = f"S{subject}-{rhythm}-{index}.txt"
         name = SegmentName.parse(filename)
-        assert (name.subject, name.rhythm, name.index) == (f"S{subject}", rhythm, index)
+        assert (name.subject, name.rhythm, name.index) == (f"S{int(subject)}", rhythm, index)
         assert name.filename == filename
 
     @given(st.text(max_size=20))
@@ -56,12 +57,27 @@ class TestParse:
             SegmentName.parse(f"S1-{spelling}-0.txt")
 
 
+class TestSubject:
+    @pytest.mark.parametrize(
+        ("number", "subject"), [("4", "S4"), ("04", "S4"), ("0004", "S4"), ("40", "S40"), ("00", "S0")]
+    )
+    def test_leading_zeros_make_no_other_subject_but_another_file(self, number: str, subject: str) -> None:
+        name = SegmentName.parse(f"S{number}-N-0.txt")
+        assert name.subject == canonical_subject(f"S{number}") == subject
+        assert name.filename == f"S{number}-N-0.txt"
+
+    @pytest.mark.parametrize("name", ["4", "s4", "S", "S4-N", "S-4", "S٤", ""])
+    def test_what_is_no_subject_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError, match="must read S<number>"):
+            canonical_subject(name)
+
+
 class TestLabel:
     @pytest.mark.parametrize("rhythm", ["N", "SBR", "", "AB", "T", "B", "SVTA"])
     def test_every_rhythm_but_afib_is_normal(self, rhythm: str) -> None:
-        label = SegmentName(subject="S1", rhythm=rhythm, index="0").label
+        label = SegmentName(number="1", rhythm=rhythm, index="0").label
         assert CLASSES[label] == "Normal"
 
     def test_afib_is_class_one(self) -> None:
-        assert SegmentName(subject="S1", rhythm="AFIB", index="0").label == 1
+        assert SegmentName(number="1", rhythm="AFIB", index="0").label == 1
         assert CLASSES[1] == "AFIB"

@@ -1,4 +1,5 @@
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -63,6 +64,15 @@ class Doubled(nn.Module):
 
     def forward(self, ecg: Tensor) -> Tensor:
         return 2 * self.model(ecg)
+
+
+def constant(logit: float, plus: float = 0.0) -> nn.Module:
+    """A network whose logits are 0 and `logit`, the latter off by `plus`, whatever the segment."""
+    layer = nn.Linear(LENGTH, 2)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.tensor([0.0, logit + plus]))
+    return nn.Sequential(nn.Flatten(), layer)
 
 
 class TestToOnnx:
@@ -191,7 +201,7 @@ class TestParity:
     def test_another_model_is_no_match(self):
         model = as_if_trained(built(CONV_GRU))
         content = to_onnx(Doubled(model), segment_length=LENGTH)
-        with pytest.raises(ParityError, match=r"differ from PyTorch's by .* more than the 1e-04"):
+        with pytest.raises(ParityError, match=r"differ from PyTorch's by .* more than the .* allowed"):
             check_parity(model, content, segments(2))
 
     def test_not_a_number_is_no_match(self):
@@ -201,6 +211,35 @@ class TestParity:
             next(model.parameters()).fill_(torch.nan)
         with pytest.raises(ParityError):
             check_parity(model, content, segments(2))
+
+    @every_architecture
+    def test_large_logits_may_differ_by_more(self, architecture: Architecture):
+        model = as_if_trained(built(architecture))
+        microvolts = 1000 * segments(8)
+        content = to_onnx(model, segment_length=LENGTH)
+        assert check_parity(model, content, microvolts) == parity(model, content, microvolts)
+
+    @pytest.mark.parametrize(("scale", "allowed"), [(1.0, 1e-4), (0.01, 1e-4), (1000.0, 0.1)])
+    @pytest.mark.parametrize(("share", "passes"), [(0.9, True), (1.1, False)])
+    def test_the_limit_is_relative_to_the_largest_logit_but_never_below_the_tolerance(
+        self, scale: float, allowed: float, share: float, passes: bool
+    ):
+        model, other = constant(scale), constant(scale, plus=share * allowed)
+        content = to_onnx(other, segment_length=LENGTH)
+        if passes:
+            assert check_parity(model, content, segments(3)) == pytest.approx(share * allowed, rel=0.01)
+        else:
+            with pytest.raises(ParityError, match=re.escape(f"for logits of up to {scale:.2g}")):
+                check_parity(model, content, segments(3))
+
+    def test_an_infinite_logit_is_no_match(self):
+        content = to_onnx(constant(1.0), segment_length=LENGTH)
+        with pytest.raises(ParityError):
+            check_parity(constant(float("inf")), content, segments(2))
+        with pytest.raises(ParityError):
+            check_parity(
+                constant(float("inf")), to_onnx(constant(float("inf")), segment_length=LENGTH), segments(2)
+            )
 
     def test_keeps_the_training_mode(self):
         model = built(CONV_GRU).train()
@@ -220,10 +259,12 @@ class TestMetadata:
 
     @pytest.mark.parametrize("threshold", [0, 0.5, 0.123456, 0.99999, 1])
     @pytest.mark.parametrize("trial", [0, 999_999])
-    def test_size_depends_on_neither_threshold_nor_trial(self, threshold: float, trial: int):
-        other = OnnxMetadata(
-            **{**vars(METADATA), "threshold": threshold, "trial": trial},
-        )
+    @pytest.mark.parametrize("study", ["", "a", "a" * 64])
+    def test_size_depends_on_neither_threshold_nor_trial_nor_study(
+        self, threshold: float, trial: int, study: str
+    ):
+        other = OnnxMetadata(**{**vars(METADATA), "threshold": threshold, "trial": trial, "study": study})
+        assert other.to_properties()["study"] == study
         lengths = [len("".join(m.to_properties().values())) for m in (METADATA, other)]
         assert lengths[0] == lengths[1]
 
@@ -235,6 +276,11 @@ class TestMetadata:
     def test_negative_trial_is_refused(self):
         with pytest.raises(ModelError, match="trial's number must not be negative"):
             OnnxMetadata(**{**vars(METADATA), "trial": -1})
+
+    @pytest.mark.parametrize("study", ["a" * 65, "é"])
+    def test_study_name_that_has_no_fixed_width_is_refused(self, study: str):
+        with pytest.raises(ModelError, match="at most 64 ASCII characters"):
+            OnnxMetadata(**{**vars(METADATA), "study": study})
 
     def test_class_name_with_a_comma_is_refused(self):
         with pytest.raises(ModelError, match="without commas"):

@@ -220,6 +220,7 @@ class TestWidths:
 
     def test_the_linear_classifier_has_no_width(self):
         assert get_architecture("linear").width_space(low=0.5, high=2) == {}
+        assert [name for name, one in ARCHITECTURES.items() if not one.has_widths] == ["linear"]
 
     @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (2, 1)])
     def test_an_empty_range_is_refused(self, low: float, high: float):

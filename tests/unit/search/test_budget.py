@@ -63,13 +63,15 @@ def test_only_trials_that_trained_are_spent(make_trial):
         made(COMPLETE, curve=(0.5,)),
         made(PRUNED, curve=(0.5,), pruned_by="pruner"),
         made(PRUNED, pruned_by="diverged"),  # in its first epoch
+        made(PRUNED, curve=(0.5,), pruned_by="error"),
+        made(PRUNED, pruned_by="error"),  # before its first epoch had ended
         made(PRUNED, pruned_by="neighbourhood"),
         made(PRUNED, pruned_by="size"),
         made(RUNNING, curve=(0.5,)),
         made(FAIL, curve=(0.5,)),
     ]
     used = spent(trials, NOW)
-    assert (used.trained, used.untrained, used.running) == (3, 2, 1)
+    assert (used.trained, used.untrained, used.running) == (4, 3, 1)
 
 
 @pytest.mark.parametrize(

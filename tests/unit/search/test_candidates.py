@@ -34,14 +34,18 @@ def test_one_without_widths_has_one():
 
 
 def test_shapes_stretch_the_first_width_at_the_same_size():
-    found = {one.shape: one for one in sized_candidates(["conv_gru"], [12_000], LENGTH, shapes=(0.7, 1.0, 1.4))}
+    found = {
+        one.shape: one for one in sized_candidates(["conv_gru"], [12_000], LENGTH, shapes=(0.7, 1.0, 1.4))
+    }
     assert found[0.7].config.channels < found[1.0].config.channels < found[1.4].config.channels
     assert found[0.7].config.hidden > found[1.4].config.hidden
     assert all(9_000 < one.onnx_bytes <= 12_000 for one in found.values())
 
 
 def test_no_two_of_an_architecture_have_the_same_size():
-    found = sized_candidates(["conv_gru", "custom_model"], [3_500, 8_000], LENGTH, shapes=(0.5, 0.7, 1.0, 1.4, 2.0))
+    found = sized_candidates(
+        ["conv_gru", "custom_model"], [3_500, 8_000], LENGTH, shapes=(0.5, 0.7, 1.0, 1.4, 2.0)
+    )
     keys = [(one.architecture, one.onnx_bytes) for one in found]
     assert len(set(keys)) == len(keys)
 

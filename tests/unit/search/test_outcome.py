@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from atml.cli.tables import print_outcome
 from atml.search import records
 from atml.search.outcome import outcome
 from atml.search.phases.width import pareto_front
@@ -118,6 +119,47 @@ def test_a_study_without_a_model_says_which_rule_to_loosen(make_phase1, result, 
     (advice,) = done.advice
     assert f"3 were pruned by {rule}: {remedy}" in advice
     assert done.pruned == {rule: 3, "duplicate": 1}
+
+
+def test_a_study_whose_trials_ended_with_errors_says_with_which(make_phase1, result, make_trial):
+    def failed(text, **fields):
+        return make_trial(state=PRUNED, pruned_by="error", pruned_because=text, **fields)
+
+    done = result(make_phase1(), failed("ParityError: by 3"), failed("ValueError: b", curve=(0.5,)))
+    assert numbers(done.errors) == [0, 1]
+    assert done.pruned == {"error": 2}
+    (advice,) = done.advice
+    assert advice == "no trial ran to its end; 2 ended with an error, the first with ParityError: by 3"
+    assert (done.spent.trained, done.spent.untrained) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "base"),
+    [
+        (["linear", "conv_gru", "optimized_afnet"], 1),
+        (["linear", "linear", "linear"], None),
+        (["conv_gru", "linear", "linear"], 0),
+    ],
+)
+def test_a_phase_2_starts_from_the_best_trial_that_has_widths(
+    make_phase1, make_phase2, result, make_trial, capsys, architectures, base
+):
+    trials = [
+        make_trial(architecture=name, curve=(fbeta,), parameters=1)
+        for name, fbeta in zip(architectures, (0.9, 0.8, 0.7), strict=True)
+    ]
+    done = result(make_phase1(), *trials)
+    assert done.best.number == 0
+    assert (done.base and done.base.number) == base
+    print_outcome(done, make_phase1())
+    said = "linear has no widths to search: a phase 2"
+    expected = {
+        0: None,
+        1: f"{said} based on this study takes trial 1 (conv_gru)",
+        None: f"{said} cannot be based on this study",
+    }[base]
+    shown = capsys.readouterr().out
+    assert expected in shown if expected else said not in shown
 
 
 def test_an_empty_study_has_an_outcome_too(make_phase2, result):

@@ -18,7 +18,7 @@ def proposal(name, learning_rate=0.01):
 @pytest.mark.parametrize("name", ["linear", "optimized_afnet", "conv_gru"])
 def test_the_size_known_before_training_is_that_of_the_file_made_after_it(name, split):
     length = split.train.segment_length
-    before, parameters = size_before_training(proposal(name), length, "study")
+    before, parameters = size_before_training(proposal(name), length)
     network = proposal(name).build(length, seed=3)
     settings = TrainingSettings(epochs=1, learning_rate=0.01)
     for _ in train(network, split, settings, device=torch.device("cpu")):
@@ -32,17 +32,17 @@ def test_the_size_known_before_training_is_that_of_the_file_made_after_it(name, 
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_every_architecture_has_one_size_whatever_the_learning_rate_and_the_trial(name):
+def test_every_architecture_has_one_size_whatever_the_learning_rate_the_trial_and_the_study(name):
     sizes = {
         len(
             to_onnx(
                 proposal(name, rate).build(1250, seed=trial),
                 segment_length=1250,
-                metadata=onnx_metadata(proposal(name, rate), study="study", trial=trial),
+                metadata=onnx_metadata(proposal(name, rate), study=study, trial=trial),
             )
         )
-        for rate, trial in ((0.1, 0), (0.001, 99_999))
-    } | {size_before_training(proposal(name, 0.2), 1250, "study")[0]}
+        for rate, trial, study in ((0.1, 0, "s"), (0.001, 99_999, "s" * 64))
+    } | {size_before_training(proposal(name, 0.2), 1250)[0]}
     assert len(sizes) == 1
 
 

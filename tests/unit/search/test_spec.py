@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,8 @@ def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(ch
         ({"name": "no spaces"}, ["`name`", "'no spaces'"]),
         ({"name": "../up"}, ["`name`", "'../up'"]),
         ({"beta": 0}, ["`beta`", "got 0"]),
+        ({"beta": 1e200}, ["`beta`", "got 1e+200"]),
+        ({"finalize": {"segments_per_epoch": 1}}, ["`finalize.segments_per_epoch`", "got 1"]),
         ({"budget": {"trials": 0}}, ["`budget.trials`", "got 0"]),
         ({"budget": {"trials": "many"}}, ["`budget.trials`", "'many'"]),
         ({"budget": {"minutes": -1}}, ["`budget.minutes`", "got -1"]),
@@ -81,7 +84,7 @@ def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(ch
         ),
         ({"search": {"learning_rate": {"low": 0.1, "high": 0.1}}}, ["`search.learning_rate`", "`steps`"]),
         ({"search": {"learning_rate": {"low": 0.1}}}, ["`search.learning_rate.high` is missing"]),
-        ({"training": {"epochs": 0}}, ["`training`", "epochs must be at least 1"]),
+        ({"training": {"epochs": 0}}, ["`training`", "epochs must be from 1 to 1000000000"]),
         ({"training": {"schedule": "cosine"}}, ["training", "one-cycle", "'cosine'"]),
         ({"training": {"learning_rate": 0.1}}, ["`learning_rate`", "[search.learning_rate]"]),
         ({"training": {"seed": 1}}, ["`seed`", "top level"]),
@@ -110,6 +113,96 @@ def test_a_phase_2_without_a_sound_base_or_range_is_refused(changes, part):
     with pytest.raises(SpecError) as caught:
         parse_spec({**WIDTH, **changes}, source="my.toml")
     assert part in str(caught.value)
+
+
+EVERY_NUMBER = {
+    "beta": 2.0,
+    "seed": 0,
+    "data": {"folds": 5, "fold": 0, "seed": 0},
+    "training": {
+        "epochs": 10,
+        "batch_size": 64,
+        "segments_per_epoch": 100,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.0,
+        "ema_decay": 0.9,
+        "gradient_clip": 5.0,
+        "patience": 3,
+        "gap": 0.01,
+        "augmentation": {
+            "probability": 0.8,
+            "amplitude": 0.2,
+            "noise": 0.05,
+            "baseline_wander": 0.1,
+            "time_stretch": 0.1,
+            "shift": 0.1,
+            "polarity_flip": 0.0,
+        },
+    },
+    "pruning": {
+        "neighbourhood": {"threshold": 0.6, "radius": 2},
+        "startup_trials": 5,
+        "warmup_epochs": 1,
+        "keep": 0.7,
+        "max_onnx_bytes": 10_000,
+    },
+    "targets": {"fbeta": 0.9, "onnx_bytes": 10_000},
+    "budget": {"trials": 50, "minutes": 10.0},
+    "finalize": {"candidates": 3, "folds": 3, "seeds": 2, "epochs": 10, "segments_per_epoch": 100},
+}
+RATES = {"low": 1e-4, "high": 1e-2, "steps": 5}
+NUMBERS = {
+    "architecture": {**EVERY_NUMBER, "search": {"learning_rate": RATES, "gain_per_doubling": 0.005}},
+    "width": {
+        **EVERY_NUMBER,
+        "base": {"study": "first", "trial": 0, "learning_rate": 0.01},
+        "search": {"widths": {"low": 0.5, "high": 1.5}, "learning_rate": RATES},
+    },
+}
+
+
+def numbers_of(document, kinds, path=()):
+    """Return the paths of all numbers of these kinds."""
+    found = []
+    for name, value in document.items():
+        if isinstance(value, dict):
+            found += numbers_of(value, kinds, (*path, name))
+        elif type(value) in kinds:
+            found.append((*path, name))
+    return found
+
+
+def with_number(document, path, value):
+    name, *rest = path
+    return {**document, name: with_number(document[name], rest, value) if rest else value}
+
+
+def field_names(model):
+    """Return the names of all numeric fields of a spec, however deep."""
+    return {path[-1] for path in numbers_of(model.stored(), (int, float))}
+
+
+@pytest.mark.parametrize(
+    ("phase", "path", "value"),
+    [
+        (phase, path, value)
+        for phase, document in NUMBERS.items()
+        for kinds, values in (((float,), (math.inf, math.nan, -1.0)), ((int,), (-1, 10**400)))
+        for path in numbers_of(document, kinds)
+        for value in values
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else None if isinstance(value, str) else "",
+)
+def test_no_number_may_be_infinite_or_undefined_or_negative(phase, path, value):
+    document = {"phase": phase, "name": "a", **NUMBERS[phase]}
+    assert field_names(parse_spec(document, source="whole")) == {
+        path[-1] for path in numbers_of(document, (int, float))
+    }
+    with pytest.raises(SpecError) as caught:
+        parse_spec(with_number(document, path, value), source="my.toml")
+    first, *_ = str(caught.value).splitlines()
+    assert first.startswith(f"my.toml: field `{path[0]}")
+    assert path[-1] in first
 
 
 def test_every_mistake_is_named_at_once():

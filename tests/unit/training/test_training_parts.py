@@ -48,14 +48,18 @@ def epoch_of(train_loss, valid_loss):
         ("epochs", 0),
         ("batch_size", 1),
         ("segments_per_epoch", 1),
+        ("epochs", 10**400),
         ("weight_decay", -1.0),
+        ("weight_decay", math.inf),
         ("schedule", "cosine"),
         ("class_weights", "some"),
         ("label_smoothing", 0.6),
         ("ema_decay", 1.0),
         ("gradient_clip", 0.0),
+        ("gradient_clip", math.inf),
         ("patience", 0),
         ("gap", -0.1),
+        ("gap", math.inf),
         ("seed", -1),
     ],
 )
@@ -66,7 +70,14 @@ def test_a_setting_without_meaning_is_refused_by_name_and_value(field, value):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("probability", 1.1), ("amplitude", -0.1), ("noise", math.nan), ("time_stretch", 0.6), ("shift", 0.6)],
+    [
+        ("probability", 1.1),
+        ("amplitude", -0.1),
+        ("noise", math.nan),
+        ("noise", math.inf),
+        ("time_stretch", 0.6),
+        ("shift", 0.6),
+    ],
 )
 def test_an_augmentation_without_meaning_is_refused_by_name_and_value(field, value):
     with pytest.raises(ValueError, match=rf"{field} must be .*, but got {value}\."):
