@@ -1,6 +1,5 @@
 """From a finished study to one model: judge the winners again, retrain, calibrate, test once."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from atml.export import OnnxClassifier, OnnxMetadata, check_parity, save_checkpo
 from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
+from atml.reports.looks import count_look, looks
 from atml.search import records
 from atml.search.phases import Phase
 from atml.search.proposal import Proposal
@@ -28,7 +28,6 @@ from atml.service.fits import Fit, job, run_fits
 from atml.service.studies import StoredStudy, StudyData, check_data
 
 PARITY_SEGMENTS = 1000
-TEST_LOOKS = "test_looks"
 CUT_AGAIN = 1  # the folds on which leaders are judged again are not those of the race
 
 
@@ -196,8 +195,10 @@ def _ship(
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
     parity = check_parity(network, model, some)
     tested = assess(OnnxClassifier(model), test, beta=phase.beta) if test is not None else None
-    looks = _count_look(stored, test, tested, model)
-    document = _metrics_document(chosen, tested, len(model), parity, looks)
+    if test is not None and tested is not None:
+        count_look(stored, model, test, tested.fbeta)
+    looked = len(looks(study))
+    document = _metrics_document(chosen, tested, len(model), parity, looked)
     config = chosen.proposal.architecture.config_to_dict(chosen.proposal.config)
 
     def write_checkpoint(path: Path) -> None:
@@ -222,7 +223,7 @@ def _ship(
         test=tested,
         onnx_bytes=len(model),
         parity=parity,
-        test_looks=looks,
+        test_looks=looked,
     )
 
 
@@ -246,22 +247,6 @@ def _refuse_leak(dataset: Dataset, test: Dataset | None) -> None:
         )
 
 
-def _count_look(stored: StoredStudy, test: Dataset | None, tested: Metrics | None, model: bytes) -> int:
-    """Record on the study that the test segments were looked at, and return how often so far.
-
-    The same model on the same segments tells nothing new, so repeating it is no further look.
-    """
-    looks = list(stored.study.user_attrs.get(TEST_LOOKS, []))
-    if test is None or tested is None:
-        return len(looks)
-    look = {"model": hashlib.sha256(model).hexdigest(), "fingerprint": test.fingerprint}
-    if not any(look.items() <= earlier.items() for earlier in looks):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        looks.append({**look, "when": now, "directory": test.source, "fbeta": round(tested.fbeta, 6)})
-        stored.study.set_user_attr(TEST_LOOKS, looks)
-    return len(looks)
-
-
 def _metrics_document(
     chosen: Candidate, tested: Metrics | None, onnx_bytes: int, parity: float, looks: int
 ) -> dict[str, Any]:
@@ -270,7 +255,7 @@ def _metrics_document(
         "threshold": chosen.threshold,
         "parity": parity,
         "test": tested.to_dict() if tested else None,
-        "test_looks": looks,
+        "test_looks": looked,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
     }

@@ -1,6 +1,7 @@
 """What an SQLite database refuses, in one sentence that says what to do."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -70,3 +71,9 @@ def explanation(shown: str, error: BaseException | None) -> AtmlError | None:
     if code in _TOLD:
         return CannotWrite(f"cannot write {shown}: {_TOLD[code]}")
     return StorageError(f"{shown}: the database refuses: {error}")
+
+
+def is_missing(url: str) -> bool:
+    """Whether `url` names an SQLite file that is not there: opening it would make an empty one."""
+    parsed = sqlalchemy.make_url(url) if url.startswith("sqlite") else None
+    return parsed is not None and not Path(parsed.database or "").exists()
