@@ -248,7 +248,7 @@ def _refuse_leak(dataset: Dataset, test: Dataset | None) -> None:
 
 
 def _metrics_document(
-    chosen: Candidate, tested: Metrics | None, onnx_bytes: int, parity: float, looks: int
+    chosen: Candidate, tested: Metrics | None, onnx_bytes: int, parity: float, looked: int
 ) -> dict[str, Any]:
     return {
         "onnx_bytes": onnx_bytes,
