@@ -88,7 +88,7 @@ def surrogate_of(grid: Grid, folds: int) -> Surrogate:
     names: Sequence[str] = grid.architectures
     return Surrogate(
         np.array([names.index(point.candidate.architecture) for point in grid.points], np.int64),
-        np.log2(grid.onnx_bytes),
-        np.array([grid.ladder.rung(point.learning_rate) for point in grid.points], np.int64),
+        grid.onnx_bytes,
+        np.array([point.learning_rate for point in grid.points]),
         folds=folds,
     )

@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.search.pack_table ~/table --train data/iesd/train
 
-The file holds no ECG and no time of a recording, only counts, losses and seconds.
+The file holds no ECG, only counts, losses and seconds. What it holds already of other fits stays, so that the table
+can be trained in several sittings and on several machines.
 """
 
 import argparse
@@ -21,10 +22,12 @@ from tests.benchmarks.search.train_table import (
     LEARNING_RATES,
     SETTINGS,
     THRESHOLDS,
-    Candidate,
     candidates,
     path_of,
 )
+
+EPOCHS = SETTINGS.epochs
+MOST_SUBJECTS = 16  # in a fold
 
 
 def subjects_of(segments):
@@ -46,6 +49,40 @@ def fold_counts(who, counts):
     )
 
 
+def read_fit(path, interim):
+    """Return a fit as a row of the table."""
+    with np.load(path, allow_pickle=False) as fit:
+        counts, seconds, losses = fit["counts"], fit["seconds"], fit["losses"]
+        error = str(fit["error"])
+    final = np.zeros((MOST_SUBJECTS, len(THRESHOLDS), 2), np.uint16)
+    curve = np.zeros(EPOCHS, np.float32)
+    padded_seconds = np.zeros(EPOCHS + 1, np.float32)
+    padded_seconds[: len(seconds)] = seconds
+    padded_losses = np.full((EPOCHS, 2), np.nan, np.float32)
+    padded_losses[: len(losses)] = losses
+    for epoch in range(len(losses)):
+        curve[epoch] = estimate([fold_counts(interim, counts[epoch])]).fbeta
+    if not error:
+        final[: counts.shape[1]] = counts[-1]
+    return final, padded_seconds, padded_losses, curve, error
+
+
+def packed_rows(path):
+    """Return the rows that a table holds already, by candidate, rung and fold."""
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as table:
+        content = {name: table[name] for name in table.files}
+    names = list(zip(content["architectures"].tolist(), content["onnx_bytes"].tolist(), strict=True))
+    columns = ("counts", "seconds", "losses", "fbeta", "errors")
+    return {
+        (*names[content["candidate"][row]], int(content["rung"][row]), int(content["fold"][row])): tuple(
+            content[column][row] for column in columns
+        )
+        for row in range(len(content["fold"]))
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -57,35 +94,18 @@ def main():
     interim = [
         subjects_of(split.valid.select(np.arange(0, len(split.valid), INTERIM_STRIDE))) for split in splits
     ]
-    most = max(len(names) for names, _, _ in who)
-    epochs = SETTINGS.epochs
+    kept = candidates(arguments.folder)
+    known = packed_rows(arguments.out)
     rows = []
-    kept: list[Candidate] = []
-    for candidate in candidates(arguments.folder):
-        paths = {
-            (rung, fold): path_of(arguments.folder, candidate, rate, fold)
-            for rung, rate in enumerate(LEARNING_RATES)
-            for fold in range(FOLDS)
-        }
-        if not all(path.exists() for path in paths.values()):
-            print(f"left out, not all of its fits are there: {candidate.architecture} {candidate.onnx_bytes}")
-            continue
-        kept.append(candidate)
-        for (rung, fold), path in paths.items():
-            with np.load(path, allow_pickle=False) as fit:
-                counts, seconds, losses = fit["counts"], fit["seconds"], fit["losses"]
-                error = str(fit["error"])
-            final = np.zeros((most, len(THRESHOLDS), 2), np.uint16)
-            curve = np.zeros(epochs, np.float32)
-            padded_seconds = np.zeros(epochs + 1, np.float32)
-            padded_seconds[: len(seconds)] = seconds
-            padded_losses = np.full((epochs, 2), np.nan, np.float32)
-            padded_losses[: len(losses)] = losses
-            for epoch in range(len(losses)):
-                curve[epoch] = estimate([fold_counts(interim[fold], counts[epoch])]).fbeta
-            if not error:
-                final[: counts.shape[1]] = counts[-1]
-            rows.append((len(kept) - 1, rung, fold, final, padded_seconds, padded_losses, curve, error))
+    for number, candidate in enumerate(kept):
+        for rung, rate in enumerate(LEARNING_RATES):
+            for fold in range(FOLDS):
+                path = path_of(arguments.folder, candidate, rate, fold)
+                row = known.get((candidate.architecture, candidate.onnx_bytes, rung, fold))
+                if path.exists():
+                    row = read_fit(path, interim[fold])
+                if row is not None:
+                    rows.append((number, rung, fold, *row))
     columns = list(zip(*rows, strict=True))
     np.savez_compressed(
         arguments.out,
@@ -108,9 +128,8 @@ def main():
         fbeta=np.stack(columns[6]),
         errors=np.array(columns[7]),
     )
-    print(
-        f"{len(kept)} candidates, {len(rows)} fits: {arguments.out}, {arguments.out.stat().st_size:,} bytes"
-    )
+    total = len(kept) * len(LEARNING_RATES) * FOLDS
+    print(f"{len(rows)} of {total} fits: {arguments.out}, {arguments.out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

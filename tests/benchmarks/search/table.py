@@ -49,8 +49,8 @@ class Table:
         return self.truth[self.grid.onnx_bytes <= limit].max()
 
 
-def load(path=TABLE, folds=None):
-    """Read a packed table."""
+def load(path=TABLE):
+    """Read a packed table; candidates that were not trained at every learning rate and fold are left out."""
     with np.load(path, allow_pickle=False) as packed:
         content = {name: packed[name] for name in packed.files}
     candidates = tuple(
@@ -68,15 +68,16 @@ def load(path=TABLE, folds=None):
             strict=True,
         )
     )
-    rates = content["learning_rates"]
+    folds = int(content["fold"].max()) + 1
+    rungs, complete = _complete(content, folds)
+    rates = content["learning_rates"][rungs]
     ladder = LearningRateLadder(low=float(rates[0]), high=float(rates[-1]), steps=len(rates))
     assert np.allclose(ladder.values, rates, rtol=1e-3)
-    grid = Grid(candidates, ladder)
-    folds = folds or int(content["fold"].max()) + 1
+    grid = Grid(tuple(one for one, ready in zip(candidates, complete, strict=True) if ready), ladder)
     fits = {}
     starts = np.concatenate([[0], np.cumsum(content["subject_counts"])])
-    for row in range(len(content["fold"])):
-        candidate, rung = candidates[content["candidate"][row]], content["rung"][row]
+    for row in np.flatnonzero(complete[content["candidate"]] & np.isin(content["rung"], rungs)):
+        candidate, rung = candidates[content["candidate"][row]], rungs.index(content["rung"][row])
         fold = int(content["fold"][row])
         key = (candidate.architecture, candidate.onnx_bytes, ladder.values[rung])
         hits, alarms = np.moveaxis(content["counts"][row].astype(np.int64), -1, 0)
@@ -98,3 +99,12 @@ def load(path=TABLE, folds=None):
             error=str(content["errors"][row]),
         )
     return Table(grid=grid, folds=folds, fits=fits)
+
+
+def _complete(content, folds):
+    """Return the rungs that most candidates were trained at, and which candidates were at all of these."""
+    trained = np.zeros((len(content["architectures"]), len(content["learning_rates"])), int)
+    np.add.at(trained, (content["candidate"], content["rung"]), 1)
+    done = trained == folds
+    rungs = [rung for rung in range(done.shape[1]) if 2 * done[:, rung].sum() >= done.sum(axis=0).max()]
+    return rungs, done[:, rungs].all(axis=1)

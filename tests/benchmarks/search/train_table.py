@@ -3,7 +3,7 @@
     python -m tests.benchmarks.search.train_table --train data/iesd/train --out ~/table [--workers 2]
 
 A fit is kept in a file of its own, so the command can be stopped at any time and goes on where it
-was. `python -m tests.benchmarks.search.pack_table` then makes one compact file of them. It holds no
+was; those that `table.npz` holds already are passed over. `python -m tests.benchmarks.search.pack_table` then makes one compact file of them. It holds no
 ECG: only seconds, losses, and how many of each subject's segments were called AFIB.
 """
 
@@ -26,7 +26,6 @@ from atml.models import ARCHITECTURES, get_architecture
 from atml.search.proposal import Proposal
 from atml.search.sizes import size_before_training
 from atml.training import TrainingSettings, predict, train
-from atml.training.batches import TrainingSplit, WithoutValidation  # noqa: F401
 
 FOLDS = 4
 LEARNING_RATES = (0.004, 0.00894, 0.02, 0.0447, 0.1)
@@ -45,6 +44,7 @@ THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 SETTINGS = TrainingSettings(epochs=6, segments_per_epoch=8192, batch_size=256, patience=None)
 INTERIM_STRIDE = 4  # epochs are validated on every fourth segment, the trained network on all
 LENGTH = 1250
+CANDIDATES = Path(__file__).parent / "candidates.json"  # sizes as they were when the table was begun
 
 _dataset = None
 
@@ -69,7 +69,7 @@ class Candidate:
 
 def candidates(folder):
     """Return the networks of the grid: of each architecture the smallest, and one for each size."""
-    kept = folder / "candidates.json"
+    kept = CANDIDATES if CANDIDATES.exists() else folder / "candidates.json"
     if not kept.exists():
         kept.write_text(json.dumps([asdict(candidate) for candidate in _all()], indent=1))
     return [Candidate(**fields) for fields in json.loads(kept.read_text())]
@@ -176,6 +176,11 @@ def path_of(folder, candidate, learning_rate, fold):
     return folder / f"{candidate.architecture}-{candidate.onnx_bytes}-{rung}-{fold}.npz"
 
 
+def key_of(candidate, learning_rate, fold):
+    """Return what tells a fit from all others."""
+    return candidate.architecture, candidate.onnx_bytes, LEARNING_RATES.index(learning_rate), fold
+
+
 def fit_and_keep(directory, path, *job):
     """Train, and write the result whole or not at all."""
     kept = fit(directory, *job)
@@ -187,6 +192,9 @@ def fit_and_keep(directory, path, *job):
 
 def main():
     """Train what is missing."""
+    from tests.benchmarks.search.pack_table import packed_rows
+    from tests.benchmarks.search.table import TABLE
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", required=True, help="directory of segments")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
@@ -199,8 +207,10 @@ def main():
         for rate in LEARNING_RATES
         for candidate in candidates(arguments.out)
     ]
-    grid.sort(key=lambda job: job[0].onnx_bytes > LARGE)  # small networks are what a search is for
-    missing = [(path_of(arguments.out, *job), *job) for job in grid]
+    # What a search is for comes first: small networks, at learning rates that suit them.
+    grid.sort(key=lambda job: (job[0].onnx_bytes > LARGE, job[1] == LEARNING_RATES[0]))
+    packed = packed_rows(TABLE)
+    missing = [(path_of(arguments.out, *job), *job) for job in grid if key_of(*job) not in packed]
     missing = [job for job in missing if not job[0].exists()]
     load_dataset(Path(arguments.train))  # fills the cache before the processes ask for it
     with (

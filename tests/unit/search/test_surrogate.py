@@ -4,18 +4,19 @@ import pytest
 from atml.search.surrogate import Surrogate
 
 # Two architectures, three sizes, five learning rates.
-ARCHITECTURE, DOUBLINGS, RUNG = (
-    axis.ravel() for axis in np.meshgrid([0, 1], [12.0, 13.0, 14.0], np.arange(5), indexing="ij")
+RATES = 0.004 * 2.2 ** np.arange(5)
+ARCHITECTURE, BYTES, RATE = (
+    axis.ravel() for axis in np.meshgrid([0, 1], [4_000, 8_000, 16_000], RATES, indexing="ij")
 )
 
 
-def at(architecture, doublings, rung):
-    return int(np.flatnonzero((ARCHITECTURE == architecture) & (DOUBLINGS == doublings) & (RUNG == rung))[0])
+def at(architecture, onnx_bytes, rung):
+    return int(np.flatnonzero((ARCHITECTURE == architecture) & (BYTES == onnx_bytes) & (RATE == RATES[rung]))[0])
 
 
 @pytest.fixture
 def surrogate():
-    return Surrogate(ARCHITECTURE, DOUBLINGS, RUNG, folds=4)
+    return Surrogate(ARCHITECTURE, BYTES, RATE, folds=4)
 
 
 def told(surrogate, *fits):
@@ -24,8 +25,8 @@ def told(surrogate, *fits):
 
 
 def test_what_was_trained_is_believed_more_with_every_fold(surrogate):
-    point = at(0, 13.0, 2)
-    others = [(at(1, 13.0, 2), fold, 0.93) for fold in range(4)]
+    point = at(0, 8_000, 2)
+    others = [(at(1, 8_000, 2), fold, 0.93) for fold in range(4)]
     spread = []
     for folds in range(1, 5):
         posterior = told(surrogate, *others, *((point, fold, 0.95) for fold in range(folds)))
@@ -35,15 +36,15 @@ def test_what_was_trained_is_believed_more_with_every_fold(surrogate):
 
 
 def test_a_point_teaches_most_about_its_neighbours(surrogate):
-    good = at(0, 13.0, 2)
-    posterior = told(surrogate, (good, 0, 0.97), (at(1, 13.0, 2), 0, 0.9))
+    good = at(0, 8_000, 2)
+    posterior = told(surrogate, (good, 0, 0.97), (at(1, 8_000, 2), 0, 0.9))
     mean = posterior.mean
-    assert mean[good] > mean[at(0, 13.0, 1)] > mean[at(0, 13.0, 0)] > mean[at(1, 13.0, 2)]
-    assert mean[at(0, 14.0, 2)] > mean[at(1, 14.0, 2)]
+    assert mean[good] > mean[at(0, 8_000, 1)] > mean[at(0, 8_000, 0)] > mean[at(1, 8_000, 2)]
+    assert mean[at(0, 16_000, 2)] > mean[at(1, 16_000, 2)]
 
 
 def test_a_hard_fold_is_not_held_against_the_points_trained_on_it(surrogate):
-    one, other = at(0, 13.0, 2), at(1, 13.0, 2)
+    one, other = at(0, 8_000, 2), at(1, 8_000, 2)
     both_easy = [(one, 0, 0.95), (other, 0, 0.95)]
     posterior = told(surrogate, *both_easy, (one, 1, 0.80))
     # The second fold is hard: the point that was tried there is hardly the worse of the two.
@@ -57,8 +58,8 @@ def test_without_a_fit_nothing_is_preferred(surrogate):
 
 
 def test_draws_have_the_posteriors_mean_and_spread(surrogate):
-    posterior = told(surrogate, (at(0, 13.0, 2), 0, 0.95))
-    points = np.array([at(0, 13.0, 2), at(1, 12.0, 0)])
+    posterior = told(surrogate, (at(0, 8_000, 2), 0, 0.95))
+    points = np.array([at(0, 8_000, 2), at(1, 4_000, 0)])
     draws = posterior.draw_of(points, np.random.default_rng(0), 20_000)
     assert draws.mean(axis=0) == pytest.approx(posterior.mean[points], abs=0.02)
     assert np.cov(draws.T) == pytest.approx(posterior.covariance[np.ix_(points, points)], abs=0.02)
