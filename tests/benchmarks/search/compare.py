@@ -12,6 +12,7 @@ import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,8 @@ def fbeta_of(table, point):
 def hypervolume(table, shown, seconds):
     """Return the area that the models which a search would ship at every size cover.
 
-    F-beta above .80 times the doublings by which a model is smaller than 200 KB. The search chooses the models by
-    what it knows; they count by their mean over all folds.
+    F-beta above .80 times the doublings by which a model is smaller than 200 KB. The search chooses the
+    models by what it knows; they count by their mean over all folds.
     """
     limits = np.unique(table.grid.onnx_bytes)
     area, covered = 0.0, 0.0
@@ -98,7 +99,8 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", nargs="*", choices=list(SEARCHERS), default=list(SEARCHERS))
+    known = [name for name in SEARCHERS if name != "Syne Tune, MOASHA" or find_spec("syne_tune")]
+    parser.add_argument("--only", nargs="*", choices=known, default=known)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
@@ -125,8 +127,9 @@ def median(results, minutes, figure, index=None):
 def as_markdown(results):
     """Return the medians as a table."""
     heads = [f"≤ {limit // 1000} KB" for limit in SIZES]
+    seeds = len(next(iter(results.values())))
     lines = [
-        f"Median regret of the shipped model over {len(next(iter(results.values())))} seeds, and hypervolume.",
+        f"Median regret of the shipped model over {seeds} seeds, and hypervolume.",
         "",
         "| minutes | search | " + " | ".join(heads) + " | hypervolume |",
         "|--:|:--|" + "--:|" * (len(heads) + 1),
@@ -141,12 +144,12 @@ def as_markdown(results):
 
 def draw(results, path):
     """Draw regret over time at every size, medians with quartiles."""
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
 
-    figure, axes = pyplot.subplots(1, len(SIZES), figsize=(14, 3.8), sharey=True)
+    figure, axes = plt.subplots(1, len(SIZES), figsize=(14, 3.8), sharey=True)
     for index, (limit, axis) in enumerate(zip(SIZES, axes, strict=True)):
         for name, found in results.items():
             values = np.array([[one[minutes]["regret"][index] for minutes in MINUTES] for one in found])

@@ -4,6 +4,7 @@ Each is a function `search(table, seed, workers, horizon)` that returns a list o
 knew of a point, and when. What it would ship at a time follows from what was shown until then.
 """
 
+import contextlib
 import itertools
 import random as plain_random
 from dataclasses import dataclass, field
@@ -119,6 +120,11 @@ class TableTrainer:
 
 def atml(table, seed, workers, horizon, phase=None, sizes=SIZES):
     """ATML's joint search: the product's sampler, objective, race and pruners."""
+    return atml_study(table, seed, workers, horizon, phase, sizes)[1]
+
+
+def atml_study(table, seed, workers, horizon, phase=None, sizes=SIZES):
+    """The same; return the study too."""
     phase = phase or joint_phase(table, seed, sizes)
     clock = Clock(workers, horizon)
     study = optuna.create_study(directions=list(phase.directions))
@@ -141,7 +147,7 @@ def atml(table, seed, workers, horizon, phase=None, sizes=SIZES):
             own.optimize(objective, n_trials=1)
 
     clock.run(work)
-    return shown
+    return study, shown
 
 
 def joint_phase(table, seed, sizes=SIZES, **pruning):
@@ -347,6 +353,58 @@ def original(table, seed, workers, horizon):
     return plain.shown
 
 
+def moasha(table, seed, workers, horizon):
+    """Syne Tune's MOASHA: random points, multi-objective successive halving over the epochs of one fold.
+
+    Drawn by its scheduler, driven here; `pip install syne-tune` first.
+    """
+    from syne_tune.backend.trial_status import Trial as SyneTrial
+    from syne_tune.config_space import choice, randint
+    from syne_tune.optimizer.scheduler import SchedulerDecision
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+
+    np.random.seed(seed)  # noqa: NPY002  # its config space draws from the global generator
+    clock = Clock(workers, horizon)
+    plain = Plain(table, clock)
+    epochs = len(next(iter(table.fits.values())).losses)
+    widths = max(len(of) for of in plain.widths.values())
+    scheduler = MOASHA(
+        {
+            "architecture": choice(sorted(plain.widths)),
+            "width": randint(0, 10**6),
+            "rung": randint(0, table.grid.ladder.steps - 1),
+        },
+        metrics=["error", "onnx_bytes"],
+        time_attr="epoch",
+        max_t=epochs,
+        grace_period=1,
+        reduction_factor=3,
+        random_seed=seed,
+    )
+    numbers = itertools.count()
+    assert widths < 10**6
+
+    def work(_index):
+        while True:
+            config = scheduler.suggest().config
+            trial = SyneTrial(trial_id=next(numbers), config=config, creation_time=None)
+            scheduler.on_trial_add(trial)
+            of = plain.widths[config["architecture"]]
+            width = config["width"] % len(of)
+
+            def report(epoch, fbeta, trial=trial, onnx_bytes=of[width].onnx_bytes):
+                result = {"error": 1 - fbeta, "onnx_bytes": onnx_bytes, "epoch": epoch + 1}
+                decision = scheduler.on_trial_result(trial, result)
+                if decision != SchedulerDecision.CONTINUE and epoch + 1 < epochs:
+                    raise TrialPruned
+
+            with contextlib.suppress(TrialPruned):
+                plain.train(config["architecture"], width, config["rung"], report)
+
+    clock.run(work)
+    return plain.shown
+
+
 def _default_width(widths):
     """Return the position of the width that is nearest to the architectures' defaults, about 43 KB."""
     return min(range(len(widths)), key=lambda i: abs(np.log(widths[i].onnx_bytes / 43_000)))
@@ -360,4 +418,5 @@ SEARCHERS = {
     "Optuna, two phases": two_phases,
     "random": joint_random,
     "original": original,
+    "Syne Tune, MOASHA": moasha,
 }
