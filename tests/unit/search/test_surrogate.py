@@ -10,7 +10,7 @@ ARCHITECTURE, DOUBLINGS, RUNG = (
 
 
 def at(architecture, doublings, rung):
-    return int(np.flatnonzero((ARCHITECTURE == architecture) & (DOUBLINGS == doublings) & (RUNG == rung))[0])
+    return int(np.flatnonzero((architecture == ARCHITECTURE) & (doublings == DOUBLINGS) & (rung == RUNG))[0])
 
 
 @pytest.fixture
