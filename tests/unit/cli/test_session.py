@@ -44,7 +44,7 @@ def test_a_study_without_a_fitting_architecture_is_not_created(storage, short, m
 
 def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short, make_phase1):
     with pytest.raises(
-        SpecError, match="no architecture can be made as small as 100 bytes; raise search.sizes"
+        SpecError, match=r"no architecture can be made as small as 100 bytes; raise search\.sizes"
     ):
         open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, extend=False)
     assert study_names(storage) == []
