@@ -255,7 +255,7 @@ def test_a_dashboard_without_its_database_answers_503_and_recovers(server, impat
 def test_a_launcher_whose_worker_dies_while_the_server_is_away_starts_another(
     server, impatient, storage_url, dataset, make_phase1, tmp_path
 ):
-    phase = make_phase1(training={"epochs": 100, "patience": None}, budget={"trials": 1})
+    phase = make_phase1(training={"epochs": 100}, budget={"trials": 1})
     study = create_or_resume(impatient, phase, dataset).study
     said = []
 

@@ -255,7 +255,7 @@ def test_a_killed_worker_of_the_proxy_loses_no_trial(
     phase = make_phase1(
         search={"architectures": ["optimized_afnet"]},
         budget={"trials": 1},
-        training={"epochs": 40, "patience": None},
+        training={"epochs": 40},
     )
     study = create_or_resume(proxied, phase, dataset).study
     worker = ["worker", "first", "--storage", proxy.url, "--artifacts", tmp_path / "files", "--device", "cpu"]

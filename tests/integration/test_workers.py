@@ -148,7 +148,7 @@ class TestLaunch:
     def test_killed_workers_are_replaced_and_the_budget_is_exact(
         self, storage, storage_url, dataset, make_phase1, plan
     ):
-        phase = make_phase1(budget={"trials": 2}, training={"epochs": 40, "patience": None})
+        phase = make_phase1(budget={"trials": 2}, training={"epochs": 40})
         study = create_or_resume(storage, phase, dataset).study
         killed, command_lines = [], []
 
@@ -206,7 +206,7 @@ launch(study, WorkerPlan(**{**fields, "artifacts": Path(fields["artifacts"])}))
 
 
 def test_workers_leave_when_their_launcher_is_killed(storage, storage_url, dataset, make_phase1, tmp_path):
-    phase = make_phase1(training={"epochs": 100_000, "patience": None})
+    phase = make_phase1(training={"epochs": 100_000})
     study = create_or_resume(storage, phase, dataset).study
     fields = {"storage": storage_url, "artifacts": str(tmp_path), "workers": 2}
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(fields)])
