@@ -102,7 +102,7 @@ def run_at_once(*pools):
 
 
 def start_atml(folder, architecture, segments):
-    """Prepare, in a process of its own, what `atml worker` does, with one thread and epochs of all segments."""
+    """Prepare, in a process of its own, what `atml worker` does: one thread; an epoch is all segments."""
     global running
     torch.set_num_threads(1)
     store = np.load(folder / "segments.npy", mmap_mode="r")
