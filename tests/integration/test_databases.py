@@ -84,7 +84,7 @@ def test_eight_workers_spend_the_budget_to_the_trial_and_repeat_no_point(
     storage, storage_url, dataset, wide_phase
 ):
     study = create_or_resume(storage, wide_phase(budget={"trials": 60}), dataset).study
-    finish(crowd(storage_url, "first", 8))
+    finish(crowd(storage_url, "first", 8, "--seconds", 0.1))  # long enough for each to get some
     trained = records.trained(study.trials)
     assert len(trained) == 60
     assert len({tuple(sorted(trial.params.items())) for trial in trained}) == 60
