@@ -19,8 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install  ## Simulated segments to a bundle, in a few minutes.
-	$(BIN)/atml run --name demo --phase1 studies/demo/phase1.toml --phase2 studies/demo/phase2.toml \
-		--workers $(WORKERS) --storage sqlite:///demo.db
+	$(BIN)/atml run --name demo --spec studies/demo/joint.toml --workers $(WORKERS) --storage sqlite:///demo.db
 
 dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for another database.
 	$(BIN)/atml dashboard --storage $(or $(ATML_STORAGE),sqlite:///demo.db)

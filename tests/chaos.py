@@ -33,6 +33,7 @@ from atml.service.studies import create_or_resume
 from tests.postgres import PostgresServer
 
 NAME = "chaos"
+FOLDS = 2
 LOOK_SECONDS = 0.2
 DOWN_SECONDS = 3.0
 OUTAGES = (signal.SIGINT, signal.SIGQUIT)  # stopped in an orderly way, and crashed
@@ -157,7 +158,9 @@ def account(study, budget: int, epochs: int, artifacts: Path) -> Account:
     lost = [trial.number for trial in failed if trial.params and records.first_number(trial) not in ends]
     assert not lost, f"trials {lost} were cut short and never tried again"
     for trial in records.completed(trials):
-        assert len(records.curve(trial)) == epochs, trial
+        assert records.estimate(trial).folds == FOLDS, trial
+        # A fold that was finished before its worker was killed is not trained again.
+        assert set(Counter(epoch.fold for epoch in records.curve(trial)).values()) == {epochs}, trial
         assert _model_bytes(trial, artifacts) == records.onnx_bytes(trial)
     waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     tries = Counter(map(records.first_number, trials))
@@ -187,17 +190,20 @@ def make_phase(
     document = {
         "phase": "architecture",
         "name": NAME,
-        "data": {"train": str(train), "folds": 3},
+        "data": {"train": str(train), "folds": FOLDS},
         "search": {
             "architectures": architectures,
+            "sizes": [16_000],
             "learning_rate": {"low": 1e-3, "high": 1e-1, "steps": 40},
         },
-        "training": {"epochs": epochs, "patience": None},
-        "pruning": {"neighbourhood": {"threshold": 0.0}, "startup_trials": 10 * trials},
+        "training": {"epochs": epochs, "segments_per_epoch": segments, "batch_size": 64},
+        "pruning": {
+            "neighbourhood": {"threshold": 0.0},
+            "race_chance": 0.0,
+            "startup_trials": 10 * trials,
+        },
         "budget": {"trials": trials},
     }
-    if segments is not None:
-        document["training"]["segments_per_epoch"] = segments
     return parse_spec(document, source="chaos")
 
 

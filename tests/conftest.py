@@ -102,6 +102,7 @@ def phase2_document(phase1_document: dict[str, Any]) -> dict[str, Any]:
         "base": {"architectures": ["optimized_afnet"]},
         "search": {
             "sizes": [3_000, 6_000, 12_000],
+            "shapes": [1.0],
             "learning_rate": {"low": 1e-2, "high": 1e-1, "steps": 2},
         },
     }

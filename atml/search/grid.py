@@ -14,6 +14,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial
 
 from atml.errors import StudyError
 from atml.search import records
@@ -57,6 +58,11 @@ def key_of(params: Mapping[str, Any]) -> Key | None:
         )
     except KeyError:
         return None
+
+
+def point_of(trial: FrozenTrial) -> Key | None:
+    """Return the key of the point at which a trial is, or will be if it was queued with its parameters."""
+    return key_of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
 
 
 @dataclass(frozen=True, eq=False)

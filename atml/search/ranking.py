@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.evaluation import Estimate
 from atml.search import records
+from atml.search.records import PrunedBy
 from atml.search.spec import TargetsSpec
 
 # Folds are the same for all, so two models are compared fold by fold: what makes a fold hard cancels out.
@@ -32,8 +33,11 @@ class Contender:
 
 
 def contenders(trials: Sequence[FrozenTrial]) -> list[Contender]:
-    """Return the trials that finished the race; before the first has, those that came furthest."""
-    known = [(trial, records.estimate(trial)) for trial in trials if trial.state in _ENDED]
+    """Return the trials that finished the race; before the first has, those that came furthest.
+
+    One that diverged or ended with an error on a further fold makes no model.
+    """
+    known = [(trial, records.estimate(trial)) for trial in trials if _makes_a_model(trial)]
     found = [
         Contender(trial=trial, onnx_bytes=records.onnx_bytes(trial), estimate=estimate)
         for trial, estimate in known
@@ -42,6 +46,11 @@ def contenders(trials: Sequence[FrozenTrial]) -> list[Contender]:
     finished = [one for one in found if one.trial.state == TrialState.COMPLETE]
     furthest = max((one.estimate.folds for one in found), default=0)
     return finished or [one for one in found if one.estimate.folds == furthest]
+
+
+def _makes_a_model(trial: FrozenTrial) -> bool:
+    broken = trial.user_attrs.get(records.PRUNED_BY) in (PrunedBy.DIVERGED, PrunedBy.ERROR)
+    return trial.state in _ENDED and not broken
 
 
 def rank(among: Sequence[Contender], targets: TargetsSpec) -> list[Contender]:

@@ -47,7 +47,7 @@ RECORDED_METRICS = (
 class PrunedBy(StrEnum):
     """Who ended a trial early; the first four did so before its first epoch.
 
-    ERROR is an error that would happen again, with its text as the reason; such a trial has no metrics.
+    ERROR is an error that would happen again, with its text as the reason.
     """
 
     BUDGET = "budget"

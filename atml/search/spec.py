@@ -106,20 +106,22 @@ Architectures = Annotated[
 ]
 
 
+Sizes = Annotated[tuple[Bytes, ...], Field(min_length=1, max_length=100), AfterValidator(all_different)]
+Shapes = Annotated[
+    tuple[Annotated[float, Field(ge=0.1, le=10)], ...],
+    Field(min_length=1, max_length=100),
+    AfterValidator(all_different),
+]
+
+
 class SearchSpec(Section):
     """What the points of a study are made of."""
 
     architectures: Architectures = Field(default_factory=all_architectures)
     # Each architecture is scaled to each of these, if it can be made so small.
-    sizes: Annotated[
-        tuple[Bytes, ...], Field(min_length=1, max_length=100), AfterValidator(all_different)
-    ] = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
+    sizes: Sizes = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     # Factors by which the first width is stretched against the others; 1 scales all alike.
-    shapes: Annotated[
-        tuple[Annotated[float, Field(ge=0.1, le=10)], ...],
-        Field(min_length=1, max_length=100),
-        AfterValidator(all_different),
-    ] = (1.0,)
+    shapes: Shapes = (1.0,)
     learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
 
 

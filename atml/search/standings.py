@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import records
-from atml.search.grid import Grid, key_of
+from atml.search.grid import Grid, point_of
 from atml.search.surrogate import Posterior, Surrogate
 
 Mask = NDArray[np.bool_]
@@ -38,15 +38,15 @@ class Standings:
         by_fold = np.full((size, folds), np.nan)
         closed, running = np.zeros(size, bool), np.zeros(size, bool)
         for trial in trials:
-            key = key_of(trial.params)
+            key = point_of(trial)
             if key is None or key not in grid.index:
                 continue
             at = grid.index[key]
             known = records.estimate(trial)
             if known is not None:
                 by_fold[at, : known.folds] = known.by_fold
-            elif records.diverged(trial):
-                by_fold[at, 0] = 0.0
+            if records.diverged(trial):
+                by_fold[at, known.folds if known else 0] = 0.0
             running[at] |= trial.state in (TrialState.RUNNING, TrialState.WAITING)
             closed[at] |= _is_closed(trial)
         return cls(grid=grid, by_fold=by_fold, closed=closed, running=running)

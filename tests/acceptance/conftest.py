@@ -24,15 +24,18 @@ PHASE1 = """
 phase = "architecture"
 name = "first"
 [data]
-folds = 3
+folds = 2
 [search]
 architectures = ["optimized_afnet"]
+sizes = [12_000]
 learning_rate = { low = 1e-3, high = 1e-1, steps = 5 }
 [training]
-epochs = 200  # long enough to be interrupted within
-patience = 1000
-[pruning.neighbourhood]
-threshold = 0.0
+epochs = 100  # long enough to be interrupted within
+segments_per_epoch = 160
+batch_size = 64
+[pruning]
+neighbourhood = { threshold = 0.0 }
+race_chance = 0.0
 [budget]
 trials = 1
 """
@@ -41,11 +44,12 @@ PHASE2 = """
 phase = "width"
 name = "second"
 base = { study = "first" }
-search = { widths = { low = 1.0, high = 1.0 } }
-data = { folds = 3 }
-training = { epochs = 200, patience = 1000 }
+search = { sizes = [6_000], shapes = [1.0], learning_rate = { low = 1e-2, high = 1e-1, steps = 5 } }
+data = { folds = 2 }
+training = { epochs = 100, segments_per_epoch = 160, batch_size = 64 }
+pruning = { neighbourhood = { threshold = 0.0 }, race_chance = 0.0 }
 budget = { trials = 1 }
-finalize = { candidates = 1, folds = 2, seeds = 1, epochs = 20 }
+finalize = { candidates = 1, seeds = 1 }
 """
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from atml.search import records
 from atml.search.phases import parse_spec
-from atml.search.phases.width import pareto_front
+from atml.search.ranking import contenders, front
 from atml.service.artifacts import open_artifacts
 from atml.service.pictures import WIDTH
 from atml.service.storage import open_storage
@@ -36,6 +36,11 @@ FLAGS = [
 PATIENCE_MS = 60_000
 USER, PASSWORD = "anna", "secret"
 FRONT = "document.getElementById('graph-pareto-front')"
+
+
+def pareto_front(trials):
+    return [one.trial for one in front(contenders(trials))]
+
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; apt-get install chromium")
 
@@ -65,9 +70,20 @@ def shown(tmp_path_factory, simulated, dataset):
     document = {
         "phase": "width",
         "name": "heart-phase2",
-        "base": {"architecture": "optimized_afnet", "learning_rate": 0.03},
-        "data": {"train": str(simulated), "folds": 3},
-        "training": {"epochs": 25, "ema_decay": None, "patience": 1000, "augmentation": {"probability": 0.0}},
+        "base": {"architectures": ["optimized_afnet", "linear"]},
+        "search": {
+            "sizes": [4_000, 6_000, 12_000],
+            "shapes": [1.0],
+            "learning_rate": {"low": 0.02, "high": 0.06, "steps": 2},
+        },
+        "data": {"train": str(simulated), "folds": 2},
+        "training": {
+            "epochs": 25,
+            "segments_per_epoch": 160,
+            "batch_size": 64,
+            "augmentation": {"probability": 0.0},
+        },
+        "pruning": {"neighbourhood": {"threshold": 0.0}, "race_chance": 0.0, "startup_trials": 99},
         "targets": {"fbeta": 0.99, "onnx_bytes": 4000},
         "budget": {"trials": 5},
     }
@@ -142,8 +158,8 @@ def open_page(browser, tmp_path):
 
 
 def test_the_study_opens_and_its_front_is_drawn(serve, open_page, shown, tmp_path):
-    front = {(records.fbeta(one), records.onnx_bytes(one)) for one in pareto_front(shown.study.trials)}
-    assert len(front) > 1
+    expected = {(records.fbeta(one), records.onnx_bytes(one)) for one in pareto_front(shown.study.trials)}
+    assert len(expected) > 1
     page = open_page()
     page.goto(serve() + "dashboard")
     page.get_by_text("heart-phase2").click()
@@ -151,7 +167,7 @@ def test_the_study_opens_and_its_front_is_drawn(serve, open_page, shown, tmp_pat
     page.wait_for_function(f"{FRONT}?.data?.some(trace => trace.x?.length)")
     traces = page.evaluate(f"{FRONT}.data.map(trace => Array.from(trace.x, (x, i) => [x, trace.y[i]]))")
     best = {(round(fbeta, 6), size) for fbeta, size in traces[-1]}
-    assert best == {(round(fbeta, 6), size) for fbeta, size in front}
+    assert best == {(round(fbeta, 6), size) for fbeta, size in expected}
     assert sum(map(len, traces)) == 5
     page.wait_for_function(f"{FRONT}.querySelectorAll('.scatterlayer .point').length >= 5")
     assert page.evaluate("document.body.innerText").count("onnx_bytes") > 0

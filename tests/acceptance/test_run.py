@@ -141,6 +141,36 @@ def test_status_lists_both_studies_as_json_and_as_a_table(workplace, story):
     assert "1/1" in table.stdout
 
 
+JOINT = """
+phase = "joint"
+name = "both"
+data = { folds = 2 }
+training = { epochs = 2, segments_per_epoch = 64, batch_size = 32 }
+budget = { trials = 3 }
+finalize = { candidates = 2, seeds = 1 }
+[search]
+architectures = ["linear", "optimized_afnet"]
+sizes = [4_000, 12_000]
+learning_rate = { low = 1e-2, high = 1e-1, steps = 2 }
+[pruning.neighbourhood]
+threshold = 0.0
+"""
+
+
+def test_a_joint_search_goes_from_segments_to_a_bundle_in_one_study(workplace):
+    workplace.write("joint.toml", JOINT)
+    command = ["run", "--train", "train", "--test", "test", "--spec", "joint.toml", "--name", "joint"]
+    done = workplace.atml(*command, "--workers", 1, "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (study,) = result["studies"]
+    assert (study["study"], study["phase"], study["spent"]["trained"]) == ("joint", "joint", 3)
+    assert study["front"]
+    assert all(trial["onnx_bytes"] <= 12_000 for trial in study["front"])
+    manifest = json.loads((workplace.folder / result["final"]["bundle"] / "manifest.json").read_text())
+    assert (manifest["study"], manifest["trial"]) == ("joint", result["final"]["trial"])
+
+
 def test_running_again_ends_without_a_new_trial_and_with_the_same_model(workplace, story, bundle):
     def facts():
         trials = [*workplace.trials("heart-phase1"), *workplace.trials("heart-phase2")]

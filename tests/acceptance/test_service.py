@@ -16,15 +16,18 @@ PATIENCE_SECONDS = 150
 PHASE1 = """
 phase = "architecture"
 name = "{name}"
-data = {{ folds = 3 }}
+data = {{ folds = 2 }}
 [search]
 architectures = ["optimized_afnet"]
+sizes = [12_000]
 learning_rate = {{ low = 1e-2, high = 1e-1, steps = 5 }}
 [training]
 epochs = {epochs}
-patience = 1000
+segments_per_epoch = 160
+batch_size = 64
 [pruning]
 neighbourhood = {{ threshold = 0.0 }}
+race_chance = 0.0
 startup_trials = 99
 [budget]
 trials = {trials}
@@ -34,10 +37,10 @@ PHASE2 = """
 phase = "width"
 name = "{name}"
 base = {{ study = "{base}" }}
-data = {{ folds = 3 }}
-search = {{ widths = {{ low = 0.5, high = 1.5 }} }}
-training = {{ epochs = 2 }}
-pruning = {{ startup_trials = 99 }}
+data = {{ folds = 2 }}
+search = {{ sizes = [6_000, 12_000], learning_rate = {{ low = 1e-2, high = 1e-1, steps = 3 }} }}
+training = {{ epochs = 2, segments_per_epoch = 160, batch_size = 64 }}
+pruning = {{ neighbourhood = {{ threshold = 0.0 }}, race_chance = 0.0, startup_trials = 99 }}
 budget = {{ trials = 3 }}
 """
 

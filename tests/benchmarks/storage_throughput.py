@@ -1,6 +1,6 @@
 """Trials a second when trials train nothing, and the time of a suggestion, beside plain Optuna.
 
-    python -m tests.benchmarks.storage_throughput [--trials 400] [--rounds 1] [--stored 5000]
+    python -m tests.benchmarks.storage_throughput [--trials 400] [--rounds 1] [--stored 500]
 
 See README.md beside this file for what is compared and how to read it.
 """
@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from atml.ecg import simulate
+from atml.evaluation import Estimate
 from atml.models import ARCHITECTURES
 from atml.search import records
 from atml.search.phases import parse_spec
@@ -35,8 +36,10 @@ from tests.crowd import record_epoch, record_size, work
 from tests.postgres import PostgresServer
 
 PROCESSES = {"PostgreSQL": (1, 2, 4, 8, 16), "SQLite": (1, 2, 4, 8)}
-LOW, HIGH, STEPS = 1e-7, 1e-1, 1200  # with all architectures, 16,800 points
+LOW, HIGH, STEPS = 1e-4, 1e-1, 80  # with all architectures, about 1,000 points
+SIZE = 16_000
 ASKS = 20
+FOLDS = 2
 
 
 def main():
@@ -58,7 +61,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=400, help="of all processes together (default: 400)")
     parser.add_argument("--rounds", type=int, default=1, help="of each contender (default: 1)")
-    parser.add_argument("--stored", type=int, default=5000, help="trials to suggest after (default: 5000)")
+    parser.add_argument("--stored", type=int, default=500, help="trials to suggest after (default: 500)")
     return parser.parse_args()
 
 
@@ -84,12 +87,13 @@ class Databases:
         document = {
             "phase": "architecture",
             "name": "bench",
-            "data": {"train": str(self.segments), "folds": 2},
+            "data": {"train": str(self.segments), "folds": FOLDS},
             "search": {
                 "architectures": list(ARCHITECTURES),
+                "sizes": [SIZE],
                 "learning_rate": {"low": LOW, "high": HIGH, "steps": STEPS},
             },
-            "pruning": {"neighbourhood": {"threshold": 0.0}},
+            "pruning": {"neighbourhood": {"threshold": 0.0}, "race_chance": 0.0},
             "budget": {"trials": trials},
         }
         return parse_spec(document, source="bench")
@@ -125,14 +129,13 @@ def atml_rate(place, url, processes, trials):
 
 
 def optuna_rate(place, url, processes, trials):
-    """Optuna with heartbeats and the same TPE; the trial records the same attributes."""
+    """Optuna with heartbeats and its TPE; the trial records the same attributes."""
 
     def objective(trial):
         trial.set_user_attr(records.WORKER, {"host": "bench", "pid": os.getpid()})
-        trial.suggest_categorical(records.ARCHITECTURE, list(ARCHITECTURES))
-        rate = trial.suggest_float(records.LEARNING_RATE, LOW, HIGH, log=True)
+        rate = suggest(trial)
         record_size(trial)
-        return record_epoch(trial, rate, 0.0)
+        return record_epoch(trial, rate, 0.0, folds=FOLDS)
 
     beat = {"heartbeat_interval": HEARTBEAT_SECONDS, "grace_period": GRACE_SECONDS}
     return plain_rate(url, processes, trials, objective, multivariate=True, **beat)
@@ -142,10 +145,16 @@ def bare_rate(place, url, processes, trials):
     """Optuna as it comes: no heartbeats, no attributes."""
 
     def objective(trial):
-        trial.suggest_categorical(records.ARCHITECTURE, list(ARCHITECTURES))
-        return trial.suggest_float(records.LEARNING_RATE, LOW, HIGH, log=True)
+        return suggest(trial)
 
     return plain_rate(url, processes, trials, objective)
+
+
+def suggest(trial):
+    """Ask for as many parameters as ATML's trials have, and return the learning rate."""
+    trial.suggest_categorical(records.ARCHITECTURE, list(ARCHITECTURES))
+    trial.suggest_int(records.SIZE_BYTES, 1000, SIZE, log=True)
+    return trial.suggest_float(records.LEARNING_RATE, LOW, HIGH, log=True)
 
 
 def plain_rate(url, processes, trials, objective, *, multivariate=False, **options):
@@ -188,7 +197,7 @@ def measure_suggestions(place, stored_trials):
             storage, stored = place.study(url, stored_trials + 10 * ASKS)
             fill(stored, stored_trials)
             samplers = {
-                "ATML": stored.phase.sampler(0),
+                "ATML": stored.phase.sampler(0, stored.grid),
                 "Optuna": optuna.samplers.TPESampler(seed=0, multivariate=True),
             }
             found[kind] = {name: [] for name in samplers}
@@ -201,27 +210,33 @@ def measure_suggestions(place, stored_trials):
 
 def fill(stored, count):
     """Add finished trials at different points."""
-    space, rates = stored.phase.space(), stored.phase.ladder().values
+    points = stored.grid.points
     for number in track(range(count), description="filling", transient=True):
-        name, rate = list(ARCHITECTURES)[number % len(ARCHITECTURES)], rates[(number * 7) % STEPS]
+        point = points[(number * 7) % len(points)]
+        fbeta = 1 / (1 + abs(point.learning_rate - 0.01))
+        known = Estimate(fbeta=fbeta, standard_error=0.0, threshold=0.2, by_fold=(fbeta,) * FOLDS)
         stored.study.add_trial(
             create_trial(
-                params={records.ARCHITECTURE: name, records.LEARNING_RATE: rate},
-                distributions=space,
-                value=1 / (1 + abs(rate - 0.01)),
-                user_attrs={records.ONNX_BYTES: 1000, records.CURVE: [[0.5, 0.5, 0.5, 1.0]]},
+                params=point.params,
+                distributions=stored.grid.space(),
+                value=fbeta,
+                user_attrs={
+                    records.ONNX_BYTES: point.candidate.onnx_bytes,
+                    records.CURVE: [[fold, 0.5, 0.5, fbeta, 1.0] for fold in range(FOLDS)],
+                    records.ESTIMATE: records.estimate_record(known),
+                },
             )
         )
-    for _ in stored.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        stored.study.tell(stored.study.ask(), state=TrialState.FAIL)  # queued: asking suggests nothing
 
 
 def suggestion_seconds(stored):
+    """Return how long it takes to draw all parameters of a trial."""
+    start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", (ExperimentalWarning, UserWarning))
         trial = stored.study.ask()
-    start = time.perf_counter()
-    stored.phase.suggest(trial)
+    for name, distribution in stored.grid.space().items():
+        trial._suggest(name, distribution)
     seconds = time.perf_counter() - start
     stored.study.tell(trial, state=TrialState.FAIL)
     return seconds

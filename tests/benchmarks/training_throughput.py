@@ -102,7 +102,7 @@ def run_at_once(*pools):
 
 
 def start_atml(folder, architecture, segments):
-    """Prepare, in a process of its own, what `atml worker` does: default settings, one thread."""
+    """Prepare, in a process of its own, what `atml worker` does: one thread; an epoch is all segments."""
     global running
     torch.set_num_threads(1)
     store = np.load(folder / "segments.npy", mmap_mode="r")
@@ -110,7 +110,7 @@ def start_atml(folder, architecture, segments):
     rows = np.arange(segments)
     data = Dataset(store=store, rows=rows, labels=rows % 2, subjects=names, rhythms=names, source="")
     chosen = get_architecture(architecture)
-    settings = TrainingSettings(epochs=ENDLESS, batch_size=BATCH_SIZE)
+    settings = TrainingSettings(epochs=ENDLESS, batch_size=BATCH_SIZE, segments_per_epoch=None)
     network = chosen.build(chosen.default(), LENGTH)
     running = train(network, WithoutValidation(train=data), settings, device=torch.device("cpu"))
 

@@ -21,18 +21,19 @@ from atml.ecg import simulate
 from atml.export import to_onnx
 from atml.models import ARCHITECTURES
 from atml.search import records
+from atml.search.fit import Trainer
 from atml.search.objective import Objective
-from atml.search.phases import WidthPhase, parse_spec
+from atml.search.phases import parse_spec
 from atml.search.proposal import Proposal
 from atml.search.sizes import _size, size_before_training
 from atml.service.artifacts import keep_files, open_artifacts
-from atml.service.data import load_training_data, search_split
+from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
 
 LENGTH = 1250
-LOW, HIGH = 0.5, 1.5
+SIZES = [4_000, 8_000, 16_000]
 
 
 def main():
@@ -75,12 +76,12 @@ def measure_trials(folder, count):
     dataset = load_training_data(phase.data)
     stored = create_or_resume(storage, phase, dataset)
     study = stored.study
-    study.sampler = stored.phase.sampler(0)
+    study.sampler = stored.phase.sampler(0, stored.grid)
     objective = Objective(
         phase=stored.phase,
         study=study,
-        split=search_split(phase.data, dataset),
-        device=torch.device("cpu"),
+        grid=stored.grid,
+        trainer=Trainer(stored.phase, dataset, torch.device("cpu")),
         keep=keep_files(open_artifacts(folder / "artifacts")),
     )
     plain = optuna.create_study(storage=f"sqlite:///{folder}/plain.db", directions=["maximize", "minimize"])
@@ -100,15 +101,18 @@ def bench_phase(folder, count):
     document = {
         "phase": "width",
         "name": "bench",
-        "base": {"architecture": "conv_gru", "learning_rate": 0.01},
-        "search": {"widths": {"low": LOW, "high": HIGH}},
+        "base": {"architectures": ["conv_gru"]},
+        "search": {
+            "sizes": SIZES,
+            "shapes": [1.0],
+            "learning_rate": {"low": 1e-3, "high": 1e-2, "steps": count // len(SIZES) + 2},
+        },
         "data": {"train": str(folder / "data"), "folds": 2},
-        "training": {"epochs": 2},
+        "training": {"epochs": 2, "segments_per_epoch": 128, "batch_size": 64},
+        "pruning": {"neighbourhood": {"threshold": 0.0}, "race_chance": 0.0, "startup_trials": 10 * count},
         "budget": {"trials": count},
     }
-    phase = parse_spec(document, source="bench")
-    assert isinstance(phase, WidthPhase)
-    return phase
+    return parse_spec(document, source="bench")
 
 
 def plain_objective(trial):

@@ -47,9 +47,10 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=Path, help="segments; simulated ones if not given")
     parser.add_argument("--architecture", default="afnet", help="what is trained (default: afnet)")
+    parser.add_argument("--size", type=int, default=84_000, help="ONNX bytes of it (default: 84,000)")
     parser.add_argument("--workers", type=int, default=2, help="compared with one (default: 2)")
     parser.add_argument("--trials", type=int, default=12, help="of a search (default: 12)")
-    parser.add_argument("--epochs", type=int, default=4, help="of a trial (default: 4)")
+    parser.add_argument("--epochs", type=int, default=2, help="of a trial on each of two folds (default: 2)")
     parser.add_argument("--segments", type=int, default=8192, help="of an epoch (default: 8192)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (default: 3)")
     return parser.parse_args()
@@ -85,17 +86,21 @@ def document(arguments):
     return {
         "phase": "architecture",
         "name": "bench",
-        "data": {"train": str(arguments.train), "folds": 4},
+        "data": {"train": str(arguments.train), "folds": 2},
         "search": {
             "architectures": [arguments.architecture],
+            "sizes": [arguments.size],
             "learning_rate": {"low": 1e-4, "high": 1e-2, "steps": 4 * arguments.trials},
         },
         "training": {
             "epochs": arguments.epochs,
-            "patience": None,
             "segments_per_epoch": arguments.segments,
         },
-        "pruning": {"neighbourhood": {"threshold": 0.0}, "startup_trials": 10 * arguments.trials},
+        "pruning": {
+            "neighbourhood": {"threshold": 0.0},
+            "race_chance": 0.0,
+            "startup_trials": 10 * arguments.trials,
+        },
         "budget": {"trials": arguments.trials},
     }
 

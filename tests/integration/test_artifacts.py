@@ -57,7 +57,7 @@ def place(request, tmp_path, s3):
 
 def kept_by(keep):
     def objective(trial):
-        trial.set_user_attr(records.CURVE, [[0.5, 0.5, 0.5, 1.0]])
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]])
         keep(trial, b"model", metrics_of_nothing_much())
 
     return objective
@@ -73,7 +73,7 @@ def test_the_model_of_a_trial_comes_back_byte_for_byte(place, storage, tmp_path)
     keep = keep_files(open_artifacts(place))
 
     def objective(trial):
-        trial.set_user_attr(records.CURVE, [[0.5, 0.5, 0.5, 1.0]])
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]])
         keep(trial, model, metrics_of_nothing_much())
         return 1.0
 

@@ -6,7 +6,7 @@ from atml.service.studies import create_or_resume
 from tests.chaos import Chaos, account, make_phase
 from tests.databases import on_both_databases
 
-TRIALS, EPOCHS = 5, 40
+TRIALS, EPOCHS = 5, 20
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from atml.search import records, stop
-from atml.search.sampler import POINT, taken_points
+from atml.search.standings import Standings
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
 from tests.databases import close, on_every_storage
@@ -76,7 +76,7 @@ def test_four_processes_run_no_queued_trial_twice_and_leave_none_out(storage, st
 @pytest.fixture
 def wide_phase(make_phase1):
     """A space too large to run out of."""
-    rates = {"low": 1e-4, "high": 1e-1, "steps": 400}
+    rates = {"low": 1e-4, "high": 1e-1, "steps": 100}
     return lambda **changes: make_phase1(search={"learning_rate": rates}, **changes)
 
 
@@ -84,7 +84,7 @@ def test_eight_workers_spend_the_budget_to_the_trial_and_repeat_no_point(
     storage, storage_url, dataset, wide_phase
 ):
     study = create_or_resume(storage, wide_phase(budget={"trials": 60}), dataset).study
-    finish(crowd(storage_url, "first", 8))
+    finish(crowd(storage_url, "first", 8, "--seconds", 0.1))  # long enough for each to get some
     trained = records.trained(study.trials)
     assert len(trained) == 60
     assert len({tuple(sorted(trial.params.items())) for trial in trained}) == 60
@@ -96,40 +96,34 @@ def test_eight_workers_spend_the_budget_to_the_trial_and_repeat_no_point(
 def test_eight_workers_who_fight_for_queued_trials_spend_the_budget_to_the_trial(
     storage, storage_url, dataset, wide_phase
 ):
-    study = create_or_resume(storage, wide_phase(budget={"trials": 10}), dataset).study
-    for rate in make_rates(30):
-        study.enqueue_trial({records.ARCHITECTURE: "linear", records.LEARNING_RATE: rate})
+    stored = create_or_resume(storage, wide_phase(budget={"trials": 10}), dataset)
+    study = stored.study
+    for point in stored.grid.points[:30]:
+        study.enqueue_trial(point.params)
     finish(crowd(storage_url, "first", 8, "--seconds", 0.05))
     assert len(records.trained(study.trials)) == 10
 
 
-def make_rates(count):
-    return [1e-4 * (1 + step / count) for step in range(count)]
-
-
-def test_a_point_that_one_process_has_drawn_is_taken_for_the_others(
+def test_a_queued_point_that_one_process_has_claimed_is_held_for_the_others(
     request, storage, storage_url, dataset, wide_phase
 ):
     stored = create_or_resume(storage, wide_phase(), dataset)
-    stored.study.sampler = stored.phase.sampler(0)
+    point = stored.grid.points[7]
+    stored.study.enqueue_trial(point.params)
     elsewhere = open_storage(storage_url)
     request.addfinalizer(lambda: close(elsewhere))
     seen = []
 
     def look(trial):
-        """Look from elsewhere while only one of the two parameters is stored."""
-        trial.suggest_categorical(records.ARCHITECTURE, stored.phase.space()[records.ARCHITECTURE].choices)
-        point = storage.get_trial_system_attrs(trial._trial_id).get(POINT)
-        if point:  # those queued at the start need no drawing
-            other = load(elsewhere, "first").study
-            seen.append(
-                tuple(sorted(point.items())) in taken_points(other.trials, stored.phase.space(), besides=-1)
-            )
+        """Look from elsewhere while only one of the parameters is stored."""
+        trial.suggest_categorical(records.ARCHITECTURE, stored.grid.architectures)
+        other = load(elsewhere, "first")
+        standings = Standings.of(other.grid, other.phase.data.folds, other.study.trials)
+        seen.extend(other.grid.points[at].key for at in standings.running.nonzero()[0])
         return 0.5
 
-    queued = len(stored.study.trials)
-    stored.study.optimize(look, n_trials=queued + 2)
-    assert seen == [True, True]
+    stored.study.optimize(look, n_trials=1)
+    assert seen == [point.key]
 
 
 OPEN = """

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
@@ -15,117 +14,229 @@ from atml.errors import CannotWrite, ParityError, StorageUnreachable
 from atml.export import OnnxClassifier
 from atml.search import failures, records, stop
 from atml.search.checkpoints import Checkpoints
-from atml.search.objective import RULED_OUT, Objective, TrialInterrupted
+from atml.search.fit import Trainer
+from atml.search.objective import Objective, TrialInterrupted
+from atml.search.retry import queue_after_death
 from atml.service.artifacts import keep_files, open_artifacts
+from atml.service.studies import create_or_resume
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
+FOLDS = 2
+
+
+class Search:
+    """A study, and what runs trials at given points in it."""
+
+    def __init__(self, storage, phase, dataset):
+        self.stored = create_or_resume(storage, phase, dataset)
+        self.study, self.phase, self.grid = self.stored.study, phase, self.stored.grid
+        self.study.sampler = phase.sampler(0, self.grid)
+        self.trainer = Trainer(phase, dataset, torch.device("cpu"))
+
+    def params(self, learning_rate, architecture):
+        """Return the smallest network of an architecture at a learning rate."""
+        for point in self.grid.points:
+            if (point.candidate.architecture, point.learning_rate) == (architecture, learning_rate):
+                return point.params
+        raise AssertionError((learning_rate, architecture))
+
+    def run(self, *points, kind=Objective, phase=None, **fields):
+        """Run a trial at each of the points; None is what waits already."""
+        for one in points:
+            if one is not None:
+                self.study.enqueue_trial(self.params(*one))
+        objective = kind(
+            phase=phase or self.phase, study=self.study, grid=self.grid, trainer=self.trainer, **fields
+        )
+        before = len(self.study.trials) - len(points)
+        with contextlib.suppress(KeyboardInterrupt):
+            self.study.optimize(objective, n_trials=len(points), catch=(TrialInterrupted,))
+        return self.study.trials[before:]
+
+    def add(self, make_trial, learning_rate, architecture, **fields):
+        """Add a finished trial at a point of the grid."""
+        params = self.params(learning_rate, architecture)
+        made = make_trial(
+            architecture=architecture,
+            learning_rate=learning_rate,
+            onnx_bytes=fields.pop("onnx_bytes", params[records.SIZE_BYTES]),
+            directions=len(self.phase.directions),
+            **fields,
+        )
+        made.params = params
+        made.distributions = self.grid.space()
+        self.study.add_trial(made)
 
 
 @pytest.fixture
-def search(storage, split):
-    """Create a study for a phase; return it, and what runs trials at given points in it."""
-
-    def prepare(phase):
-        study = optuna.create_study(
-            storage=storage,
-            study_name=phase.name,
-            directions=list(phase.directions),
-            sampler=phase.sampler(0),
-            pruner=phase.pruner(),
-        )
-
-        def run(*points, kind=Objective, **fields):
-            for one in points:
-                if one is not None:  # else what waits already
-                    study.enqueue_trial(one)
-            objective = kind(phase=phase, study=study, split=split, device=torch.device("cpu"), **fields)
-            before = len(study.trials) - len(points)
-            with contextlib.suppress(KeyboardInterrupt):
-                study.optimize(objective, n_trials=len(points), catch=(TrialInterrupted,))
-            return study.trials[before:]
-
-        return study, run
-
-    return prepare
+def search(storage, dataset):
+    return lambda phase: Search(storage, phase, dataset)
 
 
 def point(learning_rate=1e-2, architecture="optimized_afnet"):
-    return {records.ARCHITECTURE: architecture, records.LEARNING_RATE: learning_rate}
+    return learning_rate, architecture
 
 
-def test_a_completed_trial_has_every_record_its_model_and_its_pictures(search, make_phase1, tmp_path):
-    artifacts = open_artifacts(tmp_path / "artifacts")
-    study, run = search(make_phase1())
-    (trial,) = run(point(), keep=keep_files(artifacts))
-    assert trial.state == COMPLETE
-    assert trial.value == pytest.approx(records.fbeta(trial), abs=1e-6)
-    assert list(trial.intermediate_values) == [0, 1]
-    assert len(records.curve(trial)) == 2
-    assert set(trial.user_attrs[records.METRICS]) == set(records.RECORDED_METRICS)
-    assert trial.user_attrs[records.WORKER]["host"] == socket.gethostname()
-    assert trial.user_attrs[records.CONFIG]["channels"] == 8
-    metas = {m.filename: m for m in get_all_artifact_meta(study_or_trial=trial, storage=study._storage)}
-    kept = {name: (tmp_path / "artifacts" / meta.artifact_id).read_bytes() for name, meta in metas.items()}
-    model = kept.pop("model.onnx")
-    assert set(kept) == {"learning-curve.png", "confusion.png", "subjects.png"}
-    assert {metas[name].mimetype for name in kept} == {"image/png"}
-    assert {content[:4] for content in kept.values()} == {b"\x89PNG"}
-    assert len(model) == records.onnx_bytes(trial)
-    metadata = OnnxClassifier(model).metadata
-    assert (metadata.study, metadata.trial) == (study.study_name, trial.number)
-    assert metadata.architecture == "optimized_afnet"
+def folds_of(trial):
+    return [epoch.fold for epoch in records.curve(trial)]
 
 
-def test_the_same_trial_in_another_process_or_order_has_the_same_result(search, make_phase1):
-    _, run = search(make_phase1())
-    first, _, again = (*run(point(), point(2e-2)), *search(make_phase1(name="other"))[1](point()))
-    assert (first.value, first.user_attrs["metrics"]) == (again.value, again.user_attrs["metrics"])
+def without_seconds(trial):
+    return [replace(epoch, seconds=0) for epoch in records.curve(trial)]
 
 
-def test_a_longer_name_of_the_study_makes_no_larger_model(search, make_phase1):
-    kept = []
-    for name in ("a", "a" * 64):
-        _, run = search(make_phase1(name=name))
-        (trial,) = run(point(), keep=lambda trial, model, metrics: kept.append(model))
-        assert len(kept[-1]) == records.onnx_bytes(trial)
-        assert OnnxClassifier(kept[-1]).metadata.study == name
-    assert len(kept[0]) == len(kept[1])
+def result_of(trial):
+    names = (records.FOLDS, records.ESTIMATE, records.METRICS)
+    return trial.values, {name: trial.user_attrs[name] for name in names}
 
 
-def test_a_model_over_the_size_cap_is_never_trained(search, make_phase1):
-    _, run = search(make_phase1(pruning={"max_onnx_bytes": 12_000}))
-    large, small = run(point(architecture="optimized_afnet"), point(architecture="linear"))
-    assert (large.state, large.user_attrs[records.PRUNED_BY]) == (PRUNED, "size")
-    assert (
-        f"{records.onnx_bytes(large)} ONNX bytes exceed the cap of 12000"
-        in large.user_attrs[records.PRUNED_BECAUSE]
-    )
-    assert not records.was_trained(large)
-    assert small.state == COMPLETE
+class TestRecords:
+    def test_a_completed_trial_has_every_record_its_model_and_its_pictures(
+        self, search, make_phase1, tmp_path
+    ):
+        artifacts = open_artifacts(tmp_path / "artifacts")
+        here = search(make_phase1())
+        (trial,) = here.run(point(), keep=keep_files(artifacts))
+        assert trial.state == COMPLETE
+        assert trial.value == pytest.approx(records.fbeta(trial), abs=1e-6)
+        assert list(trial.intermediate_values) == [0, 1, 2, 3]
+        assert folds_of(trial) == [0, 0, 1, 1]
+        assert list(records.folds(trial)) == [0, 1]
+        assert records.estimate(trial).folds == FOLDS
+        assert set(trial.user_attrs[records.METRICS]) == set(records.RECORDED_METRICS)
+        assert trial.user_attrs[records.WORKER]["host"] == socket.gethostname()
+        assert trial.params[records.SIZE_BYTES] == records.onnx_bytes(trial) <= 12_000
+        metas = {m.filename: m for m in get_all_artifact_meta(trial, storage=here.study._storage)}
+        kept = {n: (tmp_path / "artifacts" / m.artifact_id).read_bytes() for n, m in metas.items()}
+        model = kept.pop("model.onnx")
+        assert set(kept) == {"learning-curve.png", "confusion.png", "subjects.png"}
+        assert {metas[name].mimetype for name in kept} == {"image/png"}
+        assert {content[:4] for content in kept.values()} == {b"\x89PNG"}
+        assert len(model) == records.onnx_bytes(trial)
+        metadata = OnnxClassifier(model).metadata
+        assert metadata.architecture == "optimized_afnet"
+        assert metadata.threshold == records.estimate(trial).threshold
+
+    def test_every_subject_is_held_out_by_one_fold(self, search, make_phase1, dataset):
+        (trial,) = search(make_phase1()).run(point())
+        held_out = [name for fold in records.folds(trial).values() for name in fold.subjects]
+        assert sorted(held_out) == sorted(set(dataset.subjects.tolist()))
+
+    def test_the_same_trial_in_another_study_or_order_has_the_same_result(self, search, make_phase1):
+        first, _ = search(make_phase1()).run(point(), point(1e-1))
+        _, again = search(make_phase1(name="other")).run(point(1e-1), point())
+        assert result_of(first) == result_of(again)
+
+    def test_the_name_of_the_study_is_no_part_of_the_model(self, search, make_phase1):
+        kept = []
+        for name in ("a", "a" * 64):
+            search(make_phase1(name=name)).run(point(), keep=lambda trial, model, _: kept.append(model))
+        assert kept[0] == kept[1]
+
+    def test_with_two_objectives_the_values_are_fbeta_and_size(self, search, make_phase2):
+        (trial,) = search(make_phase2()).run(point())
+        assert trial.values == [
+            pytest.approx(records.fbeta(trial), abs=1e-6),
+            trial.params[records.SIZE_BYTES],
+        ]
 
 
-def test_a_neighbour_of_a_bad_trial_is_never_trained_and_names_it(search, make_phase1):
-    rule = {"threshold": 1.0, "radius": 1}
-    _, run = search(make_phase1(pruning={"neighbourhood": rule}))
-    bad, near, far = run(point(1e-2), point(3.16e-2), point(1e-3))
-    assert (bad.state, near.state, far.state) == (COMPLETE, PRUNED, COMPLETE)
-    assert near.user_attrs[records.PRUNED_BY] == "neighbourhood"
-    because = near.user_attrs[records.PRUNED_BECAUSE]
-    assert because.startswith(f"trial {bad.number} (learning rate 0.01, 1 rung(s) away) had worst ")
-    assert not records.was_trained(near)
+class TestUntrained:
+    def test_a_neighbour_of_a_bad_trial_is_never_trained_and_names_it(self, search, make_phase1):
+        phase = make_phase1(pruning={"neighbourhood": {"threshold": 1.0, "radius": 1}})
+        bad, near, far = search(phase).run(point(1e-2), point(3.16e-2), point(1e-3))
+        assert (bad.state, near.state, far.state) == (COMPLETE, PRUNED, COMPLETE)
+        assert near.user_attrs[records.PRUNED_BY] == "neighbourhood"
+        because = near.user_attrs[records.PRUNED_BECAUSE]
+        size = records.onnx_bytes(bad)
+        assert because.startswith(
+            f"trial {bad.number} (optimized_afnet, {size} bytes, learning rate 0.01) had fbeta "
+        )
+        assert not records.was_trained(near)
+
+    def test_a_duplicate_is_never_trained_unless_its_twin_failed(self, search, make_phase1):
+        here = search(make_phase1())
+        first, second, third = here.run(point(), point(), point())
+        assert [trial.state for trial in (first, second, third)] == [COMPLETE, PRUNED, PRUNED]
+        for trial in (second, third):
+            assert trial.user_attrs[records.PRUNED_BY] == "duplicate"
+            because = f"trial {first.number} has the same parameters"
+            assert trial.user_attrs[records.PRUNED_BECAUSE] == because
+        # A failed trial with these parameters is no reason not to try them.
+        assert here.run(point(1e-1), asked_to_leave=lambda: True)[0].state == FAIL
+        here.run(None)
+        assert here.study.trials[-1].state == COMPLETE
+
+    def test_over_the_budget_a_trial_is_not_trained(self, search, make_phase1):
+        first, second = search(make_phase1(budget={"trials": 1})).run(point(1e-2), point(1e-1))
+        assert first.state == COMPLETE
+        assert (second.state, second.user_attrs[records.PRUNED_BY]) == (PRUNED, "budget")
+
+    def test_parameters_that_are_no_point_of_the_grid_end_the_trial_with_that_reason(
+        self, search, make_phase1
+    ):
+        here = search(make_phase1())
+        params = here.params(*point())
+        here.study.enqueue_trial({**params, records.LEARNING_RATE: 0.0123})
+        (trial,) = here.run(None)
+        assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
+        assert "is not a point of this study's grid" in trial.user_attrs[records.PRUNED_BECAUSE]
 
 
-def test_a_duplicate_is_never_trained_unless_its_twin_failed(search, make_phase1):
-    study, run = search(make_phase1())
-    first, second, third = run(point(), point(), point())
-    assert [trial.state for trial in (first, second, third)] == [COMPLETE, PRUNED, PRUNED]
-    for trial in (second, third):
-        assert trial.user_attrs[records.PRUNED_BY] == "duplicate"
-        assert trial.user_attrs[records.PRUNED_BECAUSE] == f"trial {first.number} has the same parameters"
-    # A failed trial with these parameters is no reason not to try them.
-    assert run(point(1e-1), asked_to_leave=lambda: True)[0].state == FAIL
-    run(None)
-    assert study.trials[-1].state == COMPLETE
+class TestRace:
+    """The rival is far better, so a trial with a first fold of its own has next to no chance to lead."""
+
+    @pytest.fixture
+    def behind(self, search, make_phase1, make_trial):
+        here = search(make_phase1(pruning={"race_chance": 0.5}))
+        here.add(make_trial, 1e-1, "linear", by_fold=(0.999,) * FOLDS)
+        return here
+
+    def test_a_trial_that_cannot_lead_leaves_after_a_fold_and_keeps_what_it_has_shown(self, behind):
+        kept = []
+        (trial,) = behind.run(point(), keep=lambda trial, model, metrics: kept.append(model))
+        assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "race")
+        because = trial.user_attrs[records.PRUNED_BECAUSE]
+        assert because.startswith("the chance to be the best within 12000 bytes is 0.")
+        assert folds_of(trial) == [0, 0]
+        assert list(records.folds(trial)) == [0]
+        assert records.estimate(trial).folds == 1
+        assert records.was_trained(trial)
+        assert kept == []
+
+    def test_a_later_trial_at_its_point_trains_the_missing_folds_alone(self, behind, search, make_phase1):
+        everyone = make_phase1()
+        (left,) = behind.run(point())
+        (again,) = behind.run(point(), phase=everyone)
+        assert again.state == COMPLETE
+        assert folds_of(again) == [1, 1]
+        assert again.user_attrs[records.FOLDS]["0"] == left.user_attrs[records.FOLDS]["0"]
+        (whole,) = search(make_phase1(name="whole")).run(point())
+        assert result_of(again) == result_of(whole)
+
+    def test_a_later_trial_that_cannot_lead_either_costs_nothing_and_forgets_nothing(self, behind):
+        left, again = behind.run(point(), point())
+        assert again.user_attrs[records.PRUNED_BY] == "race"
+        assert not records.was_trained(again)
+        assert again.user_attrs[records.FOLDS] == left.user_attrs[records.FOLDS]
+
+    def test_the_leader_goes_on(self, search, make_phase1, make_trial):
+        here = search(make_phase1(pruning={"race_chance": 0.5}))
+        here.add(make_trial, 1e-1, "linear", by_fold=(0.01,) * FOLDS)
+        assert here.run(point())[0].state == COMPLETE
+
+    def test_a_point_of_which_all_folds_are_known_is_trained_once_more_for_its_model(
+        self, search, make_phase1, monkeypatch
+    ):
+        here = search(make_phase1())
+        whole = []
+        with pytest.raises(OSError, match="gone"):
+            here.run(point(), keep=failing(OSError("gone")))
+        (again,) = here.run(point(), keep=lambda trial, model, _: whole.append(len(model)))
+        assert again.state == COMPLETE
+        assert folds_of(again) == [1, 1]
+        assert records.estimate(again).folds == FOLDS
+        assert whole == [records.onnx_bytes(again)]
 
 
 @pytest.mark.parametrize("metric", ["worst", "fbeta", "precision"])
@@ -135,115 +246,120 @@ def test_divergence_is_pruned_and_marks_its_neighbourhood_whatever_the_metric(se
         training={"gradient_clip": None, "schedule": "constant"},
         pruning={"neighbourhood": {"threshold": 0.1, "radius": 1, "metric": metric}},
     )
-    _, run = search(phase)
-    diverged, near = run(point(1e30), point(1e20))
+    kept = []
+    diverged, near = search(phase).run(
+        point(1e30), point(1e20), keep=lambda trial, model, metrics: kept.append(model)
+    )
     assert (diverged.state, diverged.user_attrs[records.PRUNED_BY]) == (PRUNED, "diverged")
     assert "loss became" in diverged.user_attrs[records.PRUNED_BECAUSE]
     assert records.was_trained(diverged)  # it cost time
     assert (near.state, near.user_attrs[records.PRUNED_BY]) == (PRUNED, "neighbourhood")
     assert f"had {metric} 0.000" in near.user_attrs[records.PRUNED_BECAUSE]
+    assert kept == []
 
 
-@pytest.mark.parametrize("how", ["asked to leave", "ctrl-c", "stopped by the user"])
-def test_an_interrupted_trial_fails_and_its_parameters_wait_for_the_next(search, make_phase1, how):
-    study, run = search(make_phase1(training={"epochs": 3}))
+class TestInterruptions:
+    @pytest.mark.parametrize("how", ["asked to leave", "ctrl-c", "stopped by the user"])
+    def test_an_interrupted_trial_fails_and_its_parameters_wait_for_the_next(self, search, make_phase1, how):
+        here = search(make_phase1(training={"epochs": 3}))
 
-    def leave():
-        if how == "ctrl-c":
-            raise KeyboardInterrupt
-        if how == "stopped by the user":
-            stop.put_up(study, stop.Stop(by=stop.StoppedBy.USER, because="test"))
-        return how == "asked to leave"
+        def leave():
+            if how == "ctrl-c":
+                raise KeyboardInterrupt
+            if how == "stopped by the user":
+                stop.put_up(here.study, stop.Stop(by=stop.StoppedBy.USER, because="test"))
+            return how == "asked to leave"
 
-    first, waiting = run(point(), asked_to_leave=leave)[0], study.trials[-1]
-    assert (first.state, waiting.state) == (FAIL, WAITING)
-    assert len(records.curve(first)) == 1  # it finished its epoch
-    assert waiting.user_attrs[records.RETRY_OF] == first.number
-    assert waiting.system_attrs["fixed_params"] == first.params
-    assert len(records.trained(study.trials)) == 0
+        first, waiting = here.run(point(), asked_to_leave=leave)[0], here.study.trials[-1]
+        assert (first.state, waiting.state) == (FAIL, WAITING)
+        assert len(records.curve(first)) == 1  # it finished its epoch
+        assert waiting.user_attrs[records.RETRY_OF] == first.number
+        assert waiting.system_attrs["fixed_params"] == first.params
+        assert len(records.trained(here.study.trials)) == 0
+
+    def test_a_trial_interrupted_twice_is_one_trial_in_the_end(self, search, make_phase1):
+        here = search(make_phase1())
+        here.run(point(), asked_to_leave=lambda: True)
+        here.run(None, asked_to_leave=lambda: True)
+        assert [trial.state for trial in here.study.trials] == [FAIL, FAIL, WAITING]
+        here.run(None)
+        trials = here.study.trials
+        assert [trial.state for trial in trials] == [FAIL, FAIL, COMPLETE]
+        assert [trial.user_attrs.get(records.RETRY_OF) for trial in trials] == [None, 0, 0]
+        assert len({tuple(trial.params.items()) for trial in trials}) == 1
+
+    def test_a_retried_trial_is_no_duplicate_of_the_one_that_is_still_closing(self, search, make_phase1):
+        here = search(make_phase1())
+        here.run(point(), kind=Overtaken, asked_to_leave=lambda: True)
+        assert [trial.state for trial in here.study.trials] == [FAIL, COMPLETE]
+
+    @pytest.mark.parametrize("epochs_before", [1, 3, 5])  # of 4 on each of two folds
+    def test_an_interrupted_trial_goes_on_from_its_last_epoch_bit_for_bit(
+        self, search, make_phase1, tmp_path, epochs_before
+    ):
+        training = {"epochs": 4}
+        (whole,) = search(make_phase1(name="whole", training=training)).run(point())
+        checkpoints = Checkpoints(tmp_path / "checkpoints")
+        here = search(make_phase1(name="cut", training=training))
+
+        def leave_in_time():
+            return len(records.curve(here.study.trials[-1])) == epochs_before
+
+        cut, _waiting = here.run(point(), checkpoints=checkpoints, asked_to_leave=leave_in_time)
+        (again,) = here.run(None, checkpoints=checkpoints)
+        assert (cut.state, len(records.curve(cut)), again.state) == (FAIL, epochs_before, COMPLETE)
+        # Not trained anew: the seconds too.
+        assert records.curve(again)[:epochs_before] == records.curve(cut)
+        assert without_seconds(again) == without_seconds(whole)
+        assert again.intermediate_values == pytest.approx(whole.intermediate_values, abs=1e-6)
+        assert result_of(again) == result_of(whole)
+        assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished trial leaves no checkpoint
+
+    @pytest.mark.parametrize("how", ["asked to leave", "killed"])
+    def test_between_two_folds_it_goes_on_with_the_next_and_ignores_the_checkpoint_of_the_last(
+        self, search, make_phase1, tmp_path, how
+    ):
+        (whole,) = search(make_phase1(name="whole")).run(point())
+        checkpoints = Checkpoints(tmp_path / "checkpoints")
+        here = search(make_phase1(name="cut"))
+
+        def leave_between():
+            between = records.FOLDS in here.study.trials[-1].user_attrs
+            if between and how == "killed":
+                raise Killed
+            return between
+
+        with contextlib.suppress(Killed):
+            here.run(point(), checkpoints=checkpoints, asked_to_leave=leave_between)
+        if how == "killed":  # whoever notices does this
+            here.study.tell(0, state=FAIL)
+            queue_after_death(here.study, here.study.trials[0])
+        assert checkpoints.load(0).fold == 0
+        (again,) = here.run(None, checkpoints=checkpoints)
+        assert folds_of(here.study.trials[0]) == [0, 0]
+        assert folds_of(again) == [1, 1]
+        assert result_of(again) == result_of(whole)
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+
+    def test_a_damaged_checkpoint_lets_the_trial_begin_anew(self, search, make_phase1, tmp_path):
+        checkpoints = Checkpoints(tmp_path / "checkpoints")
+        here = search(make_phase1(name="cut"))
+        here.run(point(), checkpoints=checkpoints, asked_to_leave=lambda: True)
+        (kept,) = (tmp_path / "checkpoints").iterdir()
+        kept.write_bytes(kept.read_bytes()[:100])
+        (again,) = here.run(None, checkpoints=checkpoints)
+        assert again.state == COMPLETE
+        assert folds_of(again) == [0, 0, 1, 1]
+
+    def test_a_disk_without_room_queues_the_trial_again(self, search, make_phase1):
+        here = search(make_phase1())
+        with pytest.raises(CannotWrite):
+            here.run(point(), keep=failing(CannotWrite("full")))
+        assert [trial.state for trial in here.study.trials] == [FAIL, WAITING]
 
 
-def test_a_trial_interrupted_twice_is_one_trial_in_the_end(search, make_phase1):
-    study, run = search(make_phase1())
-    run(point(), asked_to_leave=lambda: True)
-    run(None, asked_to_leave=lambda: True)
-    assert [trial.state for trial in study.trials] == [FAIL, FAIL, WAITING]
-    run(None)
-    assert [trial.state for trial in study.trials] == [FAIL, FAIL, COMPLETE]
-    assert [trial.user_attrs.get(records.RETRY_OF) for trial in study.trials] == [None, 0, 0]
-    assert len({tuple(trial.params.items()) for trial in study.trials}) == 1
-
-
-def failing(error):
-    def fail(*arguments, **options):
-        raise error
-
-    return fail
-
-
-# Where a trial may fail, after how many epochs.
-PLACES = [("check_parity", 2), ("to_onnx", 2), ("evaluate", 2), ("train", 0)]
-
-
-@pytest.mark.parametrize(("place", "epochs"), PLACES)
-@pytest.mark.parametrize("error", [ParityError("differ by 1"), ValueError("a slip"), KeyError("slip")])
-def test_an_error_that_would_recur_ends_the_trial_and_is_recorded(
-    search, make_phase1, monkeypatch, caplog, place, epochs, error
-):
-    study, run = search(make_phase1(pruning={"neighbourhood": {"threshold": 1.0}}))
-    monkeypatch.setattr(f"atml.search.objective.{place}", failing(error))
-    (trial,) = run(point())
-    assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
-    assert trial.user_attrs[records.PRUNED_BECAUSE] == failures.in_words(error)
-    assert "Traceback" in caplog.text
-    assert records.METRICS not in trial.user_attrs
-    assert len(records.curve(trial)) == epochs
-    assert records.was_trained(trial) is bool(epochs)
-    assert [t.state for t in study.trials] == [PRUNED]  # nothing waits to be tried again
-    monkeypatch.undo()
-    again, near = run(point(), point(1e-1))
-    assert again.user_attrs[records.PRUNED_BY] == "duplicate"
-    assert near.state == COMPLETE  # without metrics it says nothing of its neighbourhood
-
-
-def test_an_error_is_a_refusal_for_a_search_with_two_objectives(search, make_phase2, monkeypatch):
-    _, run = search(make_phase2())
-    monkeypatch.setattr("atml.search.objective.check_parity", failing(ParityError("differ")))
-    (trial,) = run({"channels": 4})
-    assert trial.constraints == {"error": RULED_OUT}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        OSError("no GPU"),
-        StorageUnreachable("away"),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("CUDA error: an illegal memory access"),
-    ],
-)
-def test_what_may_go_well_another_time_leaves_the_point_free(search, make_phase1, monkeypatch, error):
-    study, run = search(make_phase1())
-    monkeypatch.setattr("atml.search.objective.check_parity", failing(error))
-    with pytest.raises(type(error)):
-        run(point())
-    assert [trial.state for trial in study.trials] == [FAIL]
-    monkeypatch.undo()
-    assert run(point())[0].state == COMPLETE
-
-
-def test_a_disk_without_room_queues_the_trial_again(search, make_phase1):
-    study, run = search(make_phase1())
-    with pytest.raises(CannotWrite):
-        run(point(), keep=failing(CannotWrite("full")))
-    assert [trial.state for trial in study.trials] == [FAIL, WAITING]
-
-
-def test_a_trial_that_ended_with_an_error_leaves_no_checkpoint(search, make_phase1, monkeypatch, tmp_path):
-    monkeypatch.setattr("atml.search.objective.check_parity", failing(ParityError("differ")))
-    search(make_phase1())[1](point(), checkpoints=Checkpoints(tmp_path / "checkpoints"))
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+class Killed(BaseException):
+    """Ends a process at once: neither the objective nor Optuna handles it."""
 
 
 class Overtaken(Objective):
@@ -259,112 +375,112 @@ class Overtaken(Objective):
             raise
 
 
-def test_a_retried_trial_is_no_duplicate_of_the_one_that_is_still_closing(search, make_phase1):
-    study, run = search(make_phase1())
-    run(point(), kind=Overtaken, asked_to_leave=lambda: True)
-    assert [trial.state for trial in study.trials] == [FAIL, COMPLETE]
+def failing(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
 
 
-@pytest.mark.parametrize(
-    ("sign", "budget", "because"),
-    [
-        (stop.StoppedBy.TARGETS, {}, "enough"),
-        (None, {"minutes": 1e-6}, "minutes are over"),
-    ],
-)
-def test_a_trial_still_running_at_the_end_of_the_study_is_pruned_but_counts(
-    search, make_phase1, sign, budget, because
-):
-    study, run = search(make_phase1(budget=budget, training={"epochs": 3}))
-    if sign:
-        stop.put_up(study, stop.Stop(by=sign, because="enough"))
-    (trial,) = run(point())
-    assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
-    assert because in trial.user_attrs[records.PRUNED_BECAUSE]
-    assert len(records.curve(trial)) == 1
-    assert records.was_trained(trial)
-    assert records.metric(trial, "worst") is not None
+# Where a trial may fail, after how many epochs.
+PLACES = [("fit.check_parity", 4), ("fit.to_onnx", 4), ("objective.metrics_of_folds", 2), ("fit.train", 0)]
 
 
-def test_the_wrapped_pruner_ends_a_trial_that_is_behind(search, make_phase1, make_trial):
-    study, run = search(make_phase1(pruning={"startup_trials": 1, "warmup_epochs": 0}))
-    ahead = make_trial(architecture="linear", curve=(1.0, 1.0))
-    ahead.intermediate_values = {0: 1.0, 1: 1.0}
-    ahead.distributions = {**ahead.distributions, **make_phase1().space()}
-    study.add_trial(ahead)
-    (behind,) = run(point())
-    assert (behind.state, behind.user_attrs[records.PRUNED_BY]) == (PRUNED, "pruner")
-    assert len(records.curve(behind)) == 1
-    assert records.metric(behind, "worst") is not None
+class TestErrors:
+    @pytest.mark.parametrize(("place", "epochs"), PLACES)
+    @pytest.mark.parametrize("error", [ParityError("differ by 1"), KeyError("slip")])
+    def test_an_error_that_would_recur_ends_the_trial_and_is_recorded(
+        self, search, make_phase1, monkeypatch, caplog, place, epochs, error
+    ):
+        here = search(make_phase1())
+        monkeypatch.setattr(f"atml.search.{place}", failing(error))
+        (trial,) = here.run(point())
+        assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
+        assert trial.user_attrs[records.PRUNED_BECAUSE] == failures.in_words(error)
+        assert "Traceback" in caplog.text
+        assert len(records.curve(trial)) == epochs
+        assert records.was_trained(trial) is bool(epochs)
+        assert [t.state for t in here.study.trials] == [PRUNED]  # nothing waits to be tried again
+        monkeypatch.undo()
+        (again,) = here.run(point())
+        assert again.user_attrs[records.PRUNED_BY] == "duplicate"
 
+    @pytest.mark.parametrize("place", ["objective.metrics_of_folds", "fit.train"])
+    def test_an_error_within_the_first_fold_says_nothing_of_the_neighbourhood(
+        self, search, make_phase1, monkeypatch, place
+    ):
+        here = search(make_phase1(pruning={"neighbourhood": {"threshold": 1.0}}))
+        monkeypatch.setattr(f"atml.search.{place}", failing(ParityError("differ")))
+        (trial,) = here.run(point())
+        assert records.METRICS not in trial.user_attrs
+        monkeypatch.undo()
+        assert here.run(point(3.16e-2))[0].state == COMPLETE
 
-def test_with_two_objectives_a_trial_behind_no_larger_ones_is_pruned(search, make_phase2, make_trial):
-    study, run = search(make_phase2(pruning={"startup_trials": 1, "warmup_epochs": 0}))
-    study.add_trial(make_trial(curve=(1.0, 1.0), onnx_bytes=1, directions=2))
-    (behind,) = run({"channels": 8})
-    assert (behind.state, behind.user_attrs[records.PRUNED_BY]) == (PRUNED, "pruner")
-    assert behind.constraints == {"pruner": RULED_OUT}
-
-
-def test_over_the_budget_a_trial_is_not_trained(search, make_phase1):
-    _, run = search(make_phase1(budget={"trials": 1}))
-    first, second = run(point(1e-2), point(1e-1))
-    assert first.state == COMPLETE
-    assert (second.state, second.user_attrs[records.PRUNED_BY]) == (PRUNED, "budget")
-
-
-def test_with_two_objectives_the_constraints_say_how_far_the_targets_are(search, make_phase2):
-    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 10_000}, pruning={"max_onnx_bytes": 20_000})
-    _, run = search(phase)
-    small, large = run({"channels": 4}, {"channels": 12})
-    assert small.values == [pytest.approx(records.fbeta(small), abs=1e-6), records.onnx_bytes(small)]
-    assert small.constraints == pytest.approx(
-        {"fbeta": (0.9 - small.values[0]) / 0.9, "onnx_bytes": small.values[1] / 10_000 - 1}
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            OSError("no GPU"),
+            StorageUnreachable("away"),
+            torch.OutOfMemoryError("CUDA out of memory"),
+            RuntimeError("CUDA error: an illegal memory access"),
+        ],
     )
-    assert (large.state, large.user_attrs[records.PRUNED_BY]) == (PRUNED, "size")
-    assert large.constraints == {"size": RULED_OUT}  # pruned alone would draw TPE there
+    def test_what_may_go_well_another_time_leaves_the_point_free(
+        self, search, make_phase1, monkeypatch, error
+    ):
+        here = search(make_phase1())
+        monkeypatch.setattr("atml.search.fit.train", failing(error))
+        with pytest.raises(type(error)):
+            here.run(point())
+        assert [trial.state for trial in here.study.trials] == [FAIL]
+        monkeypatch.undo()
+        assert here.run(point())[0].state == COMPLETE
+
+    def test_a_trial_that_ended_with_an_error_leaves_no_checkpoint(
+        self, search, make_phase1, monkeypatch, tmp_path
+    ):
+        monkeypatch.setattr("atml.search.fit.check_parity", failing(ParityError("differ")))
+        search(make_phase1()).run(point(), checkpoints=Checkpoints(tmp_path / "checkpoints"))
+        assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
-def test_models_of_pruned_trials_are_not_kept(search, make_phase1, tmp_path):
-    _, run = search(make_phase1(pruning={"max_onnx_bytes": 1}))
-    kept = []
-    run(point(), keep=lambda trial, model, metrics: kept.append(Path(model.decode())))
-    assert kept == []
-
-
-@pytest.mark.parametrize("epochs_before", [1, 3])
-def test_an_interrupted_trial_goes_on_from_its_last_epoch_bit_for_bit(
-    search, make_phase1, tmp_path, epochs_before
-):
-    training = {"epochs": 4, "patience": None}
-    (whole,) = search(make_phase1(name="whole", training=training))[1](point())
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    study, run = search(make_phase1(name="cut", training=training))
-
-    def leave_in_time():
-        return len(records.curve(study.trials[-1])) == epochs_before
-
-    cut, _waiting = run(point(), checkpoints=checkpoints, asked_to_leave=leave_in_time)
-    (again,) = run(None, checkpoints=checkpoints)
-    assert (cut.state, len(records.curve(cut)), again.state) == (FAIL, epochs_before, COMPLETE)
-    assert records.curve(again)[:epochs_before] == records.curve(cut)  # not trained anew: the seconds too
-    assert [replace(p, seconds=0) for p in records.curve(again)] == [
-        replace(p, seconds=0) for p in records.curve(whole)
-    ]
-    assert again.intermediate_values == pytest.approx(whole.intermediate_values, abs=1e-6)
-    assert (again.value, again.user_attrs["metrics"]) == (
-        pytest.approx(whole.value, abs=1e-6),
-        whole.user_attrs["metrics"],
+class TestEndedEarly:
+    @pytest.mark.parametrize(
+        ("sign", "budget", "because"),
+        [
+            (stop.StoppedBy.TARGETS, {}, "enough"),
+            (None, {"minutes": 1e-6}, "minutes are over"),
+        ],
     )
-    assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished trial leaves no checkpoint
+    def test_a_trial_still_running_at_the_end_of_the_study_is_pruned_but_counts(
+        self, search, make_phase1, sign, budget, because
+    ):
+        here = search(make_phase1(budget=budget, training={"epochs": 3}))
+        if sign:
+            stop.put_up(here.study, stop.Stop(by=sign, because="enough"))
+        (trial,) = here.run(point())
+        assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
+        assert because in trial.user_attrs[records.PRUNED_BECAUSE]
+        assert len(records.curve(trial)) == 1
+        assert records.was_trained(trial)
 
+    def test_between_two_folds_the_end_of_the_study_is_noticed_too(self, search, make_phase1):
+        here = search(make_phase1(training={"epochs": 1}))
+        stop.put_up(here.study, stop.Stop(by=stop.StoppedBy.TARGETS, because="enough"))
+        (trial,) = here.run(point())
+        assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
+        assert folds_of(trial) == [0]
+        assert list(records.folds(trial)) == [0]
 
-def test_a_damaged_checkpoint_lets_the_trial_begin_anew(search, make_phase1, tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
-    _, run = search(make_phase1(name="cut"))
-    run(point(), checkpoints=checkpoints, asked_to_leave=lambda: True)
-    (kept,) = (tmp_path / "checkpoints").iterdir()
-    kept.write_bytes(kept.read_bytes()[:100])
-    (again,) = run(None, checkpoints=checkpoints)
-    assert again.state == COMPLETE
-    assert len(records.curve(again)) == 2
+    @pytest.mark.parametrize("objectives", [1, 2])
+    def test_a_trial_behind_no_larger_ones_is_pruned_within_its_first_fold(
+        self, search, make_phase1, make_phase2, make_trial, objectives
+    ):
+        make = make_phase1 if objectives == 1 else make_phase2
+        here = search(make(pruning={"startup_trials": 1, "warmup_epochs": 0}))
+        here.add(make_trial, 1e-1, "optimized_afnet", curve=(1.0, 1.0), onnx_bytes=1)
+        (behind,) = here.run(point())
+        assert (behind.state, behind.user_attrs[records.PRUNED_BY]) == (PRUNED, "pruner")
+        assert folds_of(behind) == [0]
+        assert records.FOLDS not in behind.user_attrs

@@ -44,7 +44,7 @@ def test_workers_sit_out_a_restart_and_the_budget_is_exact(
     how, server, storage, storage_url, dataset, make_phase1
 ):
     phase = make_phase1(
-        search={"learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 400}}, budget={"trials": 40}
+        search={"learning_rate": {"low": 1e-4, "high": 1e-1, "steps": 100}}, budget={"trials": 40}
     )
     study = create_or_resume(storage, phase, dataset).study
     workers = crowd(storage_url, "first", 4, "--seconds", 0.2)
@@ -255,7 +255,7 @@ def test_a_dashboard_without_its_database_answers_503_and_recovers(server, impat
 def test_a_launcher_whose_worker_dies_while_the_server_is_away_starts_another(
     server, impatient, storage_url, dataset, make_phase1, tmp_path
 ):
-    phase = make_phase1(training={"epochs": 100, "patience": None}, budget={"trials": 1})
+    phase = make_phase1(training={"epochs": 100}, budget={"trials": 1})
     study = create_or_resume(impatient, phase, dataset).study
     said = []
 

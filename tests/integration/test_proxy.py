@@ -193,7 +193,7 @@ def test_workers_with_and_without_a_proxy_stand_on_one_table(database, proxied):
 @pytest.fixture
 def wide_phase(make_phase1):
     """A space too large to run out of."""
-    rates = {"low": 1e-4, "high": 1e-1, "steps": 400}
+    rates = {"low": 1e-4, "high": 1e-1, "steps": 100}
     return make_phase1(search={"learning_rate": rates}, budget={"trials": BUDGET})
 
 
@@ -255,7 +255,7 @@ def test_a_killed_worker_of_the_proxy_loses_no_trial(
     phase = make_phase1(
         search={"architectures": ["optimized_afnet"]},
         budget={"trials": 1},
-        training={"epochs": 40, "patience": None},
+        training={"epochs": 40},
     )
     study = create_or_resume(proxied, phase, dataset).study
     worker = ["worker", "first", "--storage", proxy.url, "--artifacts", tmp_path / "files", "--device", "cpu"]

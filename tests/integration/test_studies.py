@@ -8,10 +8,18 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.errors import SpecChanged, SpecError, StudyError, TooFewSubjects, UnknownStudy
+from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
 from atml.search import records, stop
 from atml.search.processes import this_process
-from atml.service.studies import create_or_resume, fail_orphans, load, load_all, resolve_base, study_names
+from atml.service.studies import (
+    begin,
+    create_or_resume,
+    fail_orphans,
+    load,
+    load_all,
+    resolve_base,
+    study_names,
+)
 from tests.databases import on_both_databases
 
 pytestmark = on_both_databases
@@ -25,22 +33,23 @@ def create(storage, dataset):
 
 
 class TestCreate:
-    def test_a_new_study_holds_its_spec_its_data_and_every_first_point(self, create, make_phase1, dataset):
+    def test_a_new_study_holds_its_spec_its_data_and_its_candidates(self, create, make_phase1, dataset):
         phase = make_phase1()
         stored = create(phase)
         assert stored.phase == phase
         assert (stored.data.segments, stored.data.fingerprint) == (len(dataset), dataset.fingerprint)
-        queued = [trial.system_attrs["fixed_params"] for trial in stored.study.get_trials()]
-        assert queued == phase.first_points()
-        assert {point["architecture"] for point in queued} == {"linear", "optimized_afnet"}
+        assert [one.architecture for one in stored.candidates] == ["linear", "optimized_afnet"]
+        assert all(one.onnx_bytes <= 12_000 for one in stored.candidates)
+        assert len(stored.grid.points) == 2 * 5
+        assert stored.study.trials == []
         assert stored.study.metric_names == ["fbeta"]
 
-    def test_a_phase_2_begins_with_its_base_and_that_scaled(self, create, make_phase2):
+    def test_every_worker_compares_the_same_networks(self, create, make_phase2, storage):
         stored = create(make_phase2())
-        queued = [trial.system_attrs["fixed_params"] for trial in stored.study.get_trials()]
-        assert queued[0] == {"channels": 8}
-        assert all(2 <= point["channels"] <= 12 for point in queued)
-        assert len({point["channels"] for point in queued}) == len(queued) > 2
+        assert stored.study.metric_names == ["fbeta", "onnx_bytes"]
+        again = load(storage, stored.study.study_name)
+        assert again.candidates == stored.candidates
+        assert [point.key for point in again.grid.points] == [point.key for point in stored.grid.points]
 
     def test_too_few_subjects_are_refused_before_the_study_exists(self, create, make_phase1, storage):
         with pytest.raises(TooFewSubjects, match="Use fewer folds"):
@@ -52,7 +61,8 @@ class TestCreate:
         half_made = optuna.create_study(storage=storage, study_name=phase.name)
         half_made.enqueue_trial({"architecture": "linear", "learning_rate": 0.01})
         stored = create(phase)
-        assert len(stored.study.trials) == len(phase.first_points())
+        assert stored.study.trials == []
+        assert stored.candidates
 
     def test_a_study_of_someone_else_with_that_name_is_left_alone(self, create, make_phase1, storage):
         phase = make_phase1()
@@ -71,10 +81,11 @@ class TestCreate:
 class TestResume:
     def test_the_same_spec_takes_the_study_up_as_it_is(self, create, make_phase1):
         first = create(make_phase1())
-        trials = len(first.study.trials)
+        first.study.enqueue_trial(first.grid.points[0].params)
         again = create(make_phase1())
         assert again.study.study_name == first.study.study_name
-        assert len(again.study.trials) == trials
+        assert again.candidates == first.candidates
+        assert len(again.study.trials) == 1
 
     def test_a_changed_spec_is_refused_with_every_field_that_differs(self, create, make_phase1):
         create(make_phase1())
@@ -122,59 +133,67 @@ class TestLoad:
         with pytest.raises(StudyError, match="not made by ATML"):
             load(storage, "theirs")
 
+    @pytest.mark.parametrize("attributes", [{}, {"format": 1}])
+    def test_a_study_of_an_earlier_format_is_refused_in_one_sentence(
+        self, storage, create, make_phase1, attributes
+    ):
+        study = create(make_phase1(name="new")).study
+        old = optuna.create_study(storage=storage, study_name="old")
+        kept = {name: value for name, value in study.user_attrs.items() if name not in ("format", "spec")}
+        for name, value in {**kept, **attributes, "spec": study.user_attrs["spec"]}.items():
+            old.set_user_attr(name, value)
+        with pytest.raises(StudyError, match="'old' was made by an earlier version of ATML") as caught:
+            load(storage, "old")
+        assert "\n" not in str(caught.value)
+        with pytest.raises(StudyError, match="earlier version"):
+            create(make_phase1(name="old"))
+
 
 class TestBase:
-    def test_phase_2_takes_architecture_and_learning_rate_from_the_best_of_phase_1(
+    def test_phase_2_takes_the_best_architectures_of_phase_1(
         self, storage, create, make_phase1, make_phase2, make_trial
     ):
         base = create(make_phase1()).study
-        phase2 = make_phase2(base={"architecture": None, "learning_rate": None, "study": "first"})
-        with pytest.raises(StudyError, match="'first' has no finished trial yet to base 'second' on"):
+        phase2 = make_phase2(base={"architectures": None, "study": "first", "candidates": 1})
+        with pytest.raises(StudyError, match="'first' has no finished trial of an architecture with widths"):
             create(phase2)
         with pytest.raises(UnknownStudy, match="'nowhere'"):
-            resolve_base(storage, make_phase2(base={"architecture": None, "study": "nowhere"}))
+            resolve_base(storage, make_phase2(base={"architectures": None, "study": "nowhere"}))
         assert "second" not in study_names(storage)
         stop.put_up(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
         with pytest.raises(StudyError, match="on: it has ended because all trials ended with an error"):
             create(phase2)
         stop.take_down(base)
 
-        def add(architecture, rate, fbeta):
-            base.add_trial(make_trial(architecture=architecture, learning_rate=rate, curve=(fbeta,)))
+        def add(architecture, fbeta):
+            base.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
 
-        add("linear", 0.02, 0.6)
-        add("optimized_afnet", 0.05, 0.7)
-        best = len(base.trials) - 1
-        found = create(phase2).phase.base
-        assert (found.architecture, found.learning_rate) == ("optimized_afnet", 0.05)
-        assert (found.study, found.trial) == ("first", best)
+        add("linear", 0.9)  # it has no widths
+        with pytest.raises(StudyError, match="no finished trial of an architecture with widths"):
+            create(phase2)
+        add("conv_gru", 0.6)
+        add("optimized_afnet", 0.7)
+        found = create(phase2)
+        assert found.phase.base.architectures == ("optimized_afnet",)
+        assert found.grid.architectures == ("optimized_afnet",)
+        assert found.phase.base.study == "first"
         # Phase 1 goes on, but the phase 2 that has begun keeps to its base.
-        add("linear", 0.03, 0.99)
-        assert create(phase2).phase.base == found
+        add("conv_gru", 0.99)
+        assert create(phase2).phase.base == found.phase.base
 
-    def test_a_learning_rate_of_its_own_is_kept(self, create, make_phase1, make_phase2, make_trial):
-        create(make_phase1()).study.add_trial(make_trial(architecture="optimized_afnet", curve=(0.6,)))
-        phase2 = make_phase2(base={"architecture": None, "learning_rate": 0.07, "study": "first"})
-        assert create(phase2).phase.base.learning_rate == 0.07
-
-    def test_an_architecture_without_widths_is_never_handed_to_phase_2(
+    def test_a_phase_2_that_waits_has_no_candidates_until_its_base_has_ended(
         self, storage, create, make_phase1, make_phase2, make_trial
     ):
         base = create(make_phase1()).study
-        phase2 = make_phase2(base={"architecture": None, "learning_rate": None, "study": "first"})
-        base.add_trial(make_trial(architecture="linear", curve=(0.99,)))
-        with pytest.raises(StudyError, match="no finished trial to base 'second' on: linear has no widths"):
-            create(phase2)
-        base.add_trial(make_trial(architecture="conv_gru", curve=(0.5,)))
+        phase2 = make_phase2(base={"architectures": None, "study": "first"})
+        waiting = create(phase2, may_wait=True)
+        assert (waiting.waits_for, waiting.candidates) == ("first", ())
+        assert begin(storage, waiting) is None
         base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
-        best = len(base.trials) - 1
-        found = create(phase2).phase.base
-        assert (found.architecture, found.trial) == ("optimized_afnet", best)
-
-    def test_a_base_without_widths_is_refused_by_name(self, storage, create, make_phase2):
-        with pytest.raises(SpecError, match=r"`base\.architecture`: linear has no widths to search"):
-            create(make_phase2(base={"architecture": "linear"}))
-        assert study_names(storage) == []
+        stop.put_up(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        begun = begin(storage, waiting)
+        assert begun.waits_for is None
+        assert {one.architecture for one in begun.candidates} == {"optimized_afnet"}
 
 
 BEGINS = """
@@ -189,7 +208,7 @@ stored = load(open_storage(sys.argv[1]), "first")
 def objective(trial):
     trial.set_user_attr(records.WORKER, this_process().to_dict())
     if sys.argv[2] == "suggests":
-        stored.phase.suggest(trial)
+        stored.grid.suggest(trial)
     print("begun", flush=True)
     signal.pause()
 
@@ -202,8 +221,9 @@ class TestOrphans:
     def test_a_trial_of_a_killed_process_is_closed_and_queued_again_once(
         self, create, make_phase1, storage_url, last_act
     ):
-        study = create(make_phase1()).study
-        point = study.trials[0].system_attrs["fixed_params"]
+        stored = create(make_phase1())
+        study, point = stored.study, stored.grid.points[3].params
+        study.enqueue_trial(point)
         with subprocess.Popen(
             [sys.executable, "-c", BEGINS, storage_url, last_act], stdout=subprocess.PIPE, text=True
         ) as process:
@@ -213,7 +233,7 @@ class TestOrphans:
         assert study.trials[0].state == RUNNING
         assert fail_orphans(study) == 1
         assert fail_orphans(study) == 0
-        assert [trial.state for trial in study.trials] == [FAIL, WAITING, WAITING]
+        assert [trial.state for trial in study.trials] == [FAIL, WAITING]
         assert study.trials[-1].system_attrs["fixed_params"] == point
         assert study.trials[-1].user_attrs[records.RETRY_OF] == 0
 

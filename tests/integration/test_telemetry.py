@@ -29,8 +29,6 @@ metadata = OnnxMetadata(
     classes=("other", "AFIB"),
     threshold=0.5,
     architecture="conv_gru",
-    study="phase1",
-    trial=1,
 )
 model = CONV_GRU.build(CONV_GRU.default(), 1250).eval()
 classifier = OnnxClassifier(to_onnx(model, segment_length=1250, metadata=metadata))

@@ -15,7 +15,7 @@ from atml.errors import ModelError, StudyError
 from atml.export import to_onnx
 from atml.search import records, stop
 from atml.search.failures import ENOUGH_ERRORS, ended_by_error
-from atml.search.sampler import as_point
+from atml.search.grid import key_of
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
@@ -33,7 +33,7 @@ def fail_in_export(monkeypatch, *names):
             raise ModelError("no such operator")
         return to_onnx(model, segment_length=segment_length, metadata=metadata)
 
-    monkeypatch.setattr("atml.search.objective.to_onnx", export)
+    monkeypatch.setattr("atml.search.fit.to_onnx", export)
 
 
 class TestWork:
@@ -53,18 +53,25 @@ class TestWork:
         assert len(records.trained(study.trials)) == 3
         assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because="all 3 trials are trained")
 
-    def test_untrained_trials_cost_no_budget(self, run, make_phase1):
-        phase = make_phase1(pruning={"max_onnx_bytes": 12_000}, budget={"trials": 3})
-        study = run(phase).study  # of two architectures, one is too large
-        assert {records.architecture(trial) for trial in records.trained(study.trials)} == {"linear"}
+    def test_untrained_trials_cost_no_budget(self, run, storage, dataset, make_phase1):
+        phase = make_phase1(budget={"trials": 3})
+        stored = create_or_resume(storage, phase, dataset)
+        for _ in range(3):  # of them two are duplicates
+            stored.study.enqueue_trial(stored.grid.points[0].params)
+        study = run(phase).study
         assert len(records.trained(study.trials)) == 3
-        assert len(study.trials) > 3
+        assert len(study.trials) == 5
 
     def test_the_first_trial_that_meets_the_targets_ends_the_study(self, run, make_phase1):
         stored = run(make_phase1(targets={"fbeta": 0.01}))
         sign = stop.read(stored.study)
         assert (sign.by, sign.trial) == (stop.StoppedBy.TARGETS, 0)
         assert len(records.trained(stored.study.trials)) == 1
+
+    def test_a_study_that_does_not_stop_at_its_targets_spends_its_budget(self, run, make_phase1):
+        stored = run(make_phase1(targets={"fbeta": 0.01, "stop": False}, budget={"trials": 2}))
+        assert stop.read(stored.study).by == stop.StoppedBy.BUDGET
+        assert len(records.trained(stored.study.trials)) == 2
 
     def test_a_search_whose_every_point_was_tried_ends_before_its_budget(self, run, make_phase1):
         search = {"architectures": ["linear"], "learning_rate": {"steps": 3}}
@@ -97,7 +104,7 @@ class TestWork:
         assert {records.architecture(trial) for trial in ended_by_error(study.trials)} == {"linear"}
         assert records.completed(study.trials)
         assert len(records.trained(study.trials)) == 4
-        points = [as_point(trial.params) for trial in study.trials]
+        points = [key_of(trial.params) for trial in study.trials]
         assert len(set(points)) == len(points)
         assert stop.read(study).by == stop.StoppedBy.BUDGET
 
@@ -108,7 +115,19 @@ class TestWork:
 
         study = run(make_phase1(), leave=AtOnce()).study
         assert stop.read(study) is None
-        assert {trial.state for trial in study.trials} == {WAITING}
+        assert study.trials == []
+
+    def test_a_race_on_a_small_grid_ends_once_no_point_may_lead_any_more(self, run, make_phase1, monkeypatch):
+        monkeypatch.setattr("atml.service.worker.UNTRAINED_IN_A_ROW", 5)
+        search = {"architectures": ["linear", "optimized_afnet"], "learning_rate": {"steps": 3}}
+        study = run(make_phase1(search=search, budget={"trials": 50}, pruning={"race_chance": 0.3})).study
+        assert stop.read(study).by == stop.StoppedBy.SPACE
+        assert records.completed(study.trials)
+        folds = {}
+        for trial in records.trained(study.trials):
+            folds.setdefault(key_of(trial.params), []).extend({epoch.fold for epoch in records.curve(trial)})
+        assert len(folds) == 6  # every point has had its first fold
+        assert all(sorted(set(trained)) == sorted(trained) for trained in folds.values())  # none twice
 
 
 @pytest.fixture
@@ -129,7 +148,7 @@ class TestLaunch:
     def test_killed_workers_are_replaced_and_the_budget_is_exact(
         self, storage, storage_url, dataset, make_phase1, plan
     ):
-        phase = make_phase1(budget={"trials": 2}, training={"epochs": 40, "patience": None})
+        phase = make_phase1(budget={"trials": 2}, training={"epochs": 40})
         study = create_or_resume(storage, phase, dataset).study
         killed, command_lines = [], []
 
@@ -187,7 +206,7 @@ launch(study, WorkerPlan(**{**fields, "artifacts": Path(fields["artifacts"])}))
 
 
 def test_workers_leave_when_their_launcher_is_killed(storage, storage_url, dataset, make_phase1, tmp_path):
-    phase = make_phase1(training={"epochs": 100_000, "patience": None})
+    phase = make_phase1(training={"epochs": 100_000})
     study = create_or_resume(storage, phase, dataset).study
     fields = {"storage": storage_url, "artifacts": str(tmp_path), "workers": 2}
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCH, json.dumps(fields)])

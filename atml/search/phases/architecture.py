@@ -3,10 +3,16 @@
 from typing import ClassVar, Literal
 
 from atml.search.phases.phase import Direction, Phase
-from atml.search.spec import SearchSpec
+from atml.search.spec import SearchSpec, Sizes
 
 # Where a wearable's model usually lies.
 DEFAULT_SIZE = 10_000
+
+
+class OneSizeSpec(SearchSpec):
+    """A search at one size, unless others are named."""
+
+    sizes: Sizes = (DEFAULT_SIZE,)
 
 
 class ArchitecturePhase(Phase):
@@ -16,7 +22,7 @@ class ArchitecturePhase(Phase):
     metric_names: ClassVar[tuple[str, ...]] = ("fbeta",)
 
     phase: Literal["architecture"] = "architecture"
-    search: SearchSpec = SearchSpec(sizes=(DEFAULT_SIZE,))
+    search: OneSizeSpec = OneSizeSpec()
 
     def architectures(self) -> tuple[str, ...]:
         """Return the spec's architectures."""

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from atml.models import get_architecture
 from atml.search import records
 from atml.search.phases.phase import Phase
-from atml.search.spec import Architectures, Count, SearchSpec, Section
+from atml.search.spec import Architectures, Count, SearchSpec, Section, Shapes
 
 
 class BaseSpec(Section):
@@ -26,12 +26,18 @@ class BaseSpec(Section):
         return self
 
 
+class ShapedSpec(SearchSpec):
+    """A search over several shapes of each architecture."""
+
+    shapes: Shapes = (0.7, 1.0, 1.4)
+
+
 class WidthPhase(Phase):
     """Maximises F-beta and minimises the ONNX size over the widths of a few architectures."""
 
     phase: Literal["width"] = "width"
     base: BaseSpec
-    search: SearchSpec = SearchSpec(shapes=(0.7, 1.0, 1.4))
+    search: ShapedSpec = ShapedSpec()
 
     def on(self, base: BaseSpec) -> "WidthPhase":
         """Return this phase with its base filled in."""

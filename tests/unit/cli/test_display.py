@@ -76,3 +76,40 @@ def test_the_outcome_counts_the_errors_and_quotes_the_first(stored, fail, capsys
         {"trial": 0, "error": "ParityError: first [/n, L]"},
         {"trial": 1, "error": "ParityError: second [/n, L]"},
     ]
+
+
+def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
+    make_phase1, make_phase2, make_trial, capsys
+):
+    for phase in (make_phase1(), make_phase2()):
+        study = optuna.create_study(directions=list(phase.directions))
+        known = {"fbeta": 0.9, "standard_error": 0.0123, "threshold": 0.2, "by_fold": [0.88, 0.92]}
+        made = make_trial(
+            by_fold=(0.88, 0.92), directions=len(phase.directions), parameters=10, estimate=known
+        )
+        study.add_trial(made)
+        result = outcome(Snapshot.of(study, phase))
+        print_outcome(result, phase)
+        shown = capsys.readouterr().out
+        assert "0.9000" in shown
+        assert "0.0123" in shown
+        best = outcome_document(result)["best"]
+        assert (best["fbeta"], best["standard_error"], best["folds"], best["threshold"]) == (
+            0.9,
+            0.0123,
+            2,
+            0.2,
+        )
+
+
+def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, make_trial, capsys):
+    study = optuna.create_study()
+    study.add_trial(make_trial(architecture="linear", by_fold=(0.9,), parameters=10))
+    left = {"state": TrialState.PRUNED, "by_fold": (0.5,), "pruned_by": "race", "curve": (0.5,)}
+    study.add_trial(make_trial(architecture="conv_gru", **left))
+    result = outcome(Snapshot.of(study, make_phase1()))
+    print_outcome(result, make_phase1())
+    shown = capsys.readouterr().out
+    assert "none finished the race of conv_gru" in shown
+    assert "ended early by race: 1 trials" in shown
+    assert outcome_document(result)["unfinished"] == ["conv_gru"]

@@ -4,7 +4,7 @@ import pytest
 
 from atml.cli.session import open_study
 from atml.ecg import load_dataset, simulate
-from atml.errors import SpecError
+from atml.errors import ModelError, SpecError
 from atml.service.studies import study_names
 
 
@@ -19,13 +19,12 @@ def short(tmp_path_factory):
 def test_architectures_for_which_the_segments_are_too_short_are_named_once_and_never_tried(
     storage, short, make_phase1, capsys
 ):
-    phase = make_phase1(search={"architectures": ["linear", "afnet", "simple_cnn", "optimized_afnet"]})
+    names = ["linear", "afnet", "simple_cnn", "optimized_afnet"]
+    phase = make_phase1(search={"architectures": names, "sizes": [4000]})
     stored = open_study(storage, phase, short, extend=False)
     said = "first: left out afnet, simple_cnn: segments of 40 samples are too short"
     assert capsys.readouterr().err.splitlines() == [said]
-    assert stored.phase.search.architectures == ("linear", "optimized_afnet")
-    queued = [trial.system_attrs["fixed_params"] for trial in stored.study.trials]
-    assert [point["architecture"] for point in queued] == ["linear", "optimized_afnet"]
+    assert stored.grid.architectures == ("linear", "optimized_afnet")
     # The same spec takes the study up again.
     assert open_study(storage, phase, short, extend=False).phase == stored.phase
 
@@ -36,8 +35,16 @@ def test_nothing_is_said_where_all_fit(storage, short, make_phase1, capsys):
 
 
 def test_a_study_without_a_fitting_architecture_is_not_created(storage, short, make_phase1, make_phase2):
-    base = {"architecture": "afnet", "learning_rate": 0.01}
+    base = {"architectures": ["afnet"]}
     for phase in (make_phase1(search={"architectures": ["afnet"]}), make_phase2(base=base)):
-        with pytest.raises(SpecError, match="at least 98 samples"):
+        with pytest.raises(ModelError, match="no architecture of the search takes segments of 40 samples"):
             open_study(storage, phase, short, extend=False)
+    assert study_names(storage) == []
+
+
+def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short, make_phase1):
+    with pytest.raises(
+        SpecError, match=r"no architecture can be made as small as 100 bytes; raise search\.sizes"
+    ):
+        open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, extend=False)
     assert study_names(storage) == []

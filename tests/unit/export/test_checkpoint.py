@@ -16,8 +16,6 @@ METADATA = OnnxMetadata(
     classes=("other", "AFIB"),
     threshold=0.123456789,
     architecture="conv_gru",
-    study="phase2",
-    trial=17,
 )
 
 

@@ -16,8 +16,6 @@ METADATA = OnnxMetadata(
     classes=("other", "AFIB"),
     threshold=0.5,
     architecture="conv_gru",
-    study="phase2",
-    trial=17,
 )
 
 

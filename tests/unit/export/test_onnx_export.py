@@ -21,8 +21,6 @@ METADATA = OnnxMetadata(
     classes=("other", "AFIB"),
     threshold=0.4217,
     architecture="conv_gru",
-    study="phase2",
-    trial=17,
 )
 
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
@@ -258,29 +256,18 @@ class TestMetadata:
         assert OnnxClassifier(content).metadata == METADATA
 
     @pytest.mark.parametrize("threshold", [0, 0.5, 0.123456, 0.99999, 1])
-    @pytest.mark.parametrize("trial", [0, 999_999])
-    @pytest.mark.parametrize("study", ["", "a", "a" * 64])
-    def test_size_depends_on_neither_threshold_nor_trial_nor_study(
-        self, threshold: float, trial: int, study: str
-    ):
-        other = OnnxMetadata(**{**vars(METADATA), "threshold": threshold, "trial": trial, "study": study})
-        assert other.to_properties()["study"] == study
+    def test_size_does_not_depend_on_the_threshold(self, threshold: float):
+        other = OnnxMetadata(**{**vars(METADATA), "threshold": threshold})
         lengths = [len("".join(m.to_properties().values())) for m in (METADATA, other)]
         assert lengths[0] == lengths[1]
+
+    def test_a_file_names_no_study_and_no_trial_whose_length_would_be_bytes_of_the_model(self):
+        assert set(METADATA.to_properties()) == {"sampling_rate_hz", "classes", "threshold", "architecture"}
 
     @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
     def test_impossible_threshold_is_refused(self, threshold: float):
         with pytest.raises(ModelError, match="threshold must lie within 0 and 1"):
             OnnxMetadata(**{**vars(METADATA), "threshold": threshold})
-
-    def test_negative_trial_is_refused(self):
-        with pytest.raises(ModelError, match="trial's number must not be negative"):
-            OnnxMetadata(**{**vars(METADATA), "trial": -1})
-
-    @pytest.mark.parametrize("study", ["a" * 65, "é"])
-    def test_study_name_that_has_no_fixed_width_is_refused(self, study: str):
-        with pytest.raises(ModelError, match="at most 64 ASCII characters"):
-            OnnxMetadata(**{**vars(METADATA), "study": study})
 
     def test_class_name_with_a_comma_is_refused(self):
         with pytest.raises(ModelError, match="without commas"):

@@ -67,11 +67,13 @@ def test_only_trials_that_trained_are_spent(make_trial):
         made(PRUNED, pruned_by="error"),  # before its first epoch had ended
         made(PRUNED, pruned_by="neighbourhood"),
         made(PRUNED, pruned_by="size"),
+        made(PRUNED, curve=(0.5,), by_fold=(0.5,), pruned_by="race"),
+        made(PRUNED, by_fold=(0.5,), pruned_by="race"),  # it only took up the folds of another
         made(RUNNING, curve=(0.5,)),
         made(FAIL, curve=(0.5,)),
     ]
     used = spent(trials, NOW)
-    assert (used.trained, used.untrained, used.running) == (4, 3, 1)
+    assert (used.trained, used.untrained, used.running) == (5, 4, 1)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +126,9 @@ def test_a_stop_sign_reaches_every_process_and_can_be_taken_down(storage, storag
 
 def test_a_trial_that_gave_way_says_so(make_trial):
     ruled_out = {by: records.gave_way(make_trial(state=PRUNED, pruned_by=by)) for by in records.PrunedBy}
-    assert {by for by, gave_way in ruled_out.items() if gave_way} == {"budget", "duplicate", "stopped"}
+    assert {by for by, gave_way in ruled_out.items() if gave_way} == {
+        "budget",
+        "duplicate",
+        "stopped",
+        "race",
+    }

@@ -12,7 +12,8 @@ from atml.search.ladder import LearningRateLadder
 from atml.search.neighbourhood import NeighbourhoodPruner
 
 LADDER = LearningRateLadder(low=1e-4, high=1e-1, steps=7)
-BAD = {"worst": 0.59, "fbeta": 0.7}
+BAD = {"worst": 0.7, "fbeta": 0.59}
+SIZE = 1000
 SQLITE = "sqlite"
 
 
@@ -41,9 +42,12 @@ def study(request):
 def verdict(study, make_trial):
     """Say which trial rules out a trial of `architecture` at a rung of the ladder, if one does."""
 
-    def ask(rung, architecture="linear", **changes):
+    def ask(rung, architecture="linear", onnx_bytes=SIZE, **changes):
         new = make_trial(
-            architecture=architecture, learning_rate=LADDER.values[rung], state=TrialState.RUNNING
+            architecture=architecture,
+            learning_rate=LADDER.values[rung],
+            onnx_bytes=onnx_bytes,
+            state=TrialState.RUNNING,
         )
         new.number = len(study.trials)
         bad = pruner(**changes).bad_neighbour(study.trials, new)
@@ -64,7 +68,7 @@ def test_neighbour_of_a_bad_learning_rate_is_pruned_before_training(study):
             raise optuna.TrialPruned
         trained.append(rate)
         trial.report(0.5, 0)
-        trial.set_user_attr(records.METRICS, {"worst": 0.9 if rate < 1e-3 else 0.3})
+        trial.set_user_attr(records.METRICS, {"fbeta": 0.9 if rate < 1e-3 else 0.3})
         return 0.5
 
     rungs = [LADDER.values[index] for index in (3, 4, 2, 5, 0, 1)]
@@ -96,15 +100,14 @@ def test_a_learning_rate_is_bad_for_its_architecture_alone(study, verdict, make_
 @pytest.mark.parametrize(
     ("metrics", "changes", "bad"),
     [
-        ({"worst": 0.5999}, {}, True),
-        ({"worst": 0.6}, {}, False),
-        ({"worst": 0.0, "fbeta": 0.0}, {}, True),  # diverged
-        ({"worst": math.nan}, {}, True),
-        ({"worst": 0.0}, {"threshold": 0.0}, False),
-        ({"worst": 0.3, "fbeta": 0.8}, {"metric": "fbeta"}, False),
-        ({"worst": 0.8, "fbeta": 0.3}, {"metric": "fbeta"}, True),
+        ({"fbeta": 0.5999}, {}, True),
+        ({"fbeta": 0.6}, {}, False),
+        ({"fbeta": math.nan}, {}, True),
+        ({"fbeta": 0.0}, {"threshold": 0.0}, False),
+        ({"worst": 0.3, "fbeta": 0.8}, {"metric": "worst"}, True),
+        ({"worst": 0.8, "fbeta": 0.3}, {"metric": "worst"}, False),
         ({"fbeta": 0.3}, {"metric": "worst"}, False),  # the metric asked for is not there
-        (None, {}, False),  # pruned untrained, say: it proves nothing
+        (None, {}, False),
     ],
 )
 def test_a_trial_is_bad_when_its_metric_is_below_the_threshold(
@@ -124,18 +127,73 @@ def test_a_trial_is_bad_when_its_metric_is_below_the_threshold(
     ],
 )
 def test_only_finished_trials_testify(study, verdict, make_trial, state, counts):
-    study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=BAD, state=state))
+    study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=BAD, state=state, by_fold=(0.59,)))
     assert verdict(3) == (0 if counts else None)
 
 
-def test_the_nearest_offender_is_named_with_its_learning_rate_and_score(study, make_trial):
-    for rung, worst in ((1, 0.1), (2, 0.25), (3, 0.9)):
-        study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"worst": worst}))
+@pytest.mark.parametrize(
+    ("onnx_bytes", "ruled_out"),
+    [(SIZE // 2 - 1, False), (SIZE // 2, True), (2 * SIZE, True), (2 * SIZE + 1, False)],
+)
+def test_a_learning_rate_is_bad_for_networks_of_about_its_size_alone(
+    study, verdict, make_trial, onnx_bytes, ruled_out
+):
+    study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=BAD, onnx_bytes=SIZE))
+    assert (verdict(3, onnx_bytes=onnx_bytes) is not None) is ruled_out
+
+
+@pytest.mark.parametrize(
+    ("by_fold", "pruned_by", "counts"),
+    [
+        ((0.59,), "race", True),
+        ((0.59,), "stopped", True),  # in its second fold
+        (None, "stopped", False),
+        (None, "pruner", False),
+        (None, "error", False),
+        (None, "diverged", True),  # nothing does worse
+    ],
+)
+def test_a_trial_testifies_once_it_has_finished_a_fold_or_diverged(
+    study, verdict, make_trial, by_fold, pruned_by, counts
+):
+    ended = make_trial(
+        learning_rate=LADDER.values[3],
+        metrics={"fbeta": 0.0},
+        state=TrialState.PRUNED,
+        by_fold=by_fold,
+        pruned_by=pruned_by,
+    )
+    study.add_trial(ended)
+    assert verdict(4) == (0 if counts else None)
+
+
+def test_the_offender_is_named_with_its_point_and_its_score(study, make_trial):
+    for rung, fbeta in ((1, 0.1), (2, 0.25), (3, 0.9)):
+        study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"fbeta": fbeta}))
     new = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
     new.number = 3
-    bad = pruner(radius=2).bad_neighbour(study.trials, new)
-    assert (bad.number, bad.distance) == (1, 1)
-    assert str(bad) == "trial 1 (learning rate 0.001, 1 rung(s) away) had worst 0.250"
+    bad = pruner().bad_neighbour(study.trials, new)
+    assert bad.number == 1
+    assert str(bad) == "trial 1 (linear, 1000 bytes, learning rate 0.001) had fbeta 0.250"
+
+
+def test_the_points_of_a_grid_are_ruled_out_as_its_trials_are(study, make_trial, make_grid):
+    grid = make_grid(("linear", 800), ("linear", 1900), ("linear", 4000), ("conv_gru", 1000), steps=7)
+    study.add_trial(make_trial(learning_rate=grid.ladder.values[3], metrics=BAD, onnx_bytes=1900))
+    rule = NeighbourhoodPruner(NopPruner(), grid.ladder)
+    trials = study.get_trials()
+    for point, ruled_out in zip(grid.points, rule.ruled_out(trials, grid), strict=True):
+        new = make_trial(
+            architecture=point.candidate.architecture,
+            learning_rate=point.learning_rate,
+            onnx_bytes=point.candidate.onnx_bytes,
+            state=TrialState.RUNNING,
+        )
+        new.number = 1
+        assert (rule.bad_neighbour(trials, new) is not None) == ruled_out
+    assert (
+        rule.ruled_out(trials, grid).sum() == 3
+    )  # 1900 bytes alone: the others are not within a factor of 2
 
 
 def test_the_wrapped_pruner_is_asked_once_the_trial_has_begun_to_train(study, make_trial):
@@ -167,7 +225,7 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
         "trial.suggest_categorical('architecture', ['linear', 'optimized_afnet', 'conv_gru'])\n"
         "trial.suggest_float('learning_rate', 1e-5, 1.0, log=True)\n"
         "trial.set_user_attr('architecture', 'linear')\n"
-        "trial.set_user_attr('metrics', {'worst': 0.1})\n"
+        "trial.set_user_attr('metrics', {'fbeta': 0.1})\n"
         "study.tell(trial, 0.1)\n"
     )
     study.enqueue_trial({records.ARCHITECTURE: "linear", records.LEARNING_RATE: LADDER.values[3]})
@@ -186,15 +244,3 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
 def test_senseless_rule_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         pruner(**changes)
-
-
-def test_a_trial_cut_short_when_the_study_was_over_is_no_evidence(make_trial):
-    study = optuna.create_study(direction="maximize")
-    short = make_trial(
-        learning_rate=LADDER.values[3], metrics={"worst": 0.1}, state=TrialState.PRUNED, pruned_by="stopped"
-    )
-    study.add_trial(short)
-    neighbour = make_trial(learning_rate=LADDER.values[4], state=TrialState.RUNNING)
-    neighbour.number = 1
-    pruner = NeighbourhoodPruner(NopPruner(), LADDER, threshold=0.5)
-    assert pruner.bad_neighbour(study.trials, neighbour) is None

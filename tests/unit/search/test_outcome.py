@@ -1,13 +1,8 @@
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from atml.cli.tables import print_outcome
-from atml.search import records
 from atml.search.outcome import outcome
-from atml.search.phases.width import pareto_front
 from atml.search.snapshot import Snapshot
 
 PRUNED = TrialState.PRUNED
@@ -33,23 +28,26 @@ def numbers(trials):
     return [trial.number for trial in trials]
 
 
-@pytest.mark.parametrize(
-    ("gain", "order"),
-    [
-        (0.0, [1, 2, 3, 0]),
-        (0.005, [1, 2, 3, 0]),
-        (0.008, [2, 1, 3, 0]),
-        (0.1, [3, 1, 2, 0]),
-        (0.2, [0, 1, 2, 3]),
-    ],
-)
-def test_phase_1_prefers_the_best_bargain_of_fbeta_and_size(make_phase1, result, gain, order):
-    trials = ((0.8, 1000), (0.95, 8000), (0.943, 4000), (0.93, 2000))
-    assert numbers(result(make_phase1(search={"gain_per_doubling": gain}), *trials).ranking) == order
+def test_without_targets_the_best_comes_first(make_phase1, result):
+    assert numbers(result(make_phase1(), (0.8, 1000), (0.95, 8000), (0.943, 4000)).ranking) == [1, 2, 0]
 
 
-def test_three_bytes_less_do_not_outweigh_a_better_fbeta(make_phase1, result):
-    assert numbers(result(make_phase1(), (0.9336, 20_200), (0.9371, 20_203)).ranking) == [1, 0]
+def test_of_two_that_their_folds_do_not_tell_apart_the_smaller_is_best(make_phase1, result, make_trial):
+    large = make_trial(by_fold=(0.80, 0.95, 0.854), onnx_bytes=8000)
+    small = make_trial(by_fold=(0.80, 0.95, 0.850), onnx_bytes=2000)
+    assert result(make_phase1(), large, small).best.number == 1
+
+
+def test_before_a_trial_has_finished_the_race_those_that_came_furthest_are_ranked(
+    make_phase1, result, make_trial
+):
+    def left(by_fold, architecture):
+        return make_trial(state=PRUNED, by_fold=by_fold, architecture=architecture, pruned_by="race")
+
+    done = result(make_phase1(), left((0.9,), "linear"), left((0.7, 0.7), "conv_gru"))
+    assert numbers(done.ranking) == [1]
+    assert done.unfinished == ("linear",)
+    assert done.pruned == {"race": 2}
 
 
 def test_phase_2_ranks_by_what_is_short_of_the_targets_then_by_size(make_phase2, result):
@@ -84,7 +82,7 @@ def test_without_targets_none_are_met_and_nothing_is_advised(make_phase1, result
             ],
         ),
         ([(0.5, 900)], ["the best F-beta within the size target is 0.5000: lower targets.fbeta to 0.5"]),
-        ([(0.95, 1200)], ["raise targets.onnx_bytes to 1200, or lower search.widths.low"]),
+        ([(0.95, 1200)], ["raise targets.onnx_bytes to 1200, or add smaller search.sizes"]),
     ],
 )
 def test_missed_targets_come_with_what_to_relax(make_phase2, result, trials, advice):
@@ -104,7 +102,6 @@ def test_following_the_advice_meets_the_targets(make_phase2, result):
 @pytest.mark.parametrize(
     ("rule", "remedy"),
     [
-        ("size", "raise pruning.max_onnx_bytes"),
         ("neighbourhood", "lower pruning.neighbourhood.threshold"),
         ("diverged", "lower the learning rates"),
         ("stopped", "raise budget.minutes"),
@@ -133,33 +130,19 @@ def test_a_study_whose_trials_ended_with_errors_says_with_which(make_phase1, res
     assert (done.spent.trained, done.spent.untrained) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("architectures", "base"),
-    [
-        (["linear", "conv_gru", "optimized_afnet"], 1),
-        (["linear", "linear", "linear"], None),
-        (["conv_gru", "linear", "linear"], 0),
-    ],
-)
-def test_a_phase_2_starts_from_the_best_trial_that_has_widths(
-    make_phase1, make_phase2, result, make_trial, capsys, architectures, base
+def test_a_phase_2_starts_from_the_best_architectures_that_have_widths(
+    make_phase1, make_phase2, result, make_trial
 ):
+    names = ("linear", "conv_gru", "conv_gru", "optimized_afnet")
     trials = [
-        make_trial(architecture=name, curve=(fbeta,), parameters=1)
-        for name, fbeta in zip(architectures, (0.9, 0.8, 0.7), strict=True)
+        make_trial(architecture=name, curve=(0.9 - place / 10,), onnx_bytes=1000 + place)
+        for place, name in enumerate(names)
     ]
-    done = result(make_phase1(), *trials)
-    assert done.best.number == 0
-    assert (done.base and done.base.number) == base
-    print_outcome(done, make_phase1())
-    said = "linear has no widths to search: a phase 2"
-    expected = {
-        0: None,
-        1: f"{said} based on this study takes trial 1 (conv_gru)",
-        None: f"{said} cannot be based on this study",
-    }[base]
-    shown = capsys.readouterr().out
-    assert expected in shown if expected else said not in shown
+    ranking = result(make_phase1(), *trials).ranking
+    for count, chosen in ((1, ("conv_gru",)), (3, ("conv_gru", "optimized_afnet"))):
+        phase = make_phase2(base={"architectures": None, "study": "first", "candidates": count})
+        assert phase.chosen_from(ranking) == chosen
+    assert phase.chosen_from(ranking[:1]) == ()
 
 
 def test_an_empty_study_has_an_outcome_too(make_phase2, result):
@@ -168,37 +151,22 @@ def test_an_empty_study_has_an_outcome_too(make_phase2, result):
     assert done.advice == ("no trial has finished yet",)
 
 
-def test_saved_time_is_what_trials_of_the_same_architecture_took(make_phase1, result, make_trial):
-    def made(architecture, epochs=0, **fields):
-        return make_trial(architecture=architecture, curve=(0.5,) * epochs, **fields)
+def test_saved_time_is_what_the_rest_of_a_fold_or_the_further_folds_would_have_taken(
+    make_phase1, result, make_trial
+):
+    def ended(by, epochs, by_fold=None):  # of 30 s each
+        return make_trial(state=PRUNED, pruned_by=by, curve=(0.5,) * epochs, by_fold=by_fold)
 
     done = result(
-        make_phase1(),
-        *(made("linear", epochs) for epochs in (1, 2, 30)),  # of 30 s each
-        made("conv_gru", 8),
-        made("linear", state=PRUNED, pruned_by="neighbourhood"),
-        made("conv_gru", state=PRUNED, pruned_by="neighbourhood"),
-        made("optimized_afnet", state=PRUNED, pruned_by="size"),  # never trained: all count
-        made("linear", state=TrialState.FAIL),
+        make_phase1(data={"folds": 4}, training={"epochs": 6}),
+        ended("pruner", 2),  # 4 epochs left
+        ended("pruner", 5),  # 1
+        ended("race", 6, (0.5,)),  # 3 folds
+        ended("race", 12, (0.5, 0.5)),  # 2 folds
+        ended("race", 0, (0.5,)),  # took up the folds of another, and trained none
+        ended("neighbourhood", 0),
+        make_trial(state=TrialState.FAIL),
     )
     saved = {saving.by: (saving.trials, saving.minutes) for saving in done.savings}
-    assert saved == {"neighbourhood": (2, 1.0 + 4.0), "size": (1, (1.0 + 4.0) / 2)}
+    assert saved == {"pruner": (2, 2.5), "race": (3, 15.0)}
     assert done.failed == 1
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), max_size=12))
-def test_the_front_holds_exactly_what_no_other_trial_beats(points):
-    from optuna.trial import create_trial
-
-    trials = []
-    for number, (fbeta, size) in enumerate(points):
-        point = records.CurvePoint(train_loss=0, valid_loss=0, fbeta=fbeta / 5, seconds=1)
-        attributes = {records.CURVE: [point.to_list()], records.ONNX_BYTES: size}
-        trials.append(create_trial(values=[fbeta / 5, size], user_attrs=attributes))
-        trials[-1].number = number
-    front = [points[trial.number] for trial in pareto_front(trials)]
-
-    def beaten(point):
-        return any(f >= point[0] and s <= point[1] and (f, s) != point for f, s in points)
-
-    assert front == sorted({point for point in points if not beaten(point)}, key=lambda point: point[1])

@@ -34,7 +34,7 @@ def test_a_trial_that_gets_further_each_time_is_never_given_up():
     study.enqueue_trial({"x": 1})
     for epochs in range(1, MOST_DEATHS + 3):
         trial = study.ask()
-        trial.set_user_attr(records.CURVE, [[0.5, 0.5, 0.5, 1.0]] * epochs)
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * epochs)
         study.tell(trial.number, state=FAIL)
         queue_after_death(study, study.get_trials()[trial.number])
     assert len(study.get_trials(states=(WAITING,))) == 1
@@ -46,7 +46,7 @@ def test_a_trial_that_dies_before_it_is_as_far_as_earlier_ones_gets_nowhere():
     for epochs in [5, *range(MOST_DEATHS)]:
         trial = study.ask()
         assert trial.suggest_int("x", 0, 9) == 1
-        trial.set_user_attr(records.CURVE, [[0.5, 0.5, 0.5, 1.0]] * min(epochs, 5))
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * min(epochs, 5))
         study.tell(trial.number, state=FAIL)
         queue_after_death(study, study.get_trials()[trial.number])
     assert study.get_trials(states=(WAITING,)) == []

@@ -2,6 +2,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from atml.search import records
 from atml.search.size_rungs import SizeAwarePruner
 
 
@@ -49,11 +50,33 @@ def test_a_trial_smaller_than_all_others_is_never_pruned(pruned, rivals):
     assert not pruned(999, 0.0, startup_trials=1)
 
 
-def test_rivals_are_compared_at_the_same_epoch_by_their_best_so_far(pruned, rivals):
+def test_rivals_are_compared_at_the_same_epoch(pruned, rivals):
     rivals((1000, (0.5, 0.9)), (1000, (0.5, 0.3, 0.95)))
     assert not pruned(1000, 0.5)  # what came later does not count
-    assert pruned(1000, 0.5, 0.6)  # (0.9 + 0.5) / 2
-    assert not pruned(1000, 0.7, 0.1)  # its own best so far is 0.7
+    assert pruned(1000, 0.5, 0.5)  # the median of 0.9 and 0.3 is 0.6
+    assert not pruned(1000, 0.5, 0.61)
+    assert pruned(1000, 0.7, 0.1)  # nor does what it was before
+
+
+def test_a_trial_that_has_finished_a_fold_is_left_to_the_race(study, rivals, make_trial):
+    rivals((1000, (0.9, 0.9, 0.9)), (1000, (0.9, 0.9, 0.9)))
+    trial = make_trial(onnx_bytes=1000, curve=(0.1, 0.1), state=TrialState.RUNNING, directions=2)
+    trial.number = len(study.trials)
+    pruner = SizeAwarePruner(startup_trials=1, warmup_epochs=0)
+    assert pruner.prune(study, trial)
+    second = records.CurvePoint(fold=1, train_loss=0.5, valid_loss=0.5, fbeta=0.1, seconds=1.0)
+    trial.user_attrs[records.CURVE].append(second.to_list())
+    assert not pruner.prune(study, trial)
+
+
+def test_further_folds_of_rivals_are_not_compared_with_a_first_fold(study, rivals, pruned, make_trial):
+    for _ in range(2):
+        rival = make_trial(onnx_bytes=1000, curve=(0.9,), directions=2)
+        second = records.CurvePoint(fold=1, train_loss=0.5, valid_loss=0.5, fbeta=0.9, seconds=1.0)
+        rival.user_attrs[records.CURVE].append(second.to_list())
+        study.add_trial(rival)
+    assert pruned(1000, 0.1)
+    assert not pruned(1000, 0.1, 0.1)  # no rival has a second epoch of the first fold
 
 
 def test_rivals_that_did_not_reach_the_epoch_do_not_count(pruned, rivals):
@@ -87,7 +110,11 @@ def test_nothing_is_pruned_before_enough_rivals_are_there(pruned, rivals):
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"startup_trials": 0}, "1 or more but got 0"), ({"warmup_epochs": -1}, "0 or more but got -1")],
+    [
+        ({"startup_trials": 0}, "1 or more but got 0"),
+        ({"warmup_epochs": -1}, "0 or more but got -1"),
+        ({"keep": 0}, "above 0"),
+    ],
 )
 def test_senseless_numbers_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):

@@ -12,7 +12,7 @@ from atml.search.spec import differences
 
 STUDIES = Path(__file__).parents[3] / "studies"
 MINIMAL = {"phase": "architecture", "name": "a"}
-WIDTH = {"phase": "width", "name": "a", "base": {"architecture": "linear", "learning_rate": 0.1}}
+WIDTH = {"phase": "width", "name": "a", "base": {"architectures": ["conv_gru"]}}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_every_spec_that_atml_brings_along_loads(path):
 
 
 def test_the_stored_form_is_json_and_gives_the_same_spec_back(make_phase1, make_phase2):
-    for phase in (make_phase1(), make_phase2(), make_phase2(base={"study": "first", "trial": 3})):
+    for phase in (make_phase1(), make_phase2(), make_phase2(base={"study": "first", "candidates": 2})):
         stored = json.loads(json.dumps(phase.stored()))
         assert parse_spec(stored, source="stored") == phase
 
@@ -50,7 +50,11 @@ def test_the_stored_form_is_json_and_gives_the_same_spec_back(make_phase1, make_
             {"search": {"learning_rate": {"low": 0.1, "high": 1, "step": 2}}},
             "unknown field `search.learning_rate.step`; did you mean `steps`?",
         ),
-        ({"search": {"widths": {}}}, "unknown field `search.widths`"),  # another phase's
+        ({"data": {"fold": 0}}, "unknown field `data.fold`; did you mean `folds`?"),
+        ({"search": {"size": [1]}}, "unknown field `search.size`; did you mean `sizes`?"),
+        ({"targets": {"stopp": False}}, "unknown field `targets.stopp`; did you mean `stop`?"),
+        ({"finalize": {"epochs": 3}}, "unknown field `finalize.epochs`; valid here: candidates, seeds"),
+        ({"base": {}}, "unknown field `base`"),  # another phase's
     ],
 )
 def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(changes, message):
@@ -62,20 +66,24 @@ def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(ch
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"phase": "depth"}, ["`phase`", "architecture, width", "'depth'"]),
+        ({"phase": "depth"}, ["`phase`", "joint, architecture, width", "'depth'"]),
         ({"phase": 1}, ["`phase`", "got 1"]),
         ({"name": "no spaces"}, ["`name`", "'no spaces'"]),
         ({"name": "../up"}, ["`name`", "'../up'"]),
         ({"beta": 0}, ["`beta`", "got 0"]),
         ({"beta": 1e200}, ["`beta`", "got 1e+200"]),
-        ({"finalize": {"segments_per_epoch": 1}}, ["`finalize.segments_per_epoch`", "got 1"]),
         ({"budget": {"trials": 0}}, ["`budget.trials`", "got 0"]),
         ({"budget": {"trials": "many"}}, ["`budget.trials`", "'many'"]),
         ({"budget": {"minutes": -1}}, ["`budget.minutes`", "got -1"]),
         ({"budget": 3}, ["`budget`", "got 3"]),
         ({"data": {"folds": 1}}, ["`data.folds`", "got 1"]),
-        ({"data": {"folds": 3, "fold": 3}}, ["`data`", "`fold` must be below `folds` (3) but got 3"]),
         ({"targets": {"fbeta": 95}}, ["`targets.fbeta`", "got 95"]),
+        ({"targets": {"stop": "no way"}}, ["`targets.stop`", "'no way'"]),
+        ({"pruning": {"race_chance": 1}}, ["`pruning.race_chance`", "got 1"]),
+        ({"search": {"sizes": []}}, ["`search.sizes`"]),
+        ({"search": {"sizes": [0]}}, ["`search.sizes.0`", "got 0"]),
+        ({"search": {"sizes": [8000, 4000, 8000]}}, ["`search.sizes`", "8000 is there more often"]),
+        ({"search": {"shapes": [0.01]}}, ["`search.shapes.0`", "got 0.01"]),
         ({"search": {"architectures": []}}, ["`search.architectures`"]),
         ({"search": {"architectures": ["liner"]}}, ["no architecture 'liner'", "did you mean 'linear'"]),
         (
@@ -99,26 +107,42 @@ def test_a_wrong_value_is_refused_with_its_field_and_what_was_given(changes, par
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
-        ({"base": {}}, "`study`, or an `architecture` and a `learning_rate`"),
-        ({"base": {"architecture": "linear"}}, "`study`, or an `architecture` and a `learning_rate`"),
-        ({"base": {"architecture": "liner", "learning_rate": 1}}, "did you mean 'linear'"),
+        ({"base": {}}, "`base`: name a `study`, or `architectures`"),
+        ({"base": {"architectures": []}}, "`base.architectures`"),
+        ({"base": {"architectures": ["conv_gru"] * 2}}, "conv_gru is there more often"),
+        ({"base": {"architectures": ["liner"]}}, "did you mean 'linear'"),
         (
-            {"search": {"widths": {"low": 2.0, "high": 1.0}}},
-            "`low` must not exceed `high` but got 2.0 and 1.0",
+            {"base": {"architecture": "linear"}},
+            "unknown field `base.architecture`; did you mean `architectures`?",
         ),
-        ({"search": {"widths": {"lo": 2.0}}}, "unknown field `search.widths.lo`; did you mean `low`?"),
+        ({"base": {"study": "a", "candidates": 0}}, "`base.candidates`"),
     ],
 )
-def test_a_phase_2_without_a_sound_base_or_range_is_refused(changes, part):
+def test_a_phase_2_without_a_sound_base_is_refused(changes, part):
     with pytest.raises(SpecError) as caught:
         parse_spec({**WIDTH, **changes}, source="my.toml")
     assert part in str(caught.value)
 
 
+def test_a_search_that_is_given_in_part_keeps_the_rest_of_its_phases_defaults():
+    part = {"search": {"architectures": ["conv_gru"]}}
+    for phase in PHASES:
+        document = {**(WIDTH if phase == "width" else MINIMAL), "phase": phase}
+        whole, given_ = (parse_spec({**document, **more}, source="my.toml").search for more in ({}, part))
+        assert (given_.sizes, given_.shapes) == (whole.sizes, whole.shapes)
+        assert (len(given_.sizes) == 1) is (phase == "architecture")
+        assert (len(given_.shapes) > 1) is (phase == "width")
+
+
+def test_a_study_ends_with_its_targets_unless_it_says_otherwise():
+    assert parse_spec(MINIMAL, source="my.toml").targets.stop
+    assert not parse_spec({**MINIMAL, "targets": {"stop": False}}, source="my.toml").targets.stop
+
+
 EVERY_NUMBER = {
     "beta": 2.0,
     "seed": 0,
-    "data": {"folds": 5, "fold": 0, "seed": 0},
+    "data": {"folds": 5, "seed": 0},
     "training": {
         "epochs": 10,
         "batch_size": 64,
@@ -144,19 +168,19 @@ EVERY_NUMBER = {
         "startup_trials": 5,
         "warmup_epochs": 1,
         "keep": 0.7,
-        "max_onnx_bytes": 10_000,
+        "race_chance": 0.2,
     },
     "targets": {"fbeta": 0.9, "onnx_bytes": 10_000},
     "budget": {"trials": 50, "minutes": 10.0},
-    "finalize": {"candidates": 3, "folds": 3, "seeds": 2, "epochs": 10, "segments_per_epoch": 100},
+    "finalize": {"candidates": 3, "seeds": 2},
 }
 RATES = {"low": 1e-4, "high": 1e-2, "steps": 5}
 NUMBERS = {
-    "architecture": {**EVERY_NUMBER, "search": {"learning_rate": RATES, "gain_per_doubling": 0.005}},
+    "joint": {**EVERY_NUMBER, "search": {"learning_rate": RATES}},
     "width": {
         **EVERY_NUMBER,
-        "base": {"study": "first", "trial": 0, "learning_rate": 0.01},
-        "search": {"widths": {"low": 0.5, "high": 1.5}, "learning_rate": RATES},
+        "base": {"study": "first", "candidates": 3},
+        "search": {"learning_rate": RATES},
     },
 }
 

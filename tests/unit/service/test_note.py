@@ -11,7 +11,7 @@ from atml.service.studies import create_or_resume
 
 @pytest.fixture
 def stored(storage, dataset, make_phase2):
-    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 2000})
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 2000}, search={"sizes": [12_000]})
     return create_or_resume(storage, phase, dataset)
 
 

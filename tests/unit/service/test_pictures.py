@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from atml.evaluation import evaluate
 from atml.search.records import CurvePoint
@@ -15,8 +15,11 @@ def metrics(labels, calls, subjects):
     return evaluate(labels, calls, np.array(subjects), rhythms, threshold=0.5, beta=2.0, bootstrap=0)
 
 
-def curve(*fbetas, valid_loss=0.4):
-    return [CurvePoint(train_loss=0.5, valid_loss=valid_loss, fbeta=fbeta, seconds=1.0) for fbeta in fbetas]
+def curve(*fbetas, valid_loss=0.4, fold=0):
+    return [
+        CurvePoint(fold=fold, train_loss=0.5, valid_loss=valid_loss, fbeta=fbeta, seconds=1.0)
+        for fbeta in fbetas
+    ]
 
 
 SOME = metrics([1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 1], ["S1", "S1", "S2", "S2", "S3", "S3"])
@@ -39,13 +42,26 @@ def test_every_picture_is_a_png_of_one_width():
         assert (image.format, image.width) == ("PNG", pictures.WIDTH)
 
 
-def test_the_learning_curve_names_its_best_epoch(written):
-    pictures.learning_curve(curve(0.5, 0.7, 0.6))
-    assert "validation F-beta: best 0.7000 in epoch 2 of 3" in written
+@pytest.mark.parametrize("folds", [1, 3])
+def test_the_learning_curve_names_its_folds_and_draws_each_from_its_first_epoch(written, monkeypatch, folds):
+    drawn = []
+    line = ImageDraw.ImageDraw.line
+
+    def note(draw, points, *arguments, **style):
+        drawn.extend([points] if style.get("joint") else [])
+        return line(draw, points, *arguments, **style)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "line", note)
+    pictures.learning_curve([point for fold in range(folds) for point in curve(0.5, 0.7, 0.6, fold=fold)])
+    assert f"validation F-beta over {folds} fold(s)" in written
+    assert len(drawn) == 3 * folds  # F-beta and both losses
+    assert len({points[0][0] for points in drawn}) == 1  # they begin at the same place
 
 
-@pytest.mark.parametrize("points", [curve(0.5), curve(0.0, 0.0), curve(0.5, 0.6, valid_loss=float("inf"))])
-def test_a_curve_of_one_epoch_a_flat_one_and_an_infinite_one_can_be_drawn(points):
+@pytest.mark.parametrize(
+    "points", [[], curve(0.5), curve(0.0, 0.0), curve(0.5, 0.6, valid_loss=float("inf"))]
+)
+def test_an_empty_curve_one_of_one_epoch_a_flat_and_an_infinite_one_can_be_drawn(points):
     assert pictures.learning_curve(points).startswith(b"\x89PNG")
 
 

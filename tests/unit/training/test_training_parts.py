@@ -35,8 +35,6 @@ def epoch_of(train_loss, valid_loss):
         learning_rate=1e-3,
         seconds=1.0,
         samples_per_second=1.0,
-        criterion=0.0,
-        best=True,
     )
 
 

@@ -1,0 +1,223 @@
+"""From a finished study to its bundle, with real fits; they run within this process, to start in a moment."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from atml.ecg import grouped_folds, load_dataset
+from atml.errors import SpecChanged, StudyError
+from atml.export import OnnxClassifier, load_checkpoint
+from atml.reports.finalize import finalize
+from atml.search import records
+from atml.search.fit import Trainer
+from atml.search.objective import Objective
+from atml.search.phases import parse_spec
+from atml.search.ranking import rank
+from atml.service import fits
+from atml.service.fits import job, run_fits
+from atml.service.storage import open_storage
+from atml.service.studies import create_or_resume
+from atml.training import predict
+from tests.databases import close
+
+FOLDS, SEEDS = 2, 3
+CPU = torch.device("cpu")
+
+
+class InThisProcess(ThreadPoolExecutor):
+    """In place of spawned processes."""
+
+    def __init__(self, workers, mp_context, initializer, initargs):
+        super().__init__(1)
+        self._processes = {}
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    monkeypatch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
+
+
+@pytest.fixture(scope="module")
+def document(simulated):
+    return {
+        "phase": "joint",
+        "name": "heart",
+        "data": {"train": str(simulated), "folds": FOLDS},
+        "search": {
+            "architectures": ["linear", "optimized_afnet"],
+            "sizes": [12_000],
+            "learning_rate": {"low": 1e-2, "high": 1e-1, "steps": 2},
+        },
+        "training": {"epochs": 2, "batch_size": 32, "segments_per_epoch": 128},
+        "pruning": {"neighbourhood": {"threshold": 0.0}, "race_chance": 0.0},
+        "finalize": {"candidates": 2, "seeds": SEEDS},
+    }
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, document, dataset):
+    """A study in which one trial of each architecture has finished the race."""
+    storage = open_storage(f"sqlite:///{tmp_path_factory.mktemp('stored') / 'atml.db'}")
+    stored = create_or_resume(storage, parse_spec(document, source="test"), dataset)
+    stored.study.sampler = stored.phase.sampler(0, stored.grid)
+    for point in stored.grid.points[1::2]:
+        stored.study.enqueue_trial(point.params)
+    trainer = Trainer(stored.phase, dataset, CPU)
+    objective = Objective(phase=stored.phase, study=stored.study, grid=stored.grid, trainer=trainer)
+    stored.study.optimize(objective, n_trials=2)
+    assert len(records.completed(stored.study.trials)) == 2
+    yield stored
+    close(storage)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def make(stored, folder, tmp_path):
+    """Finalize the study, which other tests did before: its fits are kept."""
+
+    def make(*, test=None, train=None, study=stored, artifacts=folder, **changes):
+        phase = study.phase.model_copy(update=changes)
+        return finalize(
+            replace(study, phase=phase),
+            test=test,
+            out=tmp_path,
+            artifacts=artifacts,
+            workers=1,
+            device="cpu",
+            train=train,
+        )
+
+    return make
+
+
+@pytest.fixture
+def held_out(simulated_test):
+    return load_dataset(simulated_test, workers=1)
+
+
+def targets(stored, **fields):
+    return {"targets": stored.phase.targets.model_copy(update=fields)}
+
+
+def fits_of(stored, folder, candidate):
+    """Return the kept fits by which a leader was judged again."""
+    phase, fingerprint = stored.phase, stored.data.fingerprint
+    jobs = [job(phase, fingerprint, candidate.proposal, fold=fold, seed=1) for fold in range(FOLDS)]
+    return run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
+
+
+class TestJudging:
+    def test_leaders_are_judged_on_every_segment_again_on_folds_that_are_cut_otherwise(
+        self, make, stored, dataset, folder
+    ):
+        final = make()
+        assert len(final.candidates) == 2
+        for one in final.candidates:
+            assert one.contender.estimate.folds == 2 * FOLDS
+            assert one.out_of_fold.segments == len(dataset)
+            assert one.search_fbeta == records.fbeta(one.contender.trial)
+        before = grouped_folds(dataset, folds=FOLDS, seed=stored.phase.data.seed)
+        held_out = [set(split.valid.subjects) for split in before]
+        for one in fits_of(stored, folder, final.chosen):
+            assert set(dataset.subjects[one.valid_rows]) not in held_out
+
+    def test_out_of_fold_scores_stand_at_the_rows_of_their_segments(self, make, stored, dataset, folder):
+        chosen = make().chosen
+        found = fits_of(stored, folder, chosen)
+        assert sorted(np.concatenate([one.valid_rows for one in found])) == list(range(len(dataset)))
+        for one in found:
+            network = chosen.proposal.build(dataset.segment_length, seed=0)
+            network.load_state_dict(one.state_dict)
+            scores = predict(network, dataset.select(one.valid_rows), device=CPU)
+            np.testing.assert_allclose(scores, one.valid_scores, atol=1e-6)
+
+    def test_the_one_that_the_ranking_puts_first_over_all_folds_is_shipped(self, make, stored):
+        final = make()
+        ranked = rank([one.contender for one in final.candidates], stored.phase.targets)
+        assert final.chosen.contender is ranked[0]
+
+    def test_with_targets_that_all_meet_the_smallest_is_shipped(self, make, stored):
+        sizes = {records.onnx_bytes(trial) for trial in stored.study.trials}
+        final = make(**targets(stored, onnx_bytes=max(sizes), fbeta=0.01))
+        assert final.onnx_bytes == min(sizes)
+
+    def test_what_is_too_large_is_shipped_only_if_nothing_else_is_there(self, make, stored):
+        smallest = min(records.onnx_bytes(trial) for trial in stored.study.trials)
+        assert make(**targets(stored, onnx_bytes=smallest)).onnx_bytes == smallest
+
+    def test_the_threshold_is_the_best_one_on_the_new_folds(self, make):
+        final = make()
+        chosen = final.chosen
+        assert chosen.out_of_fold.threshold == chosen.threshold
+        metadata = OnnxClassifier(final.bundle / "model.onnx").metadata
+        assert metadata.threshold == pytest.approx(chosen.threshold, abs=1e-4)
+
+    def test_a_study_of_which_nothing_has_finished_the_race_is_refused(self, stored, make, document, dataset):
+        storage = stored.study._storage
+        empty = create_or_resume(storage, parse_spec({**document, "name": "empty"}, source="test"), dataset)
+        with pytest.raises(StudyError, match="'empty' has no trial that finished the race"):
+            make(study=empty)
+
+
+class TestShipping:
+    def test_of_the_seeds_the_one_that_fits_the_training_data_best_is_shipped(self, make, stored, folder):
+        final = make()
+        phase, fingerprint = stored.phase, stored.data.fingerprint
+        jobs = [job(phase, fingerprint, final.chosen.proposal, fold=None, seed=seed) for seed in range(SEEDS)]
+        found = run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
+        assert len({one.train_loss for one in found}) == SEEDS
+        best = min(found, key=lambda one: one.train_loss)
+        shipped = load_checkpoint(final.bundle / "model.pt").state_dict
+        assert all(torch.equal(shipped[name], best.state_dict[name]) for name in shipped)
+
+    def test_the_file_has_the_bytes_that_the_search_counted(self, make):
+        final = make()
+        assert final.onnx_bytes == final.chosen.onnx_bytes == (final.bundle / "model.onnx").stat().st_size
+
+    def test_the_manifest_names_the_study_and_the_trial_and_the_figures_say_what_was_not_tested(self, make):
+        final = make()
+        manifest = json.loads((final.bundle / "manifest.json").read_text())
+        assert (manifest["study"], manifest["trial"]) == ("heart", final.chosen.trial)
+        figures = json.loads((final.bundle / "metrics.json").read_text())
+        assert (figures["test"], figures["test_looks"]) == (None, final.test_looks)
+        assert figures["search_fbeta"] == final.chosen.search_fbeta
+
+    def test_a_second_look_at_other_test_segments_is_counted_and_the_same_look_is_not(self, make, held_out):
+        before = make().test_looks
+        assert make(test=held_out).test_looks == before + 1
+        assert make(test=held_out).test_looks == before + 1
+        fewer = held_out.select(np.arange(len(held_out) - 1))
+        assert make(test=fewer).test_looks == before + 2
+        assert make().test_looks == before + 2
+
+
+class TestData:
+    def test_a_subject_in_training_and_test_is_refused_before_anything_is_trained(
+        self, make, dataset, tmp_path
+    ):
+        leaking = dataset.select(np.flatnonzero(dataset.subjects == "S3"))
+        with pytest.raises(StudyError, match="S3 are in training and test both"):
+            make(test=leaking, artifacts=tmp_path / "none")
+        assert not (tmp_path / "none").exists()
+
+    def test_training_segments_that_have_changed_are_refused(self, make, simulated, tmp_path):
+        changed = shutil.copytree(simulated, tmp_path / "changed")
+        next(iter(sorted(changed.glob("*.txt")))).unlink()
+        with pytest.raises(SpecChanged, match="created on other data"):
+            make(train=changed)
+
+    def test_the_same_segments_elsewhere_need_no_fit_again(self, make, simulated, tmp_path, folder):
+        here = make()
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
+        there = make(train=shutil.copytree(simulated, tmp_path / "elsewhere"))
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == before
+        assert there.chosen.out_of_fold == here.chosen.out_of_fold
