@@ -29,6 +29,10 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "savings": [asdict(saving) for saving in outcome.savings],
         "best": trial_document(outcome.best) if outcome.best else None,
         "front": [trial_document(trial) for trial in outcome.front],
+        "by_size": [
+            {"onnx_bytes_at_most": one.limit, "best": trial_document(one.best), "gained": one.gained}
+            for one in outcome.by_size
+        ],
         "ranking": [trial_document(trial) for trial in outcome.ranking],
         "unfinished": list(outcome.unfinished),
         "stopped": asdict(outcome.stop) if outcome.stop else None,

@@ -46,6 +46,7 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
             console.print(f"  none finished the race of {', '.join(outcome.unfinished)}")
     else:
         console.print(_front_table(outcome, phase))
+        console.print(_size_table(outcome))
     console.print(_counts(outcome))
     if outcome.errors:
         console.print(_errors(outcome), markup=False)  # an error's text may hold brackets
@@ -130,6 +131,34 @@ def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
     return table
 
 
+def _size_table(outcome: "Outcome") -> Any:
+    """Show what a little more size, or more time, would bring."""
+    from atml.search import records
+
+    table = _table(
+        f"{outcome.study}: best within each size",
+        ("architecture",),
+        "at most",
+        "F-beta",
+        "± s.e.",
+        "ONNX",
+        "architecture",
+        "trial",
+        "gained in 2nd half",
+    )
+    for one in outcome.by_size:
+        table.add_row(
+            kilobytes(one.limit),
+            f"{records.fbeta(one.best):.4f}",
+            _standard_error(one.best),
+            kilobytes(records.onnx_bytes(one.best)),
+            records.architecture(one.best),
+            str(one.best.number),
+            f"{one.gained:+.4f}",
+        )
+    return table
+
+
 def _counts(outcome: "Outcome") -> str:
     spent = outcome.spent
     pruned = ", ".join(f"{count} by {by}" for by, count in sorted(outcome.pruned.items())) or "none"
@@ -157,7 +186,7 @@ def _targets(outcome: "Outcome", phase: "Phase") -> str:
     if outcome.targets_met and best:
         return (
             f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
-            f"{kilobytes(records.onnx_bytes(best))}"
+            f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, phase)}"
         )
     lines = [f"  targets missed ({wanted})"]
     if best:
@@ -166,6 +195,18 @@ def _targets(outcome: "Outcome", phase: "Phase") -> str:
             f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
         )
     return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice)])
+
+
+def _to_spare(best: "FrozenTrial", phase: "Phase") -> str:
+    """Say by how much a trial meets the targets."""
+    from atml.search import records
+
+    spare = []
+    if phase.targets.fbeta is not None:
+        spare.append(f"{records.fbeta(best) - phase.targets.fbeta:.4f}")
+    if phase.targets.onnx_bytes is not None:
+        spare.append(kilobytes(phase.targets.onnx_bytes - records.onnx_bytes(best)))
+    return f"; {' and '.join(spare)} to spare"
 
 
 def print_metrics(metrics: "Metrics", *, title: str) -> None:

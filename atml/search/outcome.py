@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.search import failures, records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
-from atml.search.ranking import contenders, front
+from atml.search.ranking import best_within, contenders, front
 from atml.search.records import PrunedBy
 from atml.search.snapshot import Snapshot
 from atml.search.stop import Stop
@@ -21,6 +22,17 @@ class Saving:
     by: str
     trials: int
     minutes: float  # what was left of the fold, or of the folds, at the trial's own speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeResult:
+    """The best model within one of the sizes that were asked for."""
+
+    limit: int  # bytes
+    best: FrozenTrial
+    gained: (
+        float  # F-beta that the second half of the trained trials has brought; 0 if nothing was there before
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +49,7 @@ class Outcome:
     ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
     unfinished: tuple[str, ...]  # architectures of which none did
     front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
+    by_size: tuple[SizeResult, ...]  # smallest first; sizes within which nothing was found are left out
     stop: Stop | None
     targets_met: bool
     failed_targets: tuple[str, ...]  # by the best trial
@@ -73,6 +86,7 @@ def outcome(of: Snapshot) -> Outcome:
         ranking=ranking,
         unfinished=_unfinished(trials, ranking),
         front=tuple(one.trial for one in front(contenders(trials))),
+        by_size=_by_size(trials, phase),
         stop=of.stop,
         targets_met=best is not None and phase.meets_targets(best),
         failed_targets=failed_targets,
@@ -83,6 +97,19 @@ def outcome(of: Snapshot) -> Outcome:
 def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> tuple[str, ...]:
     tried = {records.architecture(trial) for trial in trials}
     return tuple(sorted(tried - {records.architecture(trial) for trial in ranking} - {""}))
+
+
+def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
+    ended = [trial for trial in records.trained(trials) if trial.datetime_complete is not None]
+    ended.sort(key=lambda trial: trial.datetime_complete or datetime.max)
+    before, after = contenders(ended[: len(ended) // 2]), contenders(trials)
+    found = []
+    for limit in sorted(phase.search.sizes):
+        earlier, best = best_within(before, limit), best_within(after, limit)
+        if best is not None:
+            gained = max(0.0, best.fbeta - earlier.fbeta) if earlier else 0.0
+            found.append(SizeResult(limit=limit, best=best.trial, gained=gained))
+    return tuple(found)
 
 
 def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:

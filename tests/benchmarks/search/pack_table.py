@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.search.pack_table ~/table --train data/iesd/train
 
-The file holds no ECG, only counts, losses and seconds. What it holds already of other fits stays, so that the table
-can be trained in several sittings and on several machines.
+The file holds no ECG, only counts, losses and seconds. What it holds already of other fits stays, so that
+the table can be trained in several sittings and on several machines.
 """
 
 import argparse

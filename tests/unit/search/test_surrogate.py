@@ -11,7 +11,9 @@ ARCHITECTURE, BYTES, RATE = (
 
 
 def at(architecture, onnx_bytes, rung):
-    return int(np.flatnonzero((ARCHITECTURE == architecture) & (BYTES == onnx_bytes) & (RATE == RATES[rung]))[0])
+    return int(
+        np.flatnonzero((ARCHITECTURE == architecture) & (BYTES == onnx_bytes) & (RATE == RATES[rung]))[0]
+    )
 
 
 @pytest.fixture
