@@ -24,17 +24,17 @@ class Kernel:
     The defaults are about the most likely ones for the fits of `tests/benchmarks/search`.
     """
 
-    architecture: float = 0.05
-    size: float = 0.03
-    architecture_size: float = 0.02
-    rate: float = 0.06
-    architecture_rate: float = 0.05
-    point: float = 0.01  # what no other point tells
-    fold: float = 0.2  # some subjects are easy, others hard
-    architecture_fold: float = 0.01  # an architecture may suit some subjects
-    fit: float = 0.01  # what no other fold tells
-    size_doublings: float = 1.5
-    rate_doublings: float = 1.5
+    architecture: float = 0.04
+    size: float = 0.04
+    architecture_size: float = 0.01
+    rate: float = 0.07
+    architecture_rate: float = 0.04
+    point: float = 0.005  # what no other point tells
+    fold: float = 0.1  # some subjects are easy, others hard
+    architecture_fold: float = 0.02  # an architecture may suit some subjects
+    fit: float = 0.0125  # what no other fold tells
+    size_doublings: float = 1.0
+    rate_doublings: float = 1.7
 
 
 @dataclass(frozen=True, kw_only=True)

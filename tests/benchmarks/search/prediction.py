@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.search.prediction
 
-One fold after the other stands for new subjects: each way of scoring a candidate sees the other folds only, and
-is compared by rank with the candidate's subject-mean F2 on that fold, over all points and over the best quarter.
+One fold after the other stands for new subjects: each way of scoring a candidate sees the other folds only,
+and is compared by rank with the candidate's subject-mean F2 on that fold, over all points and over the best
+quarter of them.
 """
 
 import argparse

@@ -19,8 +19,7 @@ from optuna.trial import TrialState
 
 from atml.search import records
 from atml.search.grid import front_of, key_of
-from atml.search.race import Race
-from tests.benchmarks.search.searchers import SIZES, atml_study, joint_phase
+from tests.benchmarks.search.searchers import atml_study, joint_phase
 from tests.benchmarks.search.table import TABLE, load
 
 OFF = {"race_chance": 0.0, "keep": 1.0, "neighbourhood": {"threshold": 0.0}}
@@ -67,7 +66,7 @@ def seconds_from(table, trial, epochs, folds):
 
 def replay(table, seed, minutes, workers):
     """Return for each rule [(seconds saved, seconds in all, points of the front lost, points of the front)]."""
-    phase = joint_phase(table, seed, SIZES, **OFF)
+    phase = joint_phase(table, seed, **OFF)
     study, _ = atml_study(table, seed, workers, minutes * 60, phase)
     history = History(study)
     points = [table.grid.index[key_of(trial.params)] for trial in history.done]
@@ -75,7 +74,7 @@ def replay(table, seed, minutes, workers):
         points[i]
         for i in front_of([int(table.grid.onnx_bytes[p]) for p in points], [table.truth[p] for p in points])
     }
-    default = joint_phase(table, seed, SIZES)
+    default = joint_phase(table, seed)
     rules = {
         "neighbourhood": lambda trial: neighbourhood(default, history, trial),
         "size-aware": lambda trial: size_aware(default, history, trial),
@@ -115,7 +114,7 @@ def race(phase, table, history, trial):
     """Return (0, folds) if `trial` would have fallen behind after so many folds."""
     before = history.before(trial)
     at = table.grid.index[key_of(trial.params)]
-    judge = Race(sizes=SIZES, chance=phase.pruning.race_chance)
+    judge = phase.race()
     known = records.estimate(trial)
     for folds in range(1, known.folds if known else 0):
         partly = deepcopy(trial)

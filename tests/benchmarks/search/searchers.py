@@ -118,14 +118,14 @@ class TableTrainer:
         raise KeyError(proposal)
 
 
-def atml(table, seed, workers, horizon, phase=None, sizes=SIZES):
-    """ATML's joint search: the product's sampler, objective, race and pruners."""
-    return atml_study(table, seed, workers, horizon, phase, sizes)[1]
+def atml(table, seed, workers, horizon, phase=None):
+    """ATML's joint search: the product's sampler, objective, race and pruners, with its default spec."""
+    return atml_study(table, seed, workers, horizon, phase)[1]
 
 
-def atml_study(table, seed, workers, horizon, phase=None, sizes=SIZES):
+def atml_study(table, seed, workers, horizon, phase=None):
     """The same; return the study too."""
-    phase = phase or joint_phase(table, seed, sizes)
+    phase = phase or joint_phase(table, seed)
     clock = Clock(workers, horizon)
     study = optuna.create_study(directions=list(phase.directions))
     study.pruner = phase.pruner()
@@ -150,19 +150,16 @@ def atml_study(table, seed, workers, horizon, phase=None, sizes=SIZES):
     return study, shown
 
 
-def joint_phase(table, seed, sizes=SIZES, **pruning):
+def joint_phase(table, seed, **pruning):
     """Return ATML's default joint phase on the table's grid."""
     rates = table.grid.ladder
     return JointPhase.model_validate(
         {
             "phase": "joint",
             "name": "table",
-            "seed": seed,
+            "seed": seed * 100,  # each worker adds its number
             "data": {"folds": table.folds},
-            "search": {
-                "sizes": sizes,
-                "learning_rate": {"low": rates.low, "high": rates.high, "steps": rates.steps},
-            },
+            "search": {"learning_rate": {"low": rates.low, "high": rates.high, "steps": rates.steps}},
             "pruning": pruning,
             "budget": {"trials": None},
         }
