@@ -9,7 +9,7 @@ import atml.training
 from atml.errors import TrainingDiverged
 from atml.training import AugmentationSettings, TrainingSettings, WithoutValidation, predict, train
 
-SETTINGS = TrainingSettings(epochs=3, batch_size=16, learning_rate=1e-2)
+SETTINGS = TrainingSettings(epochs=3, batch_size=16, learning_rate=1e-2, segments_per_epoch=None)
 
 
 def weights_of(model):
