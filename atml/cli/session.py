@@ -44,19 +44,19 @@ def load_phase_data(phase: "Phase") -> "Dataset":
     return dataset
 
 
-def tell_left_out(phase: "Phase", dataset: "Dataset") -> None:
+def tell_left_out(stored: "StoredStudy") -> None:
     """Name the architectures that are not searched, since the segments are too short for them."""
     from atml.models import get_architecture
 
-    names = [
-        name
-        for name in phase.search.architectures
-        if get_architecture(name).minimum_length > dataset.segment_length
-    ]
+    if stored.waits_for is not None:
+        return  # which architectures it will search is not known yet
+    length = stored.data.segment_length
+    searched = stored.phase.architectures()
+    names = [name for name in searched if get_architecture(name).minimum_length > length]
     if names:
         err().print(
-            f"{phase.name}: left out {', '.join(names)}: "
-            f"segments of {dataset.segment_length} samples are too short"
+            f"{stored.study.study_name}: left out {', '.join(names)}: "
+            f"segments of {length} samples are too short"
         )
 
 
@@ -66,9 +66,9 @@ def open_study(storage: "BaseStorage", phase: "Phase", dataset: "Dataset", *, ex
     from atml.service.studies import begin, create_or_resume, fail_orphans
 
     stored = create_or_resume(storage, phase, dataset, extend=extend)
-    tell_left_out(phase, dataset)
     if stored.waits_for is not None:  # submitted before its base had ended
         stored = begin(storage, stored) or stored
+    tell_left_out(stored)
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
         take_down(stored.study)

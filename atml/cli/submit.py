@@ -32,6 +32,6 @@ def submit(
     opened = open_storage(storage)
     dataset = load_phase_data(phase)
     stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True)
-    tell_left_out(phase, dataset)
+    tell_left_out(stored)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

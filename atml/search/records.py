@@ -28,7 +28,7 @@ PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
 DEATHS = "deaths"  # of workers, in a row, none of which got an epoch further
-REACHED = "reached"  # epochs that earlier tries have trained
+REACHED = "reached"  # by earlier tries: folds finished, and epochs of the next
 SPEC = "spec"  # on the study: that it is ATML's, and complete
 
 RECORDED_METRICS = (

@@ -19,8 +19,18 @@ def queue_after_death(study: Study, trial: FrozenTrial) -> None:
 
 def got_further(trial: Trial | FrozenTrial) -> bool:
     """Whether `trial` has an epoch that no earlier try had."""
-    reached: int = trial.user_attrs.get(records.REACHED, 0)
-    return len(records.curve(trial)) > reached
+    return _reached(trial) > _reached_before(trial)
+
+
+def _reached(trial: Trial | FrozenTrial) -> list[int]:
+    """Return the folds that `trial` has finished, and its epochs of the next: a retry may have no others."""
+    known = len(records.folds(trial))
+    return [known, sum(point.fold == known for point in records.curve(trial))]
+
+
+def _reached_before(trial: Trial | FrozenTrial) -> list[int]:
+    before: list[int] = trial.user_attrs.get(records.REACHED, [0, 0])
+    return before
 
 
 def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None = None) -> None:
@@ -39,6 +49,6 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
         attributes = {
             records.RETRY_OF: records.first_number(trial),
             records.DEATHS: before.get(records.DEATHS, 0) if deaths is None else deaths,
-            records.REACHED: max(len(records.curve(trial)), before.get(records.REACHED, 0)),
+            records.REACHED: max(_reached(trial), _reached_before(trial)),
         }
         study.enqueue_trial(params, user_attrs=attributes)

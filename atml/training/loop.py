@@ -39,9 +39,9 @@ def train(
 ) -> Iterator[Epoch]:
     """Train `model` in place, and yield after each epoch what came of it.
 
-    When the iteration ends, whether by the last epoch, an early stop, the caller (`break`,
-    `close()`) or an error, `model` holds the weights of the last finished epoch, averaged if
-    `settings.ema_decay` is set, in evaluation mode. No epoch is chosen by its validation: that would
+    When the iteration ends, whether by the last epoch, an early stop or the caller (`break`, `close()`),
+    `model` holds the weights of the last finished epoch, averaged if `settings.ema_decay` is set, in
+    evaluation mode; after an error they mean nothing. No epoch is chosen by its validation: that would
     be a lucky one, and a model trained on all subjects could not repeat the choice.
 
     On a CPU the result depends on the model's weights, the segments and the settings alone, bit

@@ -34,6 +34,12 @@ def test_nothing_is_said_where_all_fit(storage, short, make_phase1, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_phase_2_names_none_that_it_does_not_search(storage, short, make_phase2, capsys):
+    stored = open_study(storage, make_phase2(), short, extend=False)
+    assert stored.grid.architectures == ("optimized_afnet",)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_study_without_a_fitting_architecture_is_not_created(storage, short, make_phase1, make_phase2):
     base = {"architectures": ["afnet"]}
     for phase in (make_phase1(search={"architectures": ["afnet"]}), make_phase2(base=base)):

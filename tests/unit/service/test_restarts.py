@@ -52,8 +52,8 @@ def add(study, *, pid, epochs=0, reached=0, state=TrialState.RUNNING):
             distributions={"x": FloatDistribution(0, 1)},
             user_attrs={
                 records.WORKER: {**this_process().to_dict(), "pid": pid},
-                records.CURVE: [[0.5, 0.5, 0.5, 1.0]] * epochs,
-                records.REACHED: reached,
+                records.CURVE: [[0, 0.5, 0.5, 0.5, 1.0]] * epochs,
+                records.REACHED: [0, reached],
             },
         )
     )
