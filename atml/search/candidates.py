@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
 
+import torch
+from torch import nn
+
 from atml.errors import ModelError
 from atml.models import Architecture, Config, count_parameters, get_architecture
 from atml.search.proposal import Proposal
@@ -24,6 +27,7 @@ class Candidate:
     config: Config
     onnx_bytes: int
     parameters: int
+    activations: int  # numbers that the layers hand on for one segment; training time follows them
     # How much the first width was stretched against the others; 1 scales all widths alike.
     shape: float = 1.0
 
@@ -36,17 +40,25 @@ class Candidate:
     def to_list(self) -> list[Any]:
         """Return the candidate as JSON, as a study keeps it."""
         config = get_architecture(self.architecture).config_to_dict(self.config)
-        return [self.architecture, config, self.onnx_bytes, self.parameters, self.shape]
+        return [
+            self.architecture,
+            config,
+            self.onnx_bytes,
+            self.parameters,
+            self.activations,
+            self.shape,
+        ]
 
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> Self:
         """Return the candidate that `to_list` wrote."""
-        name, config, onnx_bytes, parameters, shape = values
+        name, config, onnx_bytes, parameters, activations, shape = values
         return cls(
             architecture=name,
             config=get_architecture(name).config_from_dict(config),
             onnx_bytes=onnx_bytes,
             parameters=parameters,
+            activations=activations,
             shape=shape,
         )
 
@@ -148,8 +160,26 @@ def _measured(architecture: Architecture, config: Config, segment_length: int, s
         config=config,
         onnx_bytes=onnx_bytes,
         parameters=parameters,
+        activations=count_activations(proposal, segment_length),
         shape=shape,
     )
+
+
+def count_activations(proposal: Proposal, segment_length: int) -> int:
+    """Count the numbers that all layers of a network hand on for one segment."""
+    counted = 0
+
+    def count(_module: nn.Module, _inputs: object, output: Any) -> None:
+        nonlocal counted
+        counted += (output[0] if isinstance(output, tuple) else output).numel()
+
+    network = proposal.build(segment_length, seed=0).eval()
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 1, segment_length))
+    return counted
 
 
 def fitting_architectures(names: Iterable[str], segment_length: int) -> tuple[str, ...]:

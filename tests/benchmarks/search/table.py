@@ -9,10 +9,12 @@ import numpy as np
 
 from atml.evaluation import FoldCounts, estimate
 from atml.models import get_architecture
-from atml.search.candidates import Candidate
+from atml.search.candidates import Candidate, count_activations
 from atml.search.grid import Grid
 from atml.search.ladder import LearningRateLadder
+from atml.search.proposal import Proposal
 
+LENGTH = 1250
 TABLE = Path(__file__).parent / "table.npz"
 
 
@@ -49,17 +51,26 @@ class Table:
         return self.truth[self.grid.onnx_bytes <= limit].max()
 
 
+def candidate_of(name, config, onnx_bytes, parameters):
+    architecture = get_architecture(name)
+    proposal = Proposal(
+        architecture=architecture, config=architecture.config_from_dict(config), learning_rate=1.0
+    )
+    return Candidate(
+        architecture=name,
+        config=proposal.config,
+        onnx_bytes=onnx_bytes,
+        parameters=parameters,
+        activations=count_activations(proposal, LENGTH),
+    )
+
+
 def load(path=TABLE):
     """Read a packed table; candidates that were not trained at every learning rate and fold are left out."""
     with np.load(path, allow_pickle=False) as packed:
         content = {name: packed[name] for name in packed.files}
     candidates = tuple(
-        Candidate(
-            architecture=str(name),
-            config=get_architecture(str(name)).config_from_dict(json.loads(str(config))),
-            onnx_bytes=int(size),
-            parameters=int(parameters),
-        )
+        candidate_of(str(name), json.loads(str(config)), int(size), int(parameters))
         for name, config, size, parameters in zip(
             content["architectures"],
             content["configs"],

@@ -14,7 +14,11 @@ NETWORKS = (("linear", 1000), ("optimized_afnet", 2000), ("conv_gru", 4000))
 def grid_of(*networks, steps=3):
     candidates = tuple(
         Candidate(
-            architecture=name, config=get_architecture(name).default(), onnx_bytes=size, parameters=size // 4
+            architecture=name,
+            config=get_architecture(name).default(),
+            onnx_bytes=size,
+            parameters=size // 4,
+            activations=size,
         )
         for name, size in networks or NETWORKS
     )
