@@ -79,15 +79,15 @@ def load(path=TABLE):
             strict=True,
         )
     )
-    folds = int(content["fold"].max()) + 1
-    rungs, complete = _complete(content, folds)
+    rungs, complete, folds = _complete(content)
     rates = content["learning_rates"][rungs]
     ladder = LearningRateLadder(low=float(rates[0]), high=float(rates[-1]), steps=len(rates))
     assert np.allclose(ladder.values, rates, rtol=1e-3)
     grid = Grid(tuple(one for one, ready in zip(candidates, complete, strict=True) if ready), ladder)
     fits = {}
     starts = np.concatenate([[0], np.cumsum(content["subject_counts"])])
-    for row in np.flatnonzero(complete[content["candidate"]] & np.isin(content["rung"], rungs)):
+    wanted = complete[content["candidate"]] & np.isin(content["rung"], rungs) & (content["fold"] < folds)
+    for row in np.flatnonzero(wanted):
         candidate, rung = candidates[content["candidate"][row]], rungs.index(content["rung"][row])
         fold = int(content["fold"][row])
         key = (candidate.architecture, candidate.onnx_bytes, ladder.values[rung])
@@ -112,10 +112,18 @@ def load(path=TABLE):
     return Table(grid=grid, folds=folds, fits=fits)
 
 
-def _complete(content, folds):
-    """Return the rungs that most candidates were trained at, and which candidates were at all of these."""
-    trained = np.zeros((len(content["architectures"]), len(content["learning_rates"])), int)
-    np.add.at(trained, (content["candidate"], content["rung"]), 1)
-    done = trained == folds
-    rungs = [rung for rung in range(done.shape[1]) if 2 * done[:, rung].sum() >= done.sum(axis=0).max()]
-    return rungs, done[:, rungs].all(axis=1)
+def _complete(content):
+    """Return the largest part of the grid that was trained whole: (rungs, which candidates, folds)."""
+    shape = (len(content["architectures"]), len(content["learning_rates"]), int(content["fold"].max()) + 1)
+    trained = np.zeros(shape, bool)
+    trained[content["candidate"], content["rung"], content["fold"]] = True
+    parts = [_complete_to(trained, folds) for folds in range(1, shape[2] + 1)]
+    return max(parts, key=lambda part: len(part[0]) * part[1].sum() * part[2])
+
+
+def _complete_to(trained, folds):
+    """Return the part that was trained on the first `folds` folds, at the rungs that most candidates have."""
+    done = trained[:, :, :folds].all(axis=2)
+    most = done.sum(axis=0).max()
+    rungs = [rung for rung in range(done.shape[1]) if 2 * done[:, rung].sum() >= max(1, most)]
+    return rungs, done[:, rungs].all(axis=1), folds
