@@ -66,7 +66,8 @@ def main():
     points = [p for p in range(len(table.grid.points)) if table.truth[p] > 0]
     leaders = sorted(points, key=lambda p: -table.truth[p])[: len(points) // 4]
     print(
-        f"{len(points)} points, {len(leaders)} leaders; Spearman's rank correlation, mean over {table.folds} folds\n"
+        f"{len(points)} points, {len(leaders)} leaders; "
+        f"Spearman's rank correlation, mean over {table.folds} folds\n"
     )
     print("| score | all | leaders |\n|:--|--:|--:|")
     for way in WAYS:

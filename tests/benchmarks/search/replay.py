@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.search.replay [--seeds 20]
 
-A search on the table runs with every rule off: all its trials are trained on every fold. Then each rule is asked about
-every trial, as it would have been: with the trials that had ended when the trial began. Saved is the training time
-behind the moment at which the rule ends a trial; lost are points of the final front (in F-beta over all folds) that
-it ends.
+A search on the table runs with every rule off: all its trials are trained on every fold. Then each rule is
+asked about every trial, as it would have been: with the trials that had ended when the trial began. Saved is
+the training time behind the moment at which the rule ends a trial; lost are points of the final front (in
+F-beta over all folds) that it ends.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class History:
         self._before = [one for one in self.done if one.datetime_complete < trial.datetime_start]
         return self._before
 
-    def get_trials(self, deepcopy=True, states=None):  # noqa: ARG002
+    def get_trials(self, deepcopy=True, states=None):
         """Return what `before` did, as a study would."""
         return [trial for trial in self._before if states is None or trial.state in states]
 
@@ -65,7 +65,7 @@ def seconds_from(table, trial, epochs, folds):
 
 
 def replay(table, seed, minutes, workers):
-    """Return for each rule [(seconds saved, seconds in all, points of the front lost, points of the front)]."""
+    """Return for each rule (seconds saved, seconds in all, points of the front lost, points of the front)."""
     phase = joint_phase(table, seed, **OFF)
     study, _ = atml_study(table, seed, workers, minutes * 60, phase)
     history = History(study)

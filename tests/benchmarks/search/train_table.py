@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.search.train_table --train data/iesd/train --out ~/table [--workers 2]
 
-A fit is kept in a file of its own, so the command can be stopped at any time and goes on where it
-was; those that `table.npz` holds already are passed over. `python -m tests.benchmarks.search.pack_table` then makes one compact file of them. It holds no
-ECG: only seconds, losses, and how many of each subject's segments were called AFIB.
+A fit is kept in a file of its own, so the command can be stopped at any time and goes on where it was; those
+that `table.npz` holds already are passed over. `python -m tests.benchmarks.search.pack_table` then makes one
+compact file of them. It holds no ECG: only seconds, losses, and how many of each subject's segments were
+called AFIB.
 """
 
 import argparse

@@ -12,7 +12,7 @@ ARCHITECTURE, BYTES, RATE = (
 
 def at(architecture, onnx_bytes, rung):
     return int(
-        np.flatnonzero((ARCHITECTURE == architecture) & (BYTES == onnx_bytes) & (RATE == RATES[rung]))[0]
+        np.flatnonzero((architecture == ARCHITECTURE) & (onnx_bytes == BYTES) & (RATES[rung] == RATE))[0]
     )
 
 
