@@ -78,11 +78,11 @@ class Chaos:
             while any(process.poll() != 0 for process in self._processes):
                 assert time.monotonic() - began < self.give_up_after, self._logs()
                 self._replace_the_dead()
-                if time.monotonic() > next_kill and self.kills < self.most_kills:
-                    if self._kill_one(rng, study, in_training=in_training):
-                        next_kill = time.monotonic() + self.kill_every * rng.uniform(0.5, 1.5)
-                        # Mostly one that trains: a process that is about to start has nothing to lose.
-                        in_training = rng.random() < 0.8
+                due = time.monotonic() > next_kill and self.kills < self.most_kills
+                if due and self._kill_one(rng, study, in_training=in_training):
+                    next_kill = time.monotonic() + self.kill_every * rng.uniform(0.5, 1.5)
+                    # Mostly one that trains: a process that is about to start has nothing to lose.
+                    in_training = rng.random() < 0.8
                 if outages and time.monotonic() - began > outages[0][0]:
                     self._restart_server(outages.pop(0)[1])
                 time.sleep(LOOK_SECONDS)
