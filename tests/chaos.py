@@ -72,15 +72,17 @@ class Chaos:
         """Start the workers and make their lives hard until every one of them has left by itself."""
         rng, began = random.Random(0), time.monotonic()
         outages = list(zip(self.restart_at, OUTAGES * len(self.restart_at), strict=False))
-        next_kill = began + self.kill_every
+        next_kill, in_training = began + self.kill_every, True
         self._processes = [self._start(index) for index in range(self.workers)]
         try:
             while any(process.poll() != 0 for process in self._processes):
                 assert time.monotonic() - began < self.give_up_after, self._logs()
                 self._replace_the_dead()
-                if time.monotonic() > next_kill and self.kills < self.most_kills:
-                    self._kill_one(rng, study)
+                due = time.monotonic() > next_kill and self.kills < self.most_kills
+                if due and self._kill_one(rng, study, in_training=in_training):
                     next_kill = time.monotonic() + self.kill_every * rng.uniform(0.5, 1.5)
+                    # Mostly one that trains: a process that is about to start has nothing to lose.
+                    in_training = rng.random() < 0.8
                 if outages and time.monotonic() - began > outages[0][0]:
                     self._restart_server(outages.pop(0)[1])
                 time.sleep(LOOK_SECONDS)
@@ -107,17 +109,20 @@ class Chaos:
                 assert process.returncode == -signal.SIGKILL, self._logs()  # no other reason to die
                 self._processes[index] = self._start(index)
 
-    def _kill_one(self, rng: random.Random, study) -> None:
+    def _kill_one(self, rng: random.Random, study, *, in_training: bool) -> bool:
+        """Kill a worker, or one that trains; return False if there is none yet."""
         alive = [process for process in self._processes if process.poll() is None]
-        if alive:
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            pids = {trial.user_attrs.get(records.WORKER, {}).get("pid") for trial in running}
-            # Mostly one that trains: a process that is about to start has nothing to lose.
-            training = [process for process in alive if process.pid in pids]
-            victim = rng.choice(training if training and rng.random() < 0.8 else alive)
-            self.kills_in_training += victim in training
-            victim.kill()
-            self.kills += 1
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        pids = {trial.user_attrs.get(records.WORKER, {}).get("pid") for trial in running}
+        training = [process for process in alive if process.pid in pids]
+        victims = training if in_training else alive
+        if not victims:
+            return False
+        victim = rng.choice(victims)
+        self.kills_in_training += victim in training
+        victim.kill()
+        self.kills += 1
+        return True
 
     def _restart_server(self, how: signal.Signals) -> None:
         self.server.stop(how)
