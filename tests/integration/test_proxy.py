@@ -137,7 +137,7 @@ def worker_elsewhere(proxied, dataset, make_phase1):
         [sys.executable, "-c", WORK_ELSEWHERE, f"grpc://{proxied._host}:{proxied._port}"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    until(lambda: records.WORKER in study.trials[0].user_attrs)
+    until(lambda: any(records.WORKER in trial.user_attrs for trial in study.trials))
     yield study, process
     process.kill()
     process.wait()
