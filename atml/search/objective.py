@@ -100,7 +100,7 @@ class Objective:
             self._record_folds(trial, folds)
         fit = None
         for fold in range(len(folds), self.phase.data.folds):
-            if fold > 0:
+            if fit is not None:  # the sampler has just decided about the first one
                 self._leave_race(trial, point)
             fit = self._train(trial, proposal, fold, begun if begun and begun.fold == fold else None)
             folds[fold] = fit.counts()

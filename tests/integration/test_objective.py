@@ -214,11 +214,12 @@ class TestRace:
         (whole,) = search(make_phase1(name="whole")).run(point())
         assert result_of(again) == result_of(whole)
 
-    def test_a_later_trial_that_cannot_lead_either_costs_nothing_and_forgets_nothing(self, behind):
-        left, again = behind.run(point(), point())
-        assert again.user_attrs[records.PRUNED_BY] == "race"
-        assert not records.was_trained(again)
-        assert again.user_attrs[records.FOLDS] == left.user_attrs[records.FOLDS]
+    def test_a_later_trial_trains_one_more_fold_at_least_so_that_a_study_always_ends(self, behind):
+        """The sampler asked for the point again; were it sent away untrained, it would ask for ever."""
+        behind.run(point())
+        (again,) = behind.run(point())
+        assert folds_of(again) == [1, 1]
+        assert again.state == COMPLETE  # it was the last fold
 
     def test_the_leader_goes_on(self, search, make_phase1, make_trial):
         here = search(make_phase1(pruning={"race_chance": 0.5}))
