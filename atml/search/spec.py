@@ -129,8 +129,8 @@ class NeighbourhoodSpec(Section):
     """When a learning rate is bad, and how far that reaches."""
 
     threshold: Share = 0.6
-    radius: CountOrZero = 1
-    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "fbeta"
+    radius: CountOrZero = 2
+    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
 
 
 class PruningSpec(Section):
@@ -141,7 +141,7 @@ class PruningSpec(Section):
     warmup_epochs: CountOrZero = 2
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
-    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 class TargetsSpec(Section):

@@ -150,7 +150,7 @@ class TestUntrained:
         because = near.user_attrs[records.PRUNED_BECAUSE]
         size = records.onnx_bytes(bad)
         assert because.startswith(
-            f"trial {bad.number} (optimized_afnet, {size} bytes, learning rate 0.01) had fbeta "
+            f"trial {bad.number} (optimized_afnet, {size} bytes, learning rate 0.01) had worst "
         )
         assert not records.was_trained(near)
 

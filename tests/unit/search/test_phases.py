@@ -40,7 +40,7 @@ def test_a_search_has_points_left_until_each_is_known_running_or_ruled_out(exhau
 
 def test_a_point_beside_a_bad_one_is_no_point_left(make_phase1, grid, at_point):
     rule = {"neighbourhood": {"threshold": 0.6, "radius": STEPS}}
-    bad = [at_point(grid, at, by_fold=(0.1, 0.1), metrics={"fbeta": 0.1}) for at in (0, STEPS)]
+    bad = [at_point(grid, at, by_fold=(0.1, 0.1), metrics={"worst": 0.1}) for at in (0, STEPS)]
     assert make_phase1(pruning=rule).is_exhausted(grid, bad)
     assert not make_phase1(pruning=rule).is_exhausted(grid, bad[:1])  # the other architecture is free
 
