@@ -1,4 +1,4 @@
-"""The stop sign of a study. `Study.stop` reaches one process; this reaches all of them."""
+"""A request to stop that is kept with a study. `Study.stop` reaches one process; this reaches all of them."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
