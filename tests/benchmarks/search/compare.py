@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.search.compare [--seeds 100] [--workers 2] [--processes 2] [--out FOLDER]
 
-Prints the medians over the seeds and, with --out, writes them as Markdown, JSON and a picture. See README.md
-beside this file for what is compared and how to read it.
+Prints the medians over the seeds and, with --out, writes them as Markdown and a picture. Every search is kept
+there as soon as it has ended, so the command goes on where it was stopped. See README.md beside this
+file for what is compared and how to read it.
 """
 
 import argparse
@@ -104,19 +105,35 @@ def main():
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    kept = arguments.out and arguments.out / "searches.jsonl"
+    if kept:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    done = read_searches(kept)
     jobs = [(arguments.table, name, seed, arguments.workers) for seed in seeds for name in arguments.only]
-    results = {name: [] for name in arguments.only}
+    missing = [job for job in jobs if job[1:3] not in done]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
-        for name, _, found in track(pool.map(run, jobs), total=len(jobs), description="searching"):
-            results[name].append(found)
+        for name, seed, found in track(pool.map(run, missing), total=len(missing), description="searching"):
+            done[name, seed] = found
+            if kept:
+                with kept.open("a") as file:
+                    file.write(json.dumps([name, seed, found]) + "\n")
+    results = {name: [done[name, seed] for seed in seeds] for name in arguments.only}
     text = as_markdown(results)
     print(text)
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "comparison.md").write_text(text)
-        (arguments.out / "comparison.json").write_text(json.dumps(results))
         draw(results, arguments.out / "comparison.svg")
+
+
+def read_searches(path):
+    """Return the searches that an earlier call has kept, by name and seed."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return {
+        (name, seed): {int(minutes): one for minutes, one in found.items()} for name, seed, found in lines
+    }
 
 
 def median(results, minutes, figure, index=None):

@@ -1,0 +1,424 @@
+"""ATML's search against plain Optuna on real segments, with a third of the subjects held out.
+
+    python -m tests.benchmarks.search.live search  --train DIR --out FOLDER --rotation 0
+    python -m tests.benchmarks.search.live judge   --train DIR --out FOLDER --rotation 0
+    python -m tests.benchmarks.search.live summary --out FOLDER
+
+`search` runs both searches one after the other, each with the same number of worker processes, and notes the
+CPU time of all their processes. `judge` finds out what each would have shipped was worth on all folds, and
+trains every model that finished ATML's race on all subjects that were not held out, to score it on those that
+were. Both go on where they were stopped. See README.md beside this file.
+"""
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import optuna
+import psutil
+import torch
+from rich.progress import track
+from scipy.stats import spearmanr
+
+from atml.ecg import grouped_folds, load_dataset
+from atml.ecg.segment import subject_order
+from atml.evaluation import estimate, evaluate
+from atml.models import get_architecture
+from atml.search import records
+from atml.search.defaults import default_spec
+from atml.search.fit import Trainer
+from atml.search.phases import load_spec
+from atml.search.proposal import Proposal
+from atml.search.ranking import best_within, contenders, front, rank
+from atml.service.data import load_training_data
+from atml.service.storage import open_storage
+from atml.training import predict
+
+ROTATIONS, ROTATION_SEED = 3, 7
+GOAL, GOAL_BYTES = 0.95, 10_000
+LENGTH = 1250
+PLAIN = "Optuna, joint TPE"
+CPU = torch.device("cpu")
+
+
+# --- The searches ---------------------------------------------------------------------------------------
+
+
+def held_out(directory, rotation):
+    """Return the subjects that a rotation holds out."""
+    split = grouped_folds(load_dataset(directory), folds=ROTATIONS, seed=ROTATION_SEED)[rotation]
+    return tuple(sorted(set(split.valid.subjects.tolist()), key=subject_order))
+
+
+def spec_of(arguments):
+    """Return ATML's default spec, without the subjects of the rotation."""
+    phase = load_spec(default_spec("joint.toml"))
+    excluded = held_out(arguments.train, arguments.rotation)
+    data = phase.data.model_copy(
+        update={"train": str(arguments.train.resolve()), "exclude_subjects": excluded}
+    )
+    return phase.model_copy(update={"name": "atml", "data": data})
+
+
+def write_spec(phase, path):
+    """Write the default spec with the rotation's subjects left out."""
+    text = default_spec("joint.toml").read_text()
+    excluded = json.dumps(list(phase.data.exclude_subjects))
+    text = text.replace('name = "ecm"', 'name = "atml"').replace(
+        "[data]\n", f"[data]\nexclude_subjects = {excluded}\n"
+    )
+    path.write_text(text)
+
+
+def search(arguments):
+    """Run ATML's search, then plain Optuna's."""
+    folder = arguments.out / f"rotation{arguments.rotation}"
+    folder.mkdir(parents=True, exist_ok=True)
+    phase = spec_of(arguments)
+    write_spec(phase, folder / "atml.toml")
+    for name, command in {
+        "atml": [
+            *(sys.executable, "-m", "atml", "search", str(folder / "atml.toml")),
+            *("--train", str(arguments.train), "--workers", str(arguments.workers)),
+            *("--storage", f"sqlite:///{folder}/atml.db", "--artifacts", str(folder / "artifacts")),
+        ],
+        "plain": [
+            *(sys.executable, "-m", "tests.benchmarks.search.live", "plain", "--train", str(arguments.train)),
+            *("--out", str(arguments.out), "--rotation", str(arguments.rotation)),
+            *("--workers", str(arguments.workers), "--minutes", str(arguments.minutes)),
+        ],
+    }.items():
+        timeline = folder / f"{name}.cpu.json"
+        if timeline.exists():
+            continue
+        (folder / f"{name}.db").unlink(missing_ok=True)
+        watch(command, folder / f"{name}.log", timeline)
+
+
+def watch(command, log, timeline):
+    """Run a command and write [[seconds since the epoch, CPU seconds of all its processes], …]."""
+    found, seen = [], {}
+    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            for one in (root, *_children(root)):
+                try:
+                    times = one.cpu_times()
+                except psutil.Error:
+                    continue
+                seen[one.pid, one.create_time()] = times.user + times.system
+            found.append([time.time(), sum(seen.values())])
+            time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}; see {log}")
+    timeline.write_text(json.dumps(found))
+
+
+def _children(root):
+    try:
+        return root.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def plain(arguments):
+    """Search with plain Optuna around ATML's networks and training: one joint study."""
+    folder = arguments.out / f"rotation{arguments.rotation}"
+    storage = f"sqlite:///{folder}/plain.db"
+    optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
+    phase = spec_of(arguments)
+    candidates = [one.to_list() for one in phase.candidates(LENGTH)]
+    context = multiprocessing.get_context("spawn")
+    due = time.time() + arguments.minutes * 60
+    workers = [
+        context.Process(target=plain_worker, args=(storage, phase.stored(), candidates, index, due))
+        for index in range(arguments.workers)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def plain_worker(storage, spec, candidates, index, due):
+    """One process of plain Optuna's search."""
+    from atml.search.candidates import Candidate
+    from atml.search.phases import parse_spec
+
+    torch.set_num_threads(1)
+    phase = parse_spec(spec, source="plain")
+    trainer = Trainer(phase, load_training_data(phase.data), CPU)
+    by_name = {}
+    for one in map(Candidate.from_list, candidates):
+        by_name.setdefault(one.architecture, []).append(one)
+    rates = phase.search.learning_rate
+
+    def objective(trial):
+        name = trial.suggest_categorical("architecture", sorted(by_name))
+        width = trial.suggest_int(f"width_{name}", 0, len(by_name[name]) - 1)
+        rate = trial.suggest_float("learning_rate", rates.low, rates.high, log=True)
+        candidate = by_name[name][width]
+        proposal = candidate.proposal(rate)
+        fit = trainer.fold(proposal, 0)
+        for _ in fit.epochs():
+            if time.time() > due:
+                trial.study.stop()
+                raise optuna.TrialPruned
+        counts = fit.counts()
+        trial.set_user_attr(records.ARCHITECTURE, name)
+        trial.set_user_attr(records.CONFIG, proposal.config_dict())
+        trial.set_user_attr(records.LEARNING_RATE, rate)
+        trial.set_user_attr(records.ONNX_BYTES, candidate.onnx_bytes)
+        trial.set_user_attr(records.FOLDS, {"0": counts.to_dict()})
+        trial.set_user_attr(records.ESTIMATE, records.estimate_record(estimate([counts])))
+        return estimate([counts]).fbeta, candidate.onnx_bytes
+
+    study = optuna.load_study(
+        study_name="plain",
+        storage=storage,
+        sampler=optuna.samplers.TPESampler(seed=index, constant_liar=True),
+    )
+    study.optimize(objective, timeout=max(0.0, due - time.time()), catch=(Exception,))
+
+
+# --- What came of them ----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def trainer_of(train, rotation):
+    """Return what trains on the subjects that were not held out, and the held-out segments."""
+    arguments = argparse.Namespace(train=train, rotation=rotation)
+    phase = spec_of(arguments)
+    everything = load_dataset(train)
+    test = everything.select(np.isin(everything.subjects, phase.data.exclude_subjects))
+    torch.set_num_threads(1)
+    return Trainer(phase, load_training_data(phase.data), CPU), test
+
+
+def proposal_of(architecture, config, rate):
+    network = get_architecture(architecture)
+    return Proposal(architecture=network, config=network.config_from_dict(config), learning_rate=rate)
+
+
+def train_fold(job):
+    """Train one proposal on one fold; return its counts as JSON."""
+    train, rotation, proposal, fold = job
+    fit = trainer_of(train, rotation)[0].fold(proposal_of(*proposal), fold)
+    for _ in fit.epochs():
+        pass
+    return fit.counts().to_dict()
+
+
+def score_held_out(job):
+    """Train one proposal on all subjects that were not held out, and score those that were."""
+    train, rotation, proposal, seed, threshold = job
+    trainer, test = trainer_of(train, rotation)
+    proposal = proposal_of(*proposal)
+    weights, _ = trainer.on_all_subjects(proposal, seed=seed)
+    network = proposal.build(LENGTH, seed=0)
+    network.load_state_dict(weights)
+    network.eval()
+    scores = predict(network, test, device=CPU)
+    metrics = evaluate(test.labels, scores, test.subjects, threshold=threshold)
+    return {"fbeta": metrics.fbeta, "subject_mean_fbeta": metrics.subject_mean_fbeta, "auc": metrics.auc}
+
+
+def judge(arguments):
+    """Find out what was shipped over time, and how those that finished the race do on new subjects."""
+    folder = arguments.out / f"rotation{arguments.rotation}"
+    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
+        kept = Kept(folder / "judged.json", pool)
+        times = {}
+        for name in ("atml", "plain"):
+            trials = study_of(folder, name).get_trials(deepcopy=False)
+            times[name] = times_to_goal(arguments, folder, name, trials, kept)
+        finished = study_of(folder, "atml")
+        rows = held_out_rows(arguments, finished.get_trials(deepcopy=False), kept)
+    (folder / "result.json").write_text(json.dumps({"times": times, "held_out": rows}, indent=1))
+    print(json.dumps(times, indent=1))
+    print(as_markdown(rows))
+
+
+class Kept:
+    """Results of jobs, kept in a file, so that none is done twice."""
+
+    def __init__(self, path, pool):
+        self.path, self.pool = path, pool
+        self.known = json.loads(path.read_text()) if path.exists() else {}
+
+    def results(self, work, jobs):
+        """Return what `work` makes of every job."""
+        keys = [json.dumps([work.__name__, *map(str, job)]) for job in jobs]
+        missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.known}
+        done = self.pool.imap(work, missing.values())
+        for key, found in zip(missing, track(done, work.__name__, total=len(missing)), strict=True):
+            self.known[key] = found
+            self.path.write_text(json.dumps(self.known))
+        return [self.known[key] for key in keys]
+
+
+def study_of(folder, name):
+    return optuna.load_study(study_name=name, storage=open_storage(f"sqlite:///{folder}/{name}.db"))
+
+
+def plain_proposal(trial):
+    """Return architecture, config and learning rate as JSON."""
+    attrs = trial.user_attrs
+    return (attrs[records.ARCHITECTURE], attrs[records.CONFIG], attrs[records.LEARNING_RATE])
+
+
+def times_to_goal(arguments, folder, name, trials, kept):
+    """Return when a search first claimed the goal, and since when what it would ship was worth it.
+
+    A model is worth its mean over all folds, of which plain Optuna has trained one.
+    """
+    timeline = np.array(json.loads((folder / f"{name}.cpu.json").read_text()))
+    ended = sorted(contenders(trials), key=lambda one: one.trial.datetime_complete)
+    shipped = []  # [(trial ended, contender)], every change of what would be shipped
+    for position, one in enumerate(ended):
+        best = best_within(ended[: position + 1], GOAL_BYTES)
+        if best is not None and (not shipped or best is not shipped[-1][1]):
+            shipped.append((one.trial.datetime_complete, best))
+    folds = spec_of(arguments).data.folds
+    worth = []
+    for when, one in shipped:
+        known = records.folds(one.trial)
+        jobs = [
+            (arguments.train, arguments.rotation, plain_proposal(one.trial), fold)
+            for fold in range(folds)
+            if fold not in known
+        ]
+        counts = [*known.values(), *map(_counts, kept.results(train_fold, jobs))]
+        worth.append((when, one.fbeta, estimate(counts).fbeta, one))
+    claimed = next((when for when, own, _, _ in worth if own >= GOAL), None)
+    first = next((when for when, _, true, _ in worth if true >= GOAL), None)
+    return {
+        "claimed": spent(timeline, claimed),
+        "worth": spent(timeline, first),
+        "in all": spent(timeline, None, at_end=True),
+        "trials": len(ended),
+        "shipped": [
+            {
+                "onnx_bytes": one.onnx_bytes,
+                "claimed": round(own, 4),
+                "worth": round(true, 4),
+                **spent(timeline, when),
+            }
+            for when, own, true, one in worth
+        ],
+    }
+
+
+def _counts(values):
+    from atml.evaluation import FoldCounts
+
+    return FoldCounts.from_dict(values)
+
+
+def spent(timeline, when, *, at_end=False):
+    """Return the wall and CPU minutes until a moment; None if it never came."""
+    if when is None and not at_end:
+        return None
+    moment = timeline[-1, 0] if at_end else when.timestamp()
+    return {
+        "minutes": round((moment - timeline[0, 0]) / 60, 2),
+        "cpu_minutes": round(float(np.interp(moment, timeline[:, 0], timeline[:, 1])) / 60, 2),
+    }
+
+
+def held_out_rows(arguments, trials, kept):
+    """Return the estimate of every trial that finished the race, and its figures on held-out subjects."""
+    phase = spec_of(arguments)
+    ended = contenders(trials)
+    on_front = {one.trial.number for one in front(ended)}
+    first = rank(ended, phase.targets)[0].trial.number
+    seeds = range(arguments.seeds)
+    jobs = [
+        (
+            *(arguments.train, arguments.rotation, plain_proposal(one.trial), seed),
+            one.estimate.threshold,
+        )
+        for one in ended
+        for seed in seeds
+    ]
+    found = kept.results(score_held_out, jobs)
+    rows = []
+    for position, one in enumerate(ended):
+        scores = found[position * len(seeds) : (position + 1) * len(seeds)]
+        rows.append(
+            {
+                "trial": one.trial.number,
+                "architecture": records.architecture(one.trial),
+                "onnx_bytes": one.onnx_bytes,
+                "estimate": one.fbeta,
+                "subject_mean_estimate": one.trial.user_attrs[records.METRICS]["subject_mean_fbeta"],
+                "front": one.trial.number in on_front,
+                "ranked first": one.trial.number == first,
+                **{name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
+            }
+        )
+    return rows
+
+
+def correlation(rows, by):
+    """Return Spearman's rank correlation of an estimate with subject-mean F2 on held-out subjects."""
+    return float(spearmanr([row[by] for row in rows], [row["subject_mean_fbeta"] for row in rows]).statistic)
+
+
+def as_markdown(rows):
+    lines = [
+        "| trial | architecture | bytes | estimate | held-out F2 | subject-mean F2 | AUC | |",
+        "|--:|:--|--:|--:|--:|--:|--:|:--|",
+    ]
+    for row in sorted(rows, key=lambda one: -one["estimate"]):
+        marks = ", ".join(name for name in ("front", "ranked first") if row[name])
+        lines.append(
+            f"| {row['trial']} | {row['architecture']} | {row['onnx_bytes']:,} | {row['estimate']:.4f} | "
+            f"{row['fbeta']:.4f} | {row['subject_mean_fbeta']:.4f} | {row['auc']:.4f} | {marks} |"
+        )
+    ranks = {by: f"{correlation(rows, by):.2f}" for by in ("estimate", "subject_mean_estimate")}
+    lines += ["", f"Rank correlation with subject-mean F2: {ranks}"]
+    return "\n".join(lines)
+
+
+def summary(arguments):
+    """Print what all rotations gave."""
+    print("| rotation | search | claimed, CPU min | worth it, CPU min | trials |\n|--:|:--|--:|--:|--:|")
+    for rotation in range(ROTATIONS):
+        path = arguments.out / f"rotation{rotation}" / "result.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text())
+        for name, label in (("atml", "ATML"), ("plain", PLAIN)):
+            found = result["times"][name]
+            cells = [
+                f"{found[at]['cpu_minutes']:.1f}" if found[at] else f"> {found['in all']['cpu_minutes']:.1f}"
+                for at in ("claimed", "worth")
+            ]
+            print(f"| {rotation} | {label} | {cells[0]} | {cells[1]} | {found['trials']} |")
+        print(f"\n{as_markdown(result['held_out'])}\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("search", "plain", "judge", "summary"))
+    parser.add_argument("--train", type=Path, help="directory of segments")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rotation", type=int, default=0, choices=range(ROTATIONS))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=16, help="for plain Optuna")
+    parser.add_argument(
+        "--seeds", type=int, default=2, help="of the training that is scored on held-out subjects"
+    )
+    arguments = parser.parse_args()
+    {"search": search, "plain": plain, "judge": judge, "summary": summary}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()
