@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
+from atml.pruners import should_prune
 from atml.search import failures, records, stop
 from atml.search.budget import active_seconds, may_train, out_of_time
 from atml.search.checkpoints import Checkpoint, Checkpoints
@@ -152,9 +153,10 @@ class Objective:
         twin = self._twin(trial, trials)
         if twin is not None:
             raise _pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
-        neighbour = self.phase.pruner().bad_neighbour(trials, trials[trial.number])
+        pruner = self.phase.pruner()
+        neighbour = pruner.bad_neighbour(trials, trials[trial.number])
         if neighbour is not None and not begun:
-            raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, str(neighbour))
+            raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, pruner.in_words(neighbour))
 
     def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
         """Return another live trial at the same point: two workers may draw one in the same instant.
@@ -199,7 +201,7 @@ class Objective:
                     trial.report(epoch.point.fbeta, len(curve) - 1)
                 if sum(point.fold == fold for point in curve) < epochs:
                     self._save(trial, Checkpoint(fold=fold, state=epoch.state(), curve=list(curve)))
-                    self._leave_early(trial)
+                    self._leave_early(trial, fold)
         except TrainingDiverged as error:
             # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
             trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
@@ -227,10 +229,10 @@ class Objective:
         if self.checkpoints is not None:
             self.checkpoints.drop(records.first_number(trial))
 
-    def _leave_early(self, trial: Trial) -> None:
+    def _leave_early(self, trial: Trial, fold: int) -> None:
         """End the trial between two epochs if this worker, the study or the pruner says so."""
         self._leave_if_over(trial)
-        if self.phase.should_prune(self.study, trial.number):
+        if fold == 0 and should_prune(trial):  # on further folds the race decides
             raise _pruned(trial, PrunedBy.PRUNER, "among the worst of those no larger at this epoch")
 
     def _leave_race(self, trial: Trial, point: Point) -> None:

@@ -6,18 +6,16 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna import Study
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from atml.search.candidates import Candidate, fitting_architectures, sized_candidates
 from atml.search.grid import Grid
 from atml.search.ladder import LearningRateLadder
-from atml.search.neighbourhood import NeighbourhoodPruner
+from atml.search.pruning import FirstFoldPruner, LearningRatePruner
 from atml.search.race import Race
 from atml.search.ranking import contenders, rank
 from atml.search.sampler import FrontSampler
-from atml.search.size_rungs import SizeAwarePruner
 from atml.search.spec import SearchSpec, StudySpec
 from atml.search.standings import Standings
 
@@ -61,15 +59,15 @@ class Phase(StudySpec):
         """Return who goes on to a further fold."""
         return Race(sizes=self.search.sizes, chance=self.pruning.race_chance, seed=self.seed)
 
-    def pruner(self) -> NeighbourhoodPruner:
+    def pruner(self) -> LearningRatePruner:
         """Return this phase's pruner."""
         rule = self.pruning.neighbourhood
-        behind = SizeAwarePruner(
+        behind = FirstFoldPruner(
             startup_trials=self.pruning.startup_trials,
-            warmup_epochs=self.pruning.warmup_epochs,
+            warmup_steps=self.pruning.warmup_epochs,
             keep=self.pruning.keep,
         )
-        return NeighbourhoodPruner(
+        return LearningRatePruner(
             behind, self.ladder(), radius=rule.radius, threshold=rule.threshold, metric=rule.metric
         )
 
@@ -104,10 +102,6 @@ class Phase(StudySpec):
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
         return self.targets.failed_by(trial)
-
-    def should_prune(self, study: Study, number: int) -> bool:
-        """Ask the pruner about trial `number`, in a study with any number of objectives."""
-        return bool(study.pruner.prune(study, study.get_trials(deepcopy=False)[number]))
 
 
 def stored_candidates(candidates: Sequence[Candidate]) -> list[Any]:

@@ -4,12 +4,12 @@ import sys
 
 import optuna
 import pytest
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from atml.search import records
 from atml.search.ladder import LearningRateLadder
-from atml.search.neighbourhood import NeighbourhoodPruner
+from atml.search.pruning import FirstFoldPruner, LearningRatePruner
 
 LADDER = LearningRateLadder(low=1e-4, high=1e-1, steps=7)
 BAD = {"worst": 0.7, "fbeta": 0.59}
@@ -29,7 +29,8 @@ class Remembering(BasePruner):
 
 
 def pruner(wrapped=None, **changes):
-    return NeighbourhoodPruner(wrapped or NopPruner(), LADDER, **{"radius": 1, "threshold": 0.6, **changes})
+    defaults = {"radius": 1, "threshold": 0.6, "metric": "fbeta"}
+    return LearningRatePruner(wrapped, LADDER, **{**defaults, **changes})
 
 
 @pytest.fixture(params=["memory", SQLITE])
@@ -52,36 +53,9 @@ def verdict(study, make_trial):
         new.number = len(study.trials)
         bad = pruner(**changes).bad_neighbour(study.trials, new)
         assert pruner(**changes).prune(study, new) is (bad is not None)
-        return None if bad is None else bad.number
+        return None if bad is None else bad.trial.number
 
     return ask
-
-
-def test_neighbour_of_a_bad_learning_rate_is_pruned_before_training(study):
-    """The pruner in a plain Optuna study: nothing of ATML but the names of two attributes."""
-    trained = []
-
-    def objective(trial):
-        trial.suggest_categorical(records.ARCHITECTURE, ["linear"])
-        rate = trial.suggest_float(records.LEARNING_RATE, 1e-4, 1e-1, log=True)
-        if trial.should_prune():
-            raise optuna.TrialPruned
-        trained.append(rate)
-        trial.report(0.5, 0)
-        trial.set_user_attr(records.METRICS, {"fbeta": 0.9 if rate < 1e-3 else 0.3})
-        return 0.5
-
-    rungs = [LADDER.values[index] for index in (3, 4, 2, 5, 0, 1)]
-    for rate in rungs:
-        study.enqueue_trial({records.ARCHITECTURE: "linear", records.LEARNING_RATE: rate})
-    study.optimize(objective, n_trials=len(rungs))
-    # Rung 3 is bad and rules out 4 and 2; rung 5 is bad itself; 0 and 1 are far enough and good.
-    assert trained == [LADDER.values[index] for index in (3, 5, 0, 1)]
-    assert [trial.state for trial in study.trials[:3]] == [
-        TrialState.COMPLETE,
-        TrialState.PRUNED,
-        TrialState.PRUNED,
-    ]
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])
@@ -172,15 +146,15 @@ def test_the_offender_is_named_with_its_point_and_its_score(study, make_trial):
         study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"fbeta": fbeta}))
     new = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
     new.number = 3
-    bad = pruner().bad_neighbour(study.trials, new)
-    assert bad.number == 1
-    assert str(bad) == "trial 1 (linear, 1000 bytes, learning rate 0.001) had fbeta 0.250"
+    rule = pruner()
+    bad = rule.bad_neighbour(study.trials, new)
+    assert rule.in_words(bad) == "trial 1 (linear, 1000 bytes, learning rate 0.001) had fbeta 0.250"
 
 
 def test_the_points_of_a_grid_are_ruled_out_as_its_trials_are(study, make_trial, make_grid):
     grid = make_grid(("linear", 800), ("linear", 1900), ("linear", 4000), ("conv_gru", 1000), steps=7)
     study.add_trial(make_trial(learning_rate=grid.ladder.values[3], metrics=BAD, onnx_bytes=1900))
-    rule = NeighbourhoodPruner(NopPruner(), grid.ladder)
+    rule = LearningRatePruner(None, grid.ladder, radius=1, threshold=0.6, metric="fbeta")
     trials = study.get_trials()
     for point, ruled_out in zip(grid.points, rule.ruled_out(trials, grid), strict=True):
         new = make_trial(
@@ -201,16 +175,13 @@ def test_the_wrapped_pruner_is_asked_once_the_trial_has_begun_to_train(study, ma
     both = pruner(wrapped)
     study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=BAD))
     fresh = make_trial(learning_rate=LADDER.values[6], state=TrialState.RUNNING)
-    reported = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
-    reported.intermediate_values = {0: 0.5}
-    recorded = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING, curve=(0.5,))
-    for number, trial in enumerate((fresh, reported, recorded), start=1):
+    begun = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING, curve=(0.5,))
+    for number, trial in enumerate((fresh, begun), start=1):
         trial.number = number
     assert not both.prune(study, fresh)
     assert wrapped.asked == []
-    assert both.prune(study, reported)
-    assert both.prune(study, recorded)
-    assert wrapped.asked == [2, 3]
+    assert both.prune(study, begun)
+    assert wrapped.asked == [2]
 
 
 def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial):
@@ -224,23 +195,35 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
         "trial = study.ask()\n"
         "trial.suggest_categorical('architecture', ['linear', 'optimized_afnet', 'conv_gru'])\n"
         "trial.suggest_float('learning_rate', 1e-5, 1.0, log=True)\n"
-        "trial.set_user_attr('architecture', 'linear')\n"
+        "trial.suggest_int('size_bytes', 1, 10**6, log=True)\n"
         "trial.set_user_attr('metrics', {'fbeta': 0.1})\n"
         "study.tell(trial, 0.1)\n"
     )
-    study.enqueue_trial({records.ARCHITECTURE: "linear", records.LEARNING_RATE: LADDER.values[3]})
+    study.enqueue_trial(
+        {
+            records.ARCHITECTURE: "linear",
+            records.LEARNING_RATE: LADDER.values[3],
+            records.SIZE_BYTES: SIZE,
+        }
+    )
     subprocess.run([sys.executable, "-c", script, storage_url], check=True, capture_output=True)
     assert pruner().prune(study, new)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"radius": -1}, "`radius` must be 0 or more rungs but got -1"),
-        ({"threshold": 1.5}, "`threshold` must be between 0 and 1 but got 1.5"),
-        ({"threshold": math.nan}, "`threshold` must be between 0 and 1 but got nan"),
-    ],
-)
-def test_senseless_rule_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        pruner(**changes)
+def first_fold_pruner():
+    return FirstFoldPruner(startup_trials=1, warmup_steps=0)
+
+
+def with_second_fold(trial, fbeta):
+    second = records.CurvePoint(fold=1, train_loss=0.5, valid_loss=0.5, fbeta=fbeta, seconds=1.0)
+    trial.user_attrs[records.CURVE].append(second.to_list())
+    return trial
+
+
+def test_trials_are_compared_by_the_epochs_of_the_first_fold(make_trial):
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    study.add_trial(with_second_fold(make_trial(curve=(0.9,), directions=2), 0.9))
+    behind = make_trial(curve=(0.1,), state=TrialState.RUNNING, directions=2)
+    assert first_fold_pruner().prune(study, behind)
+    further = make_trial(curve=(0.1, 0.1), state=TrialState.RUNNING, directions=2)
+    assert not first_fold_pruner().prune(study, further)  # no rival has a second epoch of the first fold

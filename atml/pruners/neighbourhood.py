@@ -1,0 +1,168 @@
+"""Neighbourhood pruning: what did badly once, and what lies beside it, is not tried again."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner, NopPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.pruners.reports import reported
+
+ROUNDING = 1e-9  # so that a neighbour exactly at the radius counts as one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a trial lies.
+
+    Two places are near each other if their groups are equal and no coordinate differs by more than 1.
+    A coordinate that is None is near every other.
+    """
+
+    group: Hashable
+    coordinates: tuple[float | None, ...]  # in units of the radius
+
+    def is_near(self, other: "Place") -> bool:
+        """Whether `other` lies in this one's neighbourhood."""
+        return self.group == other.group and all(
+            a is None or b is None or abs(a - b) <= 1 + ROUNDING
+            for a, b in zip(self.coordinates, other.coordinates, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadTrial:
+    """A finished trial that rules its neighbours out."""
+
+    trial: FrozenTrial
+    place: Place
+    score: float
+
+    def __str__(self) -> str:
+        params = ", ".join(f"{name} {_short(value)}" for name, value in self.trial.params.items())
+        return f"trial {self.trial.number} ({params}) had {self.score:.3g}"
+
+
+class NeighbourhoodPruner(BasePruner):
+    """Prunes a trial untrained when a parameter of it lies near one that did badly.
+
+    A trial that has ended with a value worse than `threshold` marks its place bad. A new trial whose `param`
+    is within `radius` of it, both ends included, is pruned before its first step, if both have the same
+    values of the parameters named in `same`. Once a trial has reported a step, the `wrapped` pruner is asked.
+
+    The verdict is worked out from the study's finished trials at every call, so all workers and every
+    resumed run agree. A subclass may override `place` and `score`.
+
+    Example:
+
+        pruner = NeighbourhoodPruner(param="learning_rate", same=("architecture",), threshold=0.6)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+
+        def objective(trial):
+            name = trial.suggest_categorical("architecture", ["small", "large"])
+            rate = trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+            if atml.should_prune(trial):  # before anything is trained
+                raise optuna.TrialPruned
+            ...
+
+    Args:
+        wrapped: Pruner for trials that have begun; none if not given.
+        param: Parameter in which the distance is counted, drawn from a float or int distribution.
+        same: Parameters whose values must be equal.
+        radius: Largest distance at which a bad trial still rules out another, as a share of the
+            distribution's range, on its logarithmic scale if it has one.
+        threshold: A value worse than it is bad.
+        direction: Whether the first objective is to be maximized or minimized.
+
+    Raises ValueError for a negative radius and for a threshold that is not a number.
+    """
+
+    def __init__(
+        self,
+        wrapped: BasePruner | None = None,
+        *,
+        param: str = "learning_rate",
+        same: Sequence[str] = (),
+        radius: float = 0.1,
+        threshold: float,
+        direction: Literal["maximize", "minimize"] = "maximize",
+    ) -> None:
+        if not radius >= 0:
+            raise ValueError(f"`radius` must be 0 or more but got {radius}.")
+        if math.isnan(threshold):
+            raise ValueError("`threshold` must be a number but got nan.")
+        self._wrapped = wrapped or NopPruner()
+        self._param = param
+        self._same = tuple(same)
+        self._radius = radius
+        self._threshold = threshold
+        self._direction = direction
+
+    def place(self, trial: FrozenTrial) -> Place | None:
+        """Return where `trial` lies; None if it has no such parameter, so it has no neighbours."""
+        if self._param not in trial.params:
+            return None
+        share = _share_of_range(trial, self._param)
+        unit = share / self._radius if self._radius else share / ROUNDING
+        return Place(group=tuple(trial.params.get(name) for name in self._same), coordinates=(unit,))
+
+    def score(self, trial: FrozenTrial) -> float | None:
+        """Return what a finished `trial` is judged by; None if it is no evidence."""
+        return trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether to prune `trial`: by its neighbours before the first step, then as wrapped."""
+        if not self.has_begun(trial):
+            return self.bad_neighbour(study.get_trials(deepcopy=False), trial) is not None
+        return self._wrapped.prune(study, trial)
+
+    def has_begun(self, trial: FrozenTrial) -> bool:
+        """Whether `trial` has reported a step."""
+        return bool(reported(trial))
+
+    def bad_neighbour(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> BadTrial | None:
+        """Return the first of `trials` that rules `trial` out, if there is one."""
+        place = self.place(trial)
+        if place is None:
+            return None
+        for bad in self.bad_trials(trials):
+            if bad.trial.number != trial.number and bad.place.is_near(place):
+                return bad
+        return None
+
+    def bad_trials(self, trials: Sequence[FrozenTrial]) -> list[BadTrial]:
+        """Return those of `trials` that have ended badly."""
+        found = []
+        for trial in trials:
+            if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+                continue
+            score, place = self.score(trial), self.place(trial)
+            if score is not None and place is not None and self._is_bad(score):
+                found.append(BadTrial(trial=trial, place=place, score=score))
+        return found
+
+    def _is_bad(self, score: float) -> bool:
+        if self._direction == "maximize":
+            return not score >= self._threshold  # NaN is bad
+        return not score <= self._threshold
+
+
+def _share_of_range(trial: FrozenTrial, param: str) -> float:
+    """Return where a parameter lies between the ends of its distribution, from 0 to 1."""
+    distribution = trial.distributions[param]
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise TypeError(f"`param` must be drawn from floats or ints, but {param} is {distribution}.")
+    value, low, high = float(trial.params[param]), float(distribution.low), float(distribution.high)
+    if low == high:
+        return 0.0
+    if distribution.log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""Pruning in a study with two objectives, one of which is known before training."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from optuna.pruners import BasePruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.pruners.reports import reported
+
+
+class SizeAwarePruner(BasePruner):
+    """Prunes a trial that is behind trials which are no larger than it.
+
+    For a study with two objectives: one to be learnt, such as accuracy, and one that is known as soon as a
+    trial has its parameters, such as a model's size, less of which is better. At the same step, is
+    this trial's value among the worst of the trials that are no larger? If so it is heading for a point
+    that those dominate. A trial that is the smallest so far is never pruned. A subclass may override `curve`
+    and `size`.
+
+    Example:
+
+        study = optuna.create_study(
+            directions=["maximize", "minimize"], pruner=SizeAwarePruner(size="parameters")
+        )
+
+        def objective(trial):
+            network = build(trial)
+            trial.set_user_attr("parameters", count(network))
+            for epoch in range(10):
+                accuracy = train_epoch(network)
+                atml.report(trial, accuracy, epoch)
+                if atml.should_prune(trial):
+                    raise optuna.TrialPruned
+            return accuracy, count(network)
+
+    Args:
+        size: User attribute, or parameter, that holds a trial's size.
+        startup_trials: Trials of no larger size that must have reached the step first.
+        warmup_steps: Steps that every trial gets.
+        keep: Share of the trials that goes on; .5 prunes what is below the median.
+        direction: Whether the first objective is to be maximized or minimized.
+
+    Raises ValueError for figures that make no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: str = "onnx_bytes",
+        startup_trials: int = 4,
+        warmup_steps: int = 1,
+        keep: float = 0.5,
+        direction: Literal["maximize", "minimize"] = "maximize",
+    ) -> None:
+        if startup_trials < 1:
+            raise ValueError(f"`startup_trials` must be 1 or more but got {startup_trials}.")
+        if warmup_steps < 0:
+            raise ValueError(f"`warmup_steps` must be 0 or more but got {warmup_steps}.")
+        if not 0 < keep <= 1:
+            raise ValueError(f"`keep` must be above 0 and at most 1 but got {keep}.")
+        self._size = size
+        self._startup_trials = startup_trials
+        self._warmup_steps = warmup_steps
+        self._keep = keep
+        self._sign = 1 if direction == "maximize" else -1
+
+    def size(self, trial: FrozenTrial) -> float:
+        """Return the size of `trial`; infinite if it has none."""
+        return float(trial.user_attrs.get(self._size, trial.params.get(self._size, math.inf)))
+
+    def curve(self, trial: FrozenTrial) -> dict[int, float]:
+        """Return the values of `trial` by step."""
+        return reported(trial)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether `trial` is behind at its latest step, among the trials that are no larger."""
+        own = self.curve(trial)
+        if len(own) <= self._warmup_steps:
+            return False
+        step, size = max(own), self.size(trial)
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        curves = [self.curve(other) for other in ended if self.size(other) <= size]
+        rivals = [self._sign * curve[step] for curve in curves if step in curve]
+        if len(rivals) < self._startup_trials:
+            return False
+        return self._sign * own[step] < float(np.quantile(rivals, 1 - self._keep))
