@@ -4,13 +4,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from atml.ecg import Dataset
 
 PLAIN_INTERVAL_SECONDS = 5.0
 
@@ -66,17 +63,6 @@ def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
             print(f"{what}: {done}/{total} {unit}", file=sys.stderr)  # noqa: T201
 
     return update
-
-
-def load_with_progress(directory: Path, *, skip_bad: bool = False) -> "Dataset":
-    """Load segments under a bar; say how many broken ones were left out."""
-    from atml.ecg import load_dataset
-
-    with bar(f"Reading {directory}", "files") as update:
-        dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
-    if dataset.skipped:
-        err().print(f"{directory}: left out {dataset.skipped} broken files")
-    return dataset
 
 
 def kilobytes(count: int) -> str:

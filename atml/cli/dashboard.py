@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 AUTH = "ATML_DASHBOARD_AUTH"
 
 
 def dashboard(
-    storage: options.Storage = options.DEFAULT_STORAGE,
-    artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
+    storage: options.Storage = defaults.STORAGE,
+    artifacts: options.Artifacts = defaults.ARTIFACTS,
     host: Annotated[
         str,
         typer.Option(

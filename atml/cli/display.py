@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from atml.cli.console import clock, err, kilobytes
 from atml.errors import CannotWrite, StorageUnreachable
 from atml.search import records
+from atml.service.watch import StudyWatch
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 BAR_CELLS = 12
 
 
-class StudyDisplay:
+class StudyDisplay(StudyWatch):
     """Shows what all workers of a study do, however many and wherever they are.
 
     It reads the storage only, so the workers themselves print nothing and cannot garble it.

@@ -21,7 +21,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
     """Return an outcome as JSON."""
     return {
         "study": outcome.study,
-        "phase": outcome.phase,
+        "phase": outcome.phase.phase,
         "spent": asdict(outcome.spent),
         "pruned": outcome.pruned,
         "errors": [{"trial": trial.number, "error": reason_of(trial)} for trial in outcome.errors],

@@ -1,14 +1,12 @@
 """`atml evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
-
-if TYPE_CHECKING:
-    from atml.ecg import Dataset
 
 
 def evaluate(
@@ -26,7 +24,7 @@ def evaluate(
     beta: Annotated[
         float, typer.Option(min=0.01, max=100, callback=options.a_number, help="Beta of F-beta.")
     ] = 2.0,
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,
 ) -> None:
@@ -37,41 +35,15 @@ def evaluate(
 
     Example:  atml evaluate results/ecm-phase2/97-93 --data data/iesd/test
     """
-    from atml.cli.console import err, load_with_progress
+    from atml import api
     from atml.cli.tables import print_metrics
-    from atml.export import OnnxClassifier
-    from atml.reports.assessment import assess
+    from atml.cli.terminal import Terminal
     from atml.reports.bundle import to_json
 
-    path = model / "model.onnx" if model.is_dir() else model
-    classifier = OnnxClassifier(path)
-    dataset = load_with_progress(data, skip_bad=skip_bad)
-    metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
-    counted = _count(model, path, dataset, metrics.fbeta, storage)
-    if counted:
-        err().print(counted)
+    metrics = api.evaluate(
+        model, data, threshold=threshold, beta=beta, storage=storage, skip_bad=skip_bad, watch=Terminal()
+    )
     if as_json:
         typer.echo(to_json(metrics.to_dict()), nl=False)
     else:
-        print_metrics(metrics, title=f"{path} on {data}")
-
-
-def _count(bundle: Path, model: Path, dataset: "Dataset", fbeta: float, storage: str) -> str:
-    """Count the look on the bundle's study, and say how often its models have been tested."""
-    from atml.errors import StorageError, StudyError
-    from atml.reports.looks import count_look, study_of
-    from atml.service.storage import open_storage
-    from atml.service.storage.sqlite import is_missing
-    from atml.service.studies import load
-
-    name = study_of(bundle) if bundle.is_dir() else None
-    if name is None:
-        return ""
-    if is_missing(storage):
-        return f"not counted as a look: there is no {storage}; --storage says where study {name!r} is"
-    try:
-        stored = load(open_storage(storage), name)
-    except (StorageError, StudyError) as error:
-        return f"not counted as a look: {error}"
-    times = count_look(stored, model.read_bytes(), dataset, fbeta)
-    return f"models of study {name!r} have met other segments {times} time(s)"
+        print_metrics(metrics, title=f"{model} on {data}")

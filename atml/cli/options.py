@@ -1,7 +1,6 @@
 """Options that several commands share, so that they mean the same everywhere."""
 
 import math
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,18 +54,9 @@ Test = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]
 
-DEFAULT_STORAGE = "sqlite:///atml.db"
-DEFAULT_ARTIFACTS = "artifacts"
-DEFAULT_OUT = Path("results")
-
 
 def a_number(value: float | None) -> float | None:
     """Refuse NaN, which no minimum and no maximum refuses."""
     if value is not None and math.isnan(value):
         raise typer.BadParameter("must be a number but got nan")
     return value
-
-
-def default_workers() -> int:
-    """Return one worker a core, at most four: more compete for memory bandwidth on small machines."""
-    return min(4, os.cpu_count() or 1)

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 
 def proxy(
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
     host: Annotated[
         str, typer.Option("--host", metavar="NAME", help="Address to listen on; 0.0.0.0 for all of them.")
     ] = "127.0.0.1",

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 
 def resume(
     study: Annotated[str, typer.Argument(help="Name of the study.")],
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
 ) -> None:
     """Let workers take a stopped study up again.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def status(
     study: Annotated[str | None, typer.Argument(help="Name of a study; all studies if not given.")] = None,
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
     as_json: options.Json = False,
 ) -> None:
     """Show studies and workers: trials by state, the best, the front, who works on what, the time left.
@@ -52,7 +53,7 @@ def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.tables import print_outcome
     from atml.search.outcome import outcome
 
-    print_outcome(outcome(of), of.phase)
+    print_outcome(outcome(of))
     for trial in state.running:
         out().print(
             f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}, "

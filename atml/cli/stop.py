@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 
 def stop(
     study: Annotated[str, typer.Argument(help="Name of the study.")],
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
 ) -> None:
     """Ask all workers of a study, on any machine, to leave it.
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 
 def submit(
     spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; `studies/` holds examples.")],
     train: options.Train = None,
-    storage: options.Storage = options.DEFAULT_STORAGE,
+    storage: options.Storage = defaults.STORAGE,
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
 ) -> None:
@@ -21,17 +22,19 @@ def submit(
 
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
-    from atml.cli.session import load_phase_data, tell_left_out, with_training_data
+    from atml.cli.terminal import Terminal
     from atml.search.phases import load_spec
+    from atml.service.session import load_phase_data, say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
     from atml.service.worker import quieten_optuna
 
     quieten_optuna()
+    watch = Terminal()
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
-    dataset = load_phase_data(phase)
+    dataset = load_phase_data(phase, watch)
     stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True)
-    tell_left_out(stored)
+    say_left_out(stored, watch)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from atml.evaluation import Metrics
     from atml.reports.finalize import Final
     from atml.search.outcome import Outcome
-    from atml.search.phases import Phase
+    from atml.search.spec import TargetsSpec
 
 SHOWN = (
     "f1",
@@ -37,15 +37,15 @@ def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
     return table
 
 
-def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
+def print_outcome(outcome: "Outcome") -> None:
     """Print what came of a study: its ranking or front, what was pruned, and the targets."""
     console = out()
-    if len(phase.directions) == 1:
+    if len(outcome.phase.directions) == 1:
         console.print(_ranking_table(outcome))
         if outcome.unfinished:
             console.print(f"  none finished the race of {', '.join(outcome.unfinished)}")
     else:
-        console.print(_front_table(outcome, phase))
+        console.print(_front_table(outcome))
         console.print(_size_table(outcome))
     console.print(_counts(outcome))
     if outcome.errors:
@@ -56,7 +56,7 @@ def print_outcome(outcome: "Outcome", phase: "Phase") -> None:
         )
     if outcome.stop:
         console.print(f"  ended because {outcome.stop.because}", markup=False)
-    console.print(_targets(outcome, phase), markup=False)
+    console.print(_targets(outcome), markup=False)
 
 
 def _ranking_table(outcome: "Outcome") -> Any:
@@ -100,7 +100,7 @@ def _standard_error(trial: "FrozenTrial") -> str:
     return "" if known is None or known.standard_error is None else f"{known.standard_error:.4f}"
 
 
-def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
+def _front_table(outcome: "Outcome") -> Any:
     from atml.search import records
 
     table = _table(
@@ -116,7 +116,7 @@ def _front_table(outcome: "Outcome", phase: "Phase") -> Any:
         "targets",
     )
     for trial in outcome.front[:MOST_ROWS]:
-        failed = phase.failed_targets(trial)
+        failed = outcome.phase.failed_targets(trial)
         table.add_row(
             str(trial.number),
             records.architecture(trial),
@@ -175,10 +175,10 @@ def _errors(outcome: "Outcome") -> str:
     return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
 
 
-def _targets(outcome: "Outcome", phase: "Phase") -> str:
+def _targets(outcome: "Outcome") -> str:
     from atml.search import records
 
-    targets = phase.targets
+    targets = outcome.phase.targets
     if targets.fbeta is None and targets.onnx_bytes is None:
         return "  no targets are set"
     wanted = f"F-beta ≥ {targets.fbeta or 0:g}, ONNX ≤ {kilobytes(targets.onnx_bytes or 0)}"
@@ -186,7 +186,7 @@ def _targets(outcome: "Outcome", phase: "Phase") -> str:
     if outcome.targets_met and best:
         return (
             f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
-            f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, phase)}"
+            f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, targets)}"
         )
     lines = [f"  targets missed ({wanted})"]
     if best:
@@ -197,15 +197,15 @@ def _targets(outcome: "Outcome", phase: "Phase") -> str:
     return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice)])
 
 
-def _to_spare(best: "FrozenTrial", phase: "Phase") -> str:
+def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
     """Say by how much a trial meets the targets."""
     from atml.search import records
 
     spare = []
-    if phase.targets.fbeta is not None:
-        spare.append(f"{records.fbeta(best) - phase.targets.fbeta:.4f}")
-    if phase.targets.onnx_bytes is not None:
-        spare.append(kilobytes(phase.targets.onnx_bytes - records.onnx_bytes(best)))
+    if targets.fbeta is not None:
+        spare.append(f"{records.fbeta(best) - targets.fbeta:.4f}")
+    if targets.onnx_bytes is not None:
+        spare.append(kilobytes(targets.onnx_bytes - records.onnx_bytes(best)))
     return f"; {' and '.join(spare)} to spare"
 
 

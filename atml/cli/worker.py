@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
 from atml.cli import options
 
 
@@ -16,8 +17,8 @@ def worker(
     study: Annotated[
         str | None, typer.Argument(help="Study to join; without one, every unfinished study is served.")
     ] = None,
-    storage: options.Storage = options.DEFAULT_STORAGE,
-    artifacts: options.Artifacts = options.DEFAULT_ARTIFACTS,
+    storage: options.Storage = defaults.STORAGE,
+    artifacts: options.Artifacts = defaults.ARTIFACTS,
     device: options.Device = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads to train with.")] = 1,
     index: Annotated[

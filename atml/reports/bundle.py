@@ -10,11 +10,52 @@ from pathlib import Path
 from typing import Any
 
 from atml import __version__
-from atml.errors import CannotWrite
+from atml.errors import CannotWrite, ModelError
 from atml.evaluation import Metrics
+from atml.export import OnnxClassifier
 from atml.files import TEMPORARY, in_words, remove_abandoned
 
 MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle on disk: the shipped model and where it comes from."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    classifier: OnnxClassifier
+
+    @property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return self.folder / MODEL
+
+    @property
+    def study(self) -> str:
+        """Name of the study that it comes from."""
+        return str(self.manifest["study"])
+
+
+def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
+    """Load the bundle in `folder`.
+
+    Raises:
+        ModelError: it holds no bundle, or another model than its manifest says.
+    """
+    place = Path(folder)
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        checksums = {file["name"]: file["sha256"] for file in manifest["files"]}
+        model, study = (place / MODEL).read_bytes(), manifest["study"]
+    except OSError as error:
+        raise ModelError(f"{place} is not a bundle: {error.filename}: {in_words(error)}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{place / MANIFEST} is not a bundle's manifest: {error!r}") from None
+    if checksums.get(MODEL) != hashlib.sha256(model).hexdigest():
+        raise ModelError(f"{place / MODEL} is not the model that {MANIFEST} of study {study!r} describes")
+    return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
 
 
 @dataclass(frozen=True, kw_only=True)

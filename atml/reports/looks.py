@@ -1,15 +1,12 @@
 """Looks at segments that a study has not seen: each is counted, since a figure looked at often is no test."""
 
 import hashlib
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from optuna import Study
 
 from atml.ecg import Dataset
-from atml.reports.bundle import MANIFEST
 from atml.service.studies import StoredStudy
 
 TEST_LOOKS = "test_looks"
@@ -34,12 +31,3 @@ def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, fbeta: float
         counted.append({**look, "when": now, "directory": dataset.source, "fbeta": round(fbeta, 6)})
         stored.study.set_user_attr(TEST_LOOKS, counted)
     return len(counted)
-
-
-def study_of(bundle: Path) -> str | None:
-    """Return the name of the study that a bundle comes from; None if that cannot be read."""
-    try:
-        name = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["study"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return name if isinstance(name, str) else None

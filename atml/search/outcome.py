@@ -40,7 +40,7 @@ class Outcome:
     """A study's result so far."""
 
     study: str
-    phase: str
+    phase: Phase  # what was asked for
     spent: Spent
     pruned: dict[str, int]  # trials by the rule that pruned them
     errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
@@ -77,7 +77,7 @@ def outcome(of: Snapshot) -> Outcome:
     failed_targets = phase.failed_targets(best) if best else ()
     return Outcome(
         study=of.study,
-        phase=phase.phase,
+        phase=phase,
         spent=spent(trials, of.taken),
         pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
         errors=tuple(failures.ended_by_error(trials)),

@@ -8,7 +8,6 @@ from optuna_dashboard import get_note, save_note
 
 from atml.search import records
 from atml.search.outcome import Outcome, outcome
-from atml.search.phases import Phase
 from atml.service.studies import StoredStudy
 
 LEAST_SECONDS_BETWEEN = 10.0
@@ -46,10 +45,10 @@ class NoteKeeper:
         _write(self._stored, _outcome(self._stored))
 
 
-def note(result: Outcome, phase: Phase) -> str:
+def note(result: Outcome) -> str:
     """Return what came of a study so far, in Markdown."""
-    lines = [_answer(result, phase), ""]
-    lines += _front(result, phase) if len(phase.directions) > 1 else _ranking(result)
+    lines = [_answer(result), ""]
+    lines += _front(result) if len(result.phase.directions) > 1 else _ranking(result)
     spent = result.spent
     ended = f"; ended because {result.stop.because}" if result.stop else ""
     pruned = sum(result.pruned.values())
@@ -70,14 +69,14 @@ def _outcome(stored: StoredStudy) -> Outcome:
 
 def _write(stored: StoredStudy, result: Outcome) -> None:
     old = get_note(stored.study)
-    new = with_remarks_of(old, note(result, stored.phase))
+    new = with_remarks_of(old, note(result))
     if new != old:
         save_note(stored.study, new)
 
 
-def _answer(result: Outcome, phase: Phase) -> str:
+def _answer(result: Outcome) -> str:
     """Say whether the targets are met; the dashboard's own "best" knows nothing of them."""
-    best, targets = result.best, phase.targets
+    best, targets = result.best, result.phase.targets
     if best is None:
         return "\n".join(["**No model yet.**", *(f"- {line}" for line in result.advice)])
     what = f"trial {best.number}: F-beta {records.fbeta(best):.4f}, {_size(best)}"
@@ -95,11 +94,11 @@ def _answer(result: Outcome, phase: Phase) -> str:
     return "\n".join(lines)
 
 
-def _front(result: Outcome, phase: Phase) -> list[str]:
+def _front(result: Outcome) -> list[str]:
     lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
     for trial in result.front[:MOST_ROWS]:
-        failed = phase.failed_targets(trial)
+        failed = result.phase.failed_targets(trial)
         verdict = f"misses {', '.join(failed)}" if failed else "met"
         rate = records.learning_rate(trial) or 0.0
         lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} | {verdict} |")

@@ -225,8 +225,8 @@ def score_held_out(job):
     network.load_state_dict(weights)
     network.eval()
     scores = predict(network, test, device=CPU)
-    metrics = evaluate(test.labels, scores, test.subjects, threshold=threshold)
-    return {"fbeta": metrics.fbeta, "subject_mean_fbeta": metrics.subject_mean_fbeta, "auc": metrics.auc}
+    metrics = evaluate(test.labels, scores, test.subjects, test.rhythms, threshold=threshold)
+    return {"fbeta": metrics.fbeta, "subject_mean_fbeta": metrics.subject_mean_fbeta, "auc": metrics.roc_auc}
 
 
 def judge(arguments):

@@ -68,7 +68,7 @@ def test_the_outcome_counts_the_errors_and_quotes_the_first(stored, fail, capsys
     fail("first")
     fail("second")
     result = outcome(stored.snapshot())
-    print_outcome(result, stored.phase)
+    print_outcome(result)
     shown = capsys.readouterr().out
     assert "2 by error" in shown
     assert "ended by an error: 2, the first was trial 0: ParityError: first [/n, L]" in shown
@@ -89,7 +89,7 @@ def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
         )
         study.add_trial(made)
         result = outcome(Snapshot.of(study, phase))
-        print_outcome(result, phase)
+        print_outcome(result)
         shown = capsys.readouterr().out
         assert "0.9000" in shown
         assert "0.0123" in shown
@@ -108,7 +108,7 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     left = {"state": TrialState.PRUNED, "by_fold": (0.5,), "pruned_by": "race", "curve": (0.5,)}
     study.add_trial(make_trial(architecture="conv_gru", **left))
     result = outcome(Snapshot.of(study, make_phase1()))
-    print_outcome(result, make_phase1())
+    print_outcome(result)
     shown = capsys.readouterr().out
     assert "none finished the race of conv_gru" in shown
     assert "ended early by race: 1 trials" in shown

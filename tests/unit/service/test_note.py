@@ -32,7 +32,7 @@ def add(stored, make_trial):
 
 
 def text(stored):
-    return note(outcome(stored.snapshot()), stored.phase)
+    return note(outcome(stored.snapshot()))
 
 
 class TestNote:

@@ -2,10 +2,26 @@ from pathlib import Path
 
 import pytest
 
-from atml.cli.session import open_study
 from atml.ecg import load_dataset, simulate
 from atml.errors import ModelError, SpecError
+from atml.service.session import open_study
 from atml.service.studies import study_names
+from atml.service.watch import Watch
+
+
+class Remembering(Watch):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.remarks = []
+
+    def say(self, text):
+        self.remarks.append(text)
+
+
+@pytest.fixture
+def watch():
+    return Remembering()
 
 
 @pytest.fixture(scope="module")
@@ -17,40 +33,42 @@ def short(tmp_path_factory):
 
 
 def test_architectures_for_which_the_segments_are_too_short_are_named_once_and_never_tried(
-    storage, short, make_phase1, capsys
+    storage, short, make_phase1, watch
 ):
     names = ["linear", "afnet", "simple_cnn", "optimized_afnet"]
     phase = make_phase1(search={"architectures": names, "sizes": [4000]})
-    stored = open_study(storage, phase, short, extend=False)
+    stored = open_study(storage, phase, short, watch)
     said = "first: left out afnet, simple_cnn: segments of 40 samples are too short"
-    assert capsys.readouterr().err.splitlines() == [said]
+    assert watch.remarks == [said]
     assert stored.grid.architectures == ("linear", "optimized_afnet")
     # The same spec takes the study up again.
-    assert open_study(storage, phase, short, extend=False).phase == stored.phase
+    assert open_study(storage, phase, short, watch).phase == stored.phase
 
 
-def test_nothing_is_said_where_all_fit(storage, short, make_phase1, capsys):
-    open_study(storage, make_phase1(), short, extend=False)
-    assert capsys.readouterr().err == ""
+def test_nothing_is_said_where_all_fit(storage, short, make_phase1, watch):
+    open_study(storage, make_phase1(), short, watch)
+    assert watch.remarks == []
 
 
-def test_a_phase_2_names_none_that_it_does_not_search(storage, short, make_phase2, capsys):
-    stored = open_study(storage, make_phase2(), short, extend=False)
+def test_a_phase_2_names_none_that_it_does_not_search(storage, short, make_phase2, watch):
+    stored = open_study(storage, make_phase2(), short, watch)
     assert stored.grid.architectures == ("optimized_afnet",)
-    assert capsys.readouterr().err == ""
+    assert watch.remarks == []
 
 
-def test_a_study_without_a_fitting_architecture_is_not_created(storage, short, make_phase1, make_phase2):
+def test_a_study_without_a_fitting_architecture_is_not_created(
+    storage, short, make_phase1, make_phase2, watch
+):
     base = {"architectures": ["afnet"]}
     for phase in (make_phase1(search={"architectures": ["afnet"]}), make_phase2(base=base)):
         with pytest.raises(ModelError, match="no architecture of the search takes segments of 40 samples"):
-            open_study(storage, phase, short, extend=False)
+            open_study(storage, phase, short, watch)
     assert study_names(storage) == []
 
 
-def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short, make_phase1):
+def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short, make_phase1, watch):
     with pytest.raises(
         SpecError, match=r"no architecture can be made as small as 100 bytes; raise search\.sizes"
     ):
-        open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, extend=False)
+        open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, watch)
     assert study_names(storage) == []

@@ -1,0 +1,292 @@
+"""ATML from Python: what the commands do, without a terminal.
+
+Every function may be called as `atml.search(…)`, `atml.run(…)` and so on. Long calls tell a `Watch` what they
+do; by default nothing is printed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atml import defaults
+from atml.ecg import Dataset
+from atml.errors import SpecError, StorageError, StudyError
+from atml.evaluation import Metrics
+from atml.export import OnnxClassifier
+from atml.reports.assessment import assess
+from atml.reports.bundle import Bundle, load_bundle
+from atml.reports.finalize import Final
+from atml.reports.finalize import finalize as make_bundle
+from atml.reports.looks import count_look
+from atml.search.outcome import Outcome
+from atml.search.phases import Phase, WidthPhase, load_spec, parse_spec
+from atml.service.data import subjects_in
+from atml.service.launcher import WorkerPlan
+from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
+from atml.service.storage import open_storage
+from atml.service.storage.sqlite import is_missing
+from atml.service.studies import StoredStudy, load
+from atml.service.watch import Watch
+from atml.service.worker import quieten_optuna
+
+Spec = Phase | Mapping[str, Any] | str | Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What `run` found and made."""
+
+    searches: tuple[Outcome, ...]  # one, or two if it searched in two phases
+    final: Final
+
+
+def search(
+    spec: Spec,
+    *,
+    train: str | Path | None = None,
+    storage: str = defaults.STORAGE,
+    artifacts: str = defaults.ARTIFACTS,
+    workers: int | None = None,
+    device: str = "auto",
+    skip_bad: bool = False,
+    extend: bool = False,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Create the study that a spec describes, or resume it, and work until it is done.
+
+    Call it in the main thread: Ctrl-C is passed on to the worker processes, which finish their epoch.
+
+    Args:
+        spec: A TOML file, its fields as a dictionary, or a `Phase`.
+        train: Directory of training segments, if not the spec's `data.train`.
+        storage: URL of the database.
+        artifacts: Where trials keep their files: a folder, or s3://BUCKET/PREFIX.
+        workers: Worker processes; one a core, at most four, if not given.
+        device: `auto` (CUDA if it is there), `cpu`, `cuda` or `cuda:N`.
+        skip_bad: Leave broken segment files out.
+        extend: Go on with a study although its spec's budget or targets have changed.
+        watch: Told what happens.
+
+    Raises:
+        SpecError: the spec is wrong or names no training data.
+        DataError: the segments cannot be used.
+        SpecChanged: the study exists with another spec or other segments.
+        StudyError: every worker failed.
+        KeyboardInterrupt: the workers left because the user asked; call it again to go on.
+    """
+    watch = watch or Watch()
+    quieten_optuna()
+    phase = with_training_data(as_phase(spec), train, skip_bad=skip_bad)
+    opened = open_storage(storage)
+    stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
+    return work_on(stored, _plan(storage, artifacts, workers, device), watch)
+
+
+def run(
+    train: str | Path,
+    test: str | Path | None = None,
+    *,
+    specs: tuple[Spec, ...] = (),
+    name: str | None = None,
+    storage: str = defaults.STORAGE,
+    artifacts: str = defaults.ARTIFACTS,
+    out: str | Path = defaults.OUT,
+    workers: int | None = None,
+    device: str = "auto",
+    skip_bad: bool = False,
+    extend: bool = False,
+    watch: Watch | None = None,
+) -> Run:
+    """Search, and make a bundle of the best: from segments to a model, unattended.
+
+    Subjects of `test` never take part in a search. Call it again after an interruption: finished trials are
+    kept.
+
+    Args:
+        train: Directory of training segments.
+        test: Directory of segments of other subjects; the shipped model meets them once.
+        specs: Spec of one joint search, or of an architecture and of a width search; `studies/joint.toml`
+            if not given.
+        name: Begins the names of the studies; the training folder's name if not given.
+        storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad`, `extend` and `watch`.
+        out: Folder for bundles.
+
+    Raises what `search` and `finalize` raise.
+    """
+    watch = watch or Watch()
+    quieten_optuna()
+    phases = _named(_phases(specs), name or Path(train).resolve().name)
+    shared = shared_subjects(train, test)
+    if shared:
+        watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
+    # A broken file must not show after the whole search; nothing is scored yet.
+    held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
+    opened = open_storage(storage)
+    plan = _plan(storage, artifacts, workers, device)
+    outcomes = []
+    for phase in phases:
+        ready = with_training_data(phase, train, skip_bad=skip_bad, exclude=shared)
+        stored = open_study(opened, ready, load_phase_data(ready, watch), watch, extend=extend)
+        outcomes.append(work_on(stored, plan, watch))
+    return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
+
+
+def finalize(
+    study: str,
+    *,
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    storage: str = defaults.STORAGE,
+    artifacts: str = defaults.ARTIFACTS,
+    out: str | Path = defaults.OUT,
+    workers: int | None = None,
+    device: str = "auto",
+    skip_bad: bool = False,
+    watch: Watch | None = None,
+) -> Final:
+    """Judge a study's winners again, train the best on all subjects, test it once and write its bundle.
+
+    Args:
+        study: Name of a study with finished trials.
+        train: Where the training segments are now, if not where the study says.
+        test: Directory of segments of other subjects.
+        storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad` and `watch`.
+        out: Folder for bundles.
+
+    Raises:
+        UnknownStudy: the storage has no such study.
+        StudyError: no trial has finished, or training and test share a subject.
+        SpecChanged: the training segments are not those of the study.
+    """
+    watch = watch or Watch()
+    quieten_optuna()
+    stored = load(open_storage(storage), study)
+    held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
+    plan = _plan(storage, artifacts, workers, device)
+    return _finalize(stored, held_out, Path(out), plan, watch, train=train)
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path | Dataset,
+    *,
+    threshold: float | None = None,
+    beta: float = 2.0,
+    storage: str = defaults.STORAGE,
+    skip_bad: bool = False,
+    watch: Watch | None = None,
+) -> Metrics:
+    """Measure a model on segments: pooled, per subject and per rhythm.
+
+    Each look that a bundle takes at other segments than it was trained on is counted on its study, if
+    `storage` has it.
+
+    Args:
+        model: A bundle's folder or an ONNX file.
+        data: A directory of segments, or a data set.
+        threshold: Call AFIB from here on, from 0 to 1; the model's own if not given.
+        beta: Beta of F-beta.
+        storage: URL of the database.
+        skip_bad: Leave broken segment files out.
+        watch: Told how often models of the study have met other segments.
+
+    Raises:
+        ModelError: the file is no model of ATML.
+        DataError: the segments cannot be used, or are not of the model's length.
+    """
+    watch = watch or Watch()
+    path = Path(model)
+    bundle = load_bundle(path) if path.is_dir() else None
+    classifier = bundle.classifier if bundle else OnnxClassifier(path)
+    dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
+    metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
+    if bundle is not None:
+        watch.say(_count(bundle, dataset, metrics.fbeta, storage))
+    return metrics
+
+
+def as_phase(spec: Spec) -> Phase:
+    """Return a spec as a phase.
+
+    Raises:
+        SpecError: the file cannot be read, or a field is unknown or wrong.
+    """
+    if isinstance(spec, Phase):
+        return spec
+    return parse_spec(spec, source="spec") if isinstance(spec, Mapping) else load_spec(Path(spec))
+
+
+def shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, ...]:
+    """Return the subjects in both directories, from file names alone: no test segment is opened."""
+    if test is None:
+        return ()
+    held_out = set(subjects_in(Path(test)))
+    return tuple(subject for subject in subjects_in(Path(train)) if subject in held_out)
+
+
+def _plan(storage: str, artifacts: str, workers: int | None, device: str) -> WorkerPlan:
+    return WorkerPlan(
+        storage=storage, artifacts=artifacts, workers=workers or defaults.default_workers(), device=device
+    )
+
+
+def _finalize(
+    stored: StoredStudy,
+    test: Dataset | None,
+    out: Path,
+    plan: WorkerPlan,
+    watch: Watch,
+    *,
+    train: str | Path | None = None,
+) -> Final:
+    with watch.progress(f"Finalizing {stored.study.study_name}", "fits") as update:
+        return make_bundle(
+            stored,
+            test=test,
+            out=out,
+            artifacts=plan.artifacts,
+            workers=plan.workers,
+            device=plan.device,
+            train=Path(train).resolve() if train else None,
+            report=lambda _stage, done, total: update(done, total),
+        )
+
+
+def _phases(specs: tuple[Spec, ...]) -> list[Phase]:
+    """Return the phases of a run: one joint search, or an architecture and a width search."""
+    phases = [as_phase(spec) for spec in specs or (defaults.default_spec("joint.toml"),)]
+    expected = ["joint"] if len(phases) == 1 else ["architecture", "width"]
+    if [phase.phase for phase in phases] != expected:
+        got = ", ".join(f'{phase.name} is "{phase.phase}"' for phase in phases)
+        raise SpecError(
+            'a run takes one spec with phase = "joint", or two with phase = "architecture" and '
+            f'phase = "width", but {got}'
+        )
+    return phases
+
+
+def _named(phases: list[Phase], name: str) -> list[Phase]:
+    """Name the studies after the run, and base a second on the first."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "run"
+    if len(phases) == 1:
+        return [phases[0].model_copy(update={"name": stem})]
+    first, second = phases
+    assert isinstance(second, WidthPhase)  # noqa: S101
+    first = first.model_copy(update={"name": f"{stem}-phase1"})
+    base = second.base.model_copy(update={"study": first.name, "architectures": None})
+    return [first, second.on(base).model_copy(update={"name": f"{stem}-phase2"})]
+
+
+def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
+    """Count the look on the bundle's study, and say how often its models have been tested."""
+    name = bundle.study
+    if is_missing(storage):
+        return f"not counted as a look: there is no {storage}; the storage of study {name!r} is needed"
+    try:
+        stored = load(open_storage(storage), name)
+    except (StorageError, StudyError) as error:
+        return f"not counted as a look: {error}"
+    times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
+    return f"models of study {name!r} have met other segments {times} time(s)"

@@ -1,0 +1,28 @@
+"""Shows a call's progress on standard error."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from atml.cli.console import bar, err
+from atml.cli.display import StudyDisplay
+from atml.service.watch import StudyWatch, Watch
+
+if TYPE_CHECKING:
+    from atml.service.studies import StoredStudy
+
+
+class Terminal(Watch):
+    """Prints remarks, bars and a study's trials."""
+
+    def say(self, text: str) -> None:
+        """Print a remark."""
+        err().print(text, markup=False)
+
+    def progress(self, what: str, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Show a bar."""
+        return bar(what, unit)
+
+    def study(self, stored: "StoredStudy") -> AbstractContextManager[StudyWatch]:
+        """Show the trials of a study."""
+        return StudyDisplay(stored)

@@ -1,0 +1,25 @@
+"""What is used where the user gives nothing."""
+
+import os
+from pathlib import Path
+
+STORAGE = "sqlite:///atml.db"
+ARTIFACTS = "artifacts"
+OUT = Path("results")
+MOST_WORKERS = 4  # more compete for memory bandwidth on small machines
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def default_spec(name: str) -> Path:
+    """Return the path of a spec that ATML brings along, such as `phase1.toml`.
+
+    It lies inside an installed package, or in the checkout that the package runs from.
+    """
+    installed = PACKAGE / "studies" / name
+    return installed if installed.exists() else PACKAGE.parent / "studies" / name
+
+
+def default_workers() -> int:
+    """Return one worker a core, at most four."""
+    return min(MOST_WORKERS, os.cpu_count() or 1)

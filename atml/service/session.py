@@ -1,0 +1,107 @@
+"""One study from its spec to its end: what the commands and the Python interface share."""
+
+from pathlib import Path
+
+from optuna.storages import BaseStorage
+
+from atml.ecg import Dataset, load_dataset
+from atml.errors import SpecError
+from atml.models import get_architecture
+from atml.search.outcome import Outcome, outcome
+from atml.search.phases import Phase
+from atml.search.stop import StoppedBy, read, take_down
+from atml.service.data import load_training_data
+from atml.service.launcher import WorkerPlan, launch
+from atml.service.studies import StoredStudy, begin, create_or_resume, fail_orphans
+from atml.service.watch import Watch
+from atml.training import choose_device, describe_device
+
+
+def with_training_data(
+    phase: Phase, train: str | Path | None, *, skip_bad: bool = False, exclude: tuple[str, ...] = ()
+) -> Phase:
+    """Return the phase with its training directory made absolute, so that every worker finds it.
+
+    Raises:
+        SpecError: neither the spec nor `train` names a directory.
+    """
+    directory = train or phase.data.train
+    if directory is None:
+        raise SpecError("no training data: set data.train in the spec, or give --train DIR")
+    changes = {
+        "train": str(Path(directory).resolve()),
+        "skip_bad": phase.data.skip_bad or skip_bad,
+        "exclude_subjects": tuple(dict.fromkeys((*phase.data.exclude_subjects, *exclude))),
+    }
+    return phase.model_copy(update={"data": phase.data.model_copy(update=changes)})
+
+
+def load_segments(directory: Path, watch: Watch, *, skip_bad: bool = False) -> Dataset:
+    """Load a directory of segments; say how many broken files were left out."""
+    with watch.progress(f"Reading {directory}", "files") as update:
+        dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
+    return _say_skipped(dataset, watch)
+
+
+def load_phase_data(phase: Phase, watch: Watch) -> Dataset:
+    """Load the phase's training segments; say how many broken files were left out."""
+    with watch.progress(f"Reading {phase.data.train}", "files") as update:
+        dataset = load_training_data(phase.data, update)
+    return _say_skipped(dataset, watch)
+
+
+def say_left_out(stored: StoredStudy, watch: Watch) -> None:
+    """Name the architectures that are not searched, since the segments are too short for them."""
+    if stored.waits_for is not None:
+        return  # which architectures it will search is not known yet
+    length = stored.data.segment_length
+    searched = stored.phase.architectures()
+    names = [name for name in searched if get_architecture(name).minimum_length > length]
+    if names:
+        watch.say(
+            f"{stored.study.study_name}: left out {', '.join(names)}: "
+            f"segments of {length} samples are too short"
+        )
+
+
+def open_study(
+    storage: BaseStorage, phase: Phase, dataset: Dataset, watch: Watch, *, extend: bool = False
+) -> StoredStudy:
+    """Create or resume a study; what an earlier crash or a stop left behind is put right."""
+    stored = create_or_resume(storage, phase, dataset, extend=extend)
+    if stored.waits_for is not None:  # submitted before its base had ended
+        stored = begin(storage, stored) or stored
+    say_left_out(stored, watch)
+    sign = read(stored.study)
+    if sign is not None and sign.by is StoppedBy.USER:
+        take_down(stored.study)
+    orphans = fail_orphans(stored.study)
+    if orphans:
+        watch.say(f"{phase.name}: {orphans} trial(s) of a killed worker are queued again")
+    return stored
+
+
+def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
+    """Run workers until the study has ended, and return what came of it."""
+    if read(stored.study) is None:
+        _announce(stored, plan, watch)
+        with watch.study(stored) as shown:
+            launch(stored.study, plan, on_poll=shown.update, say=shown.say)
+    return outcome(stored.snapshot())
+
+
+def _say_skipped(dataset: Dataset, watch: Watch) -> Dataset:
+    if dataset.skipped:
+        watch.say(f"{dataset.source}: left out {dataset.skipped} broken files")
+    return dataset
+
+
+def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
+    data, budget = stored.data, stored.phase.budget
+    limits = [f"{budget.trials} trials"] if budget.trials else []
+    limits += [f"{budget.minutes:g} min"] if budget.minutes else []
+    watch.say(
+        f"{stored.study.study_name}: {data.segments:,} segments of {data.subjects} subjects, "
+        f"{plan.workers} worker(s) on {describe_device(choose_device(plan.device))} "
+        f"with {plan.threads_each()} thread(s) each, budget {' or '.join(limits) or 'none'}"
+    )
