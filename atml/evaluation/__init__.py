@@ -1,9 +1,7 @@
 """Say how good a model's scores are: frozen metrics, their intervals and a decision threshold."""
 
-from atml.evaluation.contest import contest_score
 from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_folds
 from atml.evaluation.evaluate import evaluate
-from atml.evaluation.fbeta import fbeta
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 from atml.evaluation.threshold import best_threshold
 
@@ -14,9 +12,7 @@ __all__ = [
     "RhythmMetrics",
     "SubjectMetrics",
     "best_threshold",
-    "contest_score",
     "estimate",
     "evaluate",
-    "fbeta",
     "metrics_of_folds",
 ]

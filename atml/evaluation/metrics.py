@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +83,3 @@ class Metrics:
             "per_rhythm": [asdict(rhythm) for rhythm in self.per_rhythm],
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
         }
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the metrics that `to_dict` wrote; a missing or unknown key is a TypeError."""
-        return cls(
-            **{
-                **fields,
-                "per_subject": tuple(SubjectMetrics(**s) for s in fields["per_subject"]),
-                "per_rhythm": tuple(RhythmMetrics(**r) for r in fields["per_rhythm"]),
-                "intervals": {name: (low, high) for name, (low, high) in fields["intervals"].items()},
-            }
-        )

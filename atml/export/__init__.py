@@ -3,7 +3,7 @@
 from atml.export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from atml.export.classifier import OnnxClassifier
 from atml.export.metadata import OnnxMetadata
-from atml.export.onnx_model import check_parity, parity, to_onnx
+from atml.export.onnx_model import check_parity, to_onnx
 
 __all__ = [
     "Checkpoint",
@@ -11,7 +11,6 @@ __all__ = [
     "OnnxMetadata",
     "check_parity",
     "load_checkpoint",
-    "parity",
     "save_checkpoint",
     "to_onnx",
 ]

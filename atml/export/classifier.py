@@ -11,6 +11,8 @@ from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
 from atml.export.session import INPUT, OUTPUT, open_session
 
+BATCH = 256
+
 
 class OnnxClassifier:
     """A model file that keeps ATML's contract: `ecg` [batch, 1, L] -> `logits` [batch, 2]."""
@@ -18,15 +20,15 @@ class OnnxClassifier:
     metadata: OnnxMetadata
     segment_length: int
 
-    def __init__(self, model: bytes | str | PathLike[str], threads: int = 1) -> None:
+    def __init__(self, model: bytes | str | PathLike[str]) -> None:
         """Load a path or bytes; raise ModelError if they break the contract."""
         source = "The model" if isinstance(model, bytes) else str(model)
-        self._session = open_session(_read(model), source=source, threads=threads)
+        self._session = open_session(_read(model), source=source)
         self.segment_length = _segment_length(self._session, source)
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = OnnxMetadata.from_properties(properties, source=source)
 
-    def probabilities(self, samples: ArrayLike, batch: int = 256) -> NDArray[np.float64]:
+    def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of AFIB, [n], of the segments `samples`, [n, segment_length]."""
         ecg = np.asarray(samples, dtype=np.float32)
         if ecg.ndim != 2 or ecg.shape[1] != self.segment_length:
@@ -34,11 +36,9 @@ class OnnxClassifier:
                 f"The model takes segments of {self.segment_length} samples, [n, "
                 f"{self.segment_length}], but got an array of shape {list(ecg.shape)}."
             )
-        if batch < 1:
-            raise ModelError(f"The batch must be at least 1 but got {batch}.")
         probabilities = np.empty(len(ecg))
-        for start in range(0, len(ecg), batch):
-            part = slice(start, start + batch)
+        for start in range(0, len(ecg), BATCH):
+            part = slice(start, start + BATCH)
             (logits,) = self._session.run([OUTPUT], {INPUT: ecg[part, None, :]})
             # The softmax of two logits, written so that no exponential can overflow.
             margin = logits[:, 1].astype(np.float64) - logits[:, 0]

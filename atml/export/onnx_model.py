@@ -21,6 +21,7 @@ from atml.export.slim import slim
 
 OPSET = 17  # ReduceMean still takes its axes as an attribute: smaller than an input
 BATCH = 256
+TOLERANCE = 1e-4
 
 # PyTorch's exporter keeps its state in globals, and so does `warnings`.
 _exporting = threading.Lock()
@@ -46,25 +47,16 @@ def to_onnx(model: nn.Module, *, segment_length: int, metadata: OnnxMetadata | N
     return content
 
 
-def parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float32]) -> float:
-    """Return the largest difference between PyTorch's and ONNX's logits over `samples` [n, L]."""
-    return _compare(model, onnx_model, samples)[0]
+def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float32]) -> float:
+    """Return the largest difference between PyTorch's and ONNX's logits over `samples` [n, L].
 
-
-def check_parity(
-    model: nn.Module,
-    onnx_model: bytes,
-    samples: NDArray[np.float32],
-    *,
-    tolerance: float = 1e-4,
-) -> float:
-    """Return `parity`, or raise ParityError if it exceeds `tolerance` * max(1, largest |logit|).
+    Raises ParityError if it exceeds `TOLERANCE` * max(1, largest |logit|).
 
     Rounding errors of 32 bit floats grow with the numbers they happen to, so an absolute limit would
     refuse sound models whose logits are large.
     """
     difference, largest = _compare(model, onnx_model, samples)
-    allowed = tolerance * max(1.0, largest)
+    allowed = TOLERANCE * max(1.0, largest)
     # Neither NaN nor infinity on one side passes for parity.
     if not (math.isfinite(difference) and difference <= allowed):
         raise ParityError(

@@ -19,10 +19,10 @@ _CANNOT_LOAD = (
 )
 
 
-def open_session(onnx_model: bytes, *, source: str, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Return a CPU session on `threads` threads; `source` names the model in errors."""
+def open_session(onnx_model: bytes, *, source: str) -> onnxruntime.InferenceSession:
+    """Return a CPU session on one thread; `source` names the model in errors."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     try:

@@ -8,7 +8,6 @@ from atml.models.afnet import AFNET
 from atml.models.architecture import (
     Architecture,
     Config,
-    Suggester,
     count_parameters,
     nearest,
     width,
@@ -31,7 +30,6 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Config",
-    "Suggester",
     "count_parameters",
     "get_architecture",
     "width",

@@ -60,7 +60,6 @@ class AFNet(nn.Module):
 
 AFNET = Architecture(
     name="afnet",
-    summary="The original's AFNet: five strided convolutions, squeeze-excite, two dense layers",
     config=AFNetConfig,
     network=AFNet,
     minimum_length=98,  # one sample is left after the fifth convolution

@@ -5,21 +5,13 @@ import difflib
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
 from atml.errors import ModelError
 
 _MINIMUM = "minimum_width"
-
-
-class Suggester(Protocol):
-    """Whatever can propose an integer by name; an `optuna.Trial` is one."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """Propose an integer from `low` to `high`, both included."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +29,18 @@ class Architecture:
     """One candidate network: its config, the range of its widths and its builder."""
 
     name: str  # snake_case and stable: studies store it
-    summary: str
     config: type[Config]
     network: Callable[[Any, int], nn.Module]  # (config, segment_length) -> untrained module
     minimum_length: int  # the shortest segment the network can take
 
     @property
-    def has_widths(self) -> bool:
-        """Whether the network can be made larger and smaller."""
-        return bool(self._minimum_widths())
+    def minimum_widths(self) -> dict[str, int]:
+        """The smallest value of each config field that scales the network; empty if it has one size."""
+        return {
+            field.name: field.metadata[_MINIMUM]
+            for field in dataclasses.fields(self.config)
+            if _MINIMUM in field.metadata
+        }
 
     def default(self) -> Config:
         """Return the config that phase 1 trains."""
@@ -69,31 +64,6 @@ class Architecture:
             raise ModelError(f"{self.name} cannot be built from {config}: {error}") from error
         _initialise(module)
         return module
-
-    def suggest(self, trial: Suggester, *, low: float, high: float, base: Config | None = None) -> Config:
-        """Return `base` (the default unless given) with every width suggested by `trial`.
-
-        Each width lies within [low, high] times its value in `base`.
-        """
-        base = self.default() if base is None else base
-        space = self.width_space(low=low, high=high, base=base)
-        widths = {name: trial.suggest_int(name, *bounds) for name, bounds in space.items()}
-        return dataclasses.replace(base, **widths)
-
-    def width_space(
-        self, *, low: float, high: float, base: Config | None = None
-    ) -> dict[str, tuple[int, int]]:
-        """Return the smallest and the largest value of every width that `suggest` may propose."""
-        if not 0 < low <= high:
-            raise ModelError(f"Width factors must satisfy 0 < low <= high but got {low} and {high}.")
-        base = self.default() if base is None else base
-        self._check(base)
-        space = {}
-        for name, minimum in self._minimum_widths().items():
-            value = getattr(base, name)
-            smallest = max(minimum, round(low * value))
-            space[name] = (smallest, max(smallest, round(high * value)))
-        return space
 
     def config_to_dict(self, config: Config) -> dict[str, Any]:
         """Return the config's fields as plain numbers, as studies and checkpoints store them."""
@@ -126,17 +96,10 @@ class Architecture:
             )
         return value
 
-    def _minimum_widths(self) -> dict[str, int]:
-        return {
-            field.name: field.metadata[_MINIMUM]
-            for field in dataclasses.fields(self.config)
-            if _MINIMUM in field.metadata
-        }
-
     def _check(self, config: Config) -> None:
         if type(config) is not self.config:
             raise ModelError(f"{self.name} takes a {self.config.__name__} but got {type(config).__name__}.")
-        for name, minimum in self._minimum_widths().items():
+        for name, minimum in self.minimum_widths.items():
             value = getattr(config, name)
             if type(value) is not int or value < minimum:
                 raise ModelError(

@@ -43,7 +43,6 @@ class ConvGRU(nn.Module):
 
 CONV_GRU = Architecture(
     name="conv_gru",
-    summary="Three convolutions and a bidirectional GRU, pooled by mean and maximum",
     config=ConvGRUConfig,
     network=ConvGRU,
     minimum_length=31,  # two positions are left, without which BatchNorm cannot train on one

@@ -51,7 +51,6 @@ def build(config: ConvMixerConfig, _segment_length: int) -> nn.Module:
 
 CONV_MIXER = Architecture(
     name="conv_mixer",
-    summary="Patches of the signal, mixed in time by large depthwise kernels",
     config=ConvMixerConfig,
     network=build,
     minimum_length=11,  # two positions are left, without which BatchNorm cannot train on one

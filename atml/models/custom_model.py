@@ -50,7 +50,6 @@ class CustomModel(nn.Module):
 
 CUSTOM_MODEL = Architecture(
     name="custom_model",
-    summary="Two branches: large kernels for the rhythm, small ones for the waves",
     config=CustomModelConfig,
     network=CustomModel,
     minimum_length=19,  # two positions are left, without which BatchNorm cannot train on one

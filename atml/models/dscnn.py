@@ -32,7 +32,6 @@ def build(config: DSCNNConfig, _segment_length: int) -> nn.Module:
 
 DSCNN = Architecture(
     name="dscnn",
-    summary="Four depthwise-separable convolutions on a large-stride stem",
     config=DSCNNConfig,
     network=build,
     minimum_length=33,  # two positions are left, without which BatchNorm cannot train on one

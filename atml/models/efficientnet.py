@@ -51,7 +51,6 @@ def build(config: EfficientNetConfig, _segment_length: int) -> nn.Module:
 
 EFFICIENTNET = Architecture(
     name="efficientnet",
-    summary="EfficientNet in small: inverted residual blocks with squeeze-excite",
     config=EfficientNetConfig,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

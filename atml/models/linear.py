@@ -19,7 +19,6 @@ def build(_config: LinearConfig, segment_length: int) -> nn.Module:
 
 LINEAR = Architecture(
     name="linear",
-    summary="A linear classifier on the raw samples: the baseline",
     config=LinearConfig,
     network=build,
     minimum_length=1,

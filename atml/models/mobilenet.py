@@ -52,7 +52,6 @@ def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
 
 MOBILENET = Architecture(
     name="mobilenet",
-    summary="MobileNet in small: inverted residual blocks, hard swish",
     config=MobileNetConfig,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

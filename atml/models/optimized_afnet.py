@@ -32,7 +32,6 @@ def build(config: OptimizedAFNetConfig, _segment_length: int) -> nn.Module:
 
 OPTIMIZED_AFNET = Architecture(
     name="optimized_afnet",
-    summary="The original's smallest: three strided convolutions and a global average pool",
     config=OptimizedAFNetConfig,
     network=build,
     minimum_length=33,  # two positions are left, without which BatchNorm cannot train on one

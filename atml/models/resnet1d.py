@@ -36,7 +36,6 @@ def build(config: ResNet1dConfig, _segment_length: int) -> nn.Module:
 
 RESNET1D = Architecture(
     name="resnet1d",
-    summary="A residual network of four stages, two blocks each",
     config=ResNet1dConfig,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

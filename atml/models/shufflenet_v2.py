@@ -76,7 +76,6 @@ def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
 
 SHUFFLENET_V2 = Architecture(
     name="shufflenet_v2",
-    summary="ShuffleNetV2 in small: split, transform one half, shuffle",
     config=ShuffleNetV2Config,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

@@ -39,7 +39,6 @@ def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
 
 SIMPLE_CNN = Architecture(
     name="simple_cnn",
-    summary="Four convolutions with max pooling and a hidden dense layer",
     config=SimpleCNNConfig,
     network=build,
     minimum_length=46,  # two positions are left, without which BatchNorm cannot train on one

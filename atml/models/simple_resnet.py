@@ -33,7 +33,6 @@ def build(config: SimpleResNetConfig, _segment_length: int) -> nn.Module:
 
 SIMPLE_RESNET = Architecture(
     name="simple_resnet",
-    summary="A large-kernel stem and three residual blocks",
     config=SimpleResNetConfig,
     network=build,
     minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one

@@ -51,7 +51,6 @@ def build(config: TCNConfig, _segment_length: int) -> nn.Module:
 
 TCN = Architecture(
     name="tcn",
-    summary="Dilated depthwise-separable residual blocks that see 3.6 s at once",
     config=TCNConfig,
     network=build,
     minimum_length=11,  # two positions are left, without which BatchNorm cannot train on one

@@ -86,7 +86,7 @@ def sized_candidates(
 def _of_architecture(
     architecture: Architecture, sizes: Sequence[int], segment_length: int, shapes: Sequence[float]
 ) -> Iterator[Candidate]:
-    searched = shapes if len(architecture.width_space(low=1.0, high=1.0)) > 1 else (1.0,)
+    searched = shapes if len(architecture.minimum_widths) > 1 else (1.0,)
     for size in sorted(sizes):
         for shape in searched:
             found = _largest_within(architecture, size, segment_length, shape)
@@ -138,7 +138,7 @@ def _largest_within(
 
 def _scaled(architecture: Architecture, scale: float, shape: float) -> Config:
     default = architecture.default()
-    floors = {name: low for name, (low, _) in architecture.width_space(low=1e-9, high=1e-9).items()}
+    floors = architecture.minimum_widths
     factors = [scale * shape] + [scale / shape] * (len(floors) - 1)
     widths = {
         name: max(low, round(getattr(default, name) * factor))

@@ -1,6 +1,6 @@
 """Every point that a study may try: its candidates, each at each learning rate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -127,12 +127,3 @@ class Grid:
         if key not in self.index:
             raise StudyError(f"trial {trial.number}: {trial.params} is not a point of this study's grid")
         return self.points[self.index[key]]
-
-
-def front_of(sizes: Sequence[int], values: Sequence[float]) -> list[int]:
-    """Return the positions that no other beats in size and value both, smallest first."""
-    front: list[int] = []
-    for position in sorted(range(len(sizes)), key=lambda i: (sizes[i], -values[i])):
-        if not front or values[position] > values[front[-1]]:
-            front.append(position)
-    return front

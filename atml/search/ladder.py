@@ -53,7 +53,3 @@ class LearningRateLadder:
         project = np.log if self.scale == "log" else np.asarray
         distances = np.abs(project(np.array(self.values)) - project(np.array(learning_rate)))
         return int(distances.argmin())
-
-    def snap(self, learning_rate: float) -> float:
-        """Return the rung nearest to `learning_rate`."""
-        return self.values[self.rung(learning_rate)]

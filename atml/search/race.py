@@ -34,7 +34,3 @@ class Race:
         """Return the probability that point `at` is the best where it fits, of those trained so far."""
         limit = self.limit_for(int(standings.grid.onnx_bytes[at]))
         return standings.chance_to_lead(at, limit, np.random.default_rng([self.seed, at]))
-
-    def goes_on(self, standings: Standings, at: int) -> bool:
-        """Whether point `at` is worth a further fold."""
-        return self.chance_of(standings, at) >= self.chance

@@ -45,14 +45,13 @@ RECORDED_METRICS = (
 
 
 class PrunedBy(StrEnum):
-    """Who ended a trial early; the first four did so before its first epoch.
+    """Who ended a trial early; the first three did so before its first epoch.
 
     ERROR is an error that would happen again, with its text as the reason.
     """
 
     BUDGET = "budget"
     DUPLICATE = "duplicate"
-    SIZE = "size"
     NEIGHBOURHOOD = "neighbourhood"
     PRUNER = "pruner"
     RACE = "race"

@@ -22,8 +22,6 @@ from atml.search import records
 from atml.service.pictures import pictures
 from atml.service.s3 import is_s3, open_s3, split_s3
 
-DEFAULT_FOLDER = "artifacts"
-
 
 def open_artifacts(place: str | Path, *, only_reading: bool = False) -> ArtifactStore:
     """Open the place in which trials keep their files; a folder is created if need be.

@@ -164,7 +164,7 @@ def main():
 
 def sizes_of(name):
     """Return three sizes that an architecture can be scaled to."""
-    if not get_architecture(name).has_widths:
+    if not get_architecture(name).minimum_widths:
         return (43_000,)
     (smallest, *_) = sized_candidates([name], SIZES, LENGTH)
     return sorted({max(size, round(1.5 * smallest.onnx_bytes)) for size in SIZES} | {smallest.onnx_bytes})

@@ -103,11 +103,12 @@ def run_at_once(*pools):
 
 def start_atml(folder, architecture, segments):
     """Prepare, in a process of its own, what `atml worker` does: one thread; an epoch is all segments."""
-    global running
+    global running, epoch_segments
     torch.set_num_threads(1)
     store = np.load(folder / "segments.npy", mmap_mode="r")
     names = np.full(segments, "S0")
     rows = np.arange(segments)
+    epoch_segments = segments // BATCH_SIZE * BATCH_SIZE
     data = Dataset(store=store, rows=rows, labels=rows % 2, subjects=names, rhythms=names, source="")
     chosen = get_architecture(architecture)
     settings = TrainingSettings(epochs=ENDLESS, batch_size=BATCH_SIZE, segments_per_epoch=None)
@@ -117,7 +118,9 @@ def start_atml(folder, architecture, segments):
 
 def epoch():
     """Return samples a second of one epoch of whatever this process trains."""
-    return running.epoch() if isinstance(running, OriginalTraining) else next(running).samples_per_second
+    if isinstance(running, OriginalTraining):
+        return running.epoch()
+    return epoch_segments / next(running).seconds
 
 
 def start_original(folder, processes, *, one_core):

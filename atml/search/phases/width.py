@@ -52,5 +52,5 @@ class WidthPhase(Phase):
     def chosen_from(self, ranking: Sequence[FrozenTrial]) -> tuple[str, ...]:
         """Return the best architectures of the base study that have widths to search."""
         names = dict.fromkeys(records.architecture(trial) for trial in ranking)
-        scalable = [name for name in names if get_architecture(name).has_widths]
+        scalable = [name for name in names if get_architecture(name).minimum_widths]
         return tuple(scalable[: self.base.candidates])

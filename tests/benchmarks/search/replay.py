@@ -18,7 +18,7 @@ import optuna
 from optuna.trial import TrialState
 
 from atml.search import records
-from atml.search.grid import front_of, key_of
+from atml.search.grid import key_of
 from tests.benchmarks.search.searchers import atml_study, joint_phase
 from tests.benchmarks.search.table import TABLE, load
 
@@ -123,9 +123,18 @@ def race(phase, table, history, trial):
             **partly.user_attrs[records.ESTIMATE],
             "by_fold": list(known.by_fold[:folds]),
         }
-        if not judge.goes_on(phase.standings(table.grid, [*before, partly]), at):
+        if judge.chance_of(phase.standings(table.grid, [*before, partly]), at) < judge.chance:
             return 0, folds
     return None
+
+
+def front_of(sizes, values):
+    """Return the positions that no other beats in size and value both, smallest first."""
+    front = []
+    for position in sorted(range(len(sizes)), key=lambda i: (sizes[i], -values[i])):
+        if not front or values[position] > values[front[-1]]:
+            front.append(position)
+    return front
 
 
 def main():

@@ -84,7 +84,7 @@ def _of(architecture):
     """Return the networks of one architecture, all widths scaled together."""
     sized = {}
     default = architecture.default()
-    floors = {name: low for name, (low, _) in architecture.width_space(low=1e-6, high=1e-6).items()}
+    floors = architecture.minimum_widths
     for scale in np.geomspace(0.1, 4, 160):
         widths = {name: max(low, round(getattr(default, name) * scale)) for name, low in floors.items()}
         config = replace(default, **widths)

@@ -57,9 +57,8 @@ class TestConfigDicts:
 
         own = Architecture(
             name="own",
-            summary="A test's own",
             config=Own,
             network=lambda config, length: nn.Linear(length, config.channels),
             minimum_length=1,
         )
-        assert own.width_space(low=0.1, high=2) == {"channels": (4, 20)}
+        assert own.minimum_widths == {"channels": 4}

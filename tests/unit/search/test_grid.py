@@ -3,7 +3,7 @@ import pytest
 
 from atml.errors import StudyError
 from atml.search import records
-from atml.search.grid import front_of, key_of
+from atml.search.grid import key_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")
 
@@ -52,8 +52,3 @@ def test_parameters_between_two_points_are_refused_with_the_trial_and_what_they_
     study.enqueue_trial({**grid.points[0].params, records.SIZE_BYTES: 1500})
     with pytest.raises(StudyError, match=r"trial 0: .*1500.* is not a point"):
         grid.suggest(study.ask())
-
-
-def test_the_front_holds_what_no_other_beats_in_size_and_value_both():
-    assert front_of([1, 2, 3, 3, 4], [0.5, 0.5, 0.7, 0.6, 0.9]) == [0, 2, 4]
-    assert front_of([], []) == []
