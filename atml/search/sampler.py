@@ -35,8 +35,7 @@ class FrontSampler(BaseSampler):
     Args:
         grid: The study's points.
         sizes: Bytes that are asked for.
-        folds: Folds a point can be trained on.
-        ruled_out: Returns [points] those that no trial may try, given the study's trials.
+        standings: Returns how the points stand, given the study's trials.
         seed: Give each worker its own.
     """
 
@@ -45,16 +44,14 @@ class FrontSampler(BaseSampler):
         grid: Grid,
         sizes: Sequence[int],
         *,
-        folds: int,
-        ruled_out: Callable[[Sequence[FrozenTrial]], NDArray[np.bool_]],
+        standings: Callable[[Sequence[FrozenTrial]], Standings],
         seed: int | None = None,
     ) -> None:
         self._grid = grid
         self._sizes = tuple(size for size in sizes if (grid.onnx_bytes <= size).any()) or (
             int(grid.onnx_bytes.max()),
         )
-        self._folds = folds
-        self._ruled_out = ruled_out
+        self._standings = standings
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed=seed)
 
@@ -74,8 +71,8 @@ class FrontSampler(BaseSampler):
         if not search_space:
             return {}
         trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-        standings = Standings.of(self._grid, self._folds, trials)
-        free = ~(standings.closed | standings.running | self._ruled_out(trials))
+        standings = self._standings(trials)
+        free = ~(standings.closed | standings.running)
         return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))].params
 
     def sample_independent(

@@ -22,8 +22,8 @@ class Standings:
     """A study's points at one moment.
 
     `by_fold` [points, folds] is F-beta where a fold was trained, else NaN. A point is `closed` if nothing
-    more is to be learnt of it: it has all folds, or a rule ended it for good. It is `running` if a
-    trial holds it now.
+    more is to be learnt of it: it has all folds, or a rule ended it for good or keeps it from
+    training. It is `running` if a trial holds it now.
     """
 
     grid: Grid
@@ -32,11 +32,14 @@ class Standings:
     running: Mask
 
     @classmethod
-    def of(cls, grid: Grid, folds: int, trials: Iterable[FrozenTrial]) -> "Standings":
-        """Read the trials of a study."""
+    def of(
+        cls, grid: Grid, folds: int, trials: Iterable[FrozenTrial], *, ruled_out: Mask | None = None
+    ) -> "Standings":
+        """Read the trials of a study; `ruled_out` [points] tells which points no trial may try."""
         size = len(grid.points)
         by_fold = np.full((size, folds), np.nan)
-        closed, running = np.zeros(size, bool), np.zeros(size, bool)
+        closed = np.zeros(size, bool) if ruled_out is None else ruled_out.copy()
+        running = np.zeros(size, bool)
         for trial in trials:
             key = point_of(trial)
             if key is None or key not in grid.index:
@@ -69,9 +72,20 @@ class Standings:
         within: Mask = self.grid.onnx_bytes <= limit
         return within
 
+    @property
+    def finished(self) -> Mask:
+        """[points] whether all folds were trained."""
+        finished: Mask = ~np.isnan(self.by_fold).any(axis=1)
+        return finished
+
     def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
-        """Return the probability that point `at` is the best of those trained so far within `limit` bytes."""
-        rivals = np.flatnonzero(self.observed & self.within(limit))
+        """Return the probability that point `at` is the best within `limit` bytes.
+
+        Its rivals are all points that can still be shipped, tried or not: as long as something better is
+        likely among those that nobody has tried, time is better spent there.
+        """
+        mine = np.arange(len(self.closed)) == at
+        rivals = np.flatnonzero(self.within(limit) & (self.finished | ~self.closed | mine))
         draws = self.posterior.draw_of(rivals, random, DRAWS)
         return float((rivals[draws.argmax(axis=1)] == at).mean())
 

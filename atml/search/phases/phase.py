@@ -4,8 +4,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
@@ -73,23 +71,22 @@ class Phase(StudySpec):
 
     def sampler(self, worker: int, grid: Grid) -> BaseSampler:
         """Return the sampler of one worker; each worker draws differently."""
-        pruner = self.pruner()
-
-        def ruled_out(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
-            return pruner.ruled_out(trials, grid)
-
         return FrontSampler(
-            grid, self.search.sizes, folds=self.data.folds, ruled_out=ruled_out, seed=self.seed + worker
+            grid,
+            self.search.sizes,
+            standings=lambda trials: self.standings(grid, trials),
+            seed=self.seed + worker,
         )
 
     def standings(self, grid: Grid, trials: Sequence[FrozenTrial]) -> Standings:
         """Return how the points of the study stand."""
-        return Standings.of(grid, self.data.folds, trials)
+        ruled_out = self.pruner().ruled_out(trials, grid)
+        return Standings.of(grid, self.data.folds, trials, ruled_out=ruled_out)
 
     def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
         """Whether nothing is left to train: every point is known, running or ruled out."""
         now = self.standings(grid, trials)
-        return bool((now.closed | now.running | self.pruner().ruled_out(trials, grid)).all())
+        return bool((now.closed | now.running).all())
 
     def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials that finished the race, best first."""

@@ -23,6 +23,7 @@ import numpy as np
 import optuna
 import psutil
 import torch
+from atml.search.defaults import default_spec
 from rich.progress import track
 from scipy.stats import spearmanr
 
@@ -31,7 +32,6 @@ from atml.ecg.segment import subject_order
 from atml.evaluation import estimate, evaluate
 from atml.models import get_architecture
 from atml.search import records
-from atml.search.defaults import default_spec
 from atml.search.fit import Trainer
 from atml.search.phases import load_spec
 from atml.search.proposal import Proposal

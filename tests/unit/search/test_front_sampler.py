@@ -24,7 +24,11 @@ FOLDS = 2
 
 def sampler(grid, seed=0, sizes=(1000, 2000, 4000), ruled_out=()):
     mask = np.isin(np.arange(len(grid.points)), list(ruled_out))
-    return FrontSampler(grid, sizes, folds=FOLDS, ruled_out=lambda trials: mask, seed=seed)
+
+    def standings(trials):
+        return Standings.of(grid, FOLDS, trials, ruled_out=mask)
+
+    return FrontSampler(grid, sizes, standings=standings, seed=seed)
 
 
 def new_study(grid, storage=None, **options):
