@@ -75,7 +75,7 @@ class Standings:
     @property
     def finished(self) -> Mask:
         """[points] whether all folds were trained."""
-        finished: Mask = ~np.isnan(self.by_fold).any(axis=1)
+        finished: Mask = np.isnan(self.by_fold).sum(axis=1) == 0
         return finished
 
     def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
@@ -84,8 +84,9 @@ class Standings:
         Its rivals are all points that can still be shipped, tried or not: as long as something better is
         likely among those that nobody has tried, time is better spent there.
         """
-        mine = np.arange(len(self.closed)) == at
-        rivals = np.flatnonzero(self.within(limit) & (self.finished | ~self.closed | mine))
+        possible = self.finished | ~self.closed
+        possible[at] = True
+        rivals = np.flatnonzero(self.within(limit) & possible)
         draws = self.posterior.draw_of(rivals, random, DRAWS)
         return float((rivals[draws.argmax(axis=1)] == at).mean())
 

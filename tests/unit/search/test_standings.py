@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from atml.search import records
+from atml.search.grid import key_of
 from atml.search.race import Race
 from atml.search.standings import Standings
 
@@ -22,6 +23,13 @@ FOLDS = 4
 
 def standings(grid, *trials):
     return Standings.of(grid, FOLDS, trials)
+
+
+def only(grid, *trials):
+    """Return how the points stand if no other than those of the trials may be tried."""
+    own = {grid.index[key_of(trial.params)] for trial in trials}
+    others = np.array([at not in own for at in range(len(grid.points))])
+    return Standings.of(grid, FOLDS, trials, ruled_out=others)
 
 
 def where(mask):
@@ -102,10 +110,20 @@ class TestRace:
     def test_a_file_competes_within_the_smallest_size_that_it_fits(self, race, onnx_bytes, limit):
         assert race.limit_for(onnx_bytes) == limit
 
-    def test_one_that_is_alone_goes_on(self, race, make_grid, at_point):
+    def test_where_nothing_else_is_left_it_leads_for_sure(self, race, make_grid, at_point):
         grid = make_grid()
-        found = standings(grid, at_point(grid, 4, state=RUNNING, by_fold=(0.5,)))
-        assert race.chance_of(found, 4) == 1.0
+        assert race.chance_of(only(grid, at_point(grid, 4, state=RUNNING, by_fold=(0.5,))), 4) == 1.0
+
+    def test_what_nobody_has_tried_yet_may_be_better(self, race, make_grid, at_point):
+        grid = make_grid()
+        alone = at_point(grid, 4, state=RUNNING, by_fold=(0.5,))
+        assert 0 < race.chance_of(standings(grid, alone), 4) < 0.5
+
+    def test_what_a_rule_ended_is_no_rival(self, race, make_grid, at_point):
+        grid = make_grid()
+        best = at_point(grid, 4, state=PRUNED, by_fold=(0.99,), pruned_by="pruner")
+        mine = at_point(grid, 5, state=RUNNING, by_fold=(0.5,))
+        assert race.chance_of(only(grid, best, mine), 5) == 1.0
 
     def test_one_that_is_far_behind_leaves_and_the_leader_goes_on(self, race, make_grid, at_point):
         grid = make_grid()
@@ -121,7 +139,7 @@ class TestRace:
     def test_larger_rivals_say_nothing_about_the_best_of_a_smaller_size(self, race, make_grid, at_point):
         grid = make_grid()
         better = at_point(grid, 7, by_fold=(0.97,) * FOLDS)
-        found = standings(grid, better, at_point(grid, 1, state=RUNNING, by_fold=(0.6,)))
+        found = only(grid, better, at_point(grid, 1, state=RUNNING, by_fold=(0.6,)))
         assert race.chance_of(found, 1) == 1.0
 
     def test_smaller_rivals_count(self, race, make_grid, at_point):
@@ -132,7 +150,7 @@ class TestRace:
 
     def test_folds_that_are_hard_for_all_end_nobody(self, race, make_grid, at_point):
         grid = make_grid()
-        found = standings(
+        found = only(
             grid,
             at_point(grid, 4, by_fold=(0.9, 0.8, 0.9, 0.8)),
             at_point(grid, 5, state=RUNNING, by_fold=(0.9, 0.79)),
