@@ -1,50 +1,27 @@
 """The running average of a network's weights, which generalises better than its last step."""
 
-from copy import deepcopy
-
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-class WeightAverage:
-    """An exponential moving average of the weights and buffers of a network (Polyak averaging).
+def weight_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network's weights and buffers (Polyak averaging).
 
-    The decay rises as (1 + t)/(10 + t) to its final value, so that the random weights of the start
-    are forgotten at once and short runs are averaged rightly. BatchNorm's running statistics are
-    averaged with the weights they belong to; counters are copied.
+    The decay rises as n/(9 + n) to `decay`, so that the random weights of the start are forgotten at once
+    and short runs are averaged well. BatchNorm's running statistics are averaged with the weights they
+    belong to; counters are copied.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from a copy of `model`."""
-        self.module = deepcopy(model).requires_grad_(False).eval()
-        self._decay = decay
-        self._updates = 0
-        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
-        floating = [(mean, now) for mean, now in pairs if mean.is_floating_point()]
-        self._means, self._weights = [mean for mean, _ in floating], [now for _, now in floating]
-        self._counters = [(mean, now) for mean, now in pairs if not mean.is_floating_point()]
+    def update(means: Tensors, weights: Tensors, _count: Tensor | int) -> None:
+        if not means[0].is_floating_point():
+            torch._foreach_copy_(means, weights)
+            return
+        count = int(average.n_averaged)  # on the CPU: reading `_count` would make a GPU wait
+        torch._foreach_lerp_(means, weights, 1 - min(decay, count / (9 + count)))
 
-    def update(self) -> None:
-        """Take in the network's present weights, after an optimiser step."""
-        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        self._updates += 1
-        # One call for all tensors, as in torch.optim.swa_utils.
-        torch._foreach_lerp_(self._means, self._weights, 1 - decay)
-        for mean, now in self._counters:
-            mean.copy_(now)
-
-    def state_dict(self) -> dict[str, object]:
-        """Return the average and how many steps are in it."""
-        return {"module": self.module.state_dict(), "updates": self._updates}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from what `state_dict` returned."""
-        module, updates = state["module"], state["updates"]
-        assert isinstance(module, dict)  # noqa: S101
-        assert isinstance(updates, int)  # noqa: S101
-        self.module.load_state_dict(module)
-        self._updates = updates
-
-
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged.fill_(1)  # the weights of the start
+    return average
