@@ -1,8 +1,8 @@
 """Many segment files → samples, on all cores.
 
-The parsers are plain child processes that talk over pipes. Unlike `multiprocessing` they neither
-fork a parent that may have threads, nor import the caller's main module again, and they end by
-themselves when the parent is killed: their standard input closes.
+A pool of threads runs one child process for each few thousand files. `ProcessPoolExecutor` will not do: it
+imports the caller's script again, so a script without `if __name__ == "__main__"` fails, and its
+processes stay for ever when the parent is killed.
 """
 
 import contextlib
@@ -10,11 +10,11 @@ import json
 import os
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment, DataError
 
 CHUNK_FILES = 250
+CHUNK_FILES_APART = 4_000  # starting a process costs as much as reading 1,000
 MOST_PARSERS = 16  # a disk feeds no more
-FEWEST_FILES_PER_PARSER = 1_000  # starting a process costs as much as reading that many
+FEWEST_FILES_PER_PARSER = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +47,17 @@ def parse_files(directory: Path, names: Sequence[str], workers: int | None) -> G
         DataError: a parser process died.
     """
     parsers = min(workers or _cores(), len(names) // FEWEST_FILES_PER_PARSER)
-    chunks = deque(list(names[start : start + CHUNK_FILES]) for start in range(0, len(names), CHUNK_FILES))
     if parsers < 2:
-        for chunk in chunks:
+        for chunk in _chunks(names, CHUNK_FILES):
             yield parse_chunk(directory, chunk)
-    else:
-        yield from _parse_in_parallel(directory, chunks, parsers)
+        return
+    chunks = _chunks(names, min(CHUNK_FILES_APART, -(-len(names) // parsers)))
+    with ThreadPoolExecutor(parsers) as pool:
+        yield from pool.map(partial(_parse_apart, directory), chunks)
+
+
+def _chunks(names: Sequence[str], files: int) -> list[list[str]]:
+    return [list(names[start : start + files]) for start in range(0, len(names), files)]
 
 
 def parse_chunk(directory: Path, names: list[str]) -> Chunk:
@@ -84,85 +90,44 @@ def _cores() -> int:
     return min(cores, MOST_PARSERS)
 
 
-def _parse_in_parallel(directory: Path, chunks: deque[list[str]], parsers: int) -> Iterator[Chunk]:
-    """Deal chunks out in turn and collect them in turn, each parser one chunk ahead."""
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(_parser(directory)) for _ in range(parsers)]
-        waiting: deque[subprocess.Popen[bytes]] = deque()
-        for process in processes * 2:
-            if chunks:
-                _ask(process, chunks.popleft())
-                waiting.append(process)
-        while waiting:
-            process = waiting.popleft()
-            yield _answer(process)
-            if chunks:
-                _ask(process, chunks.popleft())
-                waiting.append(process)
-
-
-@contextlib.contextmanager
-def _parser(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _parse_apart(directory: Path, names: list[str]) -> Chunk:
+    """Parse files in a process of its own."""
+    command = [sys.executable, "-c", "from atml.ecg.parsing import serve; serve()", str(directory)]
     try:
-        process = subprocess.Popen(  # noqa: S603  (our own module)
-            [sys.executable, "-c", "from atml.ecg.parsing import serve; serve()", str(directory)],
-            stdin=subprocess.PIPE,
+        done = subprocess.run(  # noqa: S603  (our own module)
+            command,
+            check=False,
+            input=json.dumps(names).encode(),
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends this one
+            start_new_session=True,  # Ctrl-C is for the parent alone
         )
     except OSError as error:
         raise DataError(
             f"cannot start a process to read segments: {error.strerror or error}; "
             "end other programs and try again."
         ) from error
-    try:
-        yield process
-    finally:
-        process.kill()  # it holds nothing that would have to be saved
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        process.wait()
-
-
-def _ask(process: subprocess.Popen[bytes], names: list[str]) -> None:
-    # 250 names fit into a pipe's buffer (64 KiB), so this never waits for a busy parser.
-    with contextlib.suppress(BrokenPipeError):  # `_answer` finds it dead and says so
-        stdin = cast("BinaryIO", process.stdin)
-        stdin.write(json.dumps(names).encode() + b"\n")
-        stdin.flush()
-
-
-def _answer(process: subprocess.Popen[bytes]) -> Chunk:
-    stdout = cast("BinaryIO", process.stdout)
-    header = stdout.readline()
-    if header.endswith(b"\n"):
-        fields = json.loads(header)
-        content = stdout.read(4 * sum(fields["lengths"]))
-        if len(content) == 4 * sum(fields["lengths"]):
-            problems = [Problem(**problem) for problem in fields.pop("problems")]
-            samples = np.frombuffer(content, dtype=np.float32)
-            return Chunk(**fields, samples=samples, problems=problems)
-    raise DataError(
-        f"a process that read segments ended with status {process.wait()}, "
-        "perhaps for want of memory; try again."
-    )
+    if done.returncode != 0:
+        raise DataError(
+            f"a process that read segments ended with status {done.returncode}, "
+            "perhaps for want of memory; try again."
+        )
+    header, _, samples = done.stdout.partition(b"\n")
+    fields = json.loads(header)
+    problems = [Problem(**problem) for problem in fields.pop("problems")]
+    return Chunk(**fields, samples=np.frombuffer(samples, dtype=np.float32), problems=problems)
 
 
 def serve() -> None:
-    """Be a parser: a line with file names in, a header and samples out, until the input closes."""
-    directory = Path(sys.argv[1])
-    with contextlib.suppress(BrokenPipeError):
-        for line in sys.stdin.buffer:
-            chunk = parse_chunk(directory, json.loads(line))
-            header = {
-                "names": chunk.names,
-                "lengths": chunk.lengths,
-                "problems": [asdict(problem) for problem in chunk.problems],
-                "files": chunk.files,
-            }
-            sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-            sys.stdout.buffer.write(chunk.samples.data)
-            sys.stdout.buffer.flush()
+    """Be the process: file names in, a line about the files and their samples out."""
+    chunk = parse_chunk(Path(sys.argv[1]), json.load(sys.stdin.buffer))
+    header = {
+        "names": chunk.names,
+        "lengths": chunk.lengths,
+        "problems": [asdict(problem) for problem in chunk.problems],
+        "files": chunk.files,
+    }
+    with contextlib.suppress(BrokenPipeError):  # the parent was killed
+        sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
+        sys.stdout.buffer.write(chunk.samples.data)
+        sys.stdout.buffer.flush()

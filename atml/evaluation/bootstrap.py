@@ -1,4 +1,4 @@
-"""Intervals by resampling subjects: segments of one subject are no independent evidence.
+"""Intervals by resampling subjects: segments of one subject are not independent.
 
 Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile intervals).
 """

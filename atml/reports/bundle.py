@@ -1,5 +1,6 @@
 """Writing the bundle: everything a user needs of the chosen model, whole or not at all."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -17,6 +18,9 @@ from atml.files import TEMPORARY, in_words, remove_abandoned
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+OLDER = ".old"
+# Of linux/fcntl.h and linux/fs.h.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,8 @@ def bundle_name(metrics: Metrics) -> str:
 def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
     """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle.
 
-    All is written beside `folder` first and then renamed, so there is never half a bundle.
+    All is written beside `folder` first and then swapped with it, so there is never half a bundle. What
+    else lies in `folder` stays.
 
     Raises:
         CannotWrite: the place takes no bundle; an older one is still there.
@@ -84,11 +89,13 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed process with the same number
         remove_abandoned(folder.parent)  # and with others
+        _restore(folder)
         scratch.mkdir(parents=True)
         for file in files:
             file.write(scratch / file.name)
         manifest = {"atml": __version__, **facts, "files": [_entry(scratch / file.name) for file in files]}
         (scratch / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+        _copy_what_others_added(folder, scratch)
         _replace(folder, scratch)
     except OSError as error:
         raise CannotWrite(f"{folder}: the bundle cannot be written: {in_words(error)}") from None
@@ -107,10 +114,52 @@ def _entry(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def _copy_what_others_added(folder: Path, scratch: Path) -> None:
+    """Copy what people put into an older bundle's folder: all that its manifest does not name."""
+    if not folder.is_dir():
+        return
+    own = {MANIFEST, *_names_in_manifest(folder)}
+    for path in folder.iterdir():
+        copy = scratch / path.name
+        if path.name in own or copy.exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, copy, symlinks=True)
+        else:
+            shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def _names_in_manifest(folder: Path) -> list[str]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return [str(file["name"]) for file in manifest["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _replace(folder: Path, scratch: Path) -> None:
-    older = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    shutil.rmtree(older, ignore_errors=True)
-    if folder.exists():
-        folder.rename(older)
-    scratch.rename(folder)
-    shutil.rmtree(older, ignore_errors=True)
+    if not folder.exists():
+        scratch.rename(folder)
+    elif not _exchange(scratch, folder):
+        # Whoever kills this process between the two lines leaves no bundle under its name.
+        folder.rename(scratch.with_suffix(OLDER))
+        scratch.rename(folder)
+        shutil.rmtree(scratch.with_suffix(OLDER), ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, if the system can: Linux does, on most file systems."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(swap(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0)
+
+
+def _restore(folder: Path) -> None:
+    """Bring an older bundle back whose replacing process was killed, and remove what else such left."""
+    for older in folder.parent.glob(f".{folder.name}.*{OLDER}"):
+        if folder.exists():
+            shutil.rmtree(older, ignore_errors=True)
+        else:
+            older.rename(folder)

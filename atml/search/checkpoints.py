@@ -8,9 +8,13 @@ from pickle import UnpicklingError
 
 import torch
 
+from atml import __version__
 from atml.files import make_folder, write_whole
 from atml.search.records import CurvePoint
 from atml.training import TrainingState
+
+# Neither reads the state of another version of itself reliably.
+VERSIONS = [__version__, str(torch.__version__)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,7 @@ class Checkpoints:
         """
         make_folder(self.folder)
         content = {
+            "versions": VERSIONS,
             "fold": checkpoint.fold,
             "state": checkpoint.state.to_bytes(),
             "curve": [point.to_list() for point in checkpoint.curve],
@@ -50,14 +55,16 @@ class Checkpoints:
         write_whole(self._path(number), buffer.getvalue())
 
     def load(self, number: int) -> Checkpoint | None:
-        """Return what was kept of trial `number`; None if there is nothing that can be read."""
+        """Return what these versions kept of trial `number`; None if there is nothing, or it is damaged."""
         try:
             content = torch.load(self._path(number), map_location="cpu", weights_only=True)
+            if content["versions"] != VERSIONS:
+                return None
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
             state = TrainingState.from_bytes(content["state"])
             return Checkpoint(fold=content["fold"], state=state, curve=curve)
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
-            return None  # damaged or from another version: the trial begins anew
+            return None  # the trial begins anew
 
     def drop(self, number: int) -> None:
         """Forget trial `number`: it has ended."""

@@ -42,6 +42,8 @@ RECORDED_METRICS = (
     "g",
     "worst",
 )
+# Those that are also attributes of their own: optuna-dashboard shows each as a column to sort by.
+COLUMNS = ("f1", "precision", "recall", "specificity", "worst")
 
 
 class PrunedBy(StrEnum):
@@ -97,6 +99,13 @@ def metrics_record(metrics: Metrics) -> dict[str, float | None]:
     """Return the figures that are kept with a trial."""
     values = {name: getattr(metrics, name) for name in RECORDED_METRICS}
     return {name: None if value is None else round(value, 6) for name, value in values.items()}
+
+
+def write_columns(trial: Trial, metrics: Metrics) -> None:
+    """Give `trial` an attribute for each of `COLUMNS`."""
+    for name, value in metrics_record(metrics).items():
+        if name in COLUMNS and value is not None:
+            trial.set_user_attr(name, value)
 
 
 def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:

@@ -19,7 +19,7 @@ from atml.errors import AtmlError
 from atml.evaluation import Metrics
 from atml.files import prepare_folder, write_whole
 from atml.search import records
-from atml.service.pictures import pictures
+from atml.service.pictures import picture
 from atml.service.s3 import is_s3, open_s3, split_s3
 
 
@@ -65,13 +65,13 @@ def local_folder(place: str | Path) -> Path:
 
 
 def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
-    """Return what an objective calls to keep the model and the pictures of a completed trial.
+    """Return what an objective calls to keep the model and the picture of a completed trial.
 
     It raises CannotWrite if they cannot all be kept; then none of them is.
     """
 
     def keep(trial: Trial, model: bytes, metrics: Metrics) -> None:
-        files = {"model.onnx": model, **pictures(records.curve(trial), metrics)}
+        files = {"model.onnx": model, "trial.png": picture(records.curve(trial), metrics)}
         kept: list[ArtifactMeta] = []
         try:
             for name, content in files.items():
@@ -83,6 +83,7 @@ def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
             raise
         for meta in kept:
             _record(trial, meta)
+        records.write_columns(trial, metrics)
 
     return keep
 

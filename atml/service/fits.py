@@ -5,8 +5,11 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,14 +103,13 @@ def run_fits(
         devices = spread_over_devices(device, len(missing))
         # Spawned, not forked: a forked PyTorch may wait for ever on threads that did not come along.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=torch.set_num_threads, initargs=(threads,)
-        )
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(threads,))
         try:
-            pending = [
-                pool.submit(_fit_and_keep, one, str(folder), where)
-                for one, where in zip(missing, devices, strict=True)
-            ]
+            with _children_without_ctrl_c():
+                pending = [
+                    pool.submit(_fit_and_keep, one, str(folder), where)
+                    for one, where in zip(missing, devices, strict=True)
+                ]
             for count, future in enumerate(as_completed(pending), start=len(jobs) - len(missing) + 1):
                 future.result()
                 on_done(count, len(jobs))
@@ -118,6 +120,32 @@ def run_fits(
         finally:
             pool.shutdown(cancel_futures=True)
     return [_load(_path(folder, one)) for one in jobs]
+
+
+@contextmanager
+def _children_without_ctrl_c() -> Iterator[None]:
+    """Leave Ctrl-C to this process: children that start meanwhile ignore it from their first line on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:

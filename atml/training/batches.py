@@ -61,12 +61,8 @@ class Source:
     gathered from the data set, so that processes go on sharing the pages of one memory map.
     """
 
-    def __init__(
-        self, data: Segments | NDArray[np.float32], device: torch.device, *, resident: bool = True
-    ) -> None:
-        """Take a data set, or samples [n, segment length]; copy them if they are to be resident."""
-        if isinstance(data, np.ndarray) and data.ndim != 2:
-            raise ValueError(f"samples must be [n, segment length], but got shape {data.shape}.")
+    def __init__(self, data: Segments, device: torch.device, *, resident: bool = True) -> None:
+        """Take a data set; copy it to a GPU if it is to be resident."""
         self._data = data
         self._device = device
         self._resident: Tensor | None = None
@@ -84,11 +80,7 @@ class Source:
         return self._resident[torch.from_numpy(where).to(self._device)]
 
     def _gather(self, where: NDArray[np.int64]) -> Tensor:
-        data = self._data
-        samples = data[where] if isinstance(data, np.ndarray) else data.samples(where)
-        # A tensor over a read-only array would let a write through to the memory map, or crash.
-        writable = np.require(samples, np.float32, ["C", "W"])
-        return torch.from_numpy(writable).to(self._device).unsqueeze(1)
+        return torch.from_numpy(self._data.samples(where)).to(self._device).unsqueeze(1)
 
 
 class TrainingBatches:

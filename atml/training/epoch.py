@@ -56,8 +56,6 @@ class Epoch:
     train_loss: float
     valid_loss: float | None
     valid_scores: NDArray[np.float32]  # [valid segments] P(AFIB)
-    learning_rate: float  # of the last batch
     seconds: float  # training and validation
-    samples_per_second: float  # training alone
     # Copies the loop's state; callable until the next epoch is asked for.
     state: Callable[[], TrainingState] = field(default=_no_state, repr=False)

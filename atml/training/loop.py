@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
@@ -93,7 +94,7 @@ class _Loop:
         self.half = torch.bfloat16 if bfloat16 else torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=not bfloat16)
         self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
-        self.schedule = make_schedule(settings, self.batches.steps)
+        self.schedule = make_schedule(self.optimiser, settings, self.batches.steps)
         self.early_stopping = EarlyStopping(patience=settings.patience, gap=settings.gap)
         self.augment = Augmentation(settings.augmentation, split.train.segment_length, device)
         self.finished = 0
@@ -117,18 +118,16 @@ class _Loop:
         start = time.perf_counter()
         with fixed_randomness(self.settings.seed, index, self.device), without_denormals():
             train_loss = self.train_epoch(index)
-        trained = time.perf_counter()
         valid_loss, scores = self.validate(index)
-        self.schedule.epoch_ended(train_loss if valid_loss is None else valid_loss)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(train_loss if valid_loss is None else valid_loss)
         self.finished = index + 1
         epoch = Epoch(
             index=index,
             train_loss=train_loss,
             valid_loss=valid_loss,
             valid_scores=scores,
-            learning_rate=float(self.optimiser.param_groups[0]["lr"]),
             seconds=time.perf_counter() - start,
-            samples_per_second=self.batches.segments_per_epoch / (trained - start),
             state=lambda: self.state(index),
         )
         self.stopped = self.early_stopping.should_stop(epoch)
@@ -140,9 +139,6 @@ class _Loop:
         self.augment.reseed(stream_seed(self.settings.seed, index, "augmentation"))
         losses = torch.empty(self.batches.steps, device=self.device)
         for number, (ecg, labels) in enumerate(self.batches.epoch(index)):
-            rate = self.schedule.rate(index * self.batches.steps + number)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
             losses[number] = self.step(self.augment(ecg), labels)
             if number % LOSSES_AT_A_TIME == LOSSES_AT_A_TIME - 1:
                 self.refuse_divergence(index, losses[: number + 1])
@@ -163,6 +159,8 @@ class _Loop:
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update()
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step()
         return loss.detach()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -174,10 +172,9 @@ class _Loop:
         if torch.isfinite(losses).all():
             return
         number = int(torch.nonzero(~torch.isfinite(losses))[0])
-        rate = self.schedule.rate(index * self.batches.steps + number)
         raise TrainingDiverged(
             f"the training loss became {float(losses[number])} in epoch {index}, batch {number}, "
-            f"at learning rate {rate:.3g} (peak {self.settings.learning_rate:.3g}); use a lower one"
+            f"at peak learning rate {self.settings.learning_rate:.3g}; use a lower one"
         )
 
     def validate(self, index: int) -> tuple[float | None, NDArray[np.float32]]:

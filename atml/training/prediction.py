@@ -10,12 +10,12 @@ from atml.training.batches import Segments, Source
 
 def predict(
     model: nn.Module,
-    data: Segments | NDArray[np.float32],
+    data: Segments,
     *,
     device: torch.device,
     batch_size: int = 512,
 ) -> NDArray[np.float32]:
-    """Return P(AFIB) [n] of the segments in `data`: a data set or samples [n, segment length].
+    """Return P(AFIB) [n] of the segments in `data`.
 
     The model is moved to `device` and asked in evaluation mode; its mode is put back after.
     """

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 LARGEST_COUNT = 10**9  # so that no figure worked out from a count overflows
 
@@ -45,13 +45,6 @@ class AugmentationSettings:
             _check(self, name, 0, 0.5)  # what reaches over an end is mirrored, and only once
         for name in ("noise", "baseline_wander"):
             _check(self, name, 0, math.inf)
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return settings that leave every segment as it is."""
-        return cls(
-            probability=0.0, amplitude=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

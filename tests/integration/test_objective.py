@@ -91,7 +91,7 @@ def result_of(trial):
 
 
 class TestRecords:
-    def test_a_completed_trial_has_every_record_its_model_and_its_pictures(
+    def test_a_completed_trial_has_every_record_its_model_and_its_picture(
         self, search, make_phase1, tmp_path
     ):
         artifacts = open_artifacts(tmp_path / "artifacts")
@@ -104,12 +104,13 @@ class TestRecords:
         assert list(records.folds(trial)) == [0, 1]
         assert records.estimate(trial).folds == FOLDS
         assert set(trial.user_attrs[records.METRICS]) == set(records.RECORDED_METRICS)
+        assert all(trial.user_attrs[name] == records.metric(trial, name) for name in records.COLUMNS)
         assert trial.user_attrs[records.WORKER]["host"] == socket.gethostname()
         assert trial.params[records.SIZE_BYTES] == records.onnx_bytes(trial) <= 12_000
         metas = {m.filename: m for m in get_all_artifact_meta(trial, storage=here.study._storage)}
         kept = {n: (tmp_path / "artifacts" / m.artifact_id).read_bytes() for n, m in metas.items()}
         model = kept.pop("model.onnx")
-        assert set(kept) == {"learning-curve.png", "confusion.png", "subjects.png"}
+        assert set(kept) == {"trial.png"}
         assert {metas[name].mimetype for name in kept} == {"image/png"}
         assert {content[:4] for content in kept.values()} == {b"\x89PNG"}
         assert len(model) == records.onnx_bytes(trial)

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import optuna
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
@@ -14,8 +15,7 @@ from waitress import create_server, wasyncore
 from atml.errors import DashboardError
 from atml.service.address import Address
 from atml.service.dashboard import guards
-from atml.service.dashboard.absence import TellingStore, telling_storage
-from atml.service.dashboard.columns import readable_columns
+from atml.service.dashboard.answers import WithHttpErrors
 from atml.service.dashboard.guards import Credentials
 
 # As many as the connections that a browser opens to one server, and two to spare.
@@ -48,11 +48,12 @@ def dashboard_app(
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, the outermost last."""
+    # A cached storage reads a finished trial once, however often the dashboard asks for it.
+    cached = optuna.storages.get_storage(storage)
     app: WSGIApplication = optuna_dashboard.wsgi(
-        telling_storage(storage), artifact_store=TellingStore(artifacts)
+        WithHttpErrors(cached), artifact_store=WithHttpErrors(artifacts)
     )
-    app = readable_columns(_with_an_encoding(app))
-    app = guards.harmless_artifacts(app)
+    app = guards.harmless_artifacts(_with_an_encoding(app))
     if only_reading:
         app = guards.read_only(app)
     app = guards.refuse_foreign_writes(app)

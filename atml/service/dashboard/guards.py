@@ -1,7 +1,7 @@
-"""What stands between the network and the dashboard: one WSGI middleware a concern.
+"""WSGI middlewares between the network and the dashboard, one for each concern.
 
-The dashboard itself knows no user: whoever reaches it may write, delete and upload. Each guard takes
-an application and returns a safer one; `atml.service.dashboard` says which are used and in what order.
+The dashboard has no users: whoever reaches it may write, delete and upload. Each guard takes an
+application and returns a safer one; `atml.service.dashboard.app` applies them in order.
 """
 
 import base64
@@ -63,7 +63,7 @@ class Credentials:
         return cls(user=user, password=password)
 
     def open_with(self, header: str) -> bool:
-        """Whether an `Authorization` header holds these credentials; takes as long if it does not."""
+        """Whether an `Authorization` header holds these credentials, in the same time either way."""
         scheme, _, encoded = header.partition(" ")
         try:
             given = base64.b64decode(encoded.strip(), validate=True)
@@ -98,7 +98,7 @@ def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIAp
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if credentials.open_with(environ.get("HTTP_AUTHORIZATION", "")):
             return app(environ, start)
-        return _refuse(start, "401 Unauthorized", "This dashboard demands a user and a password.", REALM)
+        return _refuse(start, "401 Unauthorized", "This dashboard requires a user and a password.", REALM)
 
     return guarded
 
@@ -164,7 +164,7 @@ def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
 
 
 def security_headers(app: WSGIApplication) -> WSGIApplication:
-    """Tell browsers to trust the responses with no more than they need."""
+    """Add the headers that restrict what browsers may do with the responses."""
 
     def change(headers: Headers) -> None:
         headers["X-Content-Type-Options"] = "nosniff"

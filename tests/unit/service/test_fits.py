@@ -1,4 +1,11 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
+import psutil
 import pytest
 
 from atml.models import get_architecture
@@ -88,3 +95,47 @@ def test_a_fit_that_is_kept_is_not_done_again(make_phase1, dataset, tmp_path):
     # Without a fold nothing is held out.
     assert (len(first[0].valid_rows), len(first[1].valid_rows)) == (len(first[0].valid_scores), 0)
     assert 0 < len(first[0].valid_rows) < len(dataset)
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from atml.models import get_architecture
+from atml.search.phases import parse_spec
+from atml.search.proposal import Proposal
+from atml.service.fits import job, run_fits
+
+training = {"epochs": 1_000_000, "segments_per_epoch": 64}
+document = {"phase": "joint", "name": "a", "data": {"train": sys.argv[1], "folds": 2}, "training": training}
+linear = get_architecture("linear")
+what = Proposal(architecture=linear, config=linear.default(), learning_rate=0.01)
+try:
+    one = job(parse_spec(document, source="test"), "", what, fold=0, seed=1)
+    run_fits([one], Path(sys.argv[2]), workers=1, device="cpu")
+except KeyboardInterrupt:
+    sys.exit("interrupted")
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_its_processes_end_with_it_and_on_ctrl_c_say_nothing(simulated, tmp_path, ending):
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(simulated), str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    parent, fitting = psutil.Process(process.pid), []
+    while not fitting:
+        assert process.poll() is None
+        time.sleep(0.01)
+        fitting = [one for one in parent.children() if "spawn_main" in " ".join(one.cmdline())]
+    if ending == signal.SIGINT:  # as the terminal sends it, and as early as it can come
+        os.killpg(process.pid, ending)
+    else:
+        process.kill()
+    _, said = process.communicate()
+    assert ending == signal.SIGKILL or said == "interrupted\n"
+    psutil.wait_procs(fitting, timeout=250)
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in fitting)

@@ -6,7 +6,9 @@ import torch
 from atml.training import Augmentation, AugmentationSettings
 
 LENGTH = 500
-NONE = AugmentationSettings.none()
+NONE = AugmentationSettings(
+    probability=0.0, amplitude=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0
+)
 
 
 def augmented(ecg, settings, seed=0):

@@ -45,7 +45,6 @@ def test_epochs_tell_their_index_loss_scores_and_speed(split, make_network):
         assert epoch.valid_scores.shape == (40,)
         assert epoch.valid_scores.dtype == np.float32
         assert ((epoch.valid_scores >= 0) & (epoch.valid_scores <= 1)).all()
-        assert epoch.samples_per_second > 0
         assert epoch.seconds > 0
 
 
@@ -115,7 +114,7 @@ def test_an_overfitting_network_stops_early(make_split, make_network):
     split.train.labels[:] = np.random.default_rng(0).integers(0, 2, 32)
     split.valid.labels[:] = np.random.default_rng(1).integers(0, 2, 40)
     settings = replace(
-        SETTINGS, epochs=60, patience=2, schedule="constant", augmentation=AugmentationSettings.none()
+        SETTINGS, epochs=60, patience=2, schedule="constant", augmentation=AugmentationSettings(probability=0)
     )
     epochs, _ = trained(make_network(dropout=0.0), split, settings)
     assert len(epochs) < 60
@@ -151,7 +150,7 @@ def test_divergence_names_epoch_batch_and_learning_rate(split, make_network, ema
     settings = replace(
         SETTINGS, learning_rate=1e30, gradient_clip=None, ema_decay=ema_decay, schedule="constant"
     )
-    with pytest.raises(TrainingDiverged, match=r"epoch 0, batch \d+, at learning rate 1e\+30"):
+    with pytest.raises(TrainingDiverged, match=r"epoch 0, batch \d+, at peak learning rate 1e\+30"):
         trained(make_network(), split, settings)
 
 

@@ -32,9 +32,7 @@ def epoch_of(train_loss, valid_loss):
         train_loss=train_loss,
         valid_loss=valid_loss,
         valid_scores=np.empty(0, np.float32),
-        learning_rate=1e-3,
         seconds=1.0,
-        samples_per_second=1.0,
     )
 
 
@@ -121,10 +119,19 @@ def test_an_early_stop_without_meaning_is_refused(patience, gap):
         EarlyStopping(patience=patience, gap=gap)
 
 
+def an_optimiser():
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+
+
 @given(st.integers(1, 40), st.integers(1, 30))
 def test_one_cycle_rises_to_the_rate_and_falls_to_almost_nothing(epochs, steps):
-    schedule = make_schedule(TrainingSettings(learning_rate=0.1, epochs=epochs), steps)
-    rates = [schedule.rate(step) for step in range(epochs * steps)]
+    optimiser = an_optimiser()
+    schedule = make_schedule(optimiser, TrainingSettings(learning_rate=0.1, epochs=epochs), steps)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
     assert min(rates) > 0
     assert max(rates) <= 0.1 + 1e-12
     if epochs * steps >= 10:
@@ -136,11 +143,12 @@ def test_one_cycle_rises_to_the_rate_and_falls_to_almost_nothing(epochs, steps):
 
 
 def test_a_plateau_halves_the_rate():
-    schedule = make_schedule(TrainingSettings(learning_rate=0.1, schedule="plateau"), 5)
+    optimiser = an_optimiser()
+    schedule = make_schedule(optimiser, TrainingSettings(learning_rate=0.1, schedule="plateau"), 5)
     rates = []
     for loss in [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3]:
-        schedule.epoch_ended(loss)
-        rates.append(schedule.rate(0))
+        schedule.step(loss)
+        rates.append(optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025])
 
 
@@ -209,29 +217,25 @@ def test_the_average_of_many_steps_decays_as_asked():
     assert average.module.weight.item() == pytest.approx(0.75)
 
 
-def test_predict_takes_read_only_samples_and_puts_the_mode_back(make_segments, make_network, cpu):
+def test_predict_does_not_depend_on_the_batch_and_puts_the_mode_back(make_segments, make_network, cpu):
     segments, network = make_segments(21), make_network().train()
     whole = predict(network, segments, device=cpu)
-    samples = segments.samples(np.arange(21))
-    samples.flags.writeable = False
-    np.testing.assert_allclose(predict(network, samples, device=cpu, batch_size=4), whole, rtol=1e-5)
+    np.testing.assert_allclose(predict(network, segments, device=cpu, batch_size=4), whole, rtol=1e-5)
     assert network.training
-    assert predict(network, samples[:0], device=cpu).shape == (0,)
+    assert predict(network, make_segments(0), device=cpu).shape == (0,)
 
 
-def test_predict_returns_the_probability_of_afib(cpu):
+def test_predict_returns_the_probability_of_afib(make_segments, cpu):
     class Constant(nn.Module):
         def forward(self, ecg):
             return torch.tensor([0.0, math.log(3)]).expand(len(ecg), 2)
 
-    np.testing.assert_allclose(predict(Constant(), np.zeros((3, 5), np.float32), device=cpu), 0.75)
+    np.testing.assert_allclose(predict(Constant(), make_segments(3), device=cpu), 0.75)
 
 
-@pytest.mark.parametrize("options", [{"data": np.zeros(5, np.float32)}, {"batch_size": 0}])
-def test_predict_refuses_what_it_cannot_read(options, cpu, make_network):
-    given_ = {"data": np.zeros((2, 5), np.float32), "device": cpu} | options
-    with pytest.raises(ValueError, match="but got"):
-        predict(make_network(), **given_)
+def test_predict_refuses_a_batch_of_none(make_segments, make_network, cpu):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, but got 0"):
+        predict(make_network(), make_segments(2), device=cpu, batch_size=0)
 
 
 def test_a_cpu_is_always_there_and_says_its_threads():

@@ -107,6 +107,38 @@ class TestApp:
             path.read_bytes(),
         )
 
+    def test_a_number_is_a_column_to_sort_by(self, call, app, study, make_trial):
+        study.add_trial(make_trial(f1=0.5))
+        columns = json.loads(call(app(), path=f"/api/studies/{study._study_id}").body)["union_user_attrs"]
+        assert {"key": "f1", "sortable": True} in columns
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/studies/99"),
+            ("GET", "/api/studies/99/plot/edf"),
+            ("GET", "/artifacts/99/abc"),
+            ("GET", "/artifacts/99/98/abc"),
+            ("GET", "/csv/99"),
+            ("PUT", "/api/studies/99/note"),
+            ("DELETE", "/api/studies/99"),
+        ],
+    )
+    def test_an_unknown_study_is_not_found(self, call, app, caplog, method, path):
+        document = {"version": 1, "body": "hello"} if method == "PUT" else None
+        assert call(app(), method, path, document=document).status == 404
+        assert "Traceback" not in caplog.text
+        assert "File " not in caplog.text  # how the dashboard logs one
+
+    def test_an_artifact_whose_file_is_gone_is_not_found(self, call, app, study, tmp_path):
+        (tmp_path / "notes.txt").write_text("hello")
+        store = open_artifacts(tmp_path / "artifacts")
+        kept = upload_artifact(
+            study_or_trial=study, file_path=str(tmp_path / "notes.txt"), artifact_store=store
+        )
+        (tmp_path / "artifacts" / kept).unlink()
+        assert call(app(), path=f"/artifacts/{study._study_id}/{kept}").status == 404
+
 
 STORED = b"<script>alert(1)</script>"
 

@@ -1,0 +1,50 @@
+"""What the dashboard answers when its database or artifacts fail, or know no such study.
+
+optuna-dashboard answers every exception but its framework's own with "internal server error", and logs a
+traceback. So its storage and its artifact store raise the framework's.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from bottle import HTTPError
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage
+
+from atml.errors import AtmlError
+
+NOT_FOUND, UNAVAILABLE = 404, 503
+
+
+class NotFound(HTTPError, KeyError):  # type: ignore[misc]  # bottle has no types
+    """404; still a KeyError for those parts of optuna-dashboard that expect one."""
+
+
+class WithHttpErrors:
+    """Passes every call on to a storage or an artifact store, and raises its errors as HTTP answers."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return _with_http_errors(getattr(self._wrapped, name))
+
+
+BaseStorage.register(WithHttpErrors)  # optuna-dashboard takes nothing else
+
+
+def _with_http_errors(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except (KeyError, ArtifactNotFound):
+            raise NotFound(NOT_FOUND, "no such study, trial or artifact") from None
+        except (AtmlError, OSError) as error:
+            raise HTTPError(UNAVAILABLE, str(error)) from None
+        except StorageInternalError as error:
+            raise HTTPError(UNAVAILABLE, f"the database refuses: {error.__cause__ or error}") from None
+
+    return wrapped
