@@ -63,14 +63,14 @@ def spec_of(arguments):
     data = phase.data.model_copy(
         update={"train": str(arguments.train.resolve()), "exclude_subjects": excluded}
     )
-    return phase.model_copy(update={"name": "atml", "data": data})
+    return phase.model_copy(update={"name": "atml", "data": data, "seed": 100 * arguments.rotation})
 
 
 def write_spec(phase, path):
     """Write the default spec with the rotation's subjects left out."""
     text = default_spec("joint.toml").read_text()
     excluded = json.dumps(list(phase.data.exclude_subjects))
-    text = text.replace('name = "ecm"', 'name = "atml"').replace(
+    text = text.replace('name = "ecm"', f'name = "atml"\nseed = {phase.seed}').replace(
         "[data]\n", f"[data]\nexclude_subjects = {excluded}\n"
     )
     path.write_text(text)
@@ -182,7 +182,7 @@ def plain_worker(storage, spec, candidates, index, due):
     study = optuna.load_study(
         study_name="plain",
         storage=storage,
-        sampler=optuna.samplers.TPESampler(seed=index, constant_liar=True),
+        sampler=optuna.samplers.TPESampler(seed=phase.seed + index, constant_liar=True),
     )
     study.optimize(objective, timeout=max(0.0, due - time.time()), catch=(Exception,))
 
