@@ -184,7 +184,6 @@ class TestToOnnx:
             "OnnxMetadata",
             "check_parity",
             "load_checkpoint",
-            "parity",
             "save_checkpoint",
             "to_onnx",
         }
