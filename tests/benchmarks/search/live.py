@@ -220,13 +220,18 @@ def score_held_out(job):
     train, rotation, proposal, seed, threshold = job
     trainer, test = trainer_of(train, rotation)
     proposal = proposal_of(*proposal)
-    weights, _ = trainer.on_all_subjects(proposal, seed=seed)
+    weights, train_loss = trainer.on_all_subjects(proposal, seed=seed)
     network = proposal.build(LENGTH, seed=0)
     network.load_state_dict(weights)
     network.eval()
     scores = predict(network, test, device=CPU)
     metrics = evaluate(test.labels, scores, test.subjects, test.rhythms, threshold=threshold)
-    return {"fbeta": metrics.fbeta, "subject_mean_fbeta": metrics.subject_mean_fbeta, "auc": metrics.roc_auc}
+    return {
+        "train_loss": train_loss,
+        "fbeta": metrics.fbeta,
+        "subject_mean_fbeta": metrics.subject_mean_fbeta,
+        "auc": metrics.roc_auc,
+    }
 
 
 def judge(arguments):
@@ -350,7 +355,8 @@ def held_out_rows(arguments, trials, kept):
     found = kept.results(score_held_out, jobs)
     rows = []
     for position, one in enumerate(ended):
-        scores = found[position * len(seeds) : (position + 1) * len(seeds)]
+        # As finalize does: of several trainings the one that fits its training data best.
+        scores = min(found[position * len(seeds) :][: len(seeds)], key=lambda score: score["train_loss"])
         rows.append(
             {
                 "trial": one.trial.number,
@@ -360,7 +366,7 @@ def held_out_rows(arguments, trials, kept):
                 "subject_mean_estimate": one.trial.user_attrs[records.METRICS]["subject_mean_fbeta"],
                 "front": one.trial.number in on_front,
                 "ranked first": one.trial.number == first,
-                **{name: float(np.mean([score[name] for score in scores])) for name in scores[0]},
+                **scores,
             }
         )
     return rows
