@@ -65,7 +65,7 @@ def candidate_of(name, config, onnx_bytes, parameters):
     )
 
 
-def load(path=TABLE):
+def load(path=TABLE, most_folds=None):
     """Read a packed table; candidates that were not trained at every learning rate and fold are left out."""
     with np.load(path, allow_pickle=False) as packed:
         content = {name: packed[name] for name in packed.files}
@@ -79,7 +79,7 @@ def load(path=TABLE):
             strict=True,
         )
     )
-    rungs, complete, folds = _complete(content)
+    rungs, complete, folds = _complete(content, most_folds)
     rates = content["learning_rates"][rungs]
     ladder = LearningRateLadder(low=float(rates[0]), high=float(rates[-1]), steps=len(rates))
     assert np.allclose(ladder.values, rates, rtol=1e-3)
@@ -112,12 +112,12 @@ def load(path=TABLE):
     return Table(grid=grid, folds=folds, fits=fits)
 
 
-def _complete(content):
+def _complete(content, most_folds):
     """Return the largest part of the grid that was trained whole: (rungs, which candidates, folds)."""
     shape = (len(content["architectures"]), len(content["learning_rates"]), int(content["fold"].max()) + 1)
     trained = np.zeros(shape, bool)
     trained[content["candidate"], content["rung"], content["fold"]] = True
-    parts = [_complete_to(trained, folds) for folds in range(1, shape[2] + 1)]
+    parts = [_complete_to(trained, folds) for folds in range(1, (most_folds or shape[2]) + 1)]
     return max(parts, key=lambda part: len(part[0]) * part[1].sum() * part[2])
 
 
