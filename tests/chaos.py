@@ -27,8 +27,7 @@ from atml.ecg import simulate
 from atml.search import records, stop
 from atml.search.phases import parse_spec
 from atml.service.data import load_training_data
-from atml.service.storage import open_storage
-from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
+from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import create_or_resume
 from tests.postgres import PostgresServer
 
@@ -226,7 +225,7 @@ def main() -> None:
         phase = make_phase(
             train, trials=given.trials, epochs=given.epochs, architectures=names, segments=given.segments
         )
-        storage = open_storage(url, patience_seconds=WORKER_PATIENCE_SECONDS)
+        storage = open_storage(url, retry_seconds=WORKER_RETRY_SECONDS)
         study = create_or_resume(storage, phase, load_training_data(phase.data)).study
         chaos = Chaos(
             folder=folder,

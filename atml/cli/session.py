@@ -62,8 +62,9 @@ def tell_left_out(stored: "StoredStudy") -> None:
 
 def open_study(storage: "BaseStorage", phase: "Phase", dataset: "Dataset", *, extend: bool) -> "StoredStudy":
     """Create or resume a study; what an earlier crash or a stop left behind is put right."""
-    from atml.search.stop import StoppedBy, read, take_down
-    from atml.service.studies import begin, create_or_resume, fail_orphans
+    from atml.search.stop import StoppedBy, clear_stop, read
+    from atml.service.alive import close_dead_trials
+    from atml.service.studies import begin, create_or_resume
 
     stored = create_or_resume(storage, phase, dataset, extend=extend)
     if stored.waits_for is not None:  # submitted before its base had ended
@@ -71,10 +72,10 @@ def open_study(storage: "BaseStorage", phase: "Phase", dataset: "Dataset", *, ex
     tell_left_out(stored)
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
-        take_down(stored.study)
-    orphans = fail_orphans(stored.study)
-    if orphans:
-        err().print(f"{phase.name}: {orphans} trial(s) of a killed worker are queued again")
+        clear_stop(stored.study)
+    closed = close_dead_trials(stored.study).closed
+    if closed:
+        err().print(f"{phase.name}: {closed} trial(s) of a killed worker are queued again")
     return stored
 
 

@@ -40,7 +40,6 @@ def attributes(trial):
     return {one["key"]: one["value"] for one in trial["user_attrs"]}
 
 
-@pytest.mark.parametrize("storage_url", ["sqlite", "grpc"], indirect=True)
 def test_every_metric_is_an_attribute_and_what_fills_a_page_is_none(study, shown):
     document = shown(study)
     (trial,) = [one for one in document["trials"] if one["state"] == "Complete"]
