@@ -1,5 +1,6 @@
 """One worker: takes trials of a study, one after the other, until there is a reason to leave."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ from atml.training import choose_device
 
 TrialFunction = Callable[[Trial], float | Sequence[float]]
 
-WAIT_SECONDS = 0.5
+# While others train the last trials; many workers that look all the time would keep the database busy.
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 3.0
 # With this many trials in a row pruned untrained, the rules leave nothing worth a search.
 UNTRAINED_IN_A_ROW = 200
 
@@ -118,15 +121,18 @@ def take_trials(
     """
     study = stored.study
     note = NoteKeeper(stored)
+    pause_seconds = FIRST_WAIT_SECONDS
     while not leave():
         checked = close_dead_trials(study)
         if is_over(stored, checked):
             note.finish()
             return
         if not is_fully_claimed(stored, checked):
+            pause_seconds = FIRST_WAIT_SECONDS
             _run_one(study, objective, note)
-        elif wait:
-            time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
+        elif wait:  # a running trial may yet fail and leave room for another
+            time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
+            pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
         else:
             return
 

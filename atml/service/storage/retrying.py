@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import optuna
@@ -85,9 +86,9 @@ class Storage(_Relay):  # type: ignore[misc]
             return give_up() or time.monotonic() - self._gave_up < retry_seconds
 
         # A file's disk is this machine's own, so somebody has to see to it at once.
-        is_file = self.engine.name == "sqlite"
+        self._passing = () if self.engine.name == "sqlite" else _PASSING
         self._retrying = Retrying(
-            retry=retry_if_exception_type(() if is_file else _PASSING),
+            retry=retry_if_exception_type(self._passing),
             stop=lambda state: is_hopeless() or timeout(state),
             wait=wait_random_exponential(multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS),
             before_sleep=warn_once,
@@ -101,6 +102,9 @@ class Storage(_Relay):  # type: ignore[misc]
 
     def retry(self, call: Callable[[], _Result]) -> _Result:
         """Call until it works, or waiting makes no sense."""
+        # Most calls succeed, and a pooled connection that the server has closed is replaced at once.
+        with suppress(*self._passing):
+            return self.once(call)
         try:
             result: _Result = self._retrying(self.once, call)
             return result
