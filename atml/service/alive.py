@@ -197,7 +197,7 @@ def close_dead_trials(study: Study) -> Checked:
     is_settled = min(uptime, workers.storage.seconds_since_outage) > SETTLE_SECONDS
     dead = [trial for trial in running if _is_ended(trial)]
     silent = [trial for trial in running if trial not in dead and _is_silent(trial, seen)]
-    closed = sum(_close(study, trial.number) for trial in (dead + silent if is_settled else dead))
+    closed = sum(_close(study, trial) for trial in (dead + silent if is_settled else dead))
     if closed:
         trials = study.get_trials(deepcopy=False)
     return Checked(trials=trials, closed=closed, is_certain=is_settled or not silent)
@@ -229,28 +229,17 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
     return (datetime.now() - started).total_seconds() > LOST_SECONDS
 
 
-def _close(study: Study, number: int) -> bool:
-    """Queue a trial again and fail it; return False if another process did so first.
+def _close(study: Study, trial: FrozenTrial) -> bool:
+    """Fail a trial and queue it again; return False if another process did so first.
 
-    In this order a process that is killed in between leaves a trial that the next one finds. Two that
-    do so at once queue it twice, and the second is pruned untrained as a duplicate.
+    In the other order two processes could both queue it, and both successors be trained.
     """
-    trials = study.get_trials(deepcopy=False)
-    trial = trials[number]
-    if trial.state != TrialState.RUNNING:
-        return False
-    if not any(_follows(other, trial) for other in trials):
-        queue_after_death(study, trial)
     try:
-        study.tell(number, state=TrialState.FAIL)
+        study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
         return False
+    queue_after_death(study, trial)
     return True
-
-
-def _follows(other: FrozenTrial, trial: FrozenTrial) -> bool:
-    same = other.user_attrs.get(records.RETRY_OF) == records.first_number(trial)
-    return same and other.number > trial.number
 
 
 def _seen(row: dict[str, Any]) -> SeenWorker:

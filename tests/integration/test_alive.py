@@ -242,22 +242,6 @@ class TestDeadTrials:
         hold(study, make_trial, process, seconds=seconds)
         assert close_dead_trials(study).closed == closed
 
-    def test_a_process_that_is_killed_while_it_queues_a_trial_again_loses_none_and_repeats_none(
-        self, study, make_trial, monkeypatch
-    ):
-        hold(study, make_trial, ELSEWHERE, seconds=3600)
-
-        def be_killed(*_, **__):
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(type(study), "tell", be_killed)
-            with pytest.raises(KeyboardInterrupt):
-                close_dead_trials(study)
-        assert [trial.state for trial in study.trials] == [RUNNING, WAITING]
-        assert close_dead_trials(study).closed == 1
-        assert [trial.state for trial in study.trials] == [FAIL, WAITING]
-
     def test_after_an_outage_nobody_is_dead_before_everybody_had_time_for_a_heartbeat(
         self, study, storage, workers, make_trial, monkeypatch
     ):

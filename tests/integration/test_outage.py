@@ -17,6 +17,7 @@ from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.address import Address
+from atml.service.alive import Workers
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard import dashboard_app
 from atml.service.launcher import WorkerPlan, launch
@@ -151,6 +152,15 @@ def test_a_display_without_its_server_says_so_once_and_goes_on(
         server.start()
         display.update()
     assert capsys.readouterr().err.count("the workers wait for it") == 1
+
+
+@on_postgres
+def test_a_database_that_goes_away_between_two_questions_of_a_status_is_one_sentence(server, impatient):
+    workers = Workers(impatient)
+    assert workers.shown() == []
+    server.stop()
+    with pytest.raises(StorageUnreachable, match="the database does not answer"):
+        workers.shown()
 
 
 NO_ROOM = """

@@ -33,7 +33,7 @@ DISK_FULL = "53100"
 # and what the user is told.
 _STARTING = (
     r"database system is (starting up|shutting down|in recovery)|not yet accepting connections"
-    r"|terminating connection|server closed the connection|server login has been failing"
+    r"|terminating connection|server closed the connection|server login has been failing|server conn crashed"
 )
 _NO_SERVER = (
     r"refused|resolve host|time(d )?out|unreachable|No route|No such file|closed the connection|reset"
