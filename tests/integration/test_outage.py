@@ -161,6 +161,7 @@ def test_a_database_that_goes_away_between_two_questions_of_a_status_is_one_sent
     server.stop()
     with pytest.raises(StorageUnreachable, match="the database does not answer"):
         workers.shown()
+    server.start()
 
 
 NO_ROOM = """

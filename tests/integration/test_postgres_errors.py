@@ -2,9 +2,13 @@
 
 import socket
 import sys
+from types import SimpleNamespace
 
 import optuna
+import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy.exc import InternalError
 
 from atml.errors import StorageError, StorageUnreachable
 from atml.service.storage import open_storage
@@ -122,3 +126,17 @@ def test_tables_of_another_optuna_come_with_the_way_out(postgres, postgres_url, 
     name = postgres_url.rpartition("/")[2]
     postgres.execute(f"UPDATE alembic_version SET version_num = '{version}'", name)
     assert advice in refusal(postgres_url)
+
+
+def test_an_answer_that_the_driver_cannot_read_is_a_lost_connection():
+    """PgBouncer may pass on the last words of a server that stops, and then close the connection."""
+    garbled = psycopg.InternalError("received 2 results from command 'COMMIT'")
+    context = SimpleNamespace(
+        original_exception=garbled,
+        sqlalchemy_exception=InternalError("COMMIT", None, garbled),
+        is_disconnect=False,
+    )
+    assert type(opening._explain("postgresql://db/atml", context)) is StorageUnreachable
+    assert context.is_disconnect
+    url = sqlalchemy.make_url("postgresql://db/atml")
+    assert type(opening.why_not_opened(url, str(garbled), is_lost=False)) is StorageUnreachable

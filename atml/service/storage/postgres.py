@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.service.storage.database import Database, shown
@@ -34,6 +34,7 @@ DISK_FULL = "53100"
 _STARTING = (
     r"database system is (starting up|shutting down|in recovery)|not yet accepting connections"
     r"|terminating connection|server closed the connection|server login has been failing|server conn crashed"
+    r"|received \d results"  # psycopg, to whom PgBouncer passed on an error and the end of a connection
 )
 _NO_SERVER = (
     r"refused|resolve host|time(d )?out|unreachable|No route|No such file|closed the connection|reset"
@@ -126,6 +127,8 @@ def _explain(shown_url: str, context: sqlalchemy.ExceptionContext) -> AtmlError 
         )
     if sqlstate == DISK_FULL:
         return CannotWrite(f"cannot write {shown_url}: its server's disk is full; make room there")
+    if isinstance(error, InternalError) and sqlstate is None:
+        context.is_disconnect = True  # the driver's own: the answer made no sense, so the connection is lost
     if context.is_disconnect or isinstance(error, OperationalError):
         return StorageUnreachable(f"{shown_url}: the database does not answer")
     reason = str(context.original_exception).strip().splitlines()[0]
