@@ -13,7 +13,7 @@ RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --constraint con
 COPY pyproject.toml README.md LICENSE ./
 COPY atml atml
 COPY studies studies
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --constraint constraints.txt '.[postgres,s3,grpc]'
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --constraint constraints.txt '.[postgres,s3]'
 
 
 FROM python:3.13-slim

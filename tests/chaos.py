@@ -1,7 +1,7 @@
 """Workers that are killed all the time, on a database that goes away, and what must be true in the end.
 
-    python -m tests.chaos postgres --trials 60 --epochs 12 --train DIR [--workers 4] [--kill-every 5]
-        [--restarts 2] [--restart-every 300] [--seconds 1200]
+    python -m tests.chaos {postgres,pgbouncer,sqlite} [--trials 60] [--epochs 12] [--train DIR]
+        [--workers 4] [--kill-every 5] [--restart-at 300 700]
 
 Workers are `atml worker STUDY` processes, started again when they die, as a container engine would.
 """
@@ -27,9 +27,9 @@ from atml.ecg import simulate
 from atml.search import records, stop
 from atml.search.phases import parse_spec
 from atml.service.data import load_training_data
-from atml.service.storage import open_storage
-from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
+from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import create_or_resume
+from tests.pgbouncer import PgBouncer
 from tests.postgres import PostgresServer
 
 NAME = "chaos"
@@ -217,8 +217,10 @@ def main() -> None:
     given = parse_arguments()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atml-chaos-")))
-        server = stack.enter_context(PostgresServer(durable=True)) if given.database == "postgres" else None
+        server = stack.enter_context(PostgresServer(durable=True)) if given.database != "sqlite" else None
         url = stack.enter_context(server.database()) if server else f"sqlite:///{folder}/atml.db"
+        if given.database == "pgbouncer":
+            url = stack.enter_context(PgBouncer(server)).url(url)
         train = given.train or folder / "segments"
         if given.train is None:
             simulate(train, subjects=12, segments_per_subject=100, seed=1)
@@ -226,7 +228,7 @@ def main() -> None:
         phase = make_phase(
             train, trials=given.trials, epochs=given.epochs, architectures=names, segments=given.segments
         )
-        storage = open_storage(url, patience_seconds=WORKER_PATIENCE_SECONDS)
+        storage = open_storage(url, retry_seconds=WORKER_RETRY_SECONDS)
         study = create_or_resume(storage, phase, load_training_data(phase.data)).study
         chaos = Chaos(
             folder=folder,
@@ -245,7 +247,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("database", choices=["postgres", "sqlite"])
+    parser.add_argument("database", choices=["postgres", "pgbouncer", "sqlite"])
     parser.add_argument("--train", type=Path, help="segments; simulated ones if not given")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=12)

@@ -1,43 +1,30 @@
 """What the tests share: simulated segments, made once, and specs that train in a moment."""
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset, load_dataset, simulate
 from atml.evaluation import Estimate
 from atml.search import records
 from atml.search.phases import Phase, parse_spec
-from atml.service.address import Address
-from atml.service.storage import open_database, open_storage
+from atml.service.storage import Storage, open_storage
 from tests.databases import close
+from tests.pgbouncer import PgBouncer, is_installed
 from tests.postgres import PostgresServer
-
-if TYPE_CHECKING:
-    from atml.service.proxy import Proxy
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
-
-
-def pytest_configure() -> None:
-    """Set gRPC up as the command line does, before a test imports it.
-
-    Else its threads would disturb the children that tests fork.
-    """
-    os.environ.update(GRPC_VERBOSITY="NONE", GRPC_ENABLE_FORK_SUPPORT="0")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -153,39 +140,26 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'atml.db'}"
 
 
-@pytest.fixture
-def grpc_url(tmp_path: Path) -> Iterator[str]:
-    """A proxy in front of an empty SQLite database."""
-    database = open_database(f"sqlite:///{tmp_path / 'atml.db'}")
-    from atml.service.proxy import Proxy
-
-    with Proxy(database, Address(port=0)) as proxy:
-        yield proxy.url
-    close(database)
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: PostgresServer) -> Iterator[PgBouncer]:
+    """A running PgBouncer before the PostgreSQL server, the same for all tests."""
+    if not is_installed():
+        pytest.skip("pgbouncer is not installed (apt-get install pgbouncer)")
+    with PgBouncer(postgres) as pgbouncer:
+        yield pgbouncer
 
 
 @pytest.fixture
-def storage(storage_url: str) -> Iterator[BaseStorage]:
+def pgbouncer_url(pgbouncer: PgBouncer, postgres_url: str) -> str:
+    """An empty PostgreSQL database behind PgBouncer."""
+    return pgbouncer.url(postgres_url)
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[Storage]:
     opened = open_storage(storage_url)
     yield opened
     close(opened)
-
-
-@pytest.fixture
-def database(storage_url: str) -> Iterator[RDBStorage]:
-    """The database itself, whoever else has it open."""
-    opened = open_database(storage_url)
-    yield opened
-    close(opened)
-
-
-@pytest.fixture
-def proxy(database: RDBStorage) -> "Iterator[Proxy]":
-    """A proxy within this process that looks for the dead all the time."""
-    from atml.service.proxy import Proxy
-
-    with Proxy(database, Address(port=0), settle_seconds=0, reap_seconds=0.1) as proxy:
-        yield proxy
 
 
 @pytest.fixture

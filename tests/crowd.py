@@ -1,22 +1,25 @@
 """Many workers at once, at the price of one: forked after the slow imports, and their trials train nothing.
 
-    python -m tests.crowd URL STUDY PROCESSES [--seconds EACH]
+    python -m tests.crowd URL STUDY PROCESSES [--seconds EACH] [--random]
 
-The storage, the sampler, the budget and the worker's loop are the real ones.
+The storage, the budget and the worker's loop are the real ones, and so is the sampler without --random.
 """
 
 import argparse
 import os
+import random
 import sys
 import time
 import traceback
 from dataclasses import dataclass
 
+from optuna.samplers import RandomSampler
+
 from atml.evaluation import Estimate
 from atml.search import records
 from atml.search.objective import Objective
-from atml.service.storage import open_storage
-from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
+from atml.service.alive import Registration, Workers
+from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import load
 from atml.service.worker import quieten_optuna, take_trials
 
@@ -37,6 +40,20 @@ class NoTraining(Objective):
         return self.phase.values(fbeta, point.candidate.onnx_bytes)
 
 
+class RandomPoint(RandomSampler):
+    """Draws a point of a grid, at no cost."""
+
+    def __init__(self, grid, seed):
+        super().__init__(seed)
+        self._grid, self._points = grid, random.Random(seed)
+
+    def infer_relative_search_space(self, study, trial):
+        return self._grid.space()
+
+    def sample_relative(self, study, trial, search_space):
+        return self._points.choice(self._grid.points).params
+
+
 def record_size(trial):
     trial.set_user_attr(records.ONNX_BYTES, ONNX_BYTES)
     trial.set_user_attr(records.PARAMETERS, ONNX_BYTES)
@@ -51,17 +68,20 @@ def record_epoch(trial, learning_rate, seconds, *, folds):
     return fbeta
 
 
-def work(url, study, index, *, seconds=0.0, ready=lambda: None):
+def work(url, study, index, *, seconds=0.0, at_random=False, ready=lambda: None):
     """Be a worker of a study until it is over."""
     quieten_optuna()
-    storage = open_storage(url, patience_seconds=WORKER_PATIENCE_SECONDS, wait_for_server=True)
+    storage = open_storage(url, retry_seconds=WORKER_RETRY_SECONDS, wait_for_server=True)
     stored = load(storage, study)
-    stored.study.sampler = stored.phase.sampler(index, stored.grid)
+    sampler = RandomPoint(stored.grid, index) if at_random else stored.phase.sampler(index, stored.grid)
+    stored.study.sampler = sampler
     objective = NoTraining(
         phase=stored.phase, study=stored.study, grid=stored.grid, trainer=None, seconds=seconds
     )
-    ready()
-    take_trials(stored, objective, leave=lambda: False)
+    with Registration(Workers(storage), number=index, device="cpu", threads=1) as registration:
+        ready()
+        with registration.at(study):
+            take_trials(stored, objective, leave=lambda: False)
 
 
 def fork(count, target):
@@ -86,8 +106,13 @@ def main():
     parser.add_argument("study")
     parser.add_argument("processes", type=int)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--random", action="store_true")
     given = parser.parse_args()
-    codes = fork(given.processes, lambda index: work(given.url, given.study, index, seconds=given.seconds))
+
+    def target(index):
+        work(given.url, given.study, index, seconds=given.seconds, at_random=given.random)
+
+    codes = fork(given.processes, target)
     sys.exit(max(codes))
 
 

@@ -3,14 +3,11 @@
 import pytest
 
 on_both_databases = pytest.mark.parametrize("storage_url", ["sqlite", "postgres"], indirect=True)
-on_every_storage = pytest.mark.parametrize("storage_url", ["sqlite", "postgres", "grpc"], indirect=True)
+on_every_storage = pytest.mark.parametrize("storage_url", ["sqlite", "postgres", "pgbouncer"], indirect=True)
 on_postgres = pytest.mark.parametrize("storage_url", ["postgres"], indirect=True)
 
 
 def close(storage):
     """Close the connections of a storage."""
-    if hasattr(storage, "engine"):
-        storage.remove_session()
-        storage.engine.dispose()
-    else:
-        storage.close()
+    storage.remove_session()
+    storage.engine.dispose()

@@ -2,23 +2,22 @@
 
 from contextlib import contextmanager
 
-from atml.service.presence import Presence
+from atml.service.alive import Registration, Workers
 from atml.service.signals import LeaveOnSignal
-from atml.service.storage.registry import registry_of
 from atml.service.worker import WorkerSettings, work
 
 
 @contextmanager
 def worker_settings(storage, artifacts, leave=None):
     """Yield what a worker on the CPU is told."""
-    with Presence(registry_of(storage), number=0, device="cpu", threads=1) as presence:
+    with Registration(Workers(storage), number=0, device="cpu", threads=1) as registration:
         yield WorkerSettings(
             index=0,
             device="cpu",
             threads=1,
             artifacts=artifacts,
             leave=leave or LeaveOnSignal(),
-            presence=presence,
+            registration=registration,
         )
 
 

@@ -33,7 +33,7 @@ class PostgresServer:
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="atml-postgres-"))
         self._data = self._folder / "data"
-        self._identity = _unprivileged(self._folder)
+        self._identity = unprivileged(self._folder)
         self._binaries = self._reachable_binaries()
         self._settings = ["fsync=on" if durable else "fsync=off", "max_connections=200"]
         self._process = None
@@ -121,7 +121,7 @@ class PostgresServer:
                 return
 
 
-def _unprivileged(folder):
+def unprivileged(folder):
     """Return how a process of the server is started, having given it the folder."""
     if os.geteuid() != 0:
         return {}

@@ -17,7 +17,6 @@ from atml.cli import (
     evaluate,
     finalize,
     predict,
-    proxy,
     resume,
     run,
     search,
@@ -51,7 +50,6 @@ app.command("status")(status.status)
 app.command("stop")(stop.stop)
 app.command("resume")(resume.resume)
 app.command("dashboard")(dashboard.dashboard)
-app.command("proxy")(proxy.proxy)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
@@ -75,10 +73,6 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
-    # Read when gRPC is imported: ATML says in a sentence what its core logs in paragraphs, and what is
-    # started from here does not go on to use it, which it would warn of.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         app()
     except CannotWrite as error:
@@ -98,7 +92,7 @@ def main() -> None:
 def _cannot_write(error: CannotWrite) -> int:
     """Say what to mend and return the exit code; a supervised worker tells its supervisor."""
     code = MISTAKE
-    pipe = os.environ.get("ATML_LAST_WORDS_TO")  # the launcher's, whose import takes its time
+    pipe = os.environ.get("ATML_ERROR_PIPE")  # the launcher's, whose import takes its time
     if pipe is not None:
         from atml.service.launcher import CANNOT_WRITE
 

@@ -12,10 +12,7 @@ Storage = Annotated[
         "--storage",
         envvar="ATML_STORAGE",
         metavar="URL",
-        help=(
-            "Database of the studies: sqlite:///FILE, postgresql://USER@HOST/DATABASE, "
-            "or grpc://HOST:PORT of an `atml proxy`."
-        ),
+        help="Database of the studies: sqlite:///FILE or postgresql://USER@HOST/DATABASE.",
     ),
 ]
 Artifacts = Annotated[

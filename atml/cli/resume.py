@@ -17,7 +17,7 @@ def resume(
     Example:  atml resume ecm-phase1
     """
     from atml.errors import StudyError
-    from atml.search.stop import StoppedBy, read, take_down
+    from atml.search.stop import StoppedBy, clear_stop, read
     from atml.service.storage import open_storage
     from atml.service.studies import load
 
@@ -26,7 +26,7 @@ def resume(
     if sign is None:
         typer.echo(f"{study} is not stopped.")
     elif sign.by is StoppedBy.USER:
-        take_down(stored.study)
+        clear_stop(stored.study)
         typer.echo(f"{study}: workers may take it up again.")
     elif sign.by is StoppedBy.ERRORS:
         raise StudyError(

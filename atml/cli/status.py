@@ -26,16 +26,16 @@ def status(
     """
     from atml.cli.documents import status_document
     from atml.reports.bundle import to_json
+    from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
-    from atml.service.storage.registry import registry_of
     from atml.service.studies import load, load_all
 
     opened = open_storage(storage)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
     shown = [(one, one.snapshot()) for one in loaded]
     states = [progress(of) for _, of in shown]
-    workers = worker_states(registry_of(opened).workers(), states)
+    workers = worker_states(Workers(opened).shown(), states)
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:

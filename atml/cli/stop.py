@@ -18,7 +18,7 @@ def stop(
 
     Example:  atml stop ecm-phase1
     """
-    from atml.search.stop import Stop, StoppedBy, put_up, read
+    from atml.search.stop import Stop, StoppedBy, read, request_stop
     from atml.service.storage import open_storage
     from atml.service.studies import load
 
@@ -27,5 +27,5 @@ def stop(
     if sign is not None:
         typer.echo(f"{study} is stopped already: {sign.because}.")
         return
-    put_up(stored.study, Stop(by=StoppedBy.USER, because="stopped by the user"))
+    request_stop(stored.study, Stop(by=StoppedBy.USER, because="stopped by the user"))
     typer.echo(f"{study}: its workers leave within an epoch. `atml resume` lets them take it up again.")

@@ -45,12 +45,10 @@ def worker(
 
     Example:  atml worker ecm-phase1 --index 3
     """
-    from atml.service.presence import Presence
+    from atml.service.alive import Registration, Workers
     from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
-    from atml.service.storage import open_storage
-    from atml.service.storage.patience import WORKER_PATIENCE_SECONDS
-    from atml.service.storage.registry import registry_of
+    from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
     from atml.service.studies import load
     from atml.service.worker import WorkerSettings, quieten_optuna, work
     from atml.training import choose_device
@@ -59,13 +57,13 @@ def worker(
     quieten_optuna()
     opened = open_storage(
         storage,
-        patience_seconds=WORKER_PATIENCE_SECONDS,
+        retry_seconds=WORKER_RETRY_SECONDS,
         wait_for_server=True,  # nobody may be there to start it again
         give_up=leave.requested,
     )
     number = _own_index() if index is None else index
     chosen = str(choose_device(device))
-    with Presence(registry_of(opened), number=number, device=chosen, threads=threads) as presence:
+    with Registration(Workers(opened), number=number, device=chosen, threads=threads) as registration:
         settings = WorkerSettings(
             index=number,
             device=chosen,
@@ -73,7 +71,7 @@ def worker(
             artifacts=artifacts,
             train=train,
             leave=leave,
-            presence=presence,
+            registration=registration,
         )
         if study is not None:
             work(load(opened, study), settings)

@@ -17,7 +17,7 @@ LONGEST_TEXT = 400
 # What may go well another time, or on another machine.
 _PASSING = (CannotWrite, StorageError, MemoryError, OSError, ImportError, torch.OutOfMemoryError)
 # Packages whose own errors tell of a database, a server or a bucket.
-_REMOTE = ("optuna", "sqlalchemy", "psycopg", "grpc", "boto3", "botocore")
+_REMOTE = ("optuna", "sqlalchemy", "psycopg", "boto3", "botocore")
 # PyTorch has no type of its own for these.
 _DEVICE = (
     "out of memory",

@@ -45,10 +45,14 @@ class Process:
         """Return the process as JSON."""
         return asdict(self)
 
+    def is_local(self) -> bool:
+        """Whether this machine's process table lists it while it runs."""
+        here = this_process()
+        return (self.host, self.namespace) == (here.host, here.namespace)
+
     def is_dead(self) -> bool:
         """Whether it is certain that the process has ended: of another machine's, nobody here knows."""
-        here = this_process()
-        return (self.host, self.namespace) == (here.host, here.namespace) and not self._is_running()
+        return self.is_local() and not self._is_running()
 
     def _is_running(self) -> bool:
         try:

@@ -42,7 +42,8 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
         deaths: How many workers have died of it; as before if not given.
     """
     # A trial that was queued itself may have been cut short before it asked for its parameters.
-    queued = study.get_trials(deepcopy=False)[trial.number].system_attrs.get("fixed_params", {})
+    known = trial if isinstance(trial, FrozenTrial) else study.get_trials(deepcopy=False)[trial.number]
+    queued = known.system_attrs.get("fixed_params", {})
     params = {**queued, **trial.params}
     if params:
         before = trial.user_attrs

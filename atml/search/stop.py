@@ -10,7 +10,7 @@ ATTRIBUTE = "stop"
 
 
 class StoppedBy(StrEnum):
-    """Who put up the sign."""
+    """Who requested it."""
 
     TARGETS = "targets"
     BUDGET = "budget"
@@ -28,17 +28,17 @@ class Stop:
     trial: int | None = None
 
 
-def put_up(study: Study, stop: Stop) -> None:
+def request_stop(study: Study, stop: Stop) -> None:
     """Tell every worker of the study to leave."""
     study.set_user_attr(ATTRIBUTE, asdict(stop))
 
 
 def read(study: Study) -> Stop | None:
-    """Return the stop sign, if one is up."""
+    """Return the request to stop, if there is one."""
     value: dict[str, Any] | None = study.user_attrs.get(ATTRIBUTE)
     return Stop(by=StoppedBy(value["by"]), because=value["because"], trial=value["trial"]) if value else None
 
 
-def take_down(study: Study) -> None:
+def clear_stop(study: Study) -> None:
     """Let workers take the study up again."""
     study.set_user_attr(ATTRIBUTE, None)

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from optuna import Trial
 from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore
-from optuna.artifacts._protocol import ArtifactStore
-from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
+from optuna.artifacts._protocol import ArtifactStore  # the type of all stores, which has no public name
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX  # under which the dashboard looks for artifacts
 
 from atml.ecg.cache import default_cache_dir
 from atml.errors import AtmlError

@@ -1,14 +1,14 @@
-"""Starting worker processes for a study and standing by until they are done."""
+"""Starting the worker processes of a study, and starting those again that die."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 from optuna import Study
@@ -16,14 +16,16 @@ from optuna import Study
 from atml.errors import CannotWrite, StorageUnreachable, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
-from atml.service.restarts import Deeds, Restarts, deeds_of
+from atml.service.restarts import History, Restarts, history_of
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
-# With which a supervised worker leaves that cannot write (EX_CANTCREAT of sysexits.h): another would
-# fare no better. It tells why through a pipe, since its log may be on the same full disk.
+# Exit code of a supervised worker that cannot write (EX_CANTCREAT of sysexits.h): another would fare no
+# better. It writes why into a pipe, since its log may be on the same full disk.
 CANNOT_WRITE = 73
-LAST_WORDS_TO = "ATML_LAST_WORDS_TO"  # environment variable with the pipe's file descriptor
+ERROR_PIPE = "ATML_ERROR_PIPE"  # environment variable with the pipe's file descriptor
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class WorkerPlan:
     storage: str
     artifacts: str | Path
     workers: int
-    device: str = "auto"  # `auto` and `cuda` deal the workers out over all GPUs
+    device: str = "auto"  # `auto` and `cuda` spread the workers over all GPUs
     threads: int | None = None  # a worker; None divides the machine's cores
 
     def threads_each(self) -> int:
@@ -53,30 +55,11 @@ class _Slot:
     not_before: float = 0.0
     done: bool = False
     failed: bool = False
-    last_words: int | None = None  # file descriptor to read them from
+    error_pipe: int | None = None  # file descriptor to read
     cannot_write: str | None = None
 
-
-@dataclass
-class _Interrupts:
-    """Counts Ctrl-C and SIGTERM, to be passed on to the workers."""
-
-    pending: int = 0
-    total: int = 0
-    previous: dict[int, object] = field(default_factory=dict)
-
-    def __enter__(self) -> "_Interrupts":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.previous[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.pending += 1
-        self.total += 1
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
 
 def launch(
@@ -84,13 +67,12 @@ def launch(
     plan: WorkerPlan,
     *,
     on_poll: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> None:
     """Run the workers of a study until all have left.
 
-    A worker that dies is restarted, at growing intervals; one that keeps dying without gaining
-    anything is not. The first Ctrl-C lets the workers finish their epoch, the second makes them leave
-    at once.
+    A worker that dies is started again, at growing intervals, until it has died too often without
+    progress. The first Ctrl-C lets the workers finish their epoch, the second makes them leave at once.
 
     Args:
         study: The study.
@@ -109,39 +91,51 @@ def launch(
         _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
         for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
     ]
-    with _Interrupts() as interrupts:
+    with _collected_signals() as signals:
+        forwarded = 0
         try:
             while not all(slot.done for slot in slots):
-                _pass_on(interrupts, slots, say)
+                while forwarded < len(signals):
+                    forwarded += 1
+                    _interrupt(slots, is_first=forwarded == 1, say=say)
                 for slot in slots:
-                    _tend(slot, study, plan, leaving=interrupts.total > 0, say=say)
+                    _tend(slot, study, plan, leaving=bool(signals), say=say)
                 on_poll()
                 time.sleep(POLL_SECONDS)
         finally:
             _end(slots)
     on_poll()
-    if interrupts.total:
+    if signals:
         raise KeyboardInterrupt
-    full = [slot.cannot_write for slot in slots if slot.cannot_write]
-    if full and all(slot.cannot_write or slot.failed for slot in slots):
-        raise CannotWrite(full[0])
-    if all(slot.failed for slot in slots):
-        raise StudyError(f"every worker failed; {slots[0].log} ends with:\n{_tail(slots[0].log)}")
+    _raise_if_failed(slots)
 
 
-def _pass_on(interrupts: _Interrupts, slots: list[_Slot], say: Callable[[str], None]) -> None:
-    while interrupts.pending:
-        interrupts.pending -= 1
-        first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
-        say(first if interrupts.total == 1 else "Leaving at once")
-        for slot in slots:
-            if slot.process is not None and slot.process.poll() is None:
-                slot.process.send_signal(signal.SIGINT)
+@contextmanager
+def _collected_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, to be forwarded to the workers."""
+    received: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Callable[[str], None]) -> None:
+def _interrupt(slots: list[_Slot], *, is_first: bool, say: Say) -> None:
+    first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
+    say(first if is_first else "Leaving at once")
+    for slot in slots:
+        if slot.process is not None and slot.is_running():
+            slot.process.send_signal(signal.SIGINT)
+
+
+def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Say) -> None:
     """Start the slot's worker if it has none, or decide what its end means."""
-    if slot.done:
+    if slot.done or slot.is_running():
         return
     if slot.process is None:
         if leaving:
@@ -149,29 +143,26 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Ca
         elif time.monotonic() >= slot.not_before:
             _start(slot, study.study_name, plan)
         return
-    code = slot.process.poll()
-    if code is None:
-        return
-    pid, slot.process = slot.process.pid, None
-    words = _hear(slot)
+    code, pid, slot.process = slot.process.returncode, slot.process.pid, None
+    error = _read_error(slot)
     if code == CANNOT_WRITE:
-        slot.cannot_write = words or f"{slot.log}: a worker could not write; see to it"
+        slot.cannot_write = error or f"{slot.log}: a worker could not write; see to it"
         if plan.workers > 1:  # else it is the end, and what the command ends with
             say(f"Worker {slot.index} has left: {slot.cannot_write}")
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
-    _mourn(slot, code, slot.restarts.delay_after(_deeds_of(study, pid)), say)
+    _report_exit(slot, code, slot.restarts.delay_after(_history_of(study, pid)), say)
 
 
-def _deeds_of(study: Study, pid: int) -> Deeds:
+def _history_of(study: Study, pid: int) -> History:
     try:
-        return deeds_of(study, pid)
+        return history_of(study, pid)
     except StorageUnreachable:  # nobody can tell; a longer wait suits a server that is away
-        return Deeds(began=True, got_further=False)
+        return History(began=True, progressed=False)
 
 
-def _mourn(slot: _Slot, code: int, delay_seconds: float | None, say: Callable[[str], None]) -> None:
+def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) -> None:
     """Say how the slot's worker ended, and set the time of its next start if there is one."""
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     if delay_seconds is None:
@@ -189,7 +180,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     command += ["--supervised-by", str(os.getpid())]
     # By environment, since a command line shows its password to every user of the machine.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
-    slot.last_words, theirs = os.pipe()
+    slot.error_pipe, theirs = os.pipe()
     try:
         with _open_log(slot.log) as log:
             slot.process = subprocess.Popen(  # noqa: S603
@@ -197,7 +188,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment, LAST_WORDS_TO: str(theirs)},
+                env={**environment, ERROR_PIPE: str(theirs)},
                 pass_fds=(theirs,),
                 # Ctrl-C must reach a worker once, from here, not from the terminal too.
                 start_new_session=True,
@@ -213,12 +204,12 @@ def _open_log(path: Path) -> BinaryIO:
         raise cannot_write(path, error) from None
 
 
-def _hear(slot: _Slot) -> str:
-    """Return what a worker that has ended said last."""
-    if slot.last_words is None:
+def _read_error(slot: _Slot) -> str:
+    """Return the error that ended the slot's worker, if it wrote one."""
+    if slot.error_pipe is None:
         return ""
-    with os.fdopen(slot.last_words, "rb") as pipe:
-        slot.last_words = None
+    with os.fdopen(slot.error_pipe, "rb") as pipe:
+        slot.error_pipe = None
         os.set_blocking(pipe.fileno(), False)  # a process that it left behind may hold the other end
         return (pipe.read() or b"").decode()
 
@@ -226,11 +217,16 @@ def _hear(slot: _Slot) -> str:
 def _end(slots: list[_Slot]) -> None:
     """Make sure that no worker outlives its launcher."""
     for slot in slots:
-        if slot.process is not None and slot.process.poll() is None:
+        if slot.process is not None and slot.is_running():
             slot.process.kill()
             slot.process.wait()
-        _hear(slot)
+        _read_error(slot)
 
 
-def _tail(path: Path, lines: int = 12) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+def _raise_if_failed(slots: list[_Slot]) -> None:
+    full = [slot.cannot_write for slot in slots if slot.cannot_write]
+    if full and all(slot.cannot_write or slot.failed for slot in slots):
+        raise CannotWrite(full[0])
+    if all(slot.failed for slot in slots):
+        lines = slots[0].log.read_text(errors="replace").splitlines()[-12:]
+        raise StudyError("\n".join([f"every worker failed; {slots[0].log} ends with:", *lines]))

@@ -10,7 +10,7 @@ from atml.search import records
 from atml.search.budget import Spent, spent
 from atml.search.phases import Phase
 from atml.search.snapshot import Snapshot
-from atml.service.storage.registry import SeenWorker
+from atml.service.alive import SeenWorker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Whether a worker that died is worth another start, and when."""
+"""Whether a worker that died is started again, and when."""
 
 from dataclasses import dataclass
 
@@ -9,49 +9,48 @@ from atml.search import records
 from atml.search.processes import this_process
 from atml.search.retry import MOST_DEATHS, got_further
 
-FIRST_BACKOFF_SECONDS = 1.0
-LONGEST_BACKOFF_SECONDS = 30.0
-# Without even beginning a trial it fails for want of something that no restart brings.
-STILLBIRTHS_ALLOWED = 2
+FIRST_DELAY_SECONDS = 1.0
+LONGEST_DELAY_SECONDS = 30.0
+# If it does not even begin a trial, it lacks something that no restart brings.
+MAX_STARTS_WITHOUT_TRIAL = 3
 # A trial that kills its workers is given up after MOST_DEATHS; the worker must outlast it.
-FRUITLESS_ALLOWED = MOST_DEATHS + 1
+MAX_DEATHS_WITHOUT_PROGRESS = MOST_DEATHS + 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deeds:
+class History:
     """What a worker did while it lived."""
 
     began: bool  # a trial
-    got_further: bool  # finished one, or trained an epoch that no worker had before it
+    progressed: bool  # finished one, or trained an epoch that no worker had trained before
 
 
 class Restarts:
-    """Counts the deaths in a row by which nothing was gained."""
+    """Counts a worker's deaths in a row without progress."""
 
     def __init__(self) -> None:
-        self._stillbirths = 0
-        self._fruitless = 0
+        self._without_trial = 0
+        self._without_progress = 0
 
-    def delay_after(self, deeds: Deeds) -> float | None:
+    def delay_after(self, history: History) -> float | None:
         """Return the seconds to wait before the next start; None if there should be none."""
-        self._stillbirths = 0 if deeds.began else self._stillbirths + 1
-        self._fruitless = 0 if deeds.got_further else self._fruitless + 1
-        if self._stillbirths > STILLBIRTHS_ALLOWED or self._fruitless > FRUITLESS_ALLOWED:
+        self._without_trial = 0 if history.began else self._without_trial + 1
+        self._without_progress = 0 if history.progressed else self._without_progress + 1
+        if (
+            self._without_trial >= MAX_STARTS_WITHOUT_TRIAL
+            or self._without_progress >= MAX_DEATHS_WITHOUT_PROGRESS
+        ):
             return None
-        return min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** max(0, self._fruitless - 1))
+        return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** max(0, self._without_progress - 1))
 
 
-def deeds_of(study: Study, pid: int) -> Deeds:
-    """Look up what the worker of this number on this machine did in a study."""
-    here = this_process()
-    own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(trial, here.host, pid)]
-    return Deeds(began=bool(own), got_further=any(map(_gained, own)))
+def history_of(study: Study, pid: int) -> History:
+    """Return what the process of this number on this machine did in a study."""
+    own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(trial, pid)]
+    progressed = any(records.was_trained(trial) or got_further(trial) for trial in own)
+    return History(began=bool(own), progressed=progressed)
 
 
-def _is_of(trial: FrozenTrial, host: str, pid: int) -> bool:
+def _is_of(trial: FrozenTrial, pid: int) -> bool:
     worker = trial.user_attrs.get(records.WORKER, {})
-    return (worker.get("host"), worker.get("pid")) == (host, pid)
-
-
-def _gained(trial: FrozenTrial) -> bool:
-    return records.was_trained(trial) or got_further(trial)
+    return (worker.get("host"), worker.get("pid")) == (this_process().host, pid)

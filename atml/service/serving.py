@@ -7,31 +7,48 @@ from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, CannotWrite, StorageUnreachable
 from atml.search import stop
-from atml.service.studies import StoredStudy, begin, fail_dead, load_all
+from atml.service.alive import close_dead_trials
+from atml.service.studies import StoredStudy, begin, load_all
 from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
 
 IDLE_SECONDS = 1.0
-NO_ROOM_SECONDS = 60.0  # people make room, and they take their time
+RETRY_SECONDS = 60.0  # people make room or mount a disk, and they take their time
 
 
 def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
     """Work on whatever there is until asked to leave.
 
-    A study that this machine cannot serve, for want of its data say, is named once and passed over;
-    the others go on. A disk that is full or read-only is named, and tried again every minute.
+    A study that this machine cannot serve, for want of its data say, is named and tried again every
+    minute; the others go on. So is a disk that is full or read-only.
 
     Raises:
         StorageUnreachable: the database server has been away for too long.
     """
     leave = settings.leave.requested
-    refused: set[str] = set()
+    refusals = _Refusals(say)
     while not leave():
         try:
-            if not _serve_each(storage, settings, say, refused):
+            if not _serve_each(storage, settings, say, refusals):
                 time.sleep(IDLE_SECONDS)
         except CannotWrite as error:
-            say(f"{error}; trying again in {NO_ROOM_SECONDS:.0f} s")
-            _wait(NO_ROOM_SECONDS, leave)
+            say(f"{error}; trying again in {RETRY_SECONDS:.0f} s")
+            _wait(RETRY_SECONDS, leave)
+
+
+class _Refusals:
+    """The studies that cannot be served here now; each reason is said once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._found: dict[str, tuple[str, float]] = {}  # reason, time
+
+    def add(self, study: str, error: AtmlError) -> None:
+        if self._found.get(study, ("", 0.0))[0] != str(error):
+            self._say(f"{study}: passed over: {error}")
+        self._found[study] = (str(error), time.monotonic())
+
+    def holds(self, study: str) -> bool:
+        return study in self._found and time.monotonic() - self._found[study][1] < RETRY_SECONDS
 
 
 def _wait(seconds: float, leave: Callable[[], bool]) -> None:
@@ -41,21 +58,20 @@ def _wait(seconds: float, leave: Callable[[], bool]) -> None:
 
 
 def _serve_each(
-    storage: BaseStorage, settings: WorkerSettings, say: Callable[[str], None], refused: set[str]
+    storage: BaseStorage, settings: WorkerSettings, say: Callable[[str], None], refusals: _Refusals
 ) -> bool:
     """Work on each study in turn; return whether there was anything to do."""
     worked = False
     for stored in load_all(storage):
         name = stored.study.study_name
-        if settings.leave.requested() or name in refused:
+        if settings.leave.requested() or refusals.holds(name):
             continue
         try:
             worked = _serve_one(storage, stored, settings, say) or worked
         except (StorageUnreachable, CannotWrite):
             raise
         except AtmlError as error:
-            refused.add(name)
-            say(f"{name}: passed over: {error}")
+            refusals.add(name, error)
     return worked
 
 
@@ -70,12 +86,9 @@ def _serve_one(
         if begun is None:
             return False
         stored = begun
-    trials = stored.study.get_trials(deepcopy=False)
-    if is_over(stored, trials):
-        return False
-    if is_fully_claimed(stored, trials):
-        fail_dead(stored.study)
+    checked = close_dead_trials(stored.study)
+    if is_over(stored, checked) or is_fully_claimed(stored, checked):
         return False
     say(f"{stored.study.study_name}: joined")
-    work(stored, settings, patient=False)
+    work(stored, settings, wait=False)
     return True

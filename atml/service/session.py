@@ -9,10 +9,11 @@ from atml.errors import SpecError
 from atml.models import get_architecture
 from atml.search.outcome import Outcome, outcome
 from atml.search.phases import Phase
-from atml.search.stop import StoppedBy, read, take_down
+from atml.search.stop import StoppedBy, clear_stop, read
+from atml.service.alive import close_dead_trials
 from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
-from atml.service.studies import StoredStudy, begin, create_or_resume, fail_orphans
+from atml.service.studies import StoredStudy, begin, create_or_resume
 from atml.service.watch import Watch
 from atml.training import choose_device, describe_device
 
@@ -74,10 +75,10 @@ def open_study(
     say_left_out(stored, watch)
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
-        take_down(stored.study)
-    orphans = fail_orphans(stored.study)
-    if orphans:
-        watch.say(f"{phase.name}: {orphans} trial(s) of a killed worker are queued again")
+        clear_stop(stored.study)
+    closed = close_dead_trials(stored.study).closed
+    if closed:
+        watch.say(f"{phase.name}: {closed} trial(s) of a killed worker are queued again")
     return stored
 
 

@@ -3,16 +3,14 @@
 import time
 import warnings
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna import Study
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset, grouped_folds
 from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
@@ -21,11 +19,8 @@ from atml.search.candidates import Candidate
 from atml.search.grid import Grid
 from atml.search.phases import Phase, WidthPhase, parse_spec
 from atml.search.phases.phase import stored_candidates
-from atml.search.processes import Process
-from atml.search.retry import queue_after_death
 from atml.search.snapshot import Snapshot
 from atml.search.spec import differences
-from atml.service.storage import GRACE_SECONDS
 
 SPEC = records.SPEC
 DATA = "data"
@@ -119,11 +114,11 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         UnknownStudy: there is none of that name; lists those there are.
         StudyError: it was not made by ATML.
     """
-    names = study_names(storage)
-    if name not in names:
-        there = f"it has {', '.join(names)}" if names else "it has none yet"
-        raise UnknownStudy(f"no study {name!r} in this storage; {there}")
-    study = optuna.load_study(study_name=name, storage=storage)
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        there = f"it has {', '.join(names)}" if (names := study_names(storage)) else "it has none yet"
+        raise UnknownStudy(f"no study {name!r} in this storage; {there}") from None
     attributes = study.user_attrs
     if SPEC not in attributes:
         raise StudyError(
@@ -142,13 +137,13 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
 
 def load_all(storage: BaseStorage) -> list[StoredStudy]:
     """Load every study that ATML made, oldest first; other studies may share the storage."""
-    made_here = {s.study_name for s in optuna.get_all_study_summaries(storage) if SPEC in s.user_attrs}
-    return [load(storage, name) for name in study_names(storage) if name in made_here]
+    made_here = (study for study in storage.get_all_studies() if SPEC in study.user_attrs)
+    return [load(storage, study.study_name) for study in made_here]
 
 
 def study_names(storage: BaseStorage) -> list[str]:
     """Return the names of all studies, oldest first."""
-    return [study.study_name for study in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]
+    return [study.study_name for study in storage.get_all_studies()]  # ordered by their creation
 
 
 def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
@@ -167,37 +162,21 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
     return phase.on(phase.base.model_copy(update={"architectures": names}))
 
 
-def fail_orphans(study: Study) -> int:
-    """Close the running trials of this machine's dead processes, queue them again, return how many.
-
-    Elsewhere a missing heartbeat tells; here the process table does, and at once.
-    """
-    orphans = 0
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_orphan(trial) and _close(study, trial):
-            queue_after_death(study, trial)
-            orphans += 1
-    return orphans
-
-
-def fail_dead(study: Study) -> None:
-    """Close and queue again every trial whose process is dead, here or elsewhere."""
-    fail_orphans(study)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
-
-
 def _is_complete(storage: BaseStorage, name: str) -> bool:
-    """Whether the study is there with its spec; what a creator was killed over is cleared away."""
+    """Whether the study is there with its spec; what a killed creator left is deleted, nothing else."""
     until = time.monotonic() + CREATION_SECONDS
     while name in study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        if SPEC in study.user_attrs:
+        attributes = study.user_attrs
+        if SPEC in attributes:
             return True
-        if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
-            raise StudyError(f"study {name!r} was not made by ATML; give the new study another name")
-        if time.monotonic() > until:
+        waited = time.monotonic() > until
+        if study.get_trials(deepcopy=False) or (waited and FORMAT not in attributes):
+            raise StudyError(
+                f"study {name!r} was not made by ATML, or its creation was cut short; "
+                "give the new study another name, or delete that one with: optuna delete-study"
+            )
+        if waited:
             optuna.delete_study(study_name=name, storage=storage)
         else:
             time.sleep(CREATION_SECONDS / 20)  # another process may be about to complete it
@@ -235,11 +214,11 @@ def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
     study = optuna.create_study(
         storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
+    study.set_user_attr(FORMAT, PRESENT_FORMAT)  # first: a study with a format is ATML's
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(phase.metric_names))
     study.set_user_attr(DATA, asdict(data))
-    study.set_user_attr(FORMAT, PRESENT_FORMAT)
     study.set_user_attr(CANDIDATES, stored_candidates(candidates))
     study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
 
@@ -282,7 +261,7 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
         listed = "\n  ".join(changed)
         raise SpecChanged(f"study {name!r} was created with another spec:\n  {listed}\n{proceed}")
     stored.study.set_user_attr(SPEC, phase.stored())
-    stop.take_down(stored.study)
+    stop.clear_stop(stored.study)
     return load(stored.study._storage, name)
 
 
@@ -298,20 +277,3 @@ def _comparable(phase: Phase) -> dict[str, Any]:
     document = phase.stored()
     document["data"].pop("train")
     return document
-
-
-def _is_orphan(trial: FrozenTrial) -> bool:
-    worker = trial.user_attrs.get(records.WORKER)
-    if worker is None:  # killed between claiming the trial and saying so, or about to say so
-        started = trial.datetime_start or datetime.now()
-        return (datetime.now() - started).total_seconds() > GRACE_SECONDS
-    return Process.from_dict(worker).is_dead()
-
-
-def _close(study: Study, trial: FrozenTrial) -> bool:
-    """Fail a running trial; return False if another process did so first."""
-    try:
-        study.tell(trial.number, state=TrialState.FAIL)
-    except (ValueError, UpdateFinishedTrialError):
-        return False
-    return True

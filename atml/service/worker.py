@@ -1,15 +1,15 @@
 """One worker: takes trials of a study, one after the other, until there is a reason to leave."""
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import optuna
 import torch
-from optuna import Study
-from optuna.study.study import ObjectiveFuncType
+from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
@@ -21,15 +21,19 @@ from atml.search.checkpoints import Checkpoints
 from atml.search.fit import Trainer
 from atml.search.objective import Objective, TrialInterrupted
 from atml.search.stop import Stop, StoppedBy
+from atml.service.alive import Checked, Registration, close_dead_trials
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data
 from atml.service.note import NoteKeeper
-from atml.service.presence import Presence
 from atml.service.signals import LeaveOnSignal
-from atml.service.studies import StoredStudy, StudyData, check_data, fail_dead
+from atml.service.studies import StoredStudy, StudyData, check_data
 from atml.training import choose_device
 
-WAIT_SECONDS = 0.5
+TrialFunction = Callable[[Trial], float | Sequence[float]]
+
+# While others train the last trials; many workers that look all the time would keep the database busy.
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 3.0
 # With this many trials in a row pruned untrained, the rules leave nothing worth a search.
 UNTRAINED_IN_A_ROW = 200
 
@@ -45,7 +49,7 @@ class WorkerSettings:
         artifacts: Folder or bucket for the models and pictures of completed trials.
         train: Where this machine has the training segments, if not where the study says.
         leave: Says whether this process was asked to leave.
-        presence: Tells the others where this worker is.
+        registration: Tells the others which study this worker serves.
     """
 
     index: int
@@ -54,16 +58,16 @@ class WorkerSettings:
     artifacts: str | Path
     train: Path | None = None
     leave: LeaveOnSignal
-    presence: Presence
+    registration: Registration
 
 
-def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True) -> None:
+def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) -> None:
     """Work on a study until its budget is spent, its targets are met or someone asks to leave.
 
     Args:
         stored: The study with its spec.
         settings: What this worker was told.
-        patient: Wait while other workers train the last trials of the budget; one may yet fail.
+        wait: Wait while other workers train the last trials of the budget; one may yet fail.
 
     Raises:
         StudyError: it waits for its base study, or the segments here are not those it was created with.
@@ -88,8 +92,8 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, patient: bool = True)
         keep=keep_files(open_artifacts(settings.artifacts)),
         checkpoints=Checkpoints(checkpoints),
     )
-    with settings.presence.at(study.study_name):
-        take_trials(stored, objective, leave=settings.leave.requested, patient=patient)
+    with settings.registration.at(study.study_name):
+        take_trials(stored, objective, leave=settings.leave.requested, wait=wait)
 
 
 def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
@@ -103,7 +107,11 @@ def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
 
 
 def take_trials(
-    stored: StoredStudy, objective: ObjectiveFuncType, *, leave: Callable[[], bool], patient: bool = True
+    stored: StoredStudy,
+    objective: TrialFunction,
+    *,
+    leave: Callable[[], bool],
+    wait: bool = True,
 ) -> None:
     """Run trials until the study is over or `leave` says to; what an objective does is its own matter.
 
@@ -113,32 +121,34 @@ def take_trials(
     """
     study = stored.study
     note = NoteKeeper(stored)
-    fail_dead(study)  # what a predecessor left, who was killed, need not wait for a missing heartbeat
+    pause_seconds = FIRST_WAIT_SECONDS
     while not leave():
-        trials = study.get_trials(deepcopy=False)
-        if is_over(stored, trials):
+        checked = close_dead_trials(study)
+        if is_over(stored, checked):
             note.finish()
             return
-        if is_fully_claimed(stored, trials):
-            fail_dead(study)  # else a killed worker's trial would be waited for for ever
-            if not patient:
-                return
-            time.sleep(WAIT_SECONDS)  # a running trial may yet fail and leave room for another
-            continue
-        _run_one(study, objective, note)
+        if not is_fully_claimed(stored, checked):
+            pause_seconds = FIRST_WAIT_SECONDS
+            _run_one(study, objective, note)
+        elif wait:  # a running trial may yet fail and leave room for another
+            time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
+            pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
+        else:
+            return
 
 
-def is_over(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
-    """Whether nothing is left to do in a study of these trials; its stop sign then says why."""
+def is_over(stored: StoredStudy, checked: Checked) -> bool:
+    """Whether nothing is left to do in a study; its request to stop then says why."""
     if stop.read(stored.study) is not None:
         return True
-    sign = _reason_to_stop(stored, trials)
+    # A trial whose worker may be dead seems to use up time.
+    sign = _reason_to_stop(stored, checked.trials) if checked.is_certain else None
     if sign is not None:
-        stop.put_up(stored.study, sign)
+        stop.request_stop(stored.study, sign)
     return sign is not None
 
 
-def _run_one(study: Study, objective: ObjectiveFuncType, note: NoteKeeper) -> None:
+def _run_one(study: Study, objective: TrialFunction, note: NoteKeeper) -> None:
     try:
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
     except (UnboundLocalError, AssertionError) as slip:
@@ -174,9 +184,11 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     return stored.phase.is_exhausted(stored.grid, trials)
 
 
-def is_fully_claimed(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
-    """Whether all that is left of a study of these trials is being trained elsewhere."""
-    budget = stored.phase.budget.trials
+def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
+    """Whether all that is left of a study is, or may be, being trained elsewhere."""
+    if not checked.is_certain:
+        return True
+    budget, trials = stored.phase.budget.trials, checked.trials
     used = spent(trials, datetime.now())
     if budget is not None and used.trained + used.running >= budget:
         return True

@@ -17,8 +17,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from atml.cli.main import main
-
-PATIENCE_SECONDS = 150
+from tests.waiting import PATIENCE_SECONDS
 
 PHASE1 = """
 phase = "architecture"

@@ -32,7 +32,7 @@ def atml_commands():
 
 def test_there_are_commands_for_slurm_kubernetes_and_by_hand():
     verbs = [command.split()[1] for command in atml_commands()]
-    assert sorted(verbs) == ["proxy"] * 2 + ["worker"] * 4
+    assert sorted(verbs) == ["worker"] * 4
 
 
 @pytest.mark.parametrize("command", atml_commands())

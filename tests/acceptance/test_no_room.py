@@ -18,8 +18,8 @@ from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from tests.disks import small_disk
 from tests.inprocess import worker_settings
+from tests.waiting import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 100
 RUNNING, FAIL, WAITING = TrialState.RUNNING, TrialState.FAIL, TrialState.WAITING
 
 SPEC = """
@@ -181,7 +181,7 @@ def test_a_database_without_room_ends_a_search_in_one_sentence_and_the_same_comm
 def test_a_worker_that_serves_all_studies_says_it_waits_and_goes_on(
     storage, dataset, make_phase1, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(serving, "NO_ROOM_SECONDS", 0.2)
+    monkeypatch.setattr(serving, "RETRY_SECONDS", 0.2)
     phase = make_phase1(training={"epochs": 25}, budget={"trials": 2})
     study = create_or_resume(storage, phase, dataset).study
     artifacts = tmp_path / "artifacts"

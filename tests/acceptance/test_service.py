@@ -1,4 +1,4 @@
-"""Idle workers serve whatever is submitted, on SQLite, on PostgreSQL and behind a proxy."""
+"""Idle workers serve whatever is submitted, on SQLite, on PostgreSQL and through PgBouncer."""
 
 import json
 import os
@@ -10,8 +10,7 @@ import time
 import pytest
 
 from tests.databases import on_every_storage
-
-PATIENCE_SECONDS = 150
+from tests.waiting import PATIENCE_SECONDS
 
 PHASE1 = """
 phase = "architecture"

@@ -28,8 +28,9 @@ from atml.evaluation import Estimate
 from atml.models import ARCHITECTURES
 from atml.search import records
 from atml.search.phases import parse_spec
+from atml.service.alive import HEARTBEAT_SECONDS, LOST_SECONDS
 from atml.service.data import load_training_data
-from atml.service.storage import GRACE_SECONDS, HEARTBEAT_SECONDS, open_storage
+from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
 from tests.crowd import record_epoch, record_size, work
@@ -137,7 +138,7 @@ def optuna_rate(place, url, processes, trials):
         record_size(trial)
         return record_epoch(trial, rate, 0.0, folds=FOLDS)
 
-    beat = {"heartbeat_interval": HEARTBEAT_SECONDS, "grace_period": GRACE_SECONDS}
+    beat = {"heartbeat_interval": int(HEARTBEAT_SECONDS), "grace_period": int(LOST_SECONDS)}
     return plain_rate(url, processes, trials, objective, multivariate=True, **beat)
 
 

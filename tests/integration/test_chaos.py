@@ -5,6 +5,7 @@ import pytest
 from atml.service.studies import create_or_resume
 from tests.chaos import Chaos, account, make_phase
 from tests.databases import on_both_databases
+from tests.waiting import PATIENCE_SECONDS
 
 TRIALS, EPOCHS = 5, 20
 
@@ -37,7 +38,7 @@ def test_killed_workers_and_outages_lose_no_trial_and_repeat_none(
         server=server,
         restart_at=(5, 14) if server else (),
         most_kills=5,
-        give_up_after=200,
+        give_up_after=PATIENCE_SECONDS,
     )
     chaos.run(study)
     assert chaos.kills_in_training >= 2

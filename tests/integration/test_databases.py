@@ -15,11 +15,11 @@ from atml.search.standings import Standings
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
 from tests.databases import close, on_every_storage
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = on_every_storage
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 150
 
 
 def crowd(*arguments):

@@ -269,7 +269,7 @@ class TestInterruptions:
             if how == "ctrl-c":
                 raise KeyboardInterrupt
             if how == "stopped by the user":
-                stop.put_up(here.study, stop.Stop(by=stop.StoppedBy.USER, because="test"))
+                stop.request_stop(here.study, stop.Stop(by=stop.StoppedBy.USER, because="test"))
             return how == "asked to leave"
 
         first, waiting = here.run(point(), asked_to_leave=leave)[0], here.study.trials[-1]
@@ -460,7 +460,7 @@ class TestEndedEarly:
     ):
         here = search(make_phase1(budget=budget, training={"epochs": 3}))
         if sign:
-            stop.put_up(here.study, stop.Stop(by=sign, because="enough"))
+            stop.request_stop(here.study, stop.Stop(by=sign, because="enough"))
         (trial,) = here.run(point())
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
         assert because in trial.user_attrs[records.PRUNED_BECAUSE]
@@ -469,7 +469,7 @@ class TestEndedEarly:
 
     def test_between_two_folds_the_end_of_the_study_is_noticed_too(self, search, make_phase1):
         here = search(make_phase1(training={"epochs": 1}))
-        stop.put_up(here.study, stop.Stop(by=stop.StoppedBy.TARGETS, because="enough"))
+        stop.request_stop(here.study, stop.Stop(by=stop.StoppedBy.TARGETS, because="enough"))
         (trial,) = here.run(point())
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
         assert folds_of(trial) == [0]

@@ -17,11 +17,12 @@ from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.search import records
 from atml.service.address import Address
+from atml.service.alive import Workers
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard import dashboard_app
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
-from atml.service.storage.lean import LeanStorage
+from atml.service.storage.database import Database
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from tests.databases import on_postgres
@@ -64,63 +65,41 @@ def test_workers_sit_out_a_restart_and_the_budget_is_exact(
 
 @pytest.fixture
 def impatient(storage_url):
-    opened = open_storage(storage_url, patience_seconds=0.5)
+    opened = open_storage(storage_url, retry_seconds=0.5)
     yield opened
     opened.engine.dispose()
 
 
 @on_postgres
-class TestPatience:
+class TestRetries:
     def test_it_ends_with_one_sentence_and_comes_back_with_the_server(self, server, impatient, storage_url):
         study = optuna.create_study(storage=impatient, study_name="kept")
         server.stop()
         with pytest.raises(StorageUnreachable) as caught:
             study.trials  # noqa: B018
-        assert "the database has not answered for" in str(caught.value)
+        assert "the database does not answer" in str(caught.value)
         assert server.url().split(":")[2].split("@")[0] not in str(caught.value)
         server.start()
         study.optimize(lambda trial: 1.0, n_trials=1)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
-    def test_no_heartbeat_is_missed_while_nobody_could_send_one(self, server, impatient):
-        study = optuna.create_study(storage=impatient, study_name="kept")
-        stale = "UPDATE trial_heartbeats SET heartbeat = now() - interval '1 hour'"
+    def test_a_result_whose_answer_was_lost_is_a_result(self, storage, monkeypatch):
+        study = optuna.create_study(storage=storage, study_name="kept")
+        change, calls = Database.set_trial_state_values, []
 
-        def outlive(trial):
-            database = impatient.engine.url.database
-            due = time.monotonic() + 30
-            while impatient._get_stale_trial_ids(study._study_id) != [trial._trial_id]:
-                assert time.monotonic() < due  # the first heartbeat comes from a thread, when it comes
-                server.execute(stale, database)
-            server.stop()
-            with pytest.raises(StorageUnreachable):
-                study.set_user_attr("noticed", True)
-            server.start()
-            study.set_user_attr("noticed", True)
-            server.execute(stale, database)
-            assert impatient._get_stale_trial_ids(study._study_id) == []
-            return 1.0
-
-        study.optimize(outlive, n_trials=1)
-
-    def test_a_result_whose_answer_was_lost_is_a_result(self, impatient, monkeypatch):
-        study = optuna.create_study(storage=impatient, study_name="kept")
-        change, calls = LeanStorage.set_trial_state_values, []
-
-        def lose_the_first_answer(*arguments):
-            done = change(*arguments)
+        def lose_the_first_answer(*arguments, **options):
+            done = change(*arguments, **options)
             calls.append(arguments)
             if len(calls) == 1:
-                lost = optuna.exceptions.StorageInternalError("lost")
-                raise lost from sqlalchemy_outage()
+                raise StorageUnreachable("the answer is lost")
             return done
 
-        monkeypatch.setattr(LeanStorage, "set_trial_state_values", lose_the_first_answer)
+        monkeypatch.setattr(Database, "set_trial_state_values", lose_the_first_answer)
         study.optimize(lambda trial: 1.0, n_trials=1)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
     def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url):
-        storage = open_storage(storage_url, patience_seconds=600, give_up=lambda: True)
+        storage = open_storage(storage_url, retry_seconds=600, give_up=lambda: True)
         server.stop()
         began = time.monotonic()
         with pytest.raises(StorageUnreachable):
@@ -130,16 +109,10 @@ class TestPatience:
         storage.engine.dispose()
 
 
-def sqlalchemy_outage():
-    from sqlalchemy.exc import OperationalError
-
-    return OperationalError("COMMIT", None, ConnectionError("the connection is lost"))
-
-
 OPEN = """
 import sys
 from atml.service.storage import open_storage
-open_storage(sys.argv[1], patience_seconds=60, wait_for_server=True).get_all_studies()
+open_storage(sys.argv[1], retry_seconds=60, wait_for_server=True).get_all_studies()
 """
 
 
@@ -161,7 +134,7 @@ def test_a_worker_whose_server_never_returns_ends_with_that_reason(server, impat
         server.stop()
         trial.set_user_attr("noted", True)
 
-    with pytest.raises(StorageUnreachable, match="the database has not answered for"):
+    with pytest.raises(StorageUnreachable, match="the database does not answer"):
         take_trials(stored, lose_the_server, leave=lambda: False)
     server.start()
 
@@ -181,6 +154,16 @@ def test_a_display_without_its_server_says_so_once_and_goes_on(
     assert capsys.readouterr().err.count("the workers wait for it") == 1
 
 
+@on_postgres
+def test_a_database_that_goes_away_between_two_questions_of_a_status_is_one_sentence(server, impatient):
+    workers = Workers(impatient)
+    assert workers.shown() == []
+    server.stop()
+    with pytest.raises(StorageUnreachable, match="the database does not answer"):
+        workers.shown()
+    server.start()
+
+
 NO_ROOM = """
 CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
@@ -195,7 +178,7 @@ class TestFullServer:
     """Reading goes on while nothing can be written."""
 
     def test_it_is_waited_for_until_there_is_room(self, postgres, storage_url, caplog):
-        storage = open_storage(storage_url, patience_seconds=60)
+        storage = open_storage(storage_url, retry_seconds=60)
         study = optuna.create_study(storage=storage)
         postgres.execute(NO_ROOM, storage.engine.url.database)
         timer = threading.Timer(1.0, postgres.execute, (ROOM, storage.engine.url.database))
@@ -203,7 +186,7 @@ class TestFullServer:
         study.set_user_attr("kept", True)
         timer.join()
         assert study.user_attrs == {"kept": True}
-        assert "has no room left on its disk; trying again" in caplog.text
+        assert "make room there; trying again" in caplog.text
         storage.engine.dispose()
 
     def test_in_the_end_it_is_one_sentence_which_need_not_be_waited_for_again(self, postgres, impatient):
@@ -245,7 +228,7 @@ def test_a_dashboard_without_its_database_answers_503_and_recovers(server, impat
     server.stop()
     status, answer = studies()
     assert status.startswith("503 ")
-    assert "the database has not answered for" in answer["reason"]
+    assert "the database does not answer" in answer["reason"]
     server.start()
     status, answer = studies()
     assert (status, answer["study_summaries"][0]["study_name"]) == ("200 OK", "kept")

@@ -1,20 +1,13 @@
-import signal
-import subprocess
-import sys
-from datetime import datetime, timedelta
-
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
-from atml.search import records, stop
-from atml.search.processes import this_process
+from atml.search import stop
+from atml.service import studies
 from atml.service.studies import (
     begin,
     create_or_resume,
-    fail_orphans,
     load,
     load_all,
     resolve_base,
@@ -23,8 +16,6 @@ from atml.service.studies import (
 from tests.databases import on_both_databases
 
 pytestmark = on_both_databases
-
-WAITING, RUNNING, FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 
 
 @pytest.fixture
@@ -56,13 +47,27 @@ class TestCreate:
             create(make_phase1(data={"folds": 50}))
         assert study_names(storage) == []
 
-    def test_a_study_whose_creator_was_killed_is_made_anew(self, create, make_phase1, storage):
+    def test_a_study_whose_creator_was_killed_is_made_anew(self, create, make_phase1, storage, monkeypatch):
+        monkeypatch.setattr(studies, "CREATION_SECONDS", 0.1)
         phase = make_phase1()
         half_made = optuna.create_study(storage=storage, study_name=phase.name)
-        half_made.enqueue_trial({"architecture": "linear", "learning_rate": 0.01})
+        half_made.set_user_attr("format", 2)
         stored = create(phase)
         assert stored.study.trials == []
         assert stored.candidates
+
+    def test_a_study_of_someone_else_is_never_deleted(self, create, make_phase1, storage, monkeypatch):
+        monkeypatch.setattr(studies, "CREATION_SECONDS", 0.1)
+        phase = make_phase1()
+        foreign = optuna.create_study(storage=storage, study_name=phase.name)
+        foreign.set_user_attr("theirs", 1)
+        with pytest.raises(StudyError, match="not made by ATML, or its creation was cut short"):
+            create(phase)
+        foreign.enqueue_trial({"x": 1})
+        with pytest.raises(StudyError, match="not made by ATML"):
+            create(phase)
+        assert foreign.user_attrs == {"theirs": 1}
+        assert len(foreign.trials) == 1
 
     def test_a_study_of_someone_else_with_that_name_is_left_alone(self, create, make_phase1, storage):
         phase = make_phase1()
@@ -98,7 +103,7 @@ class TestResume:
 
     def test_a_longer_budget_or_other_targets_need_but_a_word(self, create, make_phase1):
         stored = create(make_phase1())
-        stop.put_up(stored.study, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        stop.request_stop(stored.study, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
         changed = make_phase1(budget={"trials": 9}, targets={"fbeta": 0.5})
         with pytest.raises(SpecChanged, match="add --extend"):
             create(changed)
@@ -160,10 +165,10 @@ class TestBase:
         with pytest.raises(UnknownStudy, match="'nowhere'"):
             resolve_base(storage, make_phase2(base={"architectures": None, "study": "nowhere"}))
         assert "second" not in study_names(storage)
-        stop.put_up(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
+        stop.request_stop(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
         with pytest.raises(StudyError, match="on: it has ended because all trials ended with an error"):
             create(phase2)
-        stop.take_down(base)
+        stop.clear_stop(base)
 
         def add(architecture, fbeta):
             base.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
@@ -190,68 +195,7 @@ class TestBase:
         assert (waiting.waits_for, waiting.candidates) == ("first", ())
         assert begin(storage, waiting) is None
         base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
-        stop.put_up(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        stop.request_stop(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
         begun = begin(storage, waiting)
         assert begun.waits_for is None
         assert {one.architecture for one in begun.candidates} == {"optimized_afnet"}
-
-
-BEGINS = """
-import os, signal, sys
-from atml.search import records
-from atml.search.processes import this_process
-from atml.service.storage import open_storage
-from atml.service.studies import load
-
-stored = load(open_storage(sys.argv[1]), "first")
-
-def objective(trial):
-    trial.set_user_attr(records.WORKER, this_process().to_dict())
-    if sys.argv[2] == "suggests":
-        stored.grid.suggest(trial)
-    print("begun", flush=True)
-    signal.pause()
-
-stored.study.optimize(objective, n_trials=1)
-"""
-
-
-class TestOrphans:
-    @pytest.mark.parametrize("last_act", ["suggests", "starts"])
-    def test_a_trial_of_a_killed_process_is_closed_and_queued_again_once(
-        self, create, make_phase1, storage_url, last_act
-    ):
-        stored = create(make_phase1())
-        study, point = stored.study, stored.grid.points[3].params
-        study.enqueue_trial(point)
-        with subprocess.Popen(
-            [sys.executable, "-c", BEGINS, storage_url, last_act], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout.readline() == "begun\n"
-            assert fail_orphans(study) == 0  # its process lives
-            process.send_signal(signal.SIGKILL)
-        assert study.trials[0].state == RUNNING
-        assert fail_orphans(study) == 1
-        assert fail_orphans(study) == 0
-        assert [trial.state for trial in study.trials] == [FAIL, WAITING]
-        assert study.trials[-1].system_attrs["fixed_params"] == point
-        assert study.trials[-1].user_attrs[records.RETRY_OF] == 0
-
-    @pytest.mark.parametrize("worker", [{"host": "another-machine", "pid": 1}, this_process().to_dict()])
-    def test_a_trial_of_another_machine_or_a_living_process_is_left_alone(
-        self, create, make_phase1, make_trial, worker
-    ):
-        study = create(make_phase1()).study
-        study.add_trial(make_trial(state=RUNNING, worker=worker))
-        assert fail_orphans(study) == 0
-        assert study.trials[-1].state == RUNNING
-
-    @pytest.mark.parametrize(("seconds", "orphans"), [(5, 0), (600, 1)])
-    def test_a_trial_without_a_worker_is_given_time_to_name_it(
-        self, create, make_phase1, make_trial, seconds, orphans
-    ):
-        study = create(make_phase1()).study
-        claimed = make_trial(state=RUNNING)
-        claimed.datetime_start = datetime.now() - timedelta(seconds=seconds)
-        study.add_trial(claimed)
-        assert fail_orphans(study) == orphans

@@ -1,16 +1,11 @@
-"""Where studies are kept: SQLite, PostgreSQL, or a proxy before one of them.
+"""Where studies are kept: SQLite or PostgreSQL.
 
-`opening` tells them apart. `lean` is Optuna's storage with fewer transactions; `sqlite` and `patient`,
-for PostgreSQL, add what each needs to be told about; `grpc` speaks to the proxy. `registry` is the
-table of workers beside Optuna's.
+`opening` checks the URL and opens the database. `database` is Optuna's `RDBStorage` with the lock that
+keeps budgets exact, `retrying` repeats what failed because the server did not answer; `sqlite` and
+`postgres` hold what differs between the two.
 """
 
-from atml.service.storage.opening import (
-    GRACE_SECONDS,
-    HEARTBEAT_SECONDS,
-    is_proxy,
-    open_database,
-    open_storage,
-)
+from atml.service.storage.opening import open_storage
+from atml.service.storage.retrying import COMMAND_RETRY_SECONDS, WORKER_RETRY_SECONDS, Storage
 
-__all__ = ["GRACE_SECONDS", "HEARTBEAT_SECONDS", "is_proxy", "open_database", "open_storage"]
+__all__ = ["COMMAND_RETRY_SECONDS", "WORKER_RETRY_SECONDS", "Storage", "open_storage"]

@@ -118,9 +118,9 @@ def test_a_stop_sign_reaches_every_process_and_can_be_taken_down(storage, storag
     elsewhere = optuna.load_study(storage=storage_url, study_name="s")
     assert stop.read(elsewhere) is None
     sign = stop.Stop(by=by, because="a reason", trial=3)
-    stop.put_up(study, sign)
+    stop.request_stop(study, sign)
     assert stop.read(elsewhere) == sign
-    stop.take_down(elsewhere)
+    stop.clear_stop(elsewhere)
     assert stop.read(study) is None
 
 

@@ -58,7 +58,8 @@ class TestNote:
         assert "**Targets not met yet (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta.** Nearest is trial" in text(
             stored
         )
-        stop.put_up(stored.study, stop.Stop(by=stop.StoppedBy.BUDGET, because="all 4 trials are trained"))
+        reason = stop.Stop(by=stop.StoppedBy.BUDGET, because="all 4 trials are trained")
+        stop.request_stop(stored.study, reason)
         assert "**Targets missed" in text(stored)
         assert "- to relax: the best F-beta within the size target is 0.8500" in text(stored)
         assert text(stored).endswith("ended because all 4 trials are trained")

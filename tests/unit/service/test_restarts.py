@@ -6,11 +6,11 @@ from optuna.trial import TrialState
 from atml.search import records
 from atml.search.processes import this_process
 from atml.search.retry import MOST_DEATHS
-from atml.service.restarts import LONGEST_BACKOFF_SECONDS, Deeds, Restarts, deeds_of
+from atml.service.restarts import LONGEST_DELAY_SECONDS, History, Restarts, history_of
 
-FRUITFUL = Deeds(began=True, got_further=True)
-FRUITLESS = Deeds(began=True, got_further=False)
-STILLBORN = Deeds(began=False, got_further=False)
+PROGRESS = History(began=True, progressed=True)
+NO_PROGRESS = History(began=True, progressed=False)
+WITHOUT_TRIAL = History(began=False, progressed=False)
 
 
 def delays(*lives):
@@ -20,22 +20,22 @@ def delays(*lives):
 
 class TestRestarts:
     def test_a_worker_that_never_begins_a_trial_is_given_up_soon(self):
-        assert delays(STILLBORN, STILLBORN, STILLBORN) == [1, 2, None]
+        assert delays(WITHOUT_TRIAL, WITHOUT_TRIAL, WITHOUT_TRIAL) == [1, 2, None]
 
     def test_the_wait_doubles_while_nothing_is_gained_and_has_a_limit(self):
-        found = delays(*[FRUITLESS] * 7)
+        found = delays(*[NO_PROGRESS] * 7)
         assert found[:5] == [1, 2, 4, 8, 16]
-        assert found[5:] == [LONGEST_BACKOFF_SECONDS] * 2
+        assert found[5:] == [LONGEST_DELAY_SECONDS] * 2
 
     def test_a_trial_that_kills_its_workers_is_given_up_before_the_worker_is(self):
-        found = delays(*[FRUITLESS] * (MOST_DEATHS + 2))
+        found = delays(*[NO_PROGRESS] * (MOST_DEATHS + 2))
         assert found.index(None) == MOST_DEATHS + 1
 
     def test_a_worker_that_gains_something_each_time_is_started_again_for_ever(self):
-        assert delays(*[FRUITFUL] * 50) == [1] * 50
+        assert delays(*[PROGRESS] * 50) == [1] * 50
 
     def test_one_gain_makes_up_for_the_deaths_before(self):
-        assert delays(FRUITLESS, FRUITLESS, FRUITFUL, FRUITLESS) == [1, 2, 1, 1]
+        assert delays(NO_PROGRESS, NO_PROGRESS, PROGRESS, NO_PROGRESS) == [1, 2, 1, 1]
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def add(study, *, pid, epochs=0, reached=0, state=TrialState.RUNNING):
 )
 def test_an_epoch_that_none_had_before_or_a_result_is_a_gain(study, trial, gained):
     add(study, pid=7, **trial)
-    assert deeds_of(study, 7) == Deeds(began=True, got_further=gained)
+    assert history_of(study, 7) == History(began=True, progressed=gained)
 
 
-def test_the_deeds_of_others_do_not_count(study):
+def test_the_history_of_others_do_not_count(study):
     add(study, pid=8, epochs=3)
-    assert deeds_of(study, 7) == STILLBORN
+    assert history_of(study, 7) == WITHOUT_TRIAL

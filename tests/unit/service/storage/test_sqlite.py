@@ -72,7 +72,6 @@ class TestFullDisk:
             ):
                 with pytest.raises(CannotWrite, match=f"^cannot write {url}: its disk is full"):
                     write()
-            storage.record_heartbeat(trial)  # from a thread that nobody would hear complain
             assert study.trials[0].user_attrs == {"small": 1}
         assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [1.0])
         assert study.user_attrs == {}

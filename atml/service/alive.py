@@ -1,0 +1,257 @@
+"""Which workers are alive: each registers and is seen, and what the dead ones hold is queued again.
+
+A worker writes a row when it starts and renews it every 15 s. A trial names the process that trains
+it. That process is dead if this machine's process table says so or, elsewhere, if its row was not renewed
+for a minute, by the database's clock. Every loop that looks for work calls `close_dead_trials` first.
+"""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy
+from optuna import Study
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from atml.errors import AtmlError
+from atml.search import records
+from atml.search.processes import Process, this_process
+from atml.search.retry import queue_after_death
+from atml.service.storage import Storage
+from atml.service.storage.sqlite import reading
+from atml.service.storage.workers import WORKERS
+
+HEARTBEAT_SECONDS = 15.0
+LOST_SECONDS = 60.0  # without a heartbeat for so long, a worker is taken for dead
+# After an outage all workers need time for a heartbeat before any of them counts as dead.
+SETTLE_SECONDS = 60.0
+SHOWN_SECONDS = 600.0  # so long a lost worker is shown
+KEPT_SECONDS = 86_400.0
+
+# One clock for all: those of the machines may differ.
+_NOW = {
+    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())",
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+}
+_UPTIME = {
+    "postgresql": "EXTRACT(EPOCH FROM clock_timestamp() - pg_postmaster_start_time())",
+    "sqlite": "1e9",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerEntry:
+    """A worker as it describes itself."""
+
+    worker: str  # its identifier
+    process: Process
+    number: int
+    device: str
+    threads: int
+    study: str | None = None  # None: it waits for one
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenWorker:
+    """A worker as others see it."""
+
+    entry: WorkerEntry
+    last_seen_seconds: float  # ago
+    uptime_seconds: float  # of the database server
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has sent no heartbeat for too long."""
+        return self.last_seen_seconds > LOST_SECONDS
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended without leaving."""
+        return self.is_silent or self.entry.process.is_dead()
+
+
+class Workers:
+    """The workers of a storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._now: ColumnElement[float] = sqlalchemy.literal_column(_NOW[storage.engine.name])
+        self._uptime: ColumnElement[float] = sqlalchemy.literal_column(_UPTIME[storage.engine.name])
+
+    def beat(self, entry: WorkerEntry) -> None:
+        """Renew a worker's row; forget those of long ago."""
+        row = {**asdict(entry), **entry.process.to_dict(), "seen": self._now}
+        del row["process"]
+        with self.storage.engine.begin() as connection:
+            known = WORKERS.update().where(WORKERS.c.worker == entry.worker).values(row)
+            if not connection.execute(known).rowcount:
+                connection.execute(WORKERS.insert().values(row))
+            connection.execute(WORKERS.delete().where(WORKERS.c.seen < self._now - KEPT_SECONDS))
+
+    def leave(self, worker: str) -> None:
+        """Remove a worker's row."""
+        with self.storage.engine.begin() as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.worker == worker))
+
+    def all(self) -> list[SeenWorker]:
+        """Return the workers that are there or were lost within a day, by host and process number."""
+        query = select(WORKERS, (self._now - WORKERS.c.seen).label("ago"), self._uptime.label("uptime"))
+        with reading(), self.storage.engine.connect() as connection:
+            rows = connection.execute(query.order_by(WORKERS.c.host, WORKERS.c.pid)).mappings().all()
+        return [_seen(dict(row)) for row in rows]
+
+    def shown(self) -> list[SeenWorker]:
+        """Return the workers that are there or were lost within ten minutes."""
+        return [one for one in self.storage.retry(self.all) if one.last_seen_seconds <= SHOWN_SECONDS]
+
+
+class Registration:
+    """A worker's own row, renewed while it lives.
+
+    A database that is away is no reason to stop training: what cannot be written now is written later.
+
+    Args:
+        workers: The table of workers.
+        number: The worker's own.
+        device: On which it trains.
+        threads: With which it trains.
+    """
+
+    def __init__(self, workers: Workers, *, number: int, device: str, threads: int) -> None:
+        self._workers = workers
+        self._entry = WorkerEntry(
+            worker=uuid.uuid4().hex, process=this_process(), number=number, device=device, threads=threads
+        )
+        self._over = threading.Event()
+        self._turn = threading.Lock()  # a heartbeat must not follow the end, nor mix two studies
+        self._thread = threading.Thread(target=self._keep_beating, name="atml-heartbeat", daemon=True)
+
+    def __enter__(self) -> "Registration":
+        retry = self._workers.storage.retry
+        for seen in retry(self._workers.all):
+            # It was started in place of a worker that died here.
+            if seen.entry.number == self._entry.number and seen.entry.process.is_dead():
+                retry(lambda name=seen.entry.worker: self._workers.leave(name))  # type: ignore[misc]
+        retry(lambda: self._workers.beat(self._entry))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        with self._turn, _unless_away():
+            self._workers.leave(self._entry.worker)
+
+    @contextmanager
+    def at(self, study: str) -> Iterator[None]:
+        """Serve a study for as long as the block lasts."""
+        self._move_to(study)
+        try:
+            yield
+        finally:
+            self._move_to(None)
+
+    def _move_to(self, study: str | None) -> None:
+        with self._turn:
+            self._entry = replace(self._entry, study=study)
+        self._beat()
+
+    def _keep_beating(self) -> None:
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        with self._turn, _unless_away():
+            if not self._over.is_set():
+                self._workers.storage.once(lambda: self._workers.beat(self._entry))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A study's trials after those of dead workers were closed."""
+
+    trials: list[FrozenTrial]
+    closed: int
+    is_certain: bool  # False: some worker is silent, and may just not have been heard since an outage
+
+
+def close_dead_trials(study: Study) -> Checked:
+    """Close every trial whose worker is dead, here or elsewhere, and queue it again.
+
+    Raises:
+        StorageUnreachable: the database server has been away for too long.
+    """
+    trials = study.get_trials(deepcopy=False)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    if not running:
+        return Checked(trials=trials, closed=0, is_certain=True)
+    workers = Workers(storage_of(study))
+    seen = {one.entry.process: one for one in workers.storage.retry(workers.all)}
+    uptime = min((one.uptime_seconds for one in seen.values()), default=float("inf"))
+    is_settled = min(uptime, workers.storage.seconds_since_outage) > SETTLE_SECONDS
+    dead = [trial for trial in running if _is_ended(trial)]
+    silent = [trial for trial in running if trial not in dead and _is_silent(trial, seen)]
+    closed = sum(_close(study, trial) for trial in (dead + silent if is_settled else dead))
+    if closed:
+        trials = study.get_trials(deepcopy=False)
+    return Checked(trials=trials, closed=closed, is_certain=is_settled or not silent)
+
+
+def storage_of(study: Study) -> Storage:
+    """Return the storage of a study, which ATML opened."""
+    storage = study._storage  # Optuna has no public name for it
+    if not isinstance(storage, Storage):
+        raise TypeError(f"{type(storage).__name__} keeps no workers")
+    return storage
+
+
+def _is_ended(trial: FrozenTrial) -> bool:
+    """Whether this machine's process table says that a trial's worker has ended."""
+    worker = trial.user_attrs.get(records.WORKER)
+    return worker is not None and Process.from_dict(worker).is_dead()
+
+
+def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
+    worker = trial.user_attrs.get(records.WORKER)
+    process = None if worker is None else Process.from_dict(worker)
+    if process is not None and process.is_local():
+        return False  # it lives, as the process table says
+    if process in seen:
+        return seen[process].is_silent
+    # Its worker has left, or was killed between claiming the trial and naming itself, or is about to.
+    started = trial.datetime_start or datetime.now()
+    return (datetime.now() - started).total_seconds() > LOST_SECONDS
+
+
+def _close(study: Study, trial: FrozenTrial) -> bool:
+    """Fail a trial and queue it again; return False if another process did so first.
+
+    In the other order two processes could both queue it, and both successors be trained.
+    """
+    try:
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):
+        return False
+    queue_after_death(study, trial)
+    return True
+
+
+def _seen(row: dict[str, Any]) -> SeenWorker:
+    own = {name: row[name] for name in ("worker", "number", "device", "threads", "study")}
+    return SeenWorker(
+        entry=WorkerEntry(process=Process.from_dict(row), **own),
+        last_seen_seconds=max(0.0, float(row["ago"])),
+        uptime_seconds=float(row["uptime"]),
+    )
+
+
+@contextmanager
+def _unless_away() -> Iterator[None]:
+    with suppress(SQLAlchemyError, StorageInternalError, AtmlError):
+        yield

@@ -1,0 +1,150 @@
+"""A storage that repeats what failed because its server did not answer: a restart costs time, not trials."""
+
+import functools
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from atml.errors import CannotWrite, StorageUnreachable
+from atml.service.storage.database import Database
+from atml.service.storage.sqlite import reading
+
+# Someone waits for a command and wants to know what is wrong; workers wait until a maintenance ends.
+COMMAND_RETRY_SECONDS = 10.0
+WORKER_RETRY_SECONDS = 600.0
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 5.0
+
+# Repeated, these would fail because they had succeeded.
+_ONCE = ("create_new_study", "delete_study")
+_PASSING = (StorageUnreachable, CannotWrite, StorageInternalError)
+
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def _relayed(name: str) -> Callable[..., Any]:
+    """Return a method that asks the database, and asks again if it does not answer."""
+
+    @functools.wraps(getattr(BaseStorage, name), updated=())  # not that it is abstract
+    def method(self: "Storage", *arguments: Any, **options: Any) -> Any:
+        def call() -> Any:
+            with reading(name.startswith("get_")):
+                return getattr(self._cached, name)(*arguments, **options)
+
+        return self.once(call) if name in _ONCE else self.retry(call)
+
+    return method
+
+
+_methods = {name: _relayed(name) for name in vars(BaseStorage) if not name.startswith("_")}
+_Relay: Any = type("_Relay", (BaseStorage,), _methods)
+
+
+class Storage(_Relay):  # type: ignore[misc]
+    """A database as Optuna's studies use it.
+
+    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. The answer to
+    a commit may be lost although the commit was not; what may then be there twice is harmless: an
+    enqueued trial is pruned as a duplicate, and a running trial that no process works on is closed
+    and queued again.
+
+    Args:
+        database: Where the studies are.
+        retry_seconds: How long to try again before giving up.
+        give_up: Asked while waiting; once true, nothing is waited for any more.
+
+    Every method may raise:
+        StorageUnreachable: the server has not answered for `retry_seconds`.
+        CannotWrite: the disk is full, read-only or gone.
+        StorageError: this user may not write, or the database refuses something else.
+    """
+
+    def __init__(
+        self, database: Database, *, retry_seconds: float, give_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.engine = database.engine
+        self._database = database
+        self._cached = optuna.storages.get_storage(database)
+        self._gave_up = -math.inf
+        self._outage = -math.inf  # time of the last call that found no server
+
+        timeout = stop_after_delay(retry_seconds)
+
+        def is_hopeless() -> bool:
+            # What follows after giving up, such as closing the trial, need not wait again.
+            return give_up() or time.monotonic() - self._gave_up < retry_seconds
+
+        # A file's disk is this machine's own, so somebody has to see to it at once.
+        self._passing = () if self.engine.name == "sqlite" else _PASSING
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(self._passing),
+            stop=lambda state: is_hopeless() or timeout(state),
+            wait=wait_random_exponential(multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS),
+            before_sleep=warn_once,
+            reraise=True,
+        )
+
+    @property
+    def seconds_since_outage(self) -> float:
+        """Seconds since this process last found no server; infinite if it always found one."""
+        return time.monotonic() - self._outage
+
+    def retry(self, call: Callable[[], _Result]) -> _Result:
+        """Call until it works, or waiting makes no sense."""
+        # Most calls succeed, and a pooled connection that the server has closed is replaced at once.
+        with suppress(*self._passing):
+            return self.once(call)
+        try:
+            result: _Result = self._retrying(self.once, call)
+            return result
+        except (StorageUnreachable, CannotWrite):
+            self._gave_up = time.monotonic()
+            raise
+
+    def once(self, call: Callable[[], _Result]) -> _Result:
+        """Call once: its user prefers to be told, or what cannot be done now is done later."""
+        try:
+            return call()
+        except _PASSING:
+            self._outage = time.monotonic()
+            raise
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Change a trial's state; True if it is in that state now because of this process."""
+        attempts = 0
+
+        def change() -> bool:
+            nonlocal attempts
+            attempts += 1
+            try:
+                return self._cached.set_trial_state_values(trial_id, state, values)
+            except UpdateFinishedTrialError:
+                # The first attempt may have succeeded, and only its answer have been lost.
+                if attempts == 1 or self._cached.get_trial(trial_id).state != state:
+                    raise
+                return True
+
+        return self.retry(change)
+
+    def remove_session(self) -> None:
+        """Close this thread's session."""
+        self._database.remove_session()
+
+
+def warn_once(state: RetryCallState) -> None:
+    """Log that a call is repeated, the first time."""
+    if state.attempt_number == 1 and state.outcome is not None:
+        _logger.warning("%s; trying again", state.outcome.exception())
