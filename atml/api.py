@@ -1,7 +1,6 @@
 """ATML from Python: what the commands do, without a terminal.
 
-Every function may be called as `atml.search(…)`, `atml.run(…)` and so on. Long calls tell a `Watch` what they
-do; by default nothing is printed.
+Nothing is printed: long calls report what they do to a `Watch`, if they are given one.
 """
 
 import re
@@ -78,7 +77,7 @@ def search(
     """
     watch = watch or Watch()
     quieten_optuna()
-    phase = with_training_data(as_phase(spec), train, skip_bad=skip_bad)
+    phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
     stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
     return work_on(stored, _plan(storage, artifacts, workers, device), watch)
@@ -118,7 +117,7 @@ def run(
     watch = watch or Watch()
     quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
-    shared = shared_subjects(train, test)
+    shared = _shared_subjects(train, test)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
     # A broken file must not show after the whole search; nothing is scored yet.
@@ -207,7 +206,7 @@ def evaluate(
     return metrics
 
 
-def as_phase(spec: Spec) -> Phase:
+def _as_phase(spec: Spec) -> Phase:
     """Return a spec as a phase.
 
     Raises:
@@ -218,7 +217,7 @@ def as_phase(spec: Spec) -> Phase:
     return parse_spec(spec, source="spec") if isinstance(spec, Mapping) else load_spec(Path(spec))
 
 
-def shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, ...]:
+def _shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, ...]:
     """Return the subjects in both directories, from file names alone: no test segment is opened."""
     if test is None:
         return ()
@@ -256,7 +255,7 @@ def _finalize(
 
 def _phases(specs: tuple[Spec, ...]) -> list[Phase]:
     """Return the phases of a run: one joint search, or an architecture and a width search."""
-    phases = [as_phase(spec) for spec in specs or (defaults.default_spec("joint.toml"),)]
+    phases = [_as_phase(spec) for spec in specs or (defaults.default_spec("joint.toml"),)]
     expected = ["joint"] if len(phases) == 1 else ["architecture", "width"]
     if [phase.phase for phase in phases] != expected:
         got = ", ".join(f'{phase.name} is "{phase.phase}"' for phase in phases)

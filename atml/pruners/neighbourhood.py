@@ -65,7 +65,7 @@ class NeighbourhoodPruner(BasePruner):
         def objective(trial):
             name = trial.suggest_categorical("architecture", ["small", "large"])
             rate = trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
-            if atml.should_prune(trial):  # before anything is trained
+            if should_prune(trial):  # before anything is trained
                 raise optuna.TrialPruned
             ...
 

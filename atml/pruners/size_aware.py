@@ -31,8 +31,8 @@ class SizeAwarePruner(BasePruner):
             trial.set_user_attr("parameters", count(network))
             for epoch in range(10):
                 accuracy = train_epoch(network)
-                atml.report(trial, accuracy, epoch)
-                if atml.should_prune(trial):
+                report(trial, accuracy, epoch)
+                if should_prune(trial):
                     raise optuna.TrialPruned
             return accuracy, count(network)
 

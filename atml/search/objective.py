@@ -182,7 +182,7 @@ class Objective:
             if key_of(other.params) == own
             and other.number != trial.number
             and other.state != TrialState.FAIL
-            and not records.gave_way(other)
+            and not records.released_point(other)
             and not _is_retried_by(trial, other)
         ]
 

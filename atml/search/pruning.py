@@ -60,9 +60,10 @@ class LearningRatePruner(NeighbourhoodPruner):
     def ruled_out(self, trials: Sequence[FrozenTrial], grid: Grid) -> NDArray[np.bool_]:
         """Return [points] which of a grid's points the finished `trials` rule out."""
         bad = [one.place for one in self.bad_trials(trials)]
-        return np.array(
-            [any(place.is_near(self._place(*point.key)) for place in bad) for point in grid.points], bool
-        )
+        if not bad:
+            return np.zeros(len(grid.points), bool)
+        places = (self._place(*point.key) for point in grid.points)
+        return np.array([any(one.is_near(place) for one in bad) for place in places], bool)
 
     def in_words(self, bad: BadTrial) -> str:
         """Say what `bad` is and what it had."""

@@ -163,7 +163,7 @@ def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if was_trained(trial)]
 
 
-def gave_way(trial: FrozenTrial) -> bool:
+def released_point(trial: FrozenTrial) -> bool:
     """Whether `trial` ended without a verdict on its point, which others may try.
 
     It was a duplicate itself, over the budget, cut short when the study was over, or fell behind others

@@ -94,7 +94,7 @@ class Standings:
 def _is_closed(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.COMPLETE:
         return True
-    return trial.state == TrialState.PRUNED and not records.gave_way(trial)
+    return trial.state == TrialState.PRUNED and not records.released_point(trial)
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""What a long call tells while it runs."""
+"""Callbacks by which a long call reports what it does."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,10 +11,10 @@ Update = Callable[[int, int], None]  # called with (done, in all)
 
 
 class Watch:
-    """Hears nothing; override what you want to hear."""
+    """Ignores every report; override the methods for what you need."""
 
     def say(self, text: str) -> None:
-        """Take a remark that the user should read."""
+        """Receive a message for the user."""
 
     def progress(self, what: str, unit: str) -> AbstractContextManager[Update]:  # noqa: ARG002
         """Follow a wait that is counted in `unit`, such as files."""
@@ -26,10 +26,10 @@ class Watch:
 
 
 class StudyWatch:
-    """Hears nothing of a study."""
+    """Ignores every report about a study."""
 
     def update(self) -> None:
-        """Look at the study; called twice a second."""
+        """Called twice a second while the workers run."""
 
     def say(self, text: str) -> None:
-        """Take a remark that the user should read."""
+        """Receive a message for the user."""

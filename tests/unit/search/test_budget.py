@@ -124,11 +124,8 @@ def test_a_stop_sign_reaches_every_process_and_can_be_taken_down(storage, storag
     assert stop.read(study) is None
 
 
-def test_a_trial_that_gave_way_says_so(make_trial):
-    ruled_out = {by: records.gave_way(make_trial(state=PRUNED, pruned_by=by)) for by in records.PrunedBy}
-    assert {by for by, gave_way in ruled_out.items() if gave_way} == {
-        "budget",
-        "duplicate",
-        "stopped",
-        "race",
+def test_a_trial_without_a_verdict_releases_its_point(make_trial):
+    released = {
+        by for by in records.PrunedBy if records.released_point(make_trial(state=PRUNED, pruned_by=by))
     }
+    assert released == {"budget", "duplicate", "stopped", "race"}

@@ -4,7 +4,6 @@ import sys
 
 import optuna
 import pytest
-from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from atml.search import records
@@ -17,20 +16,9 @@ SIZE = 1000
 SQLITE = "sqlite"
 
 
-class Remembering(BasePruner):
-    """Prunes whatever it is asked about, and remembers that it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    def prune(self, study, trial):
-        self.asked.append(trial.number)
-        return True
-
-
-def pruner(wrapped=None, **changes):
+def pruner(**changes):
     defaults = {"radius": 1, "threshold": 0.6, "metric": "fbeta"}
-    return LearningRatePruner(wrapped, LADDER, **{**defaults, **changes})
+    return LearningRatePruner(None, LADDER, **{**defaults, **changes})
 
 
 @pytest.fixture(params=["memory", SQLITE])
@@ -170,18 +158,16 @@ def test_the_points_of_a_grid_are_ruled_out_as_its_trials_are(study, make_trial,
     )  # 1900 bytes alone: the others are not within a factor of 2
 
 
-def test_the_wrapped_pruner_is_asked_once_the_trial_has_begun_to_train(study, make_trial):
-    wrapped = Remembering()
-    both = pruner(wrapped)
+def test_a_trial_has_begun_once_it_was_trained_for_an_epoch(study, make_trial):
+    """From then on its neighbours say nothing, and the wrapped pruner is asked."""
     study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=BAD))
-    fresh = make_trial(learning_rate=LADDER.values[6], state=TrialState.RUNNING)
+    fresh = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
     begun = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING, curve=(0.5,))
     for number, trial in enumerate((fresh, begun), start=1):
         trial.number = number
-    assert not both.prune(study, fresh)
-    assert wrapped.asked == []
-    assert both.prune(study, begun)
-    assert wrapped.asked == [2]
+    assert [pruner().has_begun(trial) for trial in (fresh, begun)] == [False, True]
+    assert pruner().prune(study, fresh)
+    assert not pruner().prune(study, begun)  # none is wrapped
 
 
 def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial):
