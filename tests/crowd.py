@@ -22,6 +22,7 @@ from atml.service.alive import Registration, Workers
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import load
 from atml.service.worker import quieten_optuna, take_trials
+from tests.databases import close
 
 ONNX_BYTES = 1000
 
@@ -112,6 +113,7 @@ def main():
     def target(index):
         work(given.url, given.study, index, seconds=given.seconds, at_random=given.random)
 
+    close(open_storage(given.url))  # imports what Optuna imports late, once for all
     codes = fork(given.processes, target)
     sys.exit(max(codes))
 

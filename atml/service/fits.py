@@ -124,15 +124,24 @@ def run_fits(
 
 @contextmanager
 def _children_without_ctrl_c() -> Iterator[None]:
-    """Leave Ctrl-C to this process: children that start meanwhile ignore it from their first line on."""
+    """Leave Ctrl-C to this process: children that start meanwhile never see it, here it takes effect after.
+
+    A child inherits which signals are blocked. Threads that PyTorch has running do not block it, so that the
+    handler may be called all the same.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, previous)
+    if came:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _begin(threads: int) -> None:
