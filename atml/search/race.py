@@ -23,7 +23,7 @@ class Race:
     """
 
     sizes: Sequence[int]
-    chance: float = 0.05
+    chance: float = 0.02
     seed: int = 0
 
     def limit_for(self, onnx_bytes: int) -> int:

@@ -15,7 +15,7 @@ from atml.search.grid import Grid
 from atml.search.standings import Standings
 
 DRAWS = 32
-TAKEN = 2
+TAKEN = 4
 
 
 class FrontSampler(BaseSampler):
@@ -23,7 +23,7 @@ class FrontSampler(BaseSampler):
 
     For one of the sizes that are asked for, taken at random, it draws what every point may be worth from
     the surrogate's posterior and takes the best point that fits, unless nothing more is to be learnt of it.
-    Of two points that it takes so it asks for the one that trains faster. A point that has been trained on
+    Of the four points that it takes so it asks for the one that trains fastest. A point that has been trained on
     some folds and may still lead is asked for again, to be trained on a further fold. So time goes to what
     may be on the front, and workers that ask at the same moment ask for different points without
     knowing of each other.

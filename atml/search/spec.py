@@ -141,7 +141,7 @@ class PruningSpec(Section):
     warmup_epochs: CountOrZero = 2
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
-    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.02
 
 
 class TargetsSpec(Section):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -37,22 +38,26 @@ class Kernel:
     rate_doublings: float = 1.7
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Posterior:
-    """What is believed of the mean over folds of every point, in F-beta's own units where it says so."""
+    """What is believed of the mean over folds of every point: minus the logarithm of the error 1 - F-beta."""
 
-    mean: Floats  # [points] minus the logarithm of the error: more is better
-    covariance: Floats  # [points, points]
+    mean: Floats  # [points] more is better
+    prior: Floats  # [points, points] covariance before any fit
+    told: Floats  # [fits, points] `told.T @ told` is what the fits take away from it
 
-    def fbeta(self) -> Floats:
-        """Return the expected F-beta [points]."""
-        return 1 - np.exp(-self.mean)
+    def covariance(self, points: Indices) -> Floats:
+        """Return the covariance [n, n] of `points` [n]."""
+        told = self.told[:, points]
+        covariance: Floats = self.prior[np.ix_(points, points)] - told.T @ told
+        return covariance
 
     def draw_of(self, points: Indices, random: np.random.Generator, count: int = 1) -> Floats:
         """Return `count` joint draws [count, len(points)] of some points."""
-        covariance = self.covariance[np.ix_(points, points)] + JITTER * np.eye(len(points))
+        root = np.linalg.cholesky(self.covariance(points) + JITTER * np.eye(len(points)))
         normal = random.standard_normal((count, len(points)))
-        return self.mean[points] + normal @ np.linalg.cholesky(covariance).T
+        draws: Floats = self.mean[points] + normal @ root.T
+        return draws
 
 
 class Surrogate:
@@ -75,46 +80,35 @@ class Surrogate:
         folds: int,
         kernel: Kernel | None = None,
     ) -> None:
-        self._folds = folds
-        self._kernel = kernel or Kernel()
-        k = self._kernel
+        self._kernel = k = kernel or Kernel()
         same = (architecture[:, None] == architecture[None, :]).astype(float)
         size = _bell(np.log2(onnx_bytes), k.size_doublings)
         rate = _bell(np.log2(learning_rate), k.rate_doublings)
+        own = np.eye(len(architecture))
         self._shared = (
             k.architecture * same
             + k.size * size
             + k.architecture_size * same * size
             + k.rate * rate
             + k.architecture_rate * same * rate * size
-            + k.point * np.eye(len(architecture))
+            + k.point * own
         )
         self._within_fold = k.architecture_fold * same * size * rate
+        # Every fold is 1/folds of the mean that is asked for. A fold's own difficulty is left out of it:
+        # it is the same for all points.
+        self._prior = self._shared + (self._within_fold + k.fit * own) / folds
 
     def posterior(self, point: Indices, fold: Indices, fbeta: Floats) -> Posterior:
         """Return what fits of `point` [n] on `fold` [n] with these `fbeta` [n] say about all points."""
-        if len(point) == 0:
-            spread = self._shared + self._within_fold / self._folds
-            return Posterior(mean=np.zeros(len(self._shared)), covariance=spread)
         k = self._kernel
         values = -np.log(np.clip(1 - fbeta, SMALLEST_ERROR, LARGEST_ERROR))
-        level = float(np.median(values))
-        same_fold = fold[:, None] == fold[None, :]
-        observed = self._shared[np.ix_(point, point)] + same_fold * (
-            self._within_fold[np.ix_(point, point)] + k.fold
-        )
-        observed += (k.fit + JITTER) * np.eye(len(point))
-        # Every fold is 1/folds of the mean that is asked for. A fold's own difficulty is left out of it:
-        # it is the same for all points.
-        to_all = self._shared[:, point] + self._within_fold[:, point] / self._folds
-        to_all = to_all + (k.fit / self._folds) * (np.arange(len(self._shared))[:, None] == point[None, :])
-        prior = (
-            self._shared + self._within_fold / self._folds + (k.fit / self._folds) * np.eye(len(self._shared))
-        )
-        root = np.linalg.cholesky(observed)
-        half = np.linalg.solve(root, to_all.T)
-        mean = level + half.T @ np.linalg.solve(root, values - level)
-        return Posterior(mean=mean, covariance=prior - half.T @ half)
+        level = float(np.median(values)) if len(values) else 0.0
+        both = np.ix_(point, point)
+        observed = self._shared[both] + (fold[:, None] == fold) * (self._within_fold[both] + k.fold)
+        root = np.linalg.cholesky(observed + (k.fit + JITTER) * np.eye(len(point)))
+        told = solve_triangular(root, self._prior[point], lower=True)
+        mean = level + told.T @ solve_triangular(root, values - level, lower=True)
+        return Posterior(mean=mean, prior=self._prior, told=told)
 
 
 def _bell(positions: Floats, length: float) -> Floats:

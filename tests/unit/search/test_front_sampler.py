@@ -148,12 +148,15 @@ def test_workers_that_ask_at_the_same_moment_draw_differently_and_a_seed_repeats
     assert len(set(drawn(0))) > 4
 
 
-def test_trials_go_to_what_may_lead_within_the_sizes_that_are_asked_for():
+def test_trials_go_to_what_may_lead_within_the_sizes_that_are_asked_for(at_point):
     grid = grid_of(("linear", 1000), ("optimized_afnet", 2000), steps=7)
     study = new_study(grid, sizes=(2000,))
     good = {at for at, point in enumerate(grid.points) if point.candidate.architecture == "optimized_afnet"}
+    for at in (0, max(good)):
+        by_fold = (0.95 if at in good else 0.6,) * FOLDS
+        study.add_trial(at_point(grid, at, by_fold=by_fold, directions=2))
     asked = []
-    for _ in range(9):
+    for _ in good:
         trial, at = ask(study, grid)
         finish(study, trial, 0.95 if at in good else 0.6)
         asked.append(grid.points[at].candidate.architecture)
