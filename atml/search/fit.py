@@ -102,9 +102,10 @@ class Trainer:
     device: torch.device
 
     def cut_again(self, times: int) -> "Trainer":
-        """Return a trainer whose folds are cut otherwise; 0 times are those on which candidates race."""
+        """Return a trainer with other folds and other first weights; 0 times are those of the race."""
         data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
-        return replace(self, phase=self.phase.model_copy(update={"data": data}))
+        seed = self.phase.seed + times * self.phase.data.folds
+        return replace(self, phase=self.phase.model_copy(update={"data": data, "seed": seed}))
 
     @property
     def segment_length(self) -> int:
@@ -117,12 +118,17 @@ class Trainer:
         return grouped_folds(self.dataset, folds=self.phase.data.folds, seed=self.phase.data.seed)
 
     def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
-        """Return the training of `proposal` without the subjects of one fold."""
+        """Return the training of `proposal` without the subjects of one fold.
+
+        Each fold begins with other weights: some seeds spoil a small network, and a mean over folds with the
+        same seed would not show it.
+        """
+        settings = self._settings(proposal, self.phase.seed + fold)
         return FoldFit(
-            network=proposal.build(self.segment_length, seed=self.phase.seed),
+            network=proposal.build(self.segment_length, seed=settings.seed),
             split=self.splits[fold],
             fold=fold,
-            settings=self._settings(proposal, self.phase.seed),
+            settings=settings,
             device=self.device,
             beta=self.phase.beta,
             resume=resume,

@@ -23,9 +23,9 @@ class FrontSampler(BaseSampler):
 
     For one of the sizes that are asked for, taken at random, it draws what every point may be worth from
     the surrogate's posterior and takes the best point that fits, unless nothing more is to be learnt of it.
-    Of the four points that it takes so it asks for the one that trains fastest. A point that has been trained on
-    some folds and may still lead is asked for again, to be trained on a further fold. So time goes to what
-    may be on the front, and workers that ask at the same moment ask for different points without
+    Of four points that it takes so it asks for the one that trains fastest. A point that has been trained
+    on some folds and may still lead is asked for again, to be trained on a further fold. So time goes to
+    what may be on the front, and workers that ask at the same moment ask for different points without
     knowing of each other.
 
     (Thompson, 1933; Russo et al., A Tutorial on Thompson Sampling, 2018. Taking the draw anew when its best
