@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help install demo dashboard test lint format bench clean
+.PHONY: help install demo dashboard test lint docs format bench clean
 
 help:  ## Say what each target does.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: install  ## Style, types, and that data flows one way.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install  ## The API page, into site/.
+	$(BIN)/python -m pdoc --docformat google --output-directory site atml
 
 format: install  ## Put the code into the project's form.
 	$(BIN)/ruff check --fix .

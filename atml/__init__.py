@@ -1,9 +1,92 @@
-"""ATML finds the smallest and most accurate network that tells atrial fibrillation from an ECG."""
+"""ATML finds the smallest and most accurate network that tells atrial fibrillation from an ECG.
+
+    import atml
+
+    atml.simulate("train", subjects=24, segments_per_subject=30, seed=1)
+    done = atml.run("train", name="first")
+    print(done.final.bundle, done.final.onnx_bytes)
+
+Everything here is imported when it is first used, so `import atml` alone is fast.
+"""
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atml.api import Run, evaluate, finalize, run, search
+    from atml.ecg import Dataset, load_dataset, simulate
+    from atml.errors import AtmlError
+    from atml.evaluation import Metrics
+    from atml.export import OnnxClassifier
+    from atml.pruners import NeighbourhoodPruner, SizeAwarePruner
+    from atml.reports.bundle import Bundle, load_bundle
+    from atml.reports.finalize import Final
+    from atml.service.watch import Watch
+    from atml.tuning.outcome import Outcome
+    from atml.tuning.phases import Phase, load_spec
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AtmlError",
+    "Bundle",
+    "Dataset",
+    "Final",
+    "Metrics",
+    "NeighbourhoodPruner",
+    "OnnxClassifier",
+    "Outcome",
+    "Phase",
+    "Run",
+    "SizeAwarePruner",
+    "Watch",
+    "evaluate",
+    "finalize",
+    "load_bundle",
+    "load_dataset",
+    "load_spec",
+    "run",
+    "search",
+    "simulate",
+]
+
+_MODULES = {
+    "AtmlError": "errors",
+    "Bundle": "reports.bundle",
+    "Dataset": "ecg",
+    "Final": "reports.finalize",
+    "Metrics": "evaluation",
+    "NeighbourhoodPruner": "pruners",
+    "OnnxClassifier": "export",
+    "Outcome": "tuning.outcome",
+    "Phase": "tuning.phases",
+    "Run": "api",
+    "SizeAwarePruner": "pruners",
+    "Watch": "service.watch",
+    "evaluate": "api",
+    "finalize": "api",
+    "load_bundle": "reports.bundle",
+    "load_dataset": "ecg",
+    "load_spec": "tuning.phases",
+    "run": "api",
+    "search": "api",
+    "simulate": "ecg",
+}
 
 # ONNX Runtime reads this when it is imported. Without it, it keeps a device id in the user's cache and
 # reports to Microsoft. Whatever the environment says is replaced: its "0" would switch the reports on.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'atml' has no attribute {name!r}")
+    value = getattr(import_module(f"atml.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

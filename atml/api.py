@@ -19,8 +19,6 @@ from atml.reports.bundle import Bundle, load_bundle
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.looks import count_look
-from atml.search.outcome import Outcome
-from atml.search.phases import Phase, WidthPhase, load_spec, parse_spec
 from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
@@ -29,6 +27,8 @@ from atml.service.storage.sqlite import is_missing
 from atml.service.studies import StoredStudy, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
+from atml.tuning.outcome import Outcome
+from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
 
 Spec = Phase | Mapping[str, Any] | str | Path
 

@@ -24,11 +24,11 @@ import onnx
 from optuna.trial import TrialState
 
 from atml.ecg import simulate
-from atml.search import records, stop
-from atml.search.phases import parse_spec
 from atml.service.data import load_training_data
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import create_or_resume
+from atml.tuning import records, stop
+from atml.tuning.phases import parse_spec
 from tests.pgbouncer import PgBouncer
 from tests.postgres import PostgresServer
 

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset, load_dataset, simulate
 from atml.evaluation import Estimate
-from atml.search import records
-from atml.search.phases import Phase, parse_spec
 from atml.service.storage import Storage, open_storage
+from atml.tuning import records
+from atml.tuning.phases import Phase, parse_spec
 from tests.databases import close
 from tests.pgbouncer import PgBouncer, is_installed
 from tests.postgres import PostgresServer

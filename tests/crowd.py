@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from optuna.samplers import RandomSampler
 
 from atml.evaluation import Estimate
-from atml.search import records
-from atml.search.objective import Objective
 from atml.service.alive import Registration, Workers
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import load
 from atml.service.worker import quieten_optuna, take_trials
+from atml.tuning import records
+from atml.tuning.objective import Objective
 from tests.databases import close
 
 ONNX_BYTES = 1000

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from atml.cli.console import clock, err, kilobytes
 from atml.errors import CannotWrite, StorageUnreachable
-from atml.search import records
 from atml.service.watch import StudyWatch
+from atml.tuning import records
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -76,7 +76,7 @@ class StudyDisplay(StudyWatch):
             self._live.update(_live_view(now), refresh=True)
 
     def _tell_first_error(self, now: "Progress") -> None:
-        from atml.search.failures import ended_by_error, reason_of
+        from atml.tuning.failures import ended_by_error, reason_of
 
         failed = ended_by_error(now.finished)
         if failed and not self._error_told:

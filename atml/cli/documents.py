@@ -4,17 +4,17 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from atml.search import records
-from atml.search.failures import reason_of
+from atml.tuning import records
+from atml.tuning.failures import reason_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.reports.finalize import Final
-    from atml.search.outcome import Outcome
-    from atml.search.snapshot import Snapshot
     from atml.service.progress import WorkerState
     from atml.service.studies import StoredStudy
+    from atml.tuning.outcome import Outcome
+    from atml.tuning.snapshot import Snapshot
 
 
 def outcome_document(outcome: "Outcome") -> dict[str, Any]:
@@ -91,8 +91,8 @@ def status_document(
 
 def study_document(stored: "StoredStudy", of: "Snapshot") -> dict[str, Any]:
     """Return a study's state as JSON: its outcome so far, its data and budget, and who works on it."""
-    from atml.search.outcome import outcome
     from atml.service.progress import progress
+    from atml.tuning.outcome import outcome
 
     state = progress(of)
     return {

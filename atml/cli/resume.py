@@ -17,9 +17,9 @@ def resume(
     Example:  atml resume ecm-phase1
     """
     from atml.errors import StudyError
-    from atml.search.stop import StoppedBy, clear_stop, read
     from atml.service.storage import open_storage
     from atml.service.studies import load
+    from atml.tuning.stop import StoppedBy, clear_stop, read
 
     stored = load(open_storage(storage), study)
     sign = read(stored.study)

@@ -8,9 +8,9 @@ from atml import defaults
 from atml.cli import options
 
 if TYPE_CHECKING:
-    from atml.search.snapshot import Snapshot
     from atml.service.progress import Progress, WorkerState
     from atml.service.studies import StoredStudy
+    from atml.tuning.snapshot import Snapshot
 
 
 def status(
@@ -51,7 +51,7 @@ def status(
 def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
     from atml.cli.tables import print_outcome
-    from atml.search.outcome import outcome
+    from atml.tuning.outcome import outcome
 
     print_outcome(outcome(of))
     for trial in state.running:
@@ -80,7 +80,7 @@ def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
     from rich.markup import escape
 
     from atml.cli.console import kilobytes
-    from atml.search import records
+    from atml.tuning import records
 
     best = state.best
     budget = f"/{state.trials_budget}" if state.trials_budget else ""

@@ -18,9 +18,9 @@ def stop(
 
     Example:  atml stop ecm-phase1
     """
-    from atml.search.stop import Stop, StoppedBy, read, request_stop
     from atml.service.storage import open_storage
     from atml.service.studies import load
+    from atml.tuning.stop import Stop, StoppedBy, read, request_stop
 
     stored = load(open_storage(storage), study)
     sign = read(stored.study)

@@ -23,11 +23,11 @@ def submit(
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
     from atml.cli.terminal import Terminal
-    from atml.search.phases import load_spec
     from atml.service.session import load_phase_data, say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
     from atml.service.worker import quieten_optuna
+    from atml.tuning.phases import load_spec
 
     quieten_optuna()
     watch = Terminal()

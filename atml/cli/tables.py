@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from atml.evaluation import Metrics
     from atml.reports.finalize import Final
-    from atml.search.outcome import Outcome
-    from atml.search.spec import TargetsSpec
+    from atml.tuning.outcome import Outcome
+    from atml.tuning.spec import TargetsSpec
 
 SHOWN = (
     "f1",
@@ -79,7 +79,7 @@ def _ranking_table(outcome: "Outcome") -> Any:
 
 
 def _cells(trial: "FrozenTrial") -> list[str]:
-    from atml.search import records
+    from atml.tuning import records
 
     return [
         records.architecture(trial),
@@ -94,14 +94,14 @@ def _cells(trial: "FrozenTrial") -> list[str]:
 
 
 def _standard_error(trial: "FrozenTrial") -> str:
-    from atml.search import records
+    from atml.tuning import records
 
     known = records.estimate(trial)
     return "" if known is None or known.standard_error is None else f"{known.standard_error:.4f}"
 
 
 def _front_table(outcome: "Outcome") -> Any:
-    from atml.search import records
+    from atml.tuning import records
 
     table = _table(
         f"{outcome.study}: front of F-beta and size",
@@ -133,7 +133,7 @@ def _front_table(outcome: "Outcome") -> Any:
 
 def _size_table(outcome: "Outcome") -> Any:
     """Show what a little more size, or more time, would bring."""
-    from atml.search import records
+    from atml.tuning import records
 
     table = _table(
         f"{outcome.study}: best within each size",
@@ -169,14 +169,14 @@ def _counts(outcome: "Outcome") -> str:
 
 
 def _errors(outcome: "Outcome") -> str:
-    from atml.search.failures import reason_of
+    from atml.tuning.failures import reason_of
 
     count, first = len(outcome.errors), outcome.errors[0]
     return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
 
 
 def _targets(outcome: "Outcome") -> str:
-    from atml.search import records
+    from atml.tuning import records
 
     targets = outcome.phase.targets
     if targets.fbeta is None and targets.onnx_bytes is None:
@@ -199,7 +199,7 @@ def _targets(outcome: "Outcome") -> str:
 
 def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
     """Say by how much a trial meets the targets."""
-    from atml.search import records
+    from atml.tuning import records
 
     spare = []
     if targets.fbeta is not None:

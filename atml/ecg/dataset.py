@@ -90,7 +90,7 @@ class DirectoryReport:
 
 
 def load_dataset(
-    directory: Path,
+    directory: str | Path,
     *,
     skip_bad: bool = False,
     progress: Progress | None = None,
@@ -111,6 +111,7 @@ def load_dataset(
         BadSegment: some files are broken, and ``skip_bad`` was not asked for.
         DataError: the directory cannot be listed, or the cache cannot be written.
     """
+    directory = Path(directory)
     store, _ = _open(directory, progress, workers, cache_dir)
     if store.problems and not skip_bad:
         raise BadSegment(_summary(directory, store))

@@ -17,15 +17,15 @@ from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
 from atml.reports.looks import count_look, looks
-from atml.search import records
-from atml.search.phases import Phase
-from atml.search.proposal import Proposal
-from atml.search.ranking import Contender, contenders, rank
-from atml.search.sizes import onnx_metadata
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
 from atml.service.fits import Fit, job, run_fits
 from atml.service.studies import StoredStudy, StudyData, check_data
+from atml.tuning import records
+from atml.tuning.phases import Phase
+from atml.tuning.proposal import Proposal
+from atml.tuning.ranking import Contender, contenders, rank
+from atml.tuning.sizes import onnx_metadata
 
 PARITY_SEGMENTS = 1000
 CUT_AGAIN = 1  # the folds on which leaders are judged again are not those of the race

@@ -21,12 +21,12 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from atml.errors import AtmlError
-from atml.search import records
-from atml.search.processes import Process, this_process
-from atml.search.retry import queue_after_death
 from atml.service.storage import Storage
 from atml.service.storage.sqlite import reading
 from atml.service.storage.workers import WORKERS
+from atml.tuning import records
+from atml.tuning.processes import Process, this_process
+from atml.tuning.retry import queue_after_death
 
 HEARTBEAT_SECONDS = 15.0
 LOST_SECONDS = 60.0  # without a heartbeat for so long, a worker is taken for dead

@@ -18,9 +18,9 @@ from atml.ecg.cache import default_cache_dir
 from atml.errors import AtmlError
 from atml.evaluation import Metrics
 from atml.files import prepare_folder, write_whole
-from atml.search import records
 from atml.service.pictures import picture
 from atml.service.s3 import is_s3, open_s3, split_s3
+from atml.tuning import records
 
 
 def open_artifacts(place: str | Path, *, only_reading: bool = False) -> ArtifactStore:

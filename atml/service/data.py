@@ -9,7 +9,7 @@ from atml.ecg import Dataset, SegmentName, load_dataset
 from atml.ecg.segment import subject_order
 from atml.ecg.sources.iesd import scan
 from atml.errors import BadSegment, NoSegments, SpecError
-from atml.search.spec import DataSpec
+from atml.tuning.spec import DataSpec
 
 
 def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | None = None) -> Dataset:

@@ -22,11 +22,11 @@ from torch import Tensor
 from atml import __version__
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
-from atml.search.fit import Trainer
-from atml.search.phases import Phase, parse_spec
-from atml.search.proposal import Proposal
 from atml.service.data import load_training_data
 from atml.training import choose_device, spread_over_devices
+from atml.tuning.fit import Trainer
+from atml.tuning.phases import Phase, parse_spec
+from atml.tuning.proposal import Proposal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from optuna_dashboard import get_note, save_note
 
-from atml.search import records
-from atml.search.outcome import Outcome, outcome
 from atml.service.studies import StoredStudy
+from atml.tuning import records
+from atml.tuning.outcome import Outcome, outcome
 
 LEAST_SECONDS_BETWEEN = 10.0
 # With these many the note fits into the one attribute of 2,045 characters that is written at a time.

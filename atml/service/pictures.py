@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from atml.evaluation import Metrics
 from atml.evaluation.metrics import SubjectMetrics
-from atml.search.records import CurvePoint
+from atml.tuning.records import CurvePoint
 
 WIDTH, MARGIN, ROW = 720, 24, 24
 CURVE, CONFUSION = 440, 400  # pixels of height

@@ -6,11 +6,11 @@ from statistics import mean
 
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.search import records
-from atml.search.budget import Spent, spent
-from atml.search.phases import Phase
-from atml.search.snapshot import Snapshot
 from atml.service.alive import SeenWorker
+from atml.tuning import records
+from atml.tuning.budget import Spent, spent
+from atml.tuning.phases import Phase
+from atml.tuning.snapshot import Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from optuna import Study
 from optuna.trial import FrozenTrial
 
-from atml.search import records
-from atml.search.processes import this_process
-from atml.search.retry import MOST_DEATHS, got_further
+from atml.tuning import records
+from atml.tuning.processes import this_process
+from atml.tuning.retry import MOST_DEATHS, got_further
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, CannotWrite, StorageUnreachable
-from atml.search import stop
 from atml.service.alive import close_dead_trials
 from atml.service.studies import StoredStudy, begin, load_all
 from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
+from atml.tuning import stop
 
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 60.0  # people make room or mount a disk, and they take their time

@@ -7,15 +7,15 @@ from optuna.storages import BaseStorage
 from atml.ecg import Dataset, load_dataset
 from atml.errors import SpecError
 from atml.models import get_architecture
-from atml.search.outcome import Outcome, outcome
-from atml.search.phases import Phase
-from atml.search.stop import StoppedBy, clear_stop, read
 from atml.service.alive import close_dead_trials
 from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.studies import StoredStudy, begin, create_or_resume
 from atml.service.watch import Watch
 from atml.training import choose_device, describe_device
+from atml.tuning.outcome import Outcome, outcome
+from atml.tuning.phases import Phase
+from atml.tuning.stop import StoppedBy, clear_stop, read
 
 
 def with_training_data(

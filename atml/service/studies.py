@@ -14,13 +14,13 @@ from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, grouped_folds
 from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
-from atml.search import records, stop
-from atml.search.candidates import Candidate
-from atml.search.grid import Grid
-from atml.search.phases import Phase, WidthPhase, parse_spec
-from atml.search.phases.phase import stored_candidates
-from atml.search.snapshot import Snapshot
-from atml.search.spec import differences
+from atml.tuning import records, stop
+from atml.tuning.candidates import Candidate
+from atml.tuning.grid import Grid
+from atml.tuning.phases import Phase, WidthPhase, parse_spec
+from atml.tuning.phases.phase import stored_candidates
+from atml.tuning.snapshot import Snapshot
+from atml.tuning.spec import differences
 
 SPEC = records.SPEC
 DATA = "data"

@@ -15,12 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.ecg import Dataset
 from atml.errors import AtmlError, StudyError
 from atml.files import prepare_folder
-from atml.search import failures, records, stop
-from atml.search.budget import exhausted, spent
-from atml.search.checkpoints import Checkpoints
-from atml.search.fit import Trainer
-from atml.search.objective import Objective, TrialInterrupted
-from atml.search.stop import Stop, StoppedBy
 from atml.service.alive import Checked, Registration, close_dead_trials
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data
@@ -28,6 +22,12 @@ from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import StoredStudy, StudyData, check_data
 from atml.training import choose_device
+from atml.tuning import failures, records, stop
+from atml.tuning.budget import exhausted, spent
+from atml.tuning.checkpoints import Checkpoints
+from atml.tuning.fit import Trainer
+from atml.tuning.objective import Objective, TrialInterrupted
+from atml.tuning.stop import Stop, StoppedBy
 
 TrialFunction = Callable[[Trial], float | Sequence[float]]
 

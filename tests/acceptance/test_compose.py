@@ -20,10 +20,10 @@ import optuna
 import pytest
 import yaml
 
-from atml.search import records, stop
-from atml.search.phases import parse_spec
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
+from atml.tuning import records, stop
+from atml.tuning.phases import parse_spec
 from tests.postgres import PASSWORD, USER, PostgresServer, free_port
 
 ROOT = Path(__file__).parents[2]

@@ -13,13 +13,13 @@ from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.storages import RDBStorage
 from playwright.sync_api import expect, sync_playwright
 
-from atml.search import records
-from atml.search.phases import parse_spec
-from atml.search.ranking import contenders, front
 from atml.service.artifacts import open_artifacts
 from atml.service.pictures import WIDTH
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
+from atml.tuning import records
+from atml.tuning.phases import parse_spec
+from atml.tuning.ranking import contenders, front
 from tests.inprocess import work_here
 
 CHROMIUM = shutil.which("chromium")

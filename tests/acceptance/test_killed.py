@@ -4,7 +4,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records
+from atml.tuning import records
 from tests.acceptance.conftest import Workplace
 
 FAIL, RUNNING = TrialState.FAIL, TrialState.RUNNING

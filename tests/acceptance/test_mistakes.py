@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atml.cli.main import app
-from atml.search import records
+from atml.tuning import records
 
 SPEC = """
 phase = "architecture"

@@ -11,11 +11,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records, stop
 from atml.service import serving
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
+from atml.tuning import records, stop
 from tests.disks import small_disk
 from tests.inprocess import worker_settings
 from tests.waiting import PATIENCE_SECONDS

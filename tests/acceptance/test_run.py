@@ -8,7 +8,7 @@ import json
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records
+from atml.tuning import records
 
 RUNNING, FAIL, WAITING = TrialState.RUNNING, TrialState.FAIL, TrialState.WAITING
 

@@ -20,8 +20,8 @@ from torch import nn
 from atml.models import ARCHITECTURES, get_architecture
 from atml.models.layers import MeanMaxPool, MeanPool
 from atml.models.layout import BatchNorm1d, Conv1d
-from atml.search.candidates import sized_candidates
 from atml.training import TrainingSettings, WithoutValidation, train
+from atml.tuning.candidates import sized_candidates
 
 LENGTH = 1250
 SIZES = (4_000, 12_000, 43_000)

@@ -26,13 +26,13 @@ from rich.table import Table
 from atml.ecg import simulate
 from atml.evaluation import Estimate
 from atml.models import ARCHITECTURES
-from atml.search import records
-from atml.search.phases import parse_spec
 from atml.service.alive import HEARTBEAT_SECONDS, LOST_SECONDS
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
+from atml.tuning import records
+from atml.tuning.phases import parse_spec
 from tests.crowd import record_epoch, record_size, work
 from tests.postgres import PostgresServer
 

@@ -20,17 +20,17 @@ from rich.table import Table
 from atml.ecg import simulate
 from atml.export import to_onnx
 from atml.models import ARCHITECTURES
-from atml.search import records
-from atml.search.fit import Trainer
-from atml.search.objective import Objective
-from atml.search.phases import parse_spec
-from atml.search.proposal import Proposal
-from atml.search.sizes import _size, size_before_training
 from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
+from atml.tuning import records
+from atml.tuning.fit import Trainer
+from atml.tuning.objective import Objective
+from atml.tuning.phases import parse_spec
+from atml.tuning.proposal import Proposal
+from atml.tuning.sizes import _size, size_before_training
 
 LENGTH = 1250
 SIZES = [4_000, 8_000, 16_000]

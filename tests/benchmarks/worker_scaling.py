@@ -18,13 +18,13 @@ from rich.progress import track
 from rich.table import Table
 
 from atml.ecg import simulate
-from atml.search import records
-from atml.search.phases import parse_spec
 from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
+from atml.tuning import records
+from atml.tuning.phases import parse_spec
 from tests.postgres import PostgresServer
 
 

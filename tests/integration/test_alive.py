@@ -12,13 +12,13 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from atml.errors import StorageUnreachable
-from atml.search import records, stop
-from atml.search.processes import this_process
 from atml.service import alive
 from atml.service.alive import Registration, WorkerEntry, Workers, close_dead_trials
 from atml.service.storage.workers import create_table
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
+from atml.tuning import records, stop
+from atml.tuning.processes import this_process
 from tests.databases import on_both_databases, on_postgres
 from tests.waiting import until
 
@@ -168,8 +168,8 @@ class TestRegistration:
 
 BEGINS = """
 import os, signal, sys
-from atml.search import records
-from atml.search.processes import this_process
+from atml.tuning import records
+from atml.tuning.processes import this_process
 from atml.service.storage import open_storage
 from atml.service.studies import load
 

@@ -16,9 +16,9 @@ from optuna.artifacts import download_artifact, get_all_artifact_meta
 
 from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
-from atml.search import records
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.s3 import split_s3
+from atml.tuning import records
 
 BUCKET = "hearts"
 

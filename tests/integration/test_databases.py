@@ -10,10 +10,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records, stop
-from atml.search.standings import Standings
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
+from atml.tuning import records, stop
+from atml.tuning.standings import Standings
 from tests.databases import close, on_every_storage
 from tests.waiting import PATIENCE_SECONDS
 

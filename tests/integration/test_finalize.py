@@ -13,16 +13,16 @@ from atml.ecg import grouped_folds, load_dataset
 from atml.errors import SpecChanged, StudyError
 from atml.export import OnnxClassifier, load_checkpoint
 from atml.reports.finalize import finalize
-from atml.search import records
-from atml.search.fit import Trainer
-from atml.search.objective import Objective
-from atml.search.phases import parse_spec
-from atml.search.ranking import rank
 from atml.service import fits
 from atml.service.fits import job, run_fits
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.training import predict
+from atml.tuning import records
+from atml.tuning.fit import Trainer
+from atml.tuning.objective import Objective
+from atml.tuning.phases import parse_spec
+from atml.tuning.ranking import rank
 from tests.databases import close
 
 FOLDS, SEEDS = 2, 3

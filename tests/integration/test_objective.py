@@ -12,13 +12,13 @@ from optuna.trial import TrialState
 
 from atml.errors import CannotWrite, ParityError, StorageUnreachable
 from atml.export import OnnxClassifier
-from atml.search import failures, records, stop
-from atml.search.checkpoints import Checkpoints
-from atml.search.fit import Trainer
-from atml.search.objective import Objective, TrialInterrupted
-from atml.search.retry import queue_after_death
 from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.studies import create_or_resume
+from atml.tuning import failures, records, stop
+from atml.tuning.checkpoints import Checkpoints
+from atml.tuning.fit import Trainer
+from atml.tuning.objective import Objective, TrialInterrupted
+from atml.tuning.retry import queue_after_death
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
 FOLDS = 2
@@ -395,7 +395,7 @@ class TestErrors:
         self, search, make_phase1, monkeypatch, caplog, place, epochs, error
     ):
         here = search(make_phase1())
-        monkeypatch.setattr(f"atml.search.{place}", failing(error))
+        monkeypatch.setattr(f"atml.tuning.{place}", failing(error))
         (trial,) = here.run(point())
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
         assert trial.user_attrs[records.PRUNED_BECAUSE] == failures.in_words(error)
@@ -412,7 +412,7 @@ class TestErrors:
         self, search, make_phase1, monkeypatch, place
     ):
         here = search(make_phase1(pruning={"neighbourhood": {"threshold": 1.0}}))
-        monkeypatch.setattr(f"atml.search.{place}", failing(ParityError("differ")))
+        monkeypatch.setattr(f"atml.tuning.{place}", failing(ParityError("differ")))
         (trial,) = here.run(point())
         assert records.METRICS not in trial.user_attrs
         monkeypatch.undo()
@@ -432,7 +432,7 @@ class TestErrors:
         self, search, make_phase1, monkeypatch, error
     ):
         here = search(make_phase1())
-        monkeypatch.setattr("atml.search.fit.train", failing(error))
+        monkeypatch.setattr("atml.tuning.fit.train", failing(error))
         with pytest.raises(type(error)):
             here.run(point())
         assert [trial.state for trial in here.study.trials] == [FAIL]
@@ -442,7 +442,7 @@ class TestErrors:
     def test_a_trial_that_ended_with_an_error_leaves_no_checkpoint(
         self, search, make_phase1, monkeypatch, tmp_path
     ):
-        monkeypatch.setattr("atml.search.fit.check_parity", failing(ParityError("differ")))
+        monkeypatch.setattr("atml.tuning.fit.check_parity", failing(ParityError("differ")))
         search(make_phase1()).run(point(), checkpoints=Checkpoints(tmp_path / "checkpoints"))
         assert list((tmp_path / "checkpoints").iterdir()) == []
 

@@ -15,7 +15,6 @@ from optuna.trial import TrialState
 
 from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.search import records
 from atml.service.address import Address
 from atml.service.alive import Workers
 from atml.service.artifacts import open_artifacts
@@ -25,6 +24,7 @@ from atml.service.storage import open_storage
 from atml.service.storage.database import Database
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
+from atml.tuning import records
 from tests.databases import on_postgres
 from tests.integration.test_databases import crowd, finish
 

@@ -6,8 +6,8 @@ import time
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records
 from atml.service.studies import create_or_resume
+from atml.tuning import records
 from tests.integration.test_databases import crowd, finish
 from tests.pgbouncer import CONNECTIONS
 from tests.waiting import until

@@ -3,10 +3,10 @@
 import shutil
 from dataclasses import replace
 
-from atml.search import records, stop
 from atml.service import serving
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
+from atml.tuning import records, stop
 from tests.inprocess import worker_settings
 
 

@@ -3,7 +3,6 @@ import optuna
 import pytest
 
 from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
-from atml.search import stop
 from atml.service import studies
 from atml.service.studies import (
     begin,
@@ -13,6 +12,7 @@ from atml.service.studies import (
     resolve_base,
     study_names,
 )
+from atml.tuning import stop
 from tests.databases import on_both_databases
 
 pytestmark = on_both_databases

@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 
 from atml.errors import ModelError, StudyError
 from atml.export import to_onnx
-from atml.search import records, stop
-from atml.search.failures import ENOUGH_ERRORS, ended_by_error
-from atml.search.grid import key_of
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
+from atml.tuning import records, stop
+from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
+from atml.tuning.grid import key_of
 from tests.inprocess import work_here
 from tests.waiting import until
 
@@ -33,7 +33,7 @@ def fail_in_export(monkeypatch, *names):
             raise ModelError("no such operator")
         return to_onnx(model, segment_length=segment_length, metadata=metadata)
 
-    monkeypatch.setattr("atml.search.fit.to_onnx", export)
+    monkeypatch.setattr("atml.tuning.fit.to_onnx", export)
 
 
 class TestWork:

@@ -43,7 +43,7 @@ class Simulation:
 
 
 def simulate(
-    directory: Path,
+    directory: str | Path,
     *,
     subjects: int = 24,
     segments_per_subject: int = 100,
@@ -57,10 +57,20 @@ def simulate(
     The directory appears whole or not at all: files are written beside it and renamed at the end.
     With another ``first_subject`` a test set can be made whose subjects are not in the first.
 
+    Args:
+        directory: Where to write.
+        subjects: How many hearts.
+        segments_per_subject: How many segments of each.
+        seed: The same seed gives the same files.
+        segment_length: Samples in a segment, at 250 Hz.
+        first_subject: Number of the first subject.
+        progress: Called with (segments written, segments in all).
+
     Raises:
         DataError: the directory is not empty, or a count makes no sense.
         CannotWrite: the directory cannot be written.
     """
+    directory = Path(directory)
     _require(subjects >= 1, f"subjects must be at least 1 but got {subjects}")
     _require(
         segments_per_subject >= 1,

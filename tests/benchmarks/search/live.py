@@ -23,7 +23,7 @@ import numpy as np
 import optuna
 import psutil
 import torch
-from atml.search.defaults import default_spec
+from atml.tuning.defaults import default_spec
 from rich.progress import track
 from scipy.stats import spearmanr
 
@@ -31,14 +31,14 @@ from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.evaluation import estimate, evaluate
 from atml.models import get_architecture
-from atml.search import records
-from atml.search.fit import Trainer
-from atml.search.phases import load_spec
-from atml.search.proposal import Proposal
-from atml.search.ranking import best_within, contenders, front, rank
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.training import predict
+from atml.tuning import records
+from atml.tuning.fit import Trainer
+from atml.tuning.phases import load_spec
+from atml.tuning.proposal import Proposal
+from atml.tuning.ranking import best_within, contenders, front, rank
 
 ROTATIONS, ROTATION_SEED = 3, 7
 GOAL, GOAL_BYTES = 0.95, 10_000
@@ -148,8 +148,8 @@ def plain(arguments):
 
 def plain_worker(storage, spec, candidates, index, due):
     """One process of plain Optuna's search."""
-    from atml.search.candidates import Candidate
-    from atml.search.phases import parse_spec
+    from atml.tuning.candidates import Candidate
+    from atml.tuning.phases import parse_spec
 
     torch.set_num_threads(1)
     phase = parse_spec(spec, source="plain")

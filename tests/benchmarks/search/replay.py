@@ -17,8 +17,8 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from atml.search import records
-from atml.search.grid import key_of
+from atml.tuning import records
+from atml.tuning.grid import key_of
 from tests.benchmarks.search.searchers import atml_study, joint_phase
 from tests.benchmarks.search.table import TABLE, load
 

@@ -14,11 +14,11 @@ import optuna
 from optuna import TrialPruned
 
 from atml.evaluation import Estimate, estimate
-from atml.search import records
-from atml.search.objective import Objective
-from atml.search.phases import JointPhase
-from atml.search.ranking import Contender, best_within
-from atml.search.records import CurvePoint
+from atml.tuning import records
+from atml.tuning.objective import Objective
+from atml.tuning.phases import JointPhase
+from atml.tuning.ranking import Contender, best_within
+from atml.tuning.records import CurvePoint
 from tests.benchmarks.search.clock import Clock
 
 SIZES = (4_000, 8_000, 16_000, 43_000)

@@ -9,10 +9,10 @@ import numpy as np
 
 from atml.evaluation import FoldCounts, estimate
 from atml.models import get_architecture
-from atml.search.candidates import Candidate, count_activations
-from atml.search.grid import Grid
-from atml.search.ladder import LearningRateLadder
-from atml.search.proposal import Proposal
+from atml.tuning.candidates import Candidate, count_activations
+from atml.tuning.grid import Grid
+from atml.tuning.ladder import LearningRateLadder
+from atml.tuning.proposal import Proposal
 
 LENGTH = 1250
 TABLE = Path(__file__).parent / "table.npz"

@@ -24,9 +24,9 @@ from rich.progress import Progress
 from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.models import ARCHITECTURES, get_architecture
-from atml.search.proposal import Proposal
-from atml.search.sizes import size_before_training
 from atml.training import TrainingSettings, predict, train
+from atml.tuning.proposal import Proposal
+from atml.tuning.sizes import size_before_training
 
 FOLDS = 4
 LEARNING_RATES = (0.004, 0.00894, 0.02, 0.0447, 0.1)

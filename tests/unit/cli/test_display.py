@@ -7,8 +7,8 @@ from optuna.trial import TrialState
 from atml.cli.display import StudyDisplay
 from atml.cli.documents import outcome_document
 from atml.cli.tables import print_outcome
-from atml.search.outcome import outcome
-from atml.search.snapshot import Snapshot
+from atml.tuning.outcome import outcome
+from atml.tuning.snapshot import Snapshot
 
 
 @dataclass

@@ -1,9 +1,9 @@
 import pytest
 
 from atml.errors import NoSegments, SpecError
-from atml.search.phases import parse_spec
-from atml.search.spec import DataSpec
 from atml.service.data import load_training_data, subjects_in
+from atml.tuning.phases import parse_spec
+from atml.tuning.spec import DataSpec
 
 
 def test_the_subjects_of_a_directory_are_in_order_each_once(tmp_path):

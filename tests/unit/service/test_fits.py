@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from atml.models import get_architecture
-from atml.search.proposal import Proposal
 from atml.service import fits
 from atml.service.fits import job, run_fits
+from atml.tuning.proposal import Proposal
 
 
 def proposal(name="linear", learning_rate=0.01):
@@ -101,8 +101,8 @@ ENDLESS = """
 import sys
 from pathlib import Path
 from atml.models import get_architecture
-from atml.search.phases import parse_spec
-from atml.search.proposal import Proposal
+from atml.tuning.phases import parse_spec
+from atml.tuning.proposal import Proposal
 from atml.service.fits import job, run_fits
 
 training = {"epochs": 1_000_000, "segments_per_epoch": 64}

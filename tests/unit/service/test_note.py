@@ -2,11 +2,11 @@ import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
 
-from atml.search import stop
-from atml.search.outcome import outcome
 from atml.service import note as notes
 from atml.service.note import NoteKeeper, note, with_remarks_of
 from atml.service.studies import create_or_resume
+from atml.tuning import stop
+from atml.tuning.outcome import outcome
 
 
 @pytest.fixture

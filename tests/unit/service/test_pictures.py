@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from atml.evaluation import evaluate
-from atml.search.records import CurvePoint
 from atml.service.pictures import WIDTH, picture
+from atml.tuning.records import CurvePoint
 
 
 def metrics(labels, calls, subjects):

@@ -2,9 +2,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.search import records
-from atml.search.snapshot import Snapshot
 from atml.service.progress import progress
+from atml.tuning import records
+from atml.tuning.snapshot import Snapshot
 
 RUNNING, PRUNED = TrialState.RUNNING, TrialState.PRUNED
 

@@ -3,10 +3,10 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from atml.search import records
-from atml.search.processes import this_process
-from atml.search.retry import MOST_DEATHS
 from atml.service.restarts import LONGEST_DELAY_SECONDS, History, Restarts, history_of
+from atml.tuning import records
+from atml.tuning.processes import this_process
+from atml.tuning.retry import MOST_DEATHS
 
 PROGRESS = History(began=True, progressed=True)
 NO_PROGRESS = History(began=True, progressed=False)

@@ -1,0 +1,84 @@
+"""How much of a study's budget is spent. Worked out from the trials, so every process agrees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.tuning import records
+from atml.tuning.spec import BudgetSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a study has used up so far."""
+
+    trained: int
+    running: int
+    untrained: int  # pruned before the first epoch: they cost nothing
+    seconds: float  # wall-clock time in which at least one trial ran
+
+
+def spent(trials: Sequence[FrozenTrial], now: datetime) -> Spent:
+    """Count what the trials of a study have used up."""
+    trained = len(records.trained(trials))
+    return Spent(
+        trained=trained,
+        running=sum(trial.state == TrialState.RUNNING for trial in trials),
+        untrained=sum(trial.state == TrialState.PRUNED for trial in trials)
+        - sum(trial.state == TrialState.PRUNED for trial in records.trained(trials)),
+        seconds=active_seconds(trials, now),
+    )
+
+
+def active_seconds(trials: Sequence[FrozenTrial], now: datetime) -> float:
+    """Return the length of the union of all trials' running times.
+
+    Pauses between two sessions of a study are not counted, nor are trials that failed: one whose
+    process was killed may have been closed long after it stopped working.
+    """
+    spans = sorted(
+        (trial.datetime_start, trial.datetime_complete or now)
+        for trial in trials
+        if trial.datetime_start is not None and trial.state != TrialState.FAIL
+    )
+    total = 0.0
+    reached: datetime | None = None
+    for start, end in spans:
+        begin = start if reached is None else max(start, reached)
+        if end > begin:
+            total += (end - begin).total_seconds()
+        reached = end if reached is None else max(reached, end)
+    return total
+
+
+def exhausted(budget: BudgetSpec, used: Spent) -> str | None:
+    """Say which part of the budget is used up, if any is."""
+    if budget.trials is not None and used.trained >= budget.trials:
+        return f"all {budget.trials} trials are trained"
+    return out_of_time(budget, used.seconds)
+
+
+def out_of_time(budget: BudgetSpec, seconds: float) -> str | None:
+    """Say that the time is used up, if it is."""
+    if budget.minutes is not None and seconds >= budget.minutes * 60:
+        return f"the {budget.minutes:g} minutes are over"
+    return None
+
+
+def may_train(budget: BudgetSpec, trials: Sequence[FrozenTrial], number: int) -> bool:
+    """Whether trial `number` still fits in the budget beside the trials that started before it.
+
+    Two workers may both find one trial left and both start one. The order in which trials started
+    decides: each counts those trained and those that started before it, so at most one fits.
+    """
+    if budget.trials is None:
+        return True
+    own = _start_order(trials[number])
+    ahead = sum(trial.state == TrialState.RUNNING and _start_order(trial) < own for trial in trials)
+    return len(records.trained(trials)) + ahead < budget.trials
+
+
+def _start_order(trial: FrozenTrial) -> tuple[datetime, int]:
+    return (trial.datetime_start or datetime.max, trial.number)

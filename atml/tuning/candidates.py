@@ -1,0 +1,194 @@
+"""The networks that a study compares: each architecture scaled to each size that is asked for."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from atml.errors import ModelError
+from atml.models import Architecture, Config, count_parameters, get_architecture
+from atml.tuning.proposal import Proposal
+from atml.tuning.sizes import size_before_training
+
+# Two files of nearly one size need not both be trained.
+APART = 1.1
+LARGEST_SCALE = 64.0
+BISECTIONS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A network of known size, without a learning rate."""
+
+    architecture: str
+    config: Config
+    onnx_bytes: int
+    parameters: int
+    activations: int  # numbers that the layers hand on for one segment; training time follows them
+    # How much the first width was stretched against the others; 1 scales all widths alike.
+    shape: float = 1.0
+
+    def proposal(self, learning_rate: float) -> Proposal:
+        """Return this network with a learning rate."""
+        return Proposal(
+            architecture=get_architecture(self.architecture), config=self.config, learning_rate=learning_rate
+        )
+
+    def to_list(self) -> list[Any]:
+        """Return the candidate as JSON, as a study keeps it."""
+        config = get_architecture(self.architecture).config_to_dict(self.config)
+        return [
+            self.architecture,
+            config,
+            self.onnx_bytes,
+            self.parameters,
+            self.activations,
+            self.shape,
+        ]
+
+    @classmethod
+    def from_list(cls, values: Sequence[Any]) -> Self:
+        """Return the candidate that `to_list` wrote."""
+        name, config, onnx_bytes, parameters, activations, shape = values
+        return cls(
+            architecture=name,
+            config=get_architecture(name).config_from_dict(config),
+            onnx_bytes=onnx_bytes,
+            parameters=parameters,
+            activations=activations,
+            shape=shape,
+        )
+
+
+def sized_candidates(
+    architectures: Iterable[str],
+    sizes: Sequence[int],
+    segment_length: int,
+    *,
+    shapes: Sequence[float] = (1.0,),
+) -> tuple[Candidate, ...]:
+    """Return, for each architecture and each size, the largest network whose ONNX file fits into it.
+
+    The widths of an architecture are scaled together (compound scaling, Tan and Le, 2019). `shapes`
+    other than 1 stretch the first width against the others by that factor, for the same size. An
+    architecture whose smallest network fits no size has no candidate; one without widths has one.
+    """
+    return tuple(
+        candidate
+        for name in architectures
+        for candidate in _distinct(_of_architecture(get_architecture(name), sizes, segment_length, shapes))
+    )
+
+
+def _of_architecture(
+    architecture: Architecture, sizes: Sequence[int], segment_length: int, shapes: Sequence[float]
+) -> Iterator[Candidate]:
+    searched = shapes if len(architecture.minimum_widths) > 1 else (1.0,)
+    for size in sorted(sizes):
+        for shape in searched:
+            found = _largest_within(architecture, size, segment_length, shape)
+            if found is not None:
+                yield found
+
+
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Leave out what repeats a configuration or a size, or nearly repeats a size of the same shape."""
+    kept: list[Candidate] = []
+    for one in candidates:
+        if not any(_repeats(one, other) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _repeats(one: Candidate, other: Candidate) -> bool:
+    if one.config == other.config or one.onnx_bytes == other.onnx_bytes:
+        return True
+    return one.shape == other.shape and one.onnx_bytes < APART * other.onnx_bytes
+
+
+def _largest_within(
+    architecture: Architecture, size: int, segment_length: int, shape: float
+) -> Candidate | None:
+    """Return the largest network of a shape whose file has at most `size` bytes.
+
+    Building takes a tenth of an export's time, so the scale is found by the number of parameters: a
+    file is a little more than four bytes for each and a constant.
+    """
+    smallest = _measured(architecture, _scaled(architecture, 0.0, shape), segment_length, shape)
+    if smallest.onnx_bytes > size:
+        return None
+    room = size - (smallest.onnx_bytes - 4 * smallest.parameters)
+    low, high = 0.0, LARGEST_SCALE
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2 if low else high / 2
+        config = _scaled(architecture, middle, shape)
+        fits = 4 * _parameters(architecture, config, segment_length) <= room
+        low, high = (middle, high) if fits else (low, middle)
+    best = smallest
+    # A layer more or less changes the constant by a few bytes: step down until the file itself fits.
+    for scale in (low, low * 0.97, low * 0.94, low * 0.9, low * 0.8):
+        best = _measured(architecture, _scaled(architecture, scale, shape), segment_length, shape)
+        if best.onnx_bytes <= size:
+            return best
+    return smallest
+
+
+def _scaled(architecture: Architecture, scale: float, shape: float) -> Config:
+    default = architecture.default()
+    floors = architecture.minimum_widths
+    factors = [scale * shape] + [scale / shape] * (len(floors) - 1)
+    widths = {
+        name: max(low, round(getattr(default, name) * factor))
+        for (name, low), factor in zip(floors.items(), factors, strict=False)
+    }
+    return replace(default, **widths)
+
+
+@lru_cache(maxsize=4096)
+def _parameters(architecture: Architecture, config: Config, segment_length: int) -> int:
+    return count_parameters(architecture.network(config, segment_length))
+
+
+def _measured(architecture: Architecture, config: Config, segment_length: int, shape: float) -> Candidate:
+    proposal = Proposal(architecture=architecture, config=config, learning_rate=1.0)
+    onnx_bytes, parameters = size_before_training(proposal, segment_length)
+    return Candidate(
+        architecture=architecture.name,
+        config=config,
+        onnx_bytes=onnx_bytes,
+        parameters=parameters,
+        activations=count_activations(proposal, segment_length),
+        shape=shape,
+    )
+
+
+def count_activations(proposal: Proposal, segment_length: int) -> int:
+    """Count the numbers that all layers of a network hand on for one segment."""
+    counted = 0
+
+    def count(_module: nn.Module, _inputs: object, output: Any) -> None:
+        nonlocal counted
+        counted += (output[0] if isinstance(output, tuple) else output).numel()
+
+    network = proposal.build(segment_length, seed=0).eval()
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 1, segment_length))
+    return counted
+
+
+def fitting_architectures(names: Iterable[str], segment_length: int) -> tuple[str, ...]:
+    """Return the architectures that can take segments of that length, in order.
+
+    Raises:
+        ModelError: none can.
+    """
+    fitting = tuple(name for name in names if get_architecture(name).minimum_length <= segment_length)
+    if not fitting:
+        raise ModelError(f"no architecture of the search takes segments of {segment_length} samples")
+    return fitting

@@ -1,0 +1,94 @@
+"""Errors within a trial: which would happen again, how they are told, and when a study gives up."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.errors import CannotWrite, StorageError
+from atml.tuning import records
+from atml.tuning.records import PrunedBy
+
+# When all of the first so many trials end with one error, the others would too.
+ENOUGH_ERRORS = 10
+LONGEST_TEXT = 400
+
+# What may go well another time, or on another machine.
+_PASSING = (CannotWrite, StorageError, MemoryError, OSError, ImportError, torch.OutOfMemoryError)
+# Packages whose own errors tell of a database, a server or a bucket.
+_REMOTE = ("optuna", "sqlalchemy", "psycopg", "boto3", "botocore")
+# PyTorch has no type of its own for these.
+_DEVICE = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "cuda error",
+    "cudnn error",
+    "cudnn_status",
+    "cublas_status",
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def will_recur(error: Exception) -> bool:
+    """Whether the same trial would fail again: training is deterministic, so most errors are.
+
+    Not so what depends on a disk, a server, memory or a GPU, be it the cause of another error.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if _is_passing(cause):
+            return False
+        cause = cause.__cause__
+    return True
+
+
+def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, _PASSING) or not isinstance(error, Exception):
+        return True
+    if any(kind.__module__.partition(".")[0] in _REMOTE for kind in type(error).__mro__):
+        return True
+    text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return any(words in text for words in _DEVICE)
+
+
+def in_words(error: Exception) -> str:
+    """Return an error's kind and its text in one line, as it is recorded on a trial."""
+    text = " ".join(str(error).split()) or "it says nothing more"
+    shown = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return f"{type(error).__name__}: {shown}"
+
+
+def log(number: int, error: Exception) -> None:
+    """Write an error with its traceback to the worker's log."""
+    _logger.error("trial %d ended with an error", number, exc_info=error)
+
+
+def ended_by_error(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that an error ended, in their order."""
+    return [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == PrunedBy.ERROR]
+
+
+def reason_of(trial: FrozenTrial) -> str:
+    """Return what `in_words` said of the error that ended a trial."""
+    return str(trial.user_attrs.get(records.PRUNED_BECAUSE, ""))
+
+
+def hopeless(trials: Sequence[FrozenTrial]) -> str | None:
+    """Say that every trial ends with the same error, if that is so.
+
+    It takes ten of them and none that was trained without an error. While an architecture is in
+    training that has had no error yet, its result is waited for.
+    """
+    failed = ended_by_error(trials)
+    if len(failed) < ENOUGH_ERRORS or len({reason_of(trial).partition(":")[0] for trial in failed}) > 1:
+        return None
+    if len(records.trained(trials)) > len(records.trained(failed)):
+        return None
+    running = {records.architecture(trial) for trial in trials if trial.state == TrialState.RUNNING}
+    if running - {"", *map(records.architecture, failed)}:
+        return None
+    return f"the first {len(failed)} trials all ended with the same error: {reason_of(failed[0])}"

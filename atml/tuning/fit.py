@@ -1,0 +1,147 @@
+"""How a candidate is trained: the one protocol by which it is judged and by which it is shipped.
+
+The length is fixed and the averaged weights of the last epoch are kept, on a fold as on all subjects.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from atml.ecg import Dataset, Split, grouped_folds
+from atml.evaluation import FoldCounts, estimate
+from atml.export import OnnxMetadata, check_parity, to_onnx
+from atml.training import TrainingSettings, TrainingState, WithoutValidation, predict, train
+from atml.tuning.phases import Phase
+from atml.tuning.proposal import Proposal
+from atml.tuning.records import CurvePoint
+
+# An epoch is validated on every fourth segment: neighbours in a recording look alike, and looking at all
+# would take a third of the training's own time.
+INTERIM_STRIDE = 4
+PARITY_SEGMENTS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedEpoch:
+    """One epoch of a fit; `state` returns what goes on from it, until the next is asked for."""
+
+    point: CurvePoint
+    state: Callable[[], TrainingState]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldFit:
+    """The training of one candidate without the subjects of one fold."""
+
+    network: nn.Module
+    split: Split
+    fold: int
+    settings: TrainingSettings
+    device: torch.device
+    beta: float
+    resume: TrainingState | None = None
+
+    def epochs(self) -> Iterator[FittedEpoch]:
+        """Train, and yield each epoch.
+
+        Raises:
+            TrainingDiverged: a loss became infinite or not a number.
+        """
+        interim = self.split.valid.select(np.arange(0, len(self.split.valid), INTERIM_STRIDE))
+        split = Split(train=self.split.train, valid=interim)
+        for epoch in train(self.network, split, self.settings, device=self.device, resume=self.resume):
+            counts = FoldCounts.of(interim.labels, epoch.valid_scores, interim.subjects)
+            point = CurvePoint(
+                fold=self.fold,
+                train_loss=epoch.train_loss,
+                valid_loss=epoch.valid_loss or 0.0,
+                fbeta=estimate([counts], beta=self.beta).fbeta,
+                seconds=epoch.seconds,
+            )
+            yield FittedEpoch(point=point, state=epoch.state)
+
+    def scores(self) -> NDArray[np.float32]:
+        """Return P(AFIB) of all segments of the fold; ask when the training has ended."""
+        return predict(self.network, self.split.valid, device=self.device)
+
+    def counts(self) -> FoldCounts:
+        """Return how the fold's subjects are called; ask when the training has ended."""
+        valid = self.split.valid
+        return FoldCounts.of(valid.labels, self.scores(), valid.subjects)
+
+    def onnx(self, metadata: OnnxMetadata) -> bytes:
+        """Return the network as ONNX.
+
+        Raises:
+            ParityError: the file computes something else.
+        """
+        self.network.cpu()
+        model = to_onnx(self.network, segment_length=self.split.valid.segment_length, metadata=metadata)
+        some = self.split.valid.samples(np.arange(min(PARITY_SEGMENTS, len(self.split.valid))))
+        check_parity(self.network, model, some)
+        return model
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the candidates of a study.
+
+    Args:
+        phase: The study's spec.
+        dataset: Its segments.
+        device: Where to train.
+    """
+
+    phase: Phase
+    dataset: Dataset
+    device: torch.device
+
+    def cut_again(self, times: int) -> "Trainer":
+        """Return a trainer with other folds and other first weights; 0 times are those of the race."""
+        data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
+        seed = self.phase.seed + times * self.phase.data.folds
+        return replace(self, phase=self.phase.model_copy(update={"data": data, "seed": seed}))
+
+    @property
+    def segment_length(self) -> int:
+        """Samples in a segment."""
+        return self.dataset.segment_length
+
+    @cached_property
+    def splits(self) -> list[Split]:
+        """The folds."""
+        return grouped_folds(self.dataset, folds=self.phase.data.folds, seed=self.phase.data.seed)
+
+    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
+        """Return the training of `proposal` without the subjects of one fold.
+
+        Each fold begins with other weights: some seeds spoil a small network, and a mean over folds with the
+        same seed would not show it.
+        """
+        settings = self._settings(proposal, self.phase.seed + fold)
+        return FoldFit(
+            network=proposal.build(self.segment_length, seed=settings.seed),
+            split=self.splits[fold],
+            fold=fold,
+            settings=settings,
+            device=self.device,
+            beta=self.phase.beta,
+            resume=resume,
+        )
+
+    def on_all_subjects(self, proposal: Proposal, *, seed: int) -> tuple[dict[str, Tensor], float]:
+        """Train on every subject; return the weights and the last training loss."""
+        settings = self._settings(proposal, self.phase.seed + seed)
+        network = proposal.build(self.segment_length, seed=settings.seed)
+        train_loss = 0.0
+        for epoch in train(network, WithoutValidation(train=self.dataset), settings, device=self.device):
+            train_loss = epoch.train_loss
+        return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, train_loss
+
+    def _settings(self, proposal: Proposal, seed: int) -> TrainingSettings:
+        return replace(self.phase.training, learning_rate=proposal.learning_rate, seed=seed)

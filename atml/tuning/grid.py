@@ -1,0 +1,129 @@
+"""Every point that a study may try: its candidates, each at each learning rate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna import Trial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial
+
+from atml.errors import StudyError
+from atml.tuning import records
+from atml.tuning.candidates import Candidate
+from atml.tuning.ladder import LearningRateLadder
+from atml.tuning.proposal import Proposal
+
+Key = tuple[str, int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A candidate with a learning rate: what one trial trains."""
+
+    candidate: Candidate
+    learning_rate: float
+
+    @property
+    def key(self) -> Key:
+        """What tells the point from all others of its study."""
+        return (self.candidate.architecture, self.candidate.onnx_bytes, self.learning_rate)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The point as parameters of a trial."""
+        names = (records.ARCHITECTURE, records.SIZE_BYTES, records.LEARNING_RATE)
+        return dict(zip(names, self.key, strict=True))
+
+    def proposal(self) -> Proposal:
+        """Return what is to be trained."""
+        return self.candidate.proposal(self.learning_rate)
+
+
+def key_of(params: Mapping[str, Any]) -> Key | None:
+    """Return the key of the point that a trial's parameters name, once it has all of them."""
+    try:
+        return (
+            params[records.ARCHITECTURE],
+            params[records.SIZE_BYTES],
+            params[records.LEARNING_RATE],
+        )
+    except KeyError:
+        return None
+
+
+def point_of(trial: FrozenTrial) -> Key | None:
+    """Return the key of the point at which a trial is, or will be if it was queued with its parameters."""
+    return key_of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The finite space of a study.
+
+    Args:
+        candidates: Networks, each architecture and size once.
+        ladder: Learning rates.
+    """
+
+    candidates: tuple[Candidate, ...]
+    ladder: LearningRateLadder
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """All points, the smallest networks first."""
+        return tuple(
+            Point(candidate=candidate, learning_rate=rate)
+            for candidate in sorted(self.candidates, key=lambda one: one.onnx_bytes)
+            for rate in self.ladder.values
+        )
+
+    @cached_property
+    def index(self) -> dict[Key, int]:
+        """The position of every point by its key."""
+        return {point.key: position for position, point in enumerate(self.points)}
+
+    @cached_property
+    def architectures(self) -> tuple[str, ...]:
+        """The names of the architectures, each once."""
+        return tuple(dict.fromkeys(candidate.architecture for candidate in self.candidates))
+
+    @cached_property
+    def onnx_bytes(self) -> NDArray[np.int64]:
+        """[points] size of the network."""
+        return np.array([point.candidate.onnx_bytes for point in self.points], np.int64)
+
+    def space(self) -> dict[str, BaseDistribution]:
+        """Return the parameters of a trial with their distributions, as Optuna knows them."""
+        sizes = sorted(candidate.onnx_bytes for candidate in self.candidates)
+        rates = self.ladder
+        return {
+            records.ARCHITECTURE: CategoricalDistribution(self.architectures),
+            records.SIZE_BYTES: IntDistribution(sizes[0], sizes[-1], log=True),
+            records.LEARNING_RATE: FloatDistribution(rates.low, rates.high, log=rates.scale == "log"),
+        }
+
+    def suggest(self, trial: Trial) -> Point:
+        """Ask `trial` for its parameters and return the point they name.
+
+        Raises:
+            StudyError: it was queued by hand with parameters that name none.
+        """
+        sizes = sorted(candidate.onnx_bytes for candidate in self.candidates)
+        rates = self.ladder
+        key = (
+            trial.suggest_categorical(records.ARCHITECTURE, self.architectures),
+            trial.suggest_int(records.SIZE_BYTES, sizes[0], sizes[-1], log=True),
+            trial.suggest_float(records.LEARNING_RATE, rates.low, rates.high, log=rates.scale == "log"),
+        )
+        if key not in self.index:
+            raise StudyError(f"trial {trial.number}: {trial.params} is not a point of this study's grid")
+        return self.points[self.index[key]]

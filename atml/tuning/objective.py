@@ -1,0 +1,277 @@
+"""The objective of every phase: one trial, from its suggestion to its recorded result."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from optuna import Study, Trial, TrialPruned
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.errors import CannotWrite, TrainingDiverged
+from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
+from atml.pruners import should_prune
+from atml.training import TrainingState
+from atml.tuning import failures, records, stop
+from atml.tuning.budget import active_seconds, may_train, out_of_time
+from atml.tuning.checkpoints import Checkpoint, Checkpoints
+from atml.tuning.fit import FoldFit
+from atml.tuning.grid import Grid, Point, key_of
+from atml.tuning.phases import Phase
+from atml.tuning.processes import this_process
+from atml.tuning.proposal import Proposal
+from atml.tuning.records import CurvePoint, PrunedBy
+from atml.tuning.retry import queue_again
+from atml.tuning.sizes import onnx_metadata
+
+GIVE_WAY_SECONDS = 2.0
+
+
+class TrialInterrupted(Exception):
+    """This worker was asked to leave; the trial is queued again and counts as if never begun."""
+
+
+class FoldTrainer(Protocol):
+    """What trains a candidate; `atml.tuning.fit.Trainer` does."""
+
+    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
+        """Return the training of `proposal` without the subjects of one fold."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Trains one candidate a call, fold by fold as long as it may lead; pass it to `Study.optimize`.
+
+    Args:
+        phase: Spec and rules of the study.
+        study: The study itself; the pruner and the request to stop are read from it.
+        grid: The study's points.
+        trainer: Trains a candidate on a fold.
+        device: Name of where it trains.
+        asked_to_leave: Whether this process has been told to stop.
+        keep: Called with the exported ONNX model and the metrics of every completed trial.
+        checkpoints: Where each epoch is kept, so that another worker can go on from it.
+    """
+
+    phase: Phase
+    study: Study
+    grid: Grid
+    trainer: FoldTrainer
+    device: str = "cpu"
+    asked_to_leave: Callable[[], bool] = lambda: False
+    keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
+    checkpoints: Checkpoints | None = None
+
+    def __call__(self, trial: Trial) -> float | tuple[float, ...]:
+        """Run `trial` to its end.
+
+        Raises:
+            TrialPruned: a rule or an error that would recur ended it; who and why is recorded on the trial.
+            TrialInterrupted: the worker was asked to leave; the trial is queued again.
+            CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
+        """
+        worker = {**this_process().to_dict(), "device": self.device}
+        trial.set_user_attr(records.WORKER, worker)
+        try:
+            values = self._run(trial, self.grid.suggest(trial))
+        except (TrialInterrupted, KeyboardInterrupt, CannotWrite):
+            queue_again(self.study, trial)
+            raise
+        except TrialPruned:
+            self._forget(trial)
+            raise
+        except Exception as error:
+            if not failures.will_recur(error):
+                raise
+            failures.log(trial.number, error)
+            self._forget(trial)
+            raise _pruned(trial, PrunedBy.ERROR, failures.in_words(error)) from error
+        self._forget(trial)
+        return values
+
+    def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
+        proposal = point.proposal()
+        self._record_point(trial, point)
+        begun = self._checkpoint(trial)
+        folds = self._known_folds(trial)
+        self._refuse_untrained(trial, begun=begun is not None or bool(folds))
+        if folds:
+            self._record_folds(trial, folds)
+        fit = None
+        for fold in range(len(folds), self.phase.data.folds):
+            if fit is not None:  # the sampler has just decided about the first one
+                self._leave_race(trial, point)
+            fit = self._train(trial, proposal, fold, begun if begun and begun.fold == fold else None)
+            folds[fold] = fit.counts()
+            self._record_folds(trial, folds)
+        if fit is None:  # a worker died after the last fold was recorded
+            fit = self._train(trial, proposal, self.phase.data.folds - 1, None)
+        known = estimate(list(folds.values()), beta=self.phase.beta)
+        model = fit.onnx(onnx_metadata(proposal, threshold=known.threshold))
+        metrics = metrics_of_folds(list(folds.values()), threshold=known.threshold, beta=self.phase.beta)
+        self.keep(trial, model, metrics)
+        return self.phase.values(known.fbeta, point.candidate.onnx_bytes)
+
+    @staticmethod
+    def _record_point(trial: Trial, point: Point) -> None:
+        candidate = point.candidate
+        facts = {
+            records.ARCHITECTURE: candidate.architecture,
+            records.LEARNING_RATE: point.learning_rate,
+            records.CONFIG: candidate.proposal(point.learning_rate).config_dict(),
+            records.PARAMETERS: candidate.parameters,
+            records.ONNX_BYTES: candidate.onnx_bytes,
+        }
+        for name, value in facts.items():
+            trial.set_user_attr(name, value)
+
+    def _known_folds(self, trial: Trial) -> dict[int, FoldCounts]:
+        """Return the folds on which the trial's point was trained before, by whichever trial."""
+        own = key_of(trial.params)
+        known: dict[int, FoldCounts] = {}
+        for other in self.study.get_trials(deepcopy=False):
+            if other.number != trial.number and key_of(other.params) == own:
+                found = records.folds(other)
+                known = found if len(found) > len(known) else known
+        return known
+
+    def _record_folds(self, trial: Trial, folds: dict[int, FoldCounts]) -> None:
+        counts = list(folds.values())
+        known = estimate(counts, beta=self.phase.beta)
+        metrics = metrics_of_folds(counts, threshold=known.threshold, beta=self.phase.beta)
+        trial.set_user_attr(records.FOLDS, {str(fold): one.to_dict() for fold, one in folds.items()})
+        trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
+        trial.set_user_attr(records.ESTIMATE, records.estimate_record(known))
+
+    def _refuse_untrained(self, trial: Trial, *, begun: bool) -> None:
+        """Prune `trial` if a rule speaks against it before its first epoch, or before it goes on."""
+        trials = self.study.get_trials(deepcopy=False)
+        if not may_train(self.phase.budget, trials, trial.number):
+            raise _pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
+        twin = self._twin(trial, trials)
+        if twin is not None:
+            raise _pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
+        pruner = self.phase.pruner()
+        neighbour = pruner.bad_neighbour(trials, trials[trial.number])
+        if neighbour is not None and not begun:
+            raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, pruner.in_words(neighbour))
+
+    def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
+        """Return another live trial at the same point: two workers may draw one in the same instant.
+
+        The later of the two gives way, unless it looked before the earlier had written its parameters.
+        So the earlier waits a moment to see whether the later does, and else gives way itself.
+        """
+        due = time.monotonic() + GIVE_WAY_SECONDS
+        while twins := self._live_at(trial, trials):
+            if twins[0] < trial.number or time.monotonic() > due:
+                return twins[0]
+            time.sleep(GIVE_WAY_SECONDS / 20)
+            trials = self.study.get_trials(deepcopy=False)
+        return None
+
+    @staticmethod
+    def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
+        """Return the other trials at this trial's point that were not interrupted and did not give way."""
+        own = key_of(trial.params)
+        return [
+            other.number
+            for other in trials
+            if key_of(other.params) == own
+            and other.number != trial.number
+            and other.state != TrialState.FAIL
+            and not records.released_point(other)
+            and not _is_retried_by(trial, other)
+        ]
+
+    def _train(self, trial: Trial, proposal: Proposal, fold: int, begun: Checkpoint | None) -> FoldFit:
+        """Train on one fold to the end, or until a rule says stop."""
+        curve = list(begun.curve) if begun else records.curve(trial)
+        if begun:
+            self._replay(trial, curve)
+        fit = self.trainer.fold(proposal, fold, resume=begun.state if begun else None)
+        epochs = self.phase.training.epochs
+        try:
+            for epoch in fit.epochs():
+                curve.append(epoch.point)
+                trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
+                if len(self.phase.directions) == 1:  # Optuna refuses reports with two objectives
+                    trial.report(epoch.point.fbeta, len(curve) - 1)
+                if sum(point.fold == fold for point in curve) < epochs:
+                    self._save(trial, Checkpoint(fold=fold, state=epoch.state(), curve=list(curve)))
+                    self._leave_early(trial, fold)
+        except TrainingDiverged as error:
+            # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
+            trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
+            raise _pruned(trial, PrunedBy.DIVERGED, str(error)) from None
+        return fit
+
+    def _replay(self, trial: Trial, curve: list[CurvePoint]) -> None:
+        """Give `trial` the epochs of the try that it goes on from."""
+        trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
+        if len(self.phase.directions) == 1:
+            for step, point in enumerate(curve):
+                trial.report(point.fbeta, step)
+
+    def _checkpoint(self, trial: Trial) -> Checkpoint | None:
+        """Return what an earlier try of `trial` left, if it was cut short."""
+        if self.checkpoints is None or records.RETRY_OF not in trial.user_attrs:
+            return None
+        return self.checkpoints.load(records.first_number(trial))
+
+    def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.save(records.first_number(trial), checkpoint)
+
+    def _forget(self, trial: Trial) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.drop(records.first_number(trial))
+
+    def _leave_early(self, trial: Trial, fold: int) -> None:
+        """End the trial between two epochs if this worker, the study or the pruner says so."""
+        self._leave_if_over(trial)
+        if fold == 0 and should_prune(trial):  # on further folds the race decides
+            raise _pruned(trial, PrunedBy.PRUNER, "among the worst of those no larger at this epoch")
+
+    def _leave_race(self, trial: Trial, point: Point) -> None:
+        """End the trial between two folds if this worker or the study says so, or if it cannot lead."""
+        self._leave_if_over(trial)
+        standings = self.phase.standings(self.grid, self.study.get_trials(deepcopy=False))
+        race = self.phase.race()
+        chance = race.chance_of(standings, self.grid.index[point.key])
+        if chance < race.chance:
+            limit = race.limit_for(point.candidate.onnx_bytes)
+            because = f"the chance to be the best within {limit} bytes is {chance:.2f}"
+            raise _pruned(trial, PrunedBy.RACE, because)
+
+    def _leave_if_over(self, trial: Trial) -> None:
+        if self.asked_to_leave():
+            raise TrialInterrupted
+        reason = self._study_is_over()
+        if reason:
+            raise _pruned(trial, PrunedBy.STOPPED, reason)
+
+    def _study_is_over(self) -> str | None:
+        sign = stop.read(self.study)
+        if sign is not None and sign.by is stop.StoppedBy.USER:
+            raise TrialInterrupted
+        if sign is not None:
+            return sign.because
+        trials = self.study.get_trials(deepcopy=False)
+        return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+
+
+def _pruned(trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
+    trial.set_user_attr(records.PRUNED_BY, by.value)
+    trial.set_user_attr(records.PRUNED_BECAUSE, because)
+    return TrialPruned(f"{by.value}: {because}")
+
+
+def _is_retried_by(trial: Trial, other: FrozenTrial) -> bool:
+    """Whether `trial` takes up `other`, which is queued again a moment before it is closed."""
+    original = trial.user_attrs.get(records.RETRY_OF)
+    if original is None or other.state != TrialState.RUNNING:
+        return False
+    return bool(other.user_attrs.get(records.RETRY_OF, other.number) == original)

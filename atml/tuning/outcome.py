@@ -1,0 +1,183 @@
+"""What came of a study: the winner, the front, which target failed and what to relax."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.tuning import failures, records
+from atml.tuning.budget import Spent, spent
+from atml.tuning.phases import Phase
+from atml.tuning.ranking import best_within, contenders, front
+from atml.tuning.records import PrunedBy
+from atml.tuning.snapshot import Snapshot
+from atml.tuning.stop import Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """Trials that one rule ended early, and the training time that this saved."""
+
+    by: str
+    trials: int
+    minutes: float  # what was left of the fold, or of the folds, at the trial's own speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeResult:
+    """The best model within one of the sizes that were asked for."""
+
+    limit: int  # bytes
+    best: FrozenTrial
+    gained: (
+        float  # F-beta that the second half of the trained trials has brought; 0 if nothing was there before
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A study's result so far."""
+
+    study: str
+    phase: Phase  # what was asked for
+    spent: Spent
+    pruned: dict[str, int]  # trials by the rule that pruned them
+    errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
+    failed: int
+    savings: tuple[Saving, ...]
+    ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
+    unfinished: tuple[str, ...]  # architectures of which none did
+    front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
+    by_size: tuple[SizeResult, ...]  # smallest first; sizes within which nothing was found are left out
+    stop: Stop | None
+    targets_met: bool
+    failed_targets: tuple[str, ...]  # by the best trial
+    advice: tuple[str, ...]
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The trial that the phase ranks first."""
+        return self.ranking[0] if self.ranking else None
+
+    @property
+    def best_of_each(self) -> list[FrozenTrial]:
+        """The best ranked trial of each architecture, in the ranking's order."""
+        seen: dict[str, FrozenTrial] = {}
+        for trial in self.ranking:
+            seen.setdefault(records.architecture(trial), trial)
+        return list(seen.values())
+
+
+def outcome(of: Snapshot) -> Outcome:
+    """Work out a study's result from its trials."""
+    phase, trials = of.phase, of.trials
+    ranking = tuple(phase.rank(trials))
+    best = ranking[0] if ranking else None
+    failed_targets = phase.failed_targets(best) if best else ()
+    return Outcome(
+        study=of.study,
+        phase=phase,
+        spent=spent(trials, of.taken),
+        pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
+        errors=tuple(failures.ended_by_error(trials)),
+        failed=sum(trial.state == TrialState.FAIL for trial in trials),
+        savings=_savings(trials, phase),
+        ranking=ranking,
+        unfinished=_unfinished(trials, ranking),
+        front=tuple(one.trial for one in front(contenders(trials))),
+        by_size=_by_size(trials, phase),
+        stop=of.stop,
+        targets_met=best is not None and phase.meets_targets(best),
+        failed_targets=failed_targets,
+        advice=tuple(_advice(phase, best, failed_targets, trials)),
+    )
+
+
+def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> tuple[str, ...]:
+    tried = {records.architecture(trial) for trial in trials}
+    return tuple(sorted(tried - {records.architecture(trial) for trial in ranking} - {""}))
+
+
+def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
+    ended = [trial for trial in records.trained(trials) if trial.datetime_complete is not None]
+    ended.sort(key=lambda trial: trial.datetime_complete or datetime.max)
+    before, after = contenders(ended[: len(ended) // 2]), contenders(trials)
+    found = []
+    for limit in sorted(phase.search.sizes):
+        earlier, best = best_within(before, limit), best_within(after, limit)
+        if best is not None:
+            gained = max(0.0, best.fbeta - earlier.fbeta) if earlier else 0.0
+            found.append(SizeResult(limit=limit, best=best.trial, gained=gained))
+    return tuple(found)
+
+
+def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state == TrialState.PRUNED]
+
+
+def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
+    """Work out what was saved by ending trials early, a rule at a time."""
+    found = []
+    for rule in (PrunedBy.PRUNER, PrunedBy.RACE):
+        ended = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
+        seconds = sum(_seconds_spared(trial, phase) for trial in ended)
+        found.append(Saving(by=rule.value, trials=len(ended), minutes=seconds / 60))
+    return tuple(found)
+
+
+def _seconds_spared(trial: FrozenTrial, phase: Phase) -> float:
+    """Time that the rest of a fold, or the further folds, would have taken a trial."""
+    curve = records.curve(trial)
+    if not curve:
+        return 0.0
+    known = records.estimate(trial)
+    epochs, folds = phase.training.epochs, phase.data.folds
+    left = epochs - len(curve) if known is None else (folds - known.folds) * epochs
+    return records.training_seconds(trial) / len(curve) * max(0, left)
+
+
+def _advice(
+    phase: Phase, best: FrozenTrial | None, failed_targets: tuple[str, ...], trials: list[FrozenTrial]
+) -> list[str]:
+    """Say what to relax so that the study can succeed."""
+    if best is None:
+        return _advice_without_a_model(trials)
+    advice = []
+    within = [
+        t for t in records.completed(trials) if records.onnx_bytes(t) <= (phase.targets.onnx_bytes or 0)
+    ]
+    if "fbeta" in failed_targets:
+        top = max(records.fbeta(t) for t in within or records.completed(trials))
+        where = " within the size target" if within else ""
+        advice.append(f"the best F-beta{where} is {top:.4f}: lower targets.fbeta to {_floor3(top)}")
+    if "fbeta" in failed_targets and phase.targets.onnx_bytes:
+        good = [t for t in records.completed(trials) if records.fbeta(t) >= (phase.targets.fbeta or 0)]
+        if good:
+            size = min(records.onnx_bytes(t) for t in good)
+            advice.append(f"or raise targets.onnx_bytes to {size}, where F-beta is reached")
+    if "onnx_bytes" in failed_targets:
+        advice.append(f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes")
+    if failed_targets:
+        advice.append("or give the study more time: raise budget.trials or budget.minutes")
+    return advice
+
+
+def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
+    rules = Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))
+    if not rules:
+        return ["no trial has finished yet"]
+    remedy = {
+        PrunedBy.NEIGHBOURHOOD.value: "lower pruning.neighbourhood.threshold or its radius",
+        PrunedBy.DIVERGED.value: "lower the learning rates",
+        PrunedBy.STOPPED.value: "raise budget.minutes",
+    }
+    rule, count = rules.most_common(1)[0]
+    if rule == PrunedBy.ERROR.value:
+        first = failures.reason_of(failures.ended_by_error(trials)[0])
+        return [f"no trial ran to its end; {count} ended with an error, the first with {first}"]
+    return [f"no trial ran to its end; {count} were pruned by {rule}: {remedy.get(rule, 'widen the search')}"]
+
+
+def _floor3(value: float) -> float:
+    return int(value * 1000) / 1000

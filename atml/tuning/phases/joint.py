@@ -1,0 +1,17 @@
+"""The joint search: architecture, size and learning rate at once, F-beta against ONNX bytes."""
+
+from typing import Literal
+
+from atml.tuning.phases.phase import Phase
+from atml.tuning.spec import SearchSpec
+
+
+class JointPhase(Phase):
+    """Maximises F-beta and minimises the ONNX size over all architectures and sizes."""
+
+    phase: Literal["joint"] = "joint"
+    search: SearchSpec = SearchSpec()
+
+    def architectures(self) -> tuple[str, ...]:
+        """Return the spec's architectures."""
+        return self.search.architectures

@@ -1,0 +1,106 @@
+"""What every phase answers: which networks are compared, with which sampler and pruner, and what counts."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
+from atml.tuning.grid import Grid
+from atml.tuning.ladder import LearningRateLadder
+from atml.tuning.pruning import FirstFoldPruner, LearningRatePruner
+from atml.tuning.race import Race
+from atml.tuning.ranking import contenders, rank
+from atml.tuning.sampler import FrontSampler
+from atml.tuning.spec import SearchSpec, StudySpec
+from atml.tuning.standings import Standings
+
+Direction = Literal["maximize", "minimize"]
+
+
+class Phase(StudySpec):
+    """A spec together with what its phase makes of it."""
+
+    directions: ClassVar[tuple[Direction, ...]] = ("maximize", "minimize")
+    metric_names: ClassVar[tuple[str, ...]] = ("fbeta", "onnx_bytes")
+
+    search: SearchSpec
+
+    @abstractmethod
+    def architectures(self) -> tuple[str, ...]:
+        """Return the names of the architectures that are compared."""
+
+    def values(self, fbeta: float, onnx_bytes: int) -> float | tuple[float, ...]:
+        """Return the objective values of a trained trial."""
+        return (fbeta, float(onnx_bytes))
+
+    def candidates(self, segment_length: int) -> tuple[Candidate, ...]:
+        """Return the networks that are compared on segments of that length.
+
+        Raises:
+            ModelError: no architecture fits the segments or the sizes.
+        """
+        names = fitting_architectures(self.architectures(), segment_length)
+        return sized_candidates(names, self.search.sizes, segment_length, shapes=self.search.shapes)
+
+    def grid(self, candidates: Sequence[Candidate]) -> Grid:
+        """Return all points of the study."""
+        return Grid(tuple(candidates), self.ladder())
+
+    def ladder(self) -> LearningRateLadder:
+        """Return the learning rates that may be tried."""
+        return self.search.learning_rate.ladder()
+
+    def race(self) -> Race:
+        """Return who goes on to a further fold."""
+        return Race(sizes=self.search.sizes, chance=self.pruning.race_chance, seed=self.seed)
+
+    def pruner(self) -> LearningRatePruner:
+        """Return this phase's pruner."""
+        rule = self.pruning.neighbourhood
+        behind = FirstFoldPruner(
+            startup_trials=self.pruning.startup_trials,
+            warmup_steps=self.pruning.warmup_epochs,
+            keep=self.pruning.keep,
+        )
+        return LearningRatePruner(
+            behind, self.ladder(), radius=rule.radius, threshold=rule.threshold, metric=rule.metric
+        )
+
+    def sampler(self, worker: int, grid: Grid) -> BaseSampler:
+        """Return the sampler of one worker; each worker draws differently."""
+        return FrontSampler(
+            grid,
+            self.search.sizes,
+            standings=lambda trials: self.standings(grid, trials),
+            seed=self.seed + worker,
+        )
+
+    def standings(self, grid: Grid, trials: Sequence[FrozenTrial]) -> Standings:
+        """Return how the points of the study stand."""
+        ruled_out = self.pruner().ruled_out(trials, grid)
+        return Standings.of(grid, self.data.folds, trials, ruled_out=ruled_out)
+
+    def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether nothing is left to train: every point is known, running or ruled out."""
+        now = self.standings(grid, trials)
+        return bool((now.closed | now.running).all())
+
+    def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that finished the race, best first."""
+        return [one.trial for one in rank(contenders(trials), self.targets)]
+
+    def meets_targets(self, trial: FrozenTrial) -> bool:
+        """Whether a completed trial meets every target that is set; False if none is."""
+        return bool(self.failed_targets(trial) == () and (self.targets.fbeta or self.targets.onnx_bytes))
+
+    def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
+        """Return the names of the targets that `trial` misses."""
+        return self.targets.failed_by(trial)
+
+
+def stored_candidates(candidates: Sequence[Candidate]) -> list[Any]:
+    """Return candidates as a study keeps them."""
+    return [candidate.to_list() for candidate in candidates]

@@ -1,0 +1,56 @@
+"""Phase 2: how small can the best architectures of phase 1 be made, and how accurate do they stay?"""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from optuna.trial import FrozenTrial
+from pydantic import model_validator
+
+from atml.models import get_architecture
+from atml.tuning import records
+from atml.tuning.phases.phase import Phase
+from atml.tuning.spec import Architectures, Count, SearchSpec, Section, Shapes
+
+
+class BaseSpec(Section):
+    """What phase 2 starts from: a finished phase 1 study, or architectures named outright."""
+
+    study: str | None = None
+    architectures: Architectures | None = None
+    candidates: Count = 3  # best architectures of the base study
+
+    @model_validator(mode="after")
+    def _is_a_base(self) -> Self:
+        if self.study is None and self.architectures is None:
+            raise ValueError("name a `study`, or `architectures`")
+        return self
+
+
+class ShapedSpec(SearchSpec):
+    """A search over several shapes of each architecture."""
+
+    shapes: Shapes = (0.7, 1.0, 1.4)
+
+
+class WidthPhase(Phase):
+    """Maximises F-beta and minimises the ONNX size over the widths of a few architectures."""
+
+    phase: Literal["width"] = "width"
+    base: BaseSpec
+    search: ShapedSpec = ShapedSpec()
+
+    def on(self, base: BaseSpec) -> "WidthPhase":
+        """Return this phase with its base filled in."""
+        return self.model_copy(update={"base": base})
+
+    def architectures(self) -> tuple[str, ...]:
+        """Return the architectures whose widths are searched."""
+        if self.base.architectures is None:
+            raise ValueError(f"the base study {self.base.study!r} has not been looked up yet")
+        return self.base.architectures
+
+    def chosen_from(self, ranking: Sequence[FrozenTrial]) -> tuple[str, ...]:
+        """Return the best architectures of the base study that have widths to search."""
+        names = dict.fromkeys(records.architecture(trial) for trial in ranking)
+        scalable = [name for name in names if get_architecture(name).minimum_widths]
+        return tuple(scalable[: self.base.candidates])

@@ -1,0 +1,35 @@
+"""The ONNX size of a configuration, known before a single step of training."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from atml.ecg import CLASSES, SAMPLING_RATE_HZ
+from atml.export import OnnxMetadata, to_onnx
+from atml.models import count_parameters
+from atml.tuning.proposal import Proposal
+
+
+def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata:
+    """Return what the model file of a trial says about itself."""
+    return OnnxMetadata(
+        sampling_rate_hz=SAMPLING_RATE_HZ,
+        classes=CLASSES,
+        threshold=threshold,
+        architecture=proposal.architecture.name,
+    )
+
+
+def size_before_training(proposal: Proposal, segment_length: int) -> tuple[int, int]:
+    """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
+
+    The size depends on the configuration alone, not on weights, learning rate or threshold, so an
+    untrained network is exported, measured and remembered.
+    """
+    return _size(replace(proposal, learning_rate=1.0), segment_length)
+
+
+@lru_cache(maxsize=4096)
+def _size(proposal: Proposal, segment_length: int) -> tuple[int, int]:
+    network = proposal.build(segment_length, seed=0)
+    model = to_onnx(network, segment_length=segment_length, metadata=onnx_metadata(proposal))
+    return len(model), count_parameters(network)

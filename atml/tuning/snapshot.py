@@ -1,0 +1,31 @@
+"""A study as it was at one moment, so that all that is told of it agrees."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from optuna import Study
+from optuna.trial import FrozenTrial
+
+from atml.tuning import stop
+from atml.tuning.phases import Phase
+from atml.tuning.stop import Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What was read of a study, once."""
+
+    study: str
+    phase: Phase
+    stop: Stop | None
+    trials: list[FrozenTrial]
+    taken: datetime
+
+    @classmethod
+    def of(cls, study: Study, phase: Phase) -> Self:
+        """Read a study."""
+        # The sign first: a study that is said to have spent its budget must not show fewer trials.
+        sign = stop.read(study)
+        trials = study.get_trials(deepcopy=False)
+        return cls(study=study.study_name, phase=phase, stop=sign, trials=trials, taken=datetime.now())

@@ -1,0 +1,265 @@
+"""The study spec: what to search, how, and when to stop. Read from TOML, stored with the study."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from optuna.trial import FrozenTrial
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+    with_config,
+)
+
+from atml.ecg.segment import canonical_subject
+from atml.errors import ModelError, SpecError
+from atml.models import ARCHITECTURES, get_architecture
+from atml.training import AugmentationSettings, TrainingSettings
+from atml.tuning import records
+from atml.tuning.ladder import LearningRateLadder
+
+# The settings know nothing of pydantic; a spec must still refuse a misspelt one.
+for settings in (AugmentationSettings, TrainingSettings):
+    with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(settings)
+
+SEARCHED = ("learning_rate", "seed")
+Share = Annotated[float, Field(ge=0, le=1)]
+# Limits far above what makes sense, so that no figure worked out from these overflows.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
+Bytes = Annotated[int, Field(ge=1, le=10**12)]
+Folds = Annotated[int, Field(ge=2, le=100)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added to it; NumPy takes 32 bits
+Minutes = Annotated[float, Field(gt=0, le=10**7)]
+Beta = Annotated[float, Field(ge=0.01, le=100)]  # beyond, F-beta is precision or recall alone
+
+
+class Section(BaseModel):
+    """A table of the spec: unknown fields and infinite figures are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSpec(Section):
+    """Which segments to train on, and into how many folds their subjects are cut."""
+
+    train: str | None = None
+    folds: Folds = 4
+    seed: Seed = 0
+    skip_bad: bool = False
+    exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
+
+
+class LadderSpec(Section):
+    """The learning rates that may be tried."""
+
+    low: Annotated[float, Field(gt=0)]
+    high: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1, le=1000)] = 9
+    scale: Literal["log", "linear"] = "log"
+
+    @model_validator(mode="after")
+    def _is_a_ladder(self) -> Self:
+        self.ladder()
+        return self
+
+    def ladder(self) -> LearningRateLadder:
+        """Return the ladder these fields describe.
+
+        Raises:
+            ValueError: the range is empty or its rungs cannot be told apart.
+        """
+        return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
+
+
+def known_architecture(name: str) -> str:
+    """Return `name` if there is such an architecture, for use as a pydantic validator."""
+    try:
+        return get_architecture(name).name
+    except ModelError as error:
+        raise ValueError(str(error)) from None
+
+
+def all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return `values` if none is there twice, for use as a pydantic validator."""
+    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"each once, but {', '.join(twice)} is there more often")
+    return values
+
+
+def all_architectures() -> tuple[str, ...]:
+    """Return the names of all candidates."""
+    return tuple(ARCHITECTURES)
+
+
+Architectures = Annotated[
+    tuple[Annotated[str, AfterValidator(known_architecture)], ...],
+    Field(min_length=1),
+    AfterValidator(all_different),
+]
+
+
+Sizes = Annotated[tuple[Bytes, ...], Field(min_length=1, max_length=100), AfterValidator(all_different)]
+Shapes = Annotated[
+    tuple[Annotated[float, Field(ge=0.1, le=10)], ...],
+    Field(min_length=1, max_length=100),
+    AfterValidator(all_different),
+]
+
+
+class SearchSpec(Section):
+    """What the points of a study are made of."""
+
+    architectures: Architectures = Field(default_factory=all_architectures)
+    # Each architecture is scaled to each of these, if it can be made so small.
+    sizes: Sizes = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
+    # Factors by which the first width is stretched against the others; 1 scales all alike.
+    shapes: Shapes = (1.0,)
+    learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
+
+
+class NeighbourhoodSpec(Section):
+    """When a learning rate is bad, and how far that reaches."""
+
+    threshold: Share = 0.6
+    radius: CountOrZero = 2
+    metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
+
+
+class PruningSpec(Section):
+    """What keeps a trial from starting, or from going on."""
+
+    neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
+    startup_trials: Count = 8
+    warmup_epochs: CountOrZero = 2
+    keep: Annotated[float, Field(gt=0, le=1)] = 0.7
+    # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
+    race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.02
+
+
+class TargetsSpec(Section):
+    """What a model must reach, and whether that ends the study."""
+
+    fbeta: Share | None = None
+    onnx_bytes: Bytes | None = None
+    stop: bool = True  # false spends the rest of the budget on the front
+
+    def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
+        """Return the names of the targets that `trial` misses."""
+        failed = []
+        if self.fbeta is not None and records.fbeta(trial) < self.fbeta:
+            failed.append("fbeta")
+        if self.onnx_bytes is not None and records.onnx_bytes(trial) > self.onnx_bytes:
+            failed.append("onnx_bytes")
+        return tuple(failed)
+
+
+class BudgetSpec(Section):
+    """When to end without having met the targets. Untrained trials cost nothing."""
+
+    trials: Count | None = 50
+    minutes: Minutes | None = None
+
+
+class FinalizeSpec(Section):
+    """How one model to ship is made of the leaders: trained as in the search, on all subjects."""
+
+    candidates: Count = 3
+    seeds: Count = 3
+
+
+class StudySpec(Section):
+    """What all phases have in common."""
+
+    phase: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    beta: Beta = 2.0
+    seed: Seed = 0
+    data: DataSpec = DataSpec()
+    training: TrainingSettings = TrainingSettings()
+    pruning: PruningSpec = PruningSpec()
+    targets: TargetsSpec = TargetsSpec()
+    budget: BudgetSpec = BudgetSpec()
+    finalize: FinalizeSpec = FinalizeSpec()
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _searched_fields_are_not_fixed(cls, value: Any) -> Any:
+        for name in SEARCHED:
+            if isinstance(value, dict) and name in value:
+                where = "[search.learning_rate]" if name == "learning_rate" else "the top level"
+                raise ValueError(f"`{name}` is not a training field; set it under {where}")
+        return value
+
+    def stored(self) -> dict[str, Any]:
+        """Return the spec as plain JSON, as it is kept with the study."""
+        document = self.model_dump(mode="json")
+        for name in SEARCHED:
+            document["training"].pop(name)
+        return document
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        SpecError: there is no such file, or it is not TOML; names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such spec; `studies/` holds examples") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read as a text file ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
+
+
+def explain(error: ValidationError, source: str, fields_at: dict[str, list[str]]) -> SpecError:
+    """Turn pydantic's findings into one message that names each field and what to do.
+
+    Args:
+        error: What pydantic found.
+        source: File or study that the spec came from.
+        fields_at: For each table (`""` is the top level), its valid field names.
+    """
+    found_errors = error.errors()
+    deeper = {found["loc"][:-1] for found in found_errors}
+    # A list whose only item is wrong is not too short as well.
+    telling = [f for f in found_errors if f["type"] != "too_short" or f["loc"] not in deeper]
+    lines = [_explain_one(found, fields_at) for found in telling]
+    return SpecError("\n".join(f"{source}: {line}" for line in lines))
+
+
+def _explain_one(found: Any, fields_at: dict[str, list[str]]) -> str:
+    location = [str(part) for part in found["loc"]]
+    field = ".".join(location)
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = fields_at.get(".".join(location[:-1]), [])
+        near = difflib.get_close_matches(location[-1], valid, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(valid)}"
+        return f"unknown field `{field}`; {hint}"
+    if found["type"] == "missing":
+        return f"field `{field}` is missing"
+    message = found["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(found["input"], dict) else f" but got {found['input']!r}"
+    return f"field `{field}`: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def differences(stored: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """List the fields in which two stored specs differ, as `field: old → new`."""
+    found: list[str] = []
+    for name in sorted({*stored, *given}):
+        old, new = stored.get(name), given.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old!r} → {new!r}")
+    return found

@@ -1,0 +1,109 @@
+"""How the points of a study stand: what each has shown, and what that says about the others."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from atml.tuning import records
+from atml.tuning.grid import Grid, point_of
+from atml.tuning.surrogate import Posterior, Surrogate
+
+Mask = NDArray[np.bool_]
+
+DRAWS = 400
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Standings:
+    """A study's points at one moment.
+
+    `by_fold` [points, folds] is F-beta where a fold was trained, else NaN. A point is `closed` if nothing
+    more is to be learnt of it: it has all folds, or a rule ended it for good or keeps it from
+    training. It is `running` if a trial holds it now.
+    """
+
+    grid: Grid
+    by_fold: NDArray[np.float64]
+    closed: Mask
+    running: Mask
+
+    @classmethod
+    def of(
+        cls, grid: Grid, folds: int, trials: Iterable[FrozenTrial], *, ruled_out: Mask | None = None
+    ) -> "Standings":
+        """Read the trials of a study; `ruled_out` [points] tells which points no trial may try."""
+        size = len(grid.points)
+        by_fold = np.full((size, folds), np.nan)
+        closed = np.zeros(size, bool) if ruled_out is None else ruled_out.copy()
+        running = np.zeros(size, bool)
+        for trial in trials:
+            key = point_of(trial)
+            if key is None or key not in grid.index:
+                continue
+            at = grid.index[key]
+            known = records.estimate(trial)
+            if known is not None:
+                by_fold[at, : known.folds] = known.by_fold
+            if records.diverged(trial):
+                by_fold[at, known.folds if known else 0] = 0.0
+            running[at] |= trial.state in (TrialState.RUNNING, TrialState.WAITING)
+            closed[at] |= _is_closed(trial)
+        return cls(grid=grid, by_fold=by_fold, closed=closed, running=running)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """What all folds so far say about every point."""
+        point, fold = np.nonzero(~np.isnan(self.by_fold))
+        surrogate = surrogate_of(self.grid, self.by_fold.shape[1])
+        return surrogate.posterior(point, fold, self.by_fold[point, fold])
+
+    @property
+    def observed(self) -> Mask:
+        """[points] whether at least one fold was trained."""
+        observed: Mask = ~np.isnan(self.by_fold[:, 0])
+        return observed
+
+    def within(self, limit: float) -> Mask:
+        """[points] whether the network is no larger than `limit` bytes."""
+        within: Mask = self.grid.onnx_bytes <= limit
+        return within
+
+    @property
+    def finished(self) -> Mask:
+        """[points] whether all folds were trained."""
+        finished: Mask = np.isnan(self.by_fold).sum(axis=1) == 0
+        return finished
+
+    def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
+        """Return the probability that point `at` is the best within `limit` bytes.
+
+        Its rivals are all points that can still be shipped, tried or not: as long as something better is
+        likely among those that nobody has tried, time is better spent there.
+        """
+        possible = self.finished | ~self.closed
+        possible[at] = True
+        rivals = np.flatnonzero(self.within(limit) & possible)
+        draws = self.posterior.draw_of(rivals, random, DRAWS)
+        return float((rivals[draws.argmax(axis=1)] == at).mean())
+
+
+def _is_closed(trial: FrozenTrial) -> bool:
+    if trial.state == TrialState.COMPLETE:
+        return True
+    return trial.state == TrialState.PRUNED and not records.released_point(trial)
+
+
+@lru_cache(maxsize=8)
+def surrogate_of(grid: Grid, folds: int) -> Surrogate:
+    """Return the surrogate of a grid."""
+    names: Sequence[str] = grid.architectures
+    return Surrogate(
+        np.array([names.index(point.candidate.architecture) for point in grid.points], np.int64),
+        grid.onnx_bytes,
+        np.array([point.learning_rate for point in grid.points]),
+        folds=folds,
+    )

@@ -1,0 +1,172 @@
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from atml.tuning.outcome import outcome
+from atml.tuning.snapshot import Snapshot
+
+PRUNED = TrialState.PRUNED
+
+
+@pytest.fixture
+def result(make_trial):
+    """What comes of trials given as (F-beta, ONNX bytes), or as whole trials."""
+
+    def work_out(phase, *trials):
+        study = optuna.create_study(directions=list(phase.directions))
+        for one in trials:
+            if isinstance(one, tuple):
+                fbeta, size = one
+                one = make_trial(curve=(fbeta,), onnx_bytes=size, directions=len(phase.directions))
+            study.add_trial(one)
+        return outcome(Snapshot.of(study, phase))
+
+    return work_out
+
+
+def numbers(trials):
+    return [trial.number for trial in trials]
+
+
+def test_without_targets_the_best_comes_first(make_phase1, result):
+    assert numbers(result(make_phase1(), (0.8, 1000), (0.95, 8000), (0.943, 4000)).ranking) == [1, 2, 0]
+
+
+def test_of_two_that_their_folds_do_not_tell_apart_the_smaller_is_best(make_phase1, result, make_trial):
+    large = make_trial(by_fold=(0.80, 0.95, 0.854), onnx_bytes=8000)
+    small = make_trial(by_fold=(0.80, 0.95, 0.850), onnx_bytes=2000)
+    assert result(make_phase1(), large, small).best.number == 1
+
+
+def test_before_a_trial_has_finished_the_race_those_that_came_furthest_are_ranked(
+    make_phase1, result, make_trial
+):
+    def left(by_fold, architecture):
+        return make_trial(state=PRUNED, by_fold=by_fold, architecture=architecture, pruned_by="race")
+
+    done = result(make_phase1(), left((0.9,), "linear"), left((0.7, 0.7), "conv_gru"))
+    assert numbers(done.ranking) == [1]
+    assert done.unfinished == ("linear",)
+    assert done.pruned == {"race": 2}
+
+
+def test_phase_2_ranks_by_what_is_short_of_the_targets_then_by_size(make_phase2, result):
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 1000})
+    trials = (
+        (0.99, 1500),  # half too large
+        (0.91, 990),  # meets both
+        (0.95, 980),  # meets both and is smaller
+        (0.81, 500),  # a tenth short
+        (0.855, 1050),  # a twentieth short in both: a tenth
+    )
+    done = result(phase, *trials)
+    assert numbers(done.ranking) == [2, 1, 3, 4, 0]
+    assert done.targets_met
+    assert done.failed_targets == ()
+    assert done.advice == ()
+
+
+def test_without_targets_none_are_met_and_nothing_is_advised(make_phase1, result):
+    done = result(make_phase1(), (0.9, 100))
+    assert (done.targets_met, done.failed_targets, done.advice) == (False, (), ())
+
+
+@pytest.mark.parametrize(
+    ("trials", "advice"),
+    [
+        (
+            [(0.81239, 900), (0.95, 1500)],
+            [
+                "the best F-beta within the size target is 0.8124: lower targets.fbeta to 0.812",
+                "or raise targets.onnx_bytes to 1500, where F-beta is reached",
+            ],
+        ),
+        ([(0.5, 900)], ["the best F-beta within the size target is 0.5000: lower targets.fbeta to 0.5"]),
+        ([(0.95, 1200)], ["raise targets.onnx_bytes to 1200, or add smaller search.sizes"]),
+    ],
+)
+def test_missed_targets_come_with_what_to_relax(make_phase2, result, trials, advice):
+    done = result(make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 1000}), *trials)
+    assert not done.targets_met
+    assert all(line.startswith(start) for line, start in zip(done.advice, advice, strict=False))
+    assert len(done.advice) == len(advice) + 1
+    assert "raise budget.trials or budget.minutes" in done.advice[-1]
+
+
+def test_following_the_advice_meets_the_targets(make_phase2, result):
+    trials = [(0.81239, 900), (0.95, 1500)]
+    for relaxed in ({"fbeta": 0.812, "onnx_bytes": 1000}, {"fbeta": 0.9, "onnx_bytes": 1500}):
+        assert result(make_phase2(targets=relaxed), *trials).targets_met
+
+
+@pytest.mark.parametrize(
+    ("rule", "remedy"),
+    [
+        ("neighbourhood", "lower pruning.neighbourhood.threshold"),
+        ("diverged", "lower the learning rates"),
+        ("stopped", "raise budget.minutes"),
+        ("pruner", "widen the search"),
+    ],
+)
+def test_a_study_without_a_model_says_which_rule_to_loosen(make_phase1, result, make_trial, rule, remedy):
+    trials = [make_trial(state=PRUNED, pruned_by=rule) for _ in range(3)]
+    trials.append(make_trial(state=PRUNED, pruned_by="duplicate"))
+    done = result(make_phase1(), *trials)
+    assert done.best is None
+    (advice,) = done.advice
+    assert f"3 were pruned by {rule}: {remedy}" in advice
+    assert done.pruned == {rule: 3, "duplicate": 1}
+
+
+def test_a_study_whose_trials_ended_with_errors_says_with_which(make_phase1, result, make_trial):
+    def failed(text, **fields):
+        return make_trial(state=PRUNED, pruned_by="error", pruned_because=text, **fields)
+
+    done = result(make_phase1(), failed("ParityError: by 3"), failed("ValueError: b", curve=(0.5,)))
+    assert numbers(done.errors) == [0, 1]
+    assert done.pruned == {"error": 2}
+    (advice,) = done.advice
+    assert advice == "no trial ran to its end; 2 ended with an error, the first with ParityError: by 3"
+    assert (done.spent.trained, done.spent.untrained) == (1, 1)
+
+
+def test_a_phase_2_starts_from_the_best_architectures_that_have_widths(
+    make_phase1, make_phase2, result, make_trial
+):
+    names = ("linear", "conv_gru", "conv_gru", "optimized_afnet")
+    trials = [
+        make_trial(architecture=name, curve=(0.9 - place / 10,), onnx_bytes=1000 + place)
+        for place, name in enumerate(names)
+    ]
+    ranking = result(make_phase1(), *trials).ranking
+    for count, chosen in ((1, ("conv_gru",)), (3, ("conv_gru", "optimized_afnet"))):
+        phase = make_phase2(base={"architectures": None, "study": "first", "candidates": count})
+        assert phase.chosen_from(ranking) == chosen
+    assert phase.chosen_from(ranking[:1]) == ()
+
+
+def test_an_empty_study_has_an_outcome_too(make_phase2, result):
+    done = result(make_phase2())
+    assert (done.best, done.ranking, done.front) == (None, (), ())
+    assert done.advice == ("no trial has finished yet",)
+
+
+def test_saved_time_is_what_the_rest_of_a_fold_or_the_further_folds_would_have_taken(
+    make_phase1, result, make_trial
+):
+    def ended(by, epochs, by_fold=None):  # of 30 s each
+        return make_trial(state=PRUNED, pruned_by=by, curve=(0.5,) * epochs, by_fold=by_fold)
+
+    done = result(
+        make_phase1(data={"folds": 4}, training={"epochs": 6}),
+        ended("pruner", 2),  # 4 epochs left
+        ended("pruner", 5),  # 1
+        ended("race", 6, (0.5,)),  # 3 folds
+        ended("race", 12, (0.5, 0.5)),  # 2 folds
+        ended("race", 0, (0.5,)),  # took up the folds of another, and trained none
+        ended("neighbourhood", 0),
+        make_trial(state=TrialState.FAIL),
+    )
+    saved = {saving.by: (saving.trials, saving.minutes) for saving in done.savings}
+    assert saved == {"pruner": (2, 2.5), "race": (3, 15.0)}
+    assert done.failed == 1

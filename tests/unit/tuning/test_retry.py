@@ -1,0 +1,66 @@
+import optuna
+from optuna.trial import TrialState
+
+from atml.tuning import records
+from atml.tuning.retry import MOST_DEATHS, queue_after_death, queue_again
+
+FAIL, WAITING = TrialState.FAIL, TrialState.WAITING
+
+
+def test_a_trial_that_keeps_killing_its_workers_is_given_up():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for _ in range(MOST_DEATHS + 1):
+        trial = study.ask()
+        assert trial.suggest_int("x", 0, 9) == 1
+        study.tell(trial.number, state=FAIL)
+        queue_after_death(study, study.get_trials()[trial.number])
+    assert study.get_trials(states=(WAITING,)) == []
+
+
+def test_an_interruption_by_the_user_is_no_death():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for _ in range(MOST_DEATHS + 2):
+        trial = study.ask()
+        study.tell(trial.number, state=FAIL)
+        queue_again(study, study.get_trials()[trial.number])
+    assert len(study.get_trials(states=(WAITING,))) == 1
+
+
+def test_a_trial_that_gets_further_each_time_is_never_given_up():
+    """Somebody kills its workers, then: it is not the trial."""
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for epochs in range(1, MOST_DEATHS + 3):
+        trial = study.ask()
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * epochs)
+        study.tell(trial.number, state=FAIL)
+        queue_after_death(study, study.get_trials()[trial.number])
+    assert len(study.get_trials(states=(WAITING,))) == 1
+
+
+def test_a_trial_that_dies_before_it_is_as_far_as_earlier_ones_gets_nowhere():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for epochs in [5, *range(MOST_DEATHS)]:
+        trial = study.ask()
+        assert trial.suggest_int("x", 0, 9) == 1
+        trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * min(epochs, 5))
+        study.tell(trial.number, state=FAIL)
+        queue_after_death(study, study.get_trials()[trial.number])
+    assert study.get_trials(states=(WAITING,)) == []
+
+
+def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
+    """A retry that takes up known folds has only the epochs of the next in its own curve."""
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    for folds in range(MOST_DEATHS + 3):
+        trial = study.ask()
+        assert trial.suggest_int("x", 0, 9) == 1
+        trial.set_user_attr(records.FOLDS, {str(fold): {"S1": [1, 1, [0], [0]]} for fold in range(folds)})
+        trial.set_user_attr(records.CURVE, [[folds, 0.5, 0.5, 0.5, 1.0]])
+        study.tell(trial.number, state=FAIL)
+        queue_after_death(study, study.get_trials()[trial.number])
+    assert len(study.get_trials(states=(WAITING,))) == 1
