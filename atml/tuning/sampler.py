@@ -14,7 +14,8 @@ from atml.tuning.cost import expected_seconds
 from atml.tuning.grid import Grid
 from atml.tuning.standings import Standings
 
-DRAWS = 32
+SIZES_TRIED = 4  # before any free point will do
+DRAWS = 8  # of each size
 TAKEN = 4
 
 
@@ -85,15 +86,11 @@ class FrontSampler(BaseSampler):
         """Return a free point; if none is left, any: the objective refuses it."""
         if not free.any():
             return int(self._random.integers(len(free)))
-        draws = standings.posterior.draw_of(np.arange(len(free)), self._random, DRAWS)
-        taken: list[int] = []
-        for draw in draws:
+        draws = standings.posterior.draw_of(np.arange(len(free)), self._random, SIZES_TRIED * DRAWS)
+        for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(free)):
             within = standings.within(self._sizes[int(self._random.integers(len(self._sizes)))])
-            best = int(np.where(within, draw, -np.inf).argmax())
-            if free[best]:
-                taken.append(best)
-            if len(taken) == TAKEN:
-                break
-        else:
-            taken.append(int(np.where(free, draws[-1], -np.inf).argmax()))
-        return min(taken, key=lambda at: seconds[at])
+            best = np.where(within, of_one_size, -np.inf).argmax(axis=1)
+            taken = best[free[best]][:TAKEN]
+            if len(taken):
+                return int(taken[seconds[taken].argmin()])
+        return int(np.where(free, draws[-1], -np.inf).argmax())
