@@ -100,10 +100,10 @@ class TestWork:
         self, run, make_phase1, monkeypatch
     ):
         fail_in_export(monkeypatch, "linear")
-        study = run(make_phase1(budget={"trials": 4})).study
+        study = run(make_phase1(budget={"trials": 8})).study  # of linear, the fastest, there are five
         assert {records.architecture(trial) for trial in ended_by_error(study.trials)} == {"linear"}
         assert records.completed(study.trials)
-        assert len(records.trained(study.trials)) == 4
+        assert len(records.trained(study.trials)) == 8
         points = [key_of(trial.params) for trial in study.trials]
         assert len(set(points)) == len(points)
         assert stop.read(study).by == stop.StoppedBy.BUDGET

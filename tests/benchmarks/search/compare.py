@@ -175,10 +175,11 @@ def draw(results, path):
             axis.fill_between(MINUTES, low, high, alpha=0.12, color=line.get_color())
         axis.set(title=f"≤ {limit // 1000} KB", xlabel="simulated minutes", xscale="log", yscale="log")
         axis.set_xticks(MINUTES, [str(minutes) for minutes in MINUTES])
+        axis.minorticks_off()
         axis.set_ylim(2e-4, 0.2)
     axes[0].set_ylabel("regret in F2 (median, quartiles)")
-    axes[-1].legend(fontsize=7)
-    figure.tight_layout()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=len(results), fontsize=8)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(path)
 
 

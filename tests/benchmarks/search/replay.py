@@ -6,6 +6,9 @@ A search on the table runs with every rule off: all its trials are trained on ev
 asked about every trial, as it would have been: with the trials that had ended when the trial began. Saved is
 the training time behind the moment at which the rule ends a trial; lost are points of the final front (in
 F-beta over all folds) that it ends.
+
+A point that leaves the race may be taken up again, so the race is also followed through searches that run
+with it: lost are the best of a size asked for, of all that were tried, that have not finished it at the end.
 """
 
 import argparse
@@ -91,7 +94,23 @@ def replay(table, seed, minutes, workers):
                 saved += left
                 lost += point in front
         found[name] = (saved, total, lost, len(front))
+    found["race, with what is taken up again"] = followed(table, seed, minutes, workers)
     return found
+
+
+def followed(table, seed, minutes, workers):
+    """Return the same figures of the race in a search of its own, of the best of each size asked for."""
+    phase = joint_phase(table, seed)
+    study, _ = atml_study(table, seed, workers, minutes * 60, phase)
+    now = phase.standings(table.grid, study.get_trials(deepcopy=False))
+    tried = np.flatnonzero(now.observed)
+    folds = range(table.folds)
+    seconds = np.array([[float(table.fits[at, fold].seconds.sum()) for fold in folds] for at in tried])
+    best = {
+        max(tried[now.within(size)[tried]], key=lambda at: table.truth[at]) for size in phase.search.sizes
+    }
+    lost = sum(not now.finished[at] for at in best)
+    return float(seconds[np.isnan(now.by_fold[tried])].sum()), float(seconds.sum()), lost, len(best)
 
 
 def neighbourhood(phase, history, trial):
