@@ -13,6 +13,7 @@ were. Both go on where they were stopped. See README.md beside this file.
 import argparse
 import json
 import multiprocessing
+import re
 import subprocess
 import sys
 import time
@@ -23,10 +24,10 @@ import numpy as np
 import optuna
 import psutil
 import torch
-from atml.tuning.defaults import default_spec
 from rich.progress import track
 from scipy.stats import spearmanr
 
+from atml.defaults import default_spec
 from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.evaluation import estimate, evaluate
@@ -63,16 +64,19 @@ def spec_of(arguments):
     data = phase.data.model_copy(
         update={"train": str(arguments.train.resolve()), "exclude_subjects": excluded}
     )
-    return phase.model_copy(update={"name": "atml", "data": data, "seed": 100 * arguments.rotation})
+    budget = phase.budget.model_copy(update={"minutes": arguments.minutes})
+    changes = {"name": "atml", "data": data, "seed": 100 * arguments.rotation, "budget": budget}
+    return phase.model_copy(update=changes)
 
 
 def write_spec(phase, path):
-    """Write the default spec with the rotation's subjects left out."""
+    """Write the default spec with the rotation's subjects left out, and its minutes."""
     text = default_spec("joint.toml").read_text()
     excluded = json.dumps(list(phase.data.exclude_subjects))
     text = text.replace('name = "ecm"', f'name = "atml"\nseed = {phase.seed}').replace(
         "[data]\n", f"[data]\nexclude_subjects = {excluded}\n"
     )
+    text = re.sub(r"^minutes = \d+$", f"minutes = {phase.budget.minutes:g}", text, flags=re.MULTILINE)
     path.write_text(text)
 
 
@@ -193,7 +197,7 @@ def plain_worker(storage, spec, candidates, index, due):
 @lru_cache(maxsize=1)
 def trainer_of(train, rotation):
     """Return what trains on the subjects that were not held out, and the held-out segments."""
-    arguments = argparse.Namespace(train=train, rotation=rotation)
+    arguments = argparse.Namespace(train=train, rotation=rotation, minutes=None)
     phase = spec_of(arguments)
     everything = load_dataset(train)
     test = everything.select(np.isin(everything.subjects, phase.data.exclude_subjects))
@@ -418,7 +422,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rotation", type=int, default=0, choices=range(ROTATIONS))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=16, help="for plain Optuna")
+    parser.add_argument("--minutes", type=float, default=16, help="of each search")
     parser.add_argument(
         "--seeds", type=int, default=2, help="of the training that is scored on held-out subjects"
     )
