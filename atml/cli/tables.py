@@ -258,7 +258,9 @@ def print_final(final: "Final") -> None:
         "architecture",
         "ONNX",
         "F-beta in search",
-        "F-beta out of fold",
+        "on all folds",
+        "± s.e.",
+        "pooled",
         "threshold",
     )
     for one in final.candidates:
@@ -267,6 +269,8 @@ def print_final(final: "Final") -> None:
             one.proposal.architecture.name,
             kilobytes(one.onnx_bytes),
             f"{one.search_fbeta:.4f}",
+            f"{one.fbeta:.4f}",
+            f"{one.contender.estimate.standard_error or 0:.4f}",
             f"{one.out_of_fold.fbeta:.4f}",
             f"{one.threshold:.4f}",
             style="bold" if one is final.chosen else None,

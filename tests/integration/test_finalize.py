@@ -12,9 +12,9 @@ import torch
 from atml.ecg import grouped_folds, load_dataset
 from atml.errors import SpecChanged, StudyError
 from atml.export import OnnxClassifier, load_checkpoint
+from atml.reports import fits
 from atml.reports.finalize import finalize
-from atml.service import fits
-from atml.service.fits import job, run_fits
+from atml.reports.fits import job, run_fits
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.training import predict
@@ -190,6 +190,7 @@ class TestShipping:
         figures = json.loads((final.bundle / "metrics.json").read_text())
         assert (figures["test"], figures["test_looks"]) == (None, final.test_looks)
         assert figures["search_fbeta"] == final.chosen.search_fbeta
+        assert figures["folds_fbeta"] == final.chosen.fbeta
 
     def test_a_second_look_at_other_test_segments_is_counted_and_the_same_look_is_not(self, make, held_out):
         before = make().test_looks

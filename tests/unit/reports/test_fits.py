@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from atml.models import get_architecture
-from atml.service import fits
-from atml.service.fits import job, run_fits
+from atml.reports import fits
+from atml.reports.fits import job, run_fits
 from atml.tuning.proposal import Proposal
 
 
@@ -103,7 +103,7 @@ from pathlib import Path
 from atml.models import get_architecture
 from atml.tuning.phases import parse_spec
 from atml.tuning.proposal import Proposal
-from atml.service.fits import job, run_fits
+from atml.reports.fits import job, run_fits
 
 training = {"epochs": 1_000_000, "segments_per_epoch": 64}
 document = {"phase": "joint", "name": "a", "data": {"train": sys.argv[1], "folds": 2}, "training": training}
