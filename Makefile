@@ -47,4 +47,4 @@ bench: install  ## Speed against baselines measured in the same run.
 	$(BIN)/python -m tests.benchmarks.worker_scaling
 
 clean:  ## Remove what the targets above made, but no results, databases or data.
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

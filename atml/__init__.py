@@ -2,9 +2,10 @@
 
     import atml
 
-    atml.simulate("train", subjects=24, segments_per_subject=30, seed=1)
-    done = atml.run("train", name="first")
-    print(done.final.bundle, done.final.onnx_bytes)
+    if __name__ == "__main__":  # worker processes import the script, and must not run it again
+        atml.simulate("train", subjects=24, segments_per_subject=30, seed=1)
+        done = atml.run("train", name="first")
+        print(done.final.bundle, done.final.onnx_bytes)
 
 Everything here is imported when it is first used, so `import atml` alone is fast.
 """
@@ -12,6 +13,8 @@ Everything here is imported when it is first used, so `import atml` alone is fas
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from atml.api import Run, evaluate, finalize, run, search
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from atml.service.watch import Watch
     from atml.tuning.outcome import Outcome
     from atml.tuning.phases import Phase, load_spec
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AtmlError",

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from atml import __version__
 from atml.cli import (
     dashboard,
     evaluate,
@@ -27,6 +26,7 @@ from atml.cli import (
 )
 from atml.cli.data import data_app
 from atml.errors import AtmlError, CannotWrite
+from atml.version import __version__
 
 MISTAKE, INTERRUPTED = 1, 130
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atml import __version__
 from atml.errors import CannotWrite, ModelError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import TEMPORARY, in_words, remove_abandoned
+from atml.version import __version__
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"

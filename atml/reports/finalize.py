@@ -57,7 +57,7 @@ class Candidate:
 
     @property
     def search_fbeta(self) -> float:
-        """F-beta over the search's folds alone: too high by the luck of being among the first."""
+        """F-beta over the search's folds alone: biased upwards, since leaders are chosen by it."""
         return records.fbeta(self.contender.trial)
 
 

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atml import __version__
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.service.data import load_training_data
@@ -27,6 +26,7 @@ from atml.training import choose_device, spread_over_devices
 from atml.tuning.fit import Trainer
 from atml.tuning.phases import Phase, parse_spec
 from atml.tuning.proposal import Proposal
+from atml.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,23 +124,23 @@ def run_fits(
 
 @contextmanager
 def _children_without_ctrl_c() -> Iterator[None]:
-    """Leave Ctrl-C to this process: children that start meanwhile never see it, here it takes effect after.
+    """Leave Ctrl-C to this process: children started meanwhile never see it.
 
-    A child inherits which signals are blocked. Threads that PyTorch has running do not block it, so that the
-    handler may be called all the same.
+    A child inherits which signals are blocked. PyTorch's threads do not block it, so the handler may run here
+    all the same; the signal takes effect at the end of the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
-    came: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, previous)
-    if came:
+    if received:
         signal.raise_signal(signal.SIGINT)
 
 

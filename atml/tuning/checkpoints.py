@@ -8,10 +8,10 @@ from pickle import UnpicklingError
 
 import torch
 
-from atml import __version__
 from atml.files import make_folder, write_whole
 from atml.training import TrainingState
 from atml.tuning.records import CurvePoint
+from atml.version import __version__
 
 # Neither reads the state of another version of itself reliably.
 VERSIONS = [__version__, str(torch.__version__)]

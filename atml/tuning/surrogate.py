@@ -44,12 +44,12 @@ class Posterior:
 
     mean: Floats  # [points] more is better
     prior: Floats  # [points, points] covariance before any fit
-    told: Floats  # [fits, points] `told.T @ told` is what the fits take away from it
+    whitened: Floats  # [fits, points] `whitened.T @ whitened` is what the fits take away from it
 
     def covariance(self, points: Indices) -> Floats:
         """Return the covariance [n, n] of `points` [n]."""
-        told = self.told[:, points]
-        covariance: Floats = self.prior[np.ix_(points, points)] - told.T @ told
+        whitened = self.whitened[:, points]
+        covariance: Floats = self.prior[np.ix_(points, points)] - whitened.T @ whitened
         return covariance
 
     def draw_of(self, points: Indices, random: np.random.Generator, count: int = 1) -> Floats:
@@ -106,9 +106,9 @@ class Surrogate:
         both = np.ix_(point, point)
         observed = self._shared[both] + (fold[:, None] == fold) * (self._within_fold[both] + k.fold)
         root = np.linalg.cholesky(observed + (k.fit + JITTER) * np.eye(len(point)))
-        told = solve_triangular(root, self._prior[point], lower=True)
-        mean = level + told.T @ solve_triangular(root, values - level, lower=True)
-        return Posterior(mean=mean, prior=self._prior, told=told)
+        whitened = solve_triangular(root, self._prior[point], lower=True)
+        mean = level + whitened.T @ solve_triangular(root, values - level, lower=True)
+        return Posterior(mean=mean, prior=self._prior, whitened=whitened)
 
 
 def _bell(positions: Floats, length: float) -> Floats:
