@@ -198,6 +198,7 @@ def recorded_trial(
     metrics: dict[str, float] | None = None,
     curve: tuple[float, ...] = (),
     by_fold: tuple[float, ...] | None = None,
+    standard_error: float | None = None,
     onnx_bytes: int = 1000,
     directions: int = 1,
     **attributes: Any,
@@ -210,15 +211,13 @@ def recorded_trial(
     if by_fold is None and state == TrialState.COMPLETE:
         by_fold = curve[-1:] or (0.0,)
     known = by_fold and Estimate(
-        fbeta=sum(by_fold) / len(by_fold), standard_error=None, threshold=0.2, by_fold=by_fold
+        fbeta=sum(by_fold) / len(by_fold), standard_error=standard_error, threshold=0.2, by_fold=by_fold
     )
+    result = known and {**records.result_record(known), "metrics": metrics or {}}
     recorded: dict[str, Any] = {
-        records.ARCHITECTURE: architecture,
-        records.LEARNING_RATE: learning_rate,
-        records.ONNX_BYTES: onnx_bytes,
+        records.NETWORK: {"config": {}, "parameters": onnx_bytes // 4},
         records.CURVE: [point.to_list() for point in points],
-        **({} if metrics is None else {records.METRICS: metrics}),
-        **({records.ESTIMATE: records.estimate_record(known)} if known else {}),
+        **({records.RESULT: result} if result else {}),
         **attributes,
     }
     values = [known.fbeta if known else 0.0, float(onnx_bytes)][:directions]
@@ -226,12 +225,12 @@ def recorded_trial(
         state=state,
         params={
             records.ARCHITECTURE: architecture,
-            records.SIZE_BYTES: onnx_bytes,
+            records.ONNX_BYTES: onnx_bytes,
             records.LEARNING_RATE: learning_rate,
         },
         distributions={
             records.ARCHITECTURE: CategoricalDistribution(ARCHITECTURES),
-            records.SIZE_BYTES: IntDistribution(1, 10**7, log=True),
+            records.ONNX_BYTES: IntDistribution(1, 10**7, log=True),
             records.LEARNING_RATE: FloatDistribution(LOW, HIGH, log=True),
         },
         user_attrs=recorded,

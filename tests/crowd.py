@@ -24,8 +24,6 @@ from atml.tuning import records
 from atml.tuning.objective import Objective
 from tests.databases import close
 
-ONNX_BYTES = 1000
-
 
 @dataclass(frozen=True, kw_only=True)
 class NoTraining(Objective):
@@ -55,17 +53,12 @@ class RandomPoint(RandomSampler):
         return self._points.choice(self._grid.points).params
 
 
-def record_size(trial):
-    trial.set_user_attr(records.ONNX_BYTES, ONNX_BYTES)
-    trial.set_user_attr(records.PARAMETERS, ONNX_BYTES)
-
-
 def record_epoch(trial, learning_rate, seconds, *, folds):
     """Record the epochs of a training that likes 0.01, one on each fold, and return its F-beta."""
     fbeta = 1 / (1 + abs(learning_rate - 0.01))
     known = Estimate(fbeta=fbeta, standard_error=0.0, threshold=0.2, by_fold=(fbeta,) * folds)
     trial.set_user_attr(records.CURVE, [[fold, 0.5, 0.5, fbeta, seconds / folds] for fold in range(folds)])
-    trial.set_user_attr(records.ESTIMATE, records.estimate_record(known))
+    trial.set_user_attr(records.RESULT, records.result_record(known))
     return fbeta
 
 

@@ -44,23 +44,22 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
 
 def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
     """Return a trial as JSON: what was tried and what came of it."""
-    attributes = trial.user_attrs
     known = records.estimate(trial)
     return {
         "trial": trial.number,
         "state": trial.state.name.lower(),
         "architecture": records.architecture(trial),
         "learning_rate": records.learning_rate(trial),
-        "config": attributes.get(records.CONFIG),
+        "config": records.config(trial),
         "fbeta": records.fbeta(trial),
         "standard_error": known.standard_error if known else None,
         "folds": known.folds if known else 0,
         "threshold": known.threshold if known else None,
-        "onnx_bytes": attributes.get(records.ONNX_BYTES),
-        "parameters": attributes.get(records.PARAMETERS),
+        "onnx_bytes": trial.params.get(records.ONNX_BYTES),
+        "parameters": records.parameters(trial),
         "epochs": len(records.curve(trial)),
         "seconds": records.training_seconds(trial),
-        "metrics": attributes.get(records.METRICS),
+        "metrics": records.metrics(trial) or None,
     }
 
 

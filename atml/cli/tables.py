@@ -89,7 +89,7 @@ def _cells(trial: "FrozenTrial") -> list[str]:
         _standard_error(trial),
         f"{records.metric(trial, 'worst') or 0:.4f}",
         kilobytes(records.onnx_bytes(trial)),
-        f"{trial.user_attrs[records.PARAMETERS]:,}",
+        f"{records.parameters(trial):,}",
     ]
 
 
@@ -124,7 +124,7 @@ def _front_table(outcome: "Outcome") -> Any:
             f"{records.fbeta(trial):.4f}",
             _standard_error(trial),
             kilobytes(records.onnx_bytes(trial)),
-            f"{trial.user_attrs[records.PARAMETERS]:,}",
+            f"{records.parameters(trial):,}",
             f"misses {', '.join(failed)}" if failed else "met",
             style="bold" if outcome.best and trial.number == outcome.best.number else None,
         )

@@ -177,7 +177,7 @@ def _counts(dataset: Dataset, fit: Fit) -> FoldCounts:
 
 def _proposal(trial: FrozenTrial) -> Proposal:
     architecture = get_architecture(records.architecture(trial))
-    config = architecture.config_from_dict(trial.user_attrs[records.CONFIG])
+    config = architecture.config_from_dict(records.config(trial) or {})
     return Proposal(
         architecture=architecture, config=config, learning_rate=records.learning_rate(trial) or 0.0
     )

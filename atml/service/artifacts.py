@@ -83,7 +83,7 @@ def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
             raise
         for meta in kept:
             _record(trial, meta)
-        records.write_columns(trial, metrics)
+        records.write_columns(trial)
 
     return keep
 

@@ -116,8 +116,8 @@ def _ranking(result: Outcome) -> list[str]:
 
 
 def _figures(trial: FrozenTrial) -> str:
-    parameters = trial.user_attrs[records.PARAMETERS]
-    return f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)} | {parameters:,}"
+    parameters = f"{records.parameters(trial):,}"
+    return f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)} | {parameters}"
 
 
 def _with_rest(lines: list[str], count: int) -> list[str]:

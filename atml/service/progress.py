@@ -107,7 +107,8 @@ def _worker_state(seen: SeenWorker, study: str | None, trial: RunningTrial | Non
 
 def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
     worker = trial.user_attrs.get(records.WORKER, {})
-    fold = len(trial.user_attrs.get(records.FOLDS, ()))
+    known = records.estimate(trial)
+    fold = known.folds if known else 0
     return RunningTrial(
         number=trial.number,
         architecture=records.architecture(trial),
@@ -116,7 +117,7 @@ def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
         epoch=sum(point.fold == fold for point in records.curve(trial)),
         epochs=phase.training.epochs,
         fbeta=records.fbeta(trial),
-        onnx_bytes=trial.user_attrs.get(records.ONNX_BYTES),
+        onnx_bytes=trial.params.get(records.ONNX_BYTES),
         host=worker.get("host", ""),
         pid=worker.get("pid", 0),
     )

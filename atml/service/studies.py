@@ -27,7 +27,7 @@ DATA = "data"
 CANDIDATES = "candidates"  # worked out once: every worker compares the same networks
 EXTENDABLE = ("budget.", "targets.")
 FORMAT = "format"  # of what is kept with a study and its trials
-PRESENT_FORMAT = 2
+PRESENT_FORMAT = 3
 CREATION_SECONDS = 5.0  # creating a study takes a fraction of one
 
 
@@ -126,7 +126,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
-            f"study {name!r} was made by an earlier version of ATML, which judged trials otherwise; "
+            f"study {name!r} was made by an earlier version of ATML, which recorded trials differently; "
             "finish it with that version (0.1), or give the new study another name"
         )
     phase = parse_spec(attributes[SPEC], source=f"study {name}")

@@ -40,7 +40,7 @@ class Point:
     @property
     def params(self) -> dict[str, Any]:
         """The point as parameters of a trial."""
-        names = (records.ARCHITECTURE, records.SIZE_BYTES, records.LEARNING_RATE)
+        names = (records.ARCHITECTURE, records.ONNX_BYTES, records.LEARNING_RATE)
         return dict(zip(names, self.key, strict=True))
 
     def proposal(self) -> Proposal:
@@ -53,7 +53,7 @@ def key_of(params: Mapping[str, Any]) -> Key | None:
     try:
         return (
             params[records.ARCHITECTURE],
-            params[records.SIZE_BYTES],
+            params[records.ONNX_BYTES],
             params[records.LEARNING_RATE],
         )
     except KeyError:
@@ -107,7 +107,7 @@ class Grid:
         rates = self.ladder
         return {
             records.ARCHITECTURE: CategoricalDistribution(self.architectures),
-            records.SIZE_BYTES: IntDistribution(sizes[0], sizes[-1], log=True),
+            records.ONNX_BYTES: IntDistribution(sizes[0], sizes[-1], log=True),
             records.LEARNING_RATE: FloatDistribution(rates.low, rates.high, log=rates.scale == "log"),
         }
 
@@ -121,7 +121,7 @@ class Grid:
         rates = self.ladder
         key = (
             trial.suggest_categorical(records.ARCHITECTURE, self.architectures),
-            trial.suggest_int(records.SIZE_BYTES, sizes[0], sizes[-1], log=True),
+            trial.suggest_int(records.ONNX_BYTES, sizes[0], sizes[-1], log=True),
             trial.suggest_float(records.LEARNING_RATE, rates.low, rates.high, log=rates.scale == "log"),
         )
         if key not in self.index:

@@ -116,16 +116,9 @@ class Objective:
 
     @staticmethod
     def _record_point(trial: Trial, point: Point) -> None:
-        candidate = point.candidate
-        facts = {
-            records.ARCHITECTURE: candidate.architecture,
-            records.LEARNING_RATE: point.learning_rate,
-            records.CONFIG: candidate.proposal(point.learning_rate).config_dict(),
-            records.PARAMETERS: candidate.parameters,
-            records.ONNX_BYTES: candidate.onnx_bytes,
-        }
-        for name, value in facts.items():
-            trial.set_user_attr(name, value)
+        config = point.proposal().config_dict()
+        network = {"config": config, "parameters": point.candidate.parameters}
+        trial.set_user_attr(records.NETWORK, network)
 
     def _known_folds(self, trial: Trial) -> dict[int, FoldCounts]:
         """Return the folds on which the trial's point was trained before, by whichever trial."""
@@ -141,9 +134,7 @@ class Objective:
         counts = list(folds.values())
         known = estimate(counts, beta=self.phase.beta)
         metrics = metrics_of_folds(counts, threshold=known.threshold, beta=self.phase.beta)
-        trial.set_user_attr(records.FOLDS, {str(fold): one.to_dict() for fold, one in folds.items()})
-        trial.set_user_attr(records.METRICS, records.metrics_record(metrics))
-        trial.set_user_attr(records.ESTIMATE, records.estimate_record(known))
+        trial.set_user_attr(records.RESULT, records.result_record(known, metrics, folds))
 
     def _refuse_untrained(self, trial: Trial, *, begun: bool) -> None:
         """Prune `trial` if a rule speaks against it before its first epoch, or before it goes on."""
@@ -203,8 +194,6 @@ class Objective:
                     self._save(trial, Checkpoint(fold=fold, state=epoch.state(), curve=list(curve)))
                     self._leave_early(trial, fold)
         except TrainingDiverged as error:
-            # Every figure that the neighbourhood rule may ask for: nothing does worse than this.
-            trial.set_user_attr(records.METRICS, dict.fromkeys(records.RECORDED_METRICS, 0.0))
             raise _pruned(trial, PrunedBy.DIVERGED, str(error)) from None
         return fit
 

@@ -13,23 +13,22 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Estimate, FoldCounts, Metrics
 
+# Parameters. The first two name a candidate.
 ARCHITECTURE = "architecture"
-SIZE_BYTES = "size_bytes"  # the parameter that, with the architecture, names a candidate
-LEARNING_RATE = "learning_rate"
-CONFIG = "config"
-PARAMETERS = "parameters"
 ONNX_BYTES = "onnx_bytes"
-CURVE = "curve"
-FOLDS = "folds"  # how each subject was called that a fold held out
-ESTIMATE = "estimate"
-METRICS = "metrics"
+LEARNING_RATE = "learning_rate"
+# Attributes of the trial, of which each costs a transaction.
 WORKER = "worker"
+NETWORK = "network"  # config and number of parameters
+CURVE = "curve"
+RESULT = "result"  # estimate, metrics, and how each subject was called that a fold held out
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
 DEATHS = "deaths"  # of workers, in a row, none of which got an epoch further
 REACHED = "reached"  # by earlier tries: folds finished, and epochs of the next
-SPEC = "spec"  # on the study: that it is ATML's, and complete
+# Attribute of the study: that it is ATML's, and complete.
+SPEC = "spec"
 
 RECORDED_METRICS = (
     "fbeta",
@@ -84,26 +83,28 @@ class CurvePoint:
         return cls(fold=int(fold), train_loss=train_loss, valid_loss=valid_loss, fbeta=fbeta, seconds=seconds)
 
 
-def estimate_record(estimate: Estimate) -> dict[str, Any]:
-    """Return an estimate as JSON."""
-    error = estimate.standard_error
+def result_record(
+    estimate: Estimate, metrics: Metrics | None = None, folds: Mapping[int, FoldCounts] | None = None
+) -> dict[str, Any]:
+    """Return what the folds so far have shown, as JSON."""
+    figures = {} if metrics is None else {name: getattr(metrics, name) for name in RECORDED_METRICS}
     return {
-        "fbeta": round(estimate.fbeta, 6),
-        "standard_error": None if error is None else round(error, 6),
+        "fbeta": _rounded(estimate.fbeta),
+        "standard_error": _rounded(estimate.standard_error),
         "threshold": estimate.threshold,
-        "by_fold": [round(value, 6) for value in estimate.by_fold],
+        "by_fold": [_rounded(value) for value in estimate.by_fold],
+        "metrics": {name: _rounded(value) for name, value in figures.items()},
+        "counts": {str(fold): counts.to_dict() for fold, counts in (folds or {}).items()},
     }
 
 
-def metrics_record(metrics: Metrics) -> dict[str, float | None]:
-    """Return the figures that are kept with a trial."""
-    values = {name: getattr(metrics, name) for name in RECORDED_METRICS}
-    return {name: None if value is None else round(value, 6) for name, value in values.items()}
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
-def write_columns(trial: Trial, metrics: Metrics) -> None:
+def write_columns(trial: Trial) -> None:
     """Give `trial` an attribute for each of `COLUMNS`."""
-    for name, value in metrics_record(metrics).items():
+    for name, value in metrics(trial).items():
         if name in COLUMNS and value is not None:
             trial.set_user_attr(name, value)
 
@@ -115,13 +116,13 @@ def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
 
 def folds(trial: FrozenTrial | Trial) -> dict[int, FoldCounts]:
     """Return what every fold that `trial` knows of has shown, whichever trial at its point trained it."""
-    kept: Mapping[str, Any] = trial.user_attrs.get(FOLDS, {})
+    kept: Mapping[str, Any] = trial.user_attrs.get(RESULT, {}).get("counts", {})
     return {int(fold): FoldCounts.from_dict(values) for fold, values in kept.items()}
 
 
 def estimate(trial: FrozenTrial | Trial) -> Estimate | None:
     """Return F-beta on unseen subjects as far as it is known; None before the first fold ends."""
-    values = trial.user_attrs.get(ESTIMATE)
+    values = trial.user_attrs.get(RESULT)
     if values is None:
         return None
     return Estimate(
@@ -153,7 +154,7 @@ def was_trained(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and began
 
 
-def diverged(trial: FrozenTrial) -> bool:
+def diverged(trial: FrozenTrial | Trial) -> bool:
     """Whether the loss of `trial` became infinite or not a number."""
     return trial.user_attrs.get(PRUNED_BY) == PrunedBy.DIVERGED
 
@@ -192,10 +193,15 @@ def fbeta(trial: FrozenTrial) -> float:
     return points[-1].fbeta if points else 0.0
 
 
-def metric(trial: FrozenTrial, name: str) -> float | None:
-    """Return one of the recorded validation metrics, if it is there."""
-    value = trial.user_attrs.get(METRICS, {}).get(name)
-    return None if value is None else float(value)
+def metrics(trial: FrozenTrial | Trial) -> dict[str, float | None]:
+    """Return the recorded validation metrics; none before the first fold ends."""
+    found: dict[str, float | None] = trial.user_attrs.get(RESULT, {}).get("metrics", {})
+    return found
+
+
+def metric(trial: FrozenTrial | Trial, name: str) -> float | None:
+    """Return one of the recorded validation metrics, if it is there; 0 for a trial that diverged."""
+    return 0.0 if diverged(trial) else metrics(trial).get(name)
 
 
 def onnx_bytes(trial: FrozenTrial) -> int:
@@ -204,15 +210,26 @@ def onnx_bytes(trial: FrozenTrial) -> int:
     Raises:
         KeyError: the trial ended before its size was known.
     """
-    return int(trial.user_attrs[ONNX_BYTES])
+    return int(trial.params[ONNX_BYTES])
+
+
+def config(trial: FrozenTrial) -> dict[str, Any] | None:
+    """Widths and other settings of the network, once they are known."""
+    values: dict[str, Any] | None = trial.user_attrs.get(NETWORK, {}).get("config")
+    return values
+
+
+def parameters(trial: FrozenTrial) -> int | None:
+    """Number of weights of the network, once it is known."""
+    count: int | None = trial.user_attrs.get(NETWORK, {}).get("parameters")
+    return count
 
 
 def architecture(trial: FrozenTrial) -> str:
     """Name of the architecture."""
-    return str(trial.params.get(ARCHITECTURE, trial.user_attrs.get(ARCHITECTURE, "")))
+    return str(trial.params.get(ARCHITECTURE, ""))
 
 
 def learning_rate(trial: FrozenTrial) -> float | None:
-    """Learning rate, whether suggested or fixed; None before it is known."""
-    value: Any = trial.params.get(LEARNING_RATE, trial.user_attrs.get(LEARNING_RATE))
-    return None if value is None else float(value)
+    """Learning rate; None before it is known."""
+    return trial.params.get(LEARNING_RATE)

@@ -201,7 +201,7 @@ def test_a_model_downloads_byte_for_byte_and_the_picture_is_shown(serve, open_pa
 def test_the_table_has_a_column_for_each_figure(serve, open_page, shown, tmp_path):
     page = open_page()
     page.goto(f"{serve()}dashboard/studies/{shown.study._study_id}/smartSelection")
-    for name in ("parameters", *records.COLUMNS):
+    for name in records.COLUMNS:
         expect(
             page.get_by_role("columnheader", name=re.compile(rf"UserAttribute\s+{name}\b"))
         ).to_be_attached()

@@ -94,7 +94,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_still_loses_no_trial(workplace):
     process = workplace.start(*command)
 
     def worker_trains():
-        return any(records.ONNX_BYTES in trial.user_attrs for trial in workplace.trials("long"))
+        return any(records.NETWORK in trial.user_attrs for trial in workplace.trials("long"))
 
     workplace.wait_for(worker_trains, process)
     workplace.ctrl_c(process)

@@ -33,7 +33,7 @@ from atml.service.studies import create_or_resume
 from atml.service.worker import quieten_optuna
 from atml.tuning import records
 from atml.tuning.phases import parse_spec
-from tests.crowd import record_epoch, record_size, work
+from tests.crowd import record_epoch, work
 from tests.postgres import PostgresServer
 
 PROCESSES = {"PostgreSQL": (1, 2, 4, 8, 16), "SQLite": (1, 2, 4, 8)}
@@ -135,7 +135,7 @@ def optuna_rate(place, url, processes, trials):
     def objective(trial):
         trial.set_user_attr(records.WORKER, {"host": "bench", "pid": os.getpid()})
         rate = suggest(trial)
-        record_size(trial)
+        trial.set_user_attr(records.NETWORK, {"config": {"channels": [2, 4]}, "parameters": 250})
         return record_epoch(trial, rate, 0.0, folds=FOLDS)
 
     beat = {"heartbeat_interval": int(HEARTBEAT_SECONDS), "grace_period": int(LOST_SECONDS)}
@@ -154,7 +154,7 @@ def bare_rate(place, url, processes, trials):
 def suggest(trial):
     """Ask for as many parameters as ATML's trials have, and return the learning rate."""
     trial.suggest_categorical(records.ARCHITECTURE, list(ARCHITECTURES))
-    trial.suggest_int(records.SIZE_BYTES, 1000, SIZE, log=True)
+    trial.suggest_int(records.ONNX_BYTES, 1000, SIZE, log=True)
     return trial.suggest_float(records.LEARNING_RATE, LOW, HIGH, log=True)
 
 
@@ -222,9 +222,8 @@ def fill(stored, count):
                 distributions=stored.grid.space(),
                 value=fbeta,
                 user_attrs={
-                    records.ONNX_BYTES: point.candidate.onnx_bytes,
                     records.CURVE: [[fold, 0.5, 0.5, fbeta, 1.0] for fold in range(FOLDS)],
-                    records.ESTIMATE: records.estimate_record(known),
+                    records.RESULT: records.result_record(known),
                 },
             )
         )

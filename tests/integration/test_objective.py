@@ -59,7 +59,7 @@ class Search:
         made = make_trial(
             architecture=architecture,
             learning_rate=learning_rate,
-            onnx_bytes=fields.pop("onnx_bytes", params[records.SIZE_BYTES]),
+            onnx_bytes=fields.pop("onnx_bytes", params[records.ONNX_BYTES]),
             directions=len(self.phase.directions),
             **fields,
         )
@@ -86,8 +86,7 @@ def without_seconds(trial):
 
 
 def result_of(trial):
-    names = (records.FOLDS, records.ESTIMATE, records.METRICS)
-    return trial.values, {name: trial.user_attrs[name] for name in names}
+    return trial.values, trial.user_attrs[records.RESULT]
 
 
 class TestRecords:
@@ -103,10 +102,10 @@ class TestRecords:
         assert folds_of(trial) == [0, 0, 1, 1]
         assert list(records.folds(trial)) == [0, 1]
         assert records.estimate(trial).folds == FOLDS
-        assert set(trial.user_attrs[records.METRICS]) == set(records.RECORDED_METRICS)
+        assert set(records.metrics(trial)) == set(records.RECORDED_METRICS)
         assert all(trial.user_attrs[name] == records.metric(trial, name) for name in records.COLUMNS)
         assert trial.user_attrs[records.WORKER]["host"] == socket.gethostname()
-        assert trial.params[records.SIZE_BYTES] == records.onnx_bytes(trial) <= 12_000
+        assert records.onnx_bytes(trial) <= 12_000
         metas = {m.filename: m for m in get_all_artifact_meta(trial, storage=here.study._storage)}
         kept = {n: (tmp_path / "artifacts" / m.artifact_id).read_bytes() for n, m in metas.items()}
         model = kept.pop("model.onnx")
@@ -138,7 +137,7 @@ class TestRecords:
         (trial,) = search(make_phase2()).run(point())
         assert trial.values == [
             pytest.approx(records.fbeta(trial), abs=1e-6),
-            trial.params[records.SIZE_BYTES],
+            trial.params[records.ONNX_BYTES],
         ]
 
 
@@ -211,7 +210,7 @@ class TestRace:
         (again,) = behind.run(point(), phase=everyone)
         assert again.state == COMPLETE
         assert folds_of(again) == [1, 1]
-        assert again.user_attrs[records.FOLDS]["0"] == left.user_attrs[records.FOLDS]["0"]
+        assert records.folds(again)[0].to_dict() == records.folds(left)[0].to_dict()
         (whole,) = search(make_phase1(name="whole")).run(point())
         assert result_of(again) == result_of(whole)
 
@@ -326,7 +325,7 @@ class TestInterruptions:
         here = search(make_phase1(name="cut"))
 
         def leave_between():
-            between = records.FOLDS in here.study.trials[-1].user_attrs
+            between = records.RESULT in here.study.trials[-1].user_attrs
             if between and how == "killed":
                 raise Killed
             return between
@@ -414,7 +413,7 @@ class TestErrors:
         here = search(make_phase1(pruning={"neighbourhood": {"threshold": 1.0}}))
         monkeypatch.setattr(f"atml.tuning.{place}", failing(ParityError("differ")))
         (trial,) = here.run(point())
-        assert records.METRICS not in trial.user_attrs
+        assert records.RESULT not in trial.user_attrs
         monkeypatch.undo()
         assert here.run(point(3.16e-2))[0].state == COMPLETE
 
@@ -485,4 +484,4 @@ class TestEndedEarly:
         (behind,) = here.run(point())
         assert (behind.state, behind.user_attrs[records.PRUNED_BY]) == (PRUNED, "pruner")
         assert folds_of(behind) == [0]
-        assert records.FOLDS not in behind.user_attrs
+        assert records.RESULT not in behind.user_attrs

@@ -45,6 +45,7 @@ ROTATIONS, ROTATION_SEED = 3, 7
 GOAL, GOAL_BYTES = 0.95, 10_000
 LENGTH = 1250
 PLAIN = "Optuna, joint TPE"
+PROPOSAL = "proposal"  # attribute of a trial
 CPU = torch.device("cpu")
 
 
@@ -175,12 +176,8 @@ def plain_worker(storage, spec, candidates, index, due):
                 trial.study.stop()
                 raise optuna.TrialPruned
         counts = fit.counts()
-        trial.set_user_attr(records.ARCHITECTURE, name)
-        trial.set_user_attr(records.CONFIG, proposal.config_dict())
-        trial.set_user_attr(records.LEARNING_RATE, rate)
-        trial.set_user_attr(records.ONNX_BYTES, candidate.onnx_bytes)
-        trial.set_user_attr(records.FOLDS, {"0": counts.to_dict()})
-        trial.set_user_attr(records.ESTIMATE, records.estimate_record(estimate([counts])))
+        trial.set_user_attr(PROPOSAL, [name, proposal.config_dict(), rate])
+        trial.set_user_attr(records.RESULT, records.result_record(estimate([counts]), folds={0: counts}))
         return estimate([counts]).fbeta, candidate.onnx_bytes
 
     study = optuna.load_study(
@@ -278,8 +275,7 @@ def study_of(folder, name):
 
 def plain_proposal(trial):
     """Return architecture, config and learning rate as JSON."""
-    attrs = trial.user_attrs
-    return (attrs[records.ARCHITECTURE], attrs[records.CONFIG], attrs[records.LEARNING_RATE])
+    return tuple(trial.user_attrs[PROPOSAL])
 
 
 def times_to_goal(arguments, folder, name, trials, kept):
@@ -367,7 +363,7 @@ def held_out_rows(arguments, trials, kept):
                 "architecture": records.architecture(one.trial),
                 "onnx_bytes": one.onnx_bytes,
                 "estimate": one.fbeta,
-                "subject_mean_estimate": one.trial.user_attrs[records.METRICS]["subject_mean_fbeta"],
+                "subject_mean_estimate": records.metric(one.trial, "subject_mean_fbeta"),
                 "front": one.trial.number in on_front,
                 "ranked first": one.trial.number == first,
                 **scores,

@@ -54,8 +54,7 @@ def at_epoch(trial, epochs):
     early = deepcopy(trial)
     early.state = TrialState.RUNNING
     early.user_attrs[records.CURVE] = early.user_attrs[records.CURVE][:epochs]
-    for name in (records.FOLDS, records.ESTIMATE, records.METRICS):
-        early.user_attrs.pop(name, None)
+    early.user_attrs.pop(records.RESULT, None)
     return early
 
 
@@ -138,10 +137,7 @@ def race(phase, table, history, trial):
     for folds in range(1, known.folds if known else 0):
         partly = deepcopy(trial)
         partly.state = TrialState.RUNNING
-        partly.user_attrs[records.ESTIMATE] = {
-            **partly.user_attrs[records.ESTIMATE],
-            "by_fold": list(known.by_fold[:folds]),
-        }
+        partly.user_attrs[records.RESULT]["by_fold"] = list(known.by_fold[:folds])
         if judge.chance_of(phase.standings(table.grid, [*before, partly]), at) < judge.chance:
             return 0, folds
     return None

@@ -177,7 +177,7 @@ class _Watching(Objective):
         super()._record_folds(trial, folds)
         known = records.estimate(trial)
         at = self.grid.index[
-            (trial.params["architecture"], trial.params["size_bytes"], trial.params["learning_rate"])
+            (trial.params["architecture"], trial.params["onnx_bytes"], trial.params["learning_rate"])
         ]
         self.shown.append(
             Shown(

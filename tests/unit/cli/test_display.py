@@ -83,10 +83,7 @@ def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
 ):
     for phase in (make_phase1(), make_phase2()):
         study = optuna.create_study(directions=list(phase.directions))
-        known = {"fbeta": 0.9, "standard_error": 0.0123, "threshold": 0.2, "by_fold": [0.88, 0.92]}
-        made = make_trial(
-            by_fold=(0.88, 0.92), directions=len(phase.directions), parameters=10, estimate=known
-        )
+        made = make_trial(by_fold=(0.88, 0.92), directions=len(phase.directions), standard_error=0.0123)
         study.add_trial(made)
         result = outcome(Snapshot.of(study, phase))
         print_outcome(result)
@@ -104,7 +101,7 @@ def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
 
 def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, make_trial, capsys):
     study = optuna.create_study()
-    study.add_trial(make_trial(architecture="linear", by_fold=(0.9,), parameters=10))
+    study.add_trial(make_trial(architecture="linear", by_fold=(0.9,)))
     left = {"state": TrialState.PRUNED, "by_fold": (0.5,), "pruned_by": "race", "curve": (0.5,)}
     study.add_trial(make_trial(architecture="conv_gru", **left))
     result = outcome(Snapshot.of(study, make_phase1()))

@@ -23,7 +23,6 @@ def add(stored, make_trial):
             curve=(fbeta,),
             onnx_bytes=onnx_bytes,
             directions=2,
-            parameters=1234,
         )
         stored.study.add_trial(trial)
         return stored.study.get_trials()[-1]
@@ -69,7 +68,7 @@ class TestNote:
     ):
         stored = create_or_resume(storage, make_phase1(), dataset)
         for architecture, fbeta in (("linear", 0.5), ("linear", 0.6), ("conv_gru", 0.9)):
-            stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,), parameters=10))
+            stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
         lines = text(stored).splitlines()
         assert lines[0].startswith("**Best so far is trial")
         rows = [line for line in lines if "0.01 |" in line]

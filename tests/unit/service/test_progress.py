@@ -44,8 +44,8 @@ def curve(*folds):
 def test_a_running_trial_is_in_the_fold_after_those_that_are_known(
     state, make_phase1, make_trial, known, trained, fold, epoch
 ):
-    folds = {str(fold): {"S1": [1, 1, [0] * 12, [0] * 12]} for fold in known}
-    trial = make_trial(state=RUNNING, folds=folds, worker={"host": "heart", "pid": 7})
+    by_fold = (0.9,) * len(known) or None
+    trial = make_trial(state=RUNNING, by_fold=by_fold, worker={"host": "heart", "pid": 7})
     trial.user_attrs[records.CURVE] = curve(*trained)
     (shown,) = state(make_phase1(training={"epochs": 3}), trial).running
     assert (shown.fold, shown.epoch, shown.epochs) == (fold, epoch, 3)

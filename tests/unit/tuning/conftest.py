@@ -39,7 +39,7 @@ def at_point(make_trial):
         return make_trial(
             architecture=params[records.ARCHITECTURE],
             learning_rate=params[records.LEARNING_RATE],
-            onnx_bytes=params[records.SIZE_BYTES],
+            onnx_bytes=params[records.ONNX_BYTES],
             **fields,
         )
 

@@ -48,12 +48,12 @@ def ask(study, grid):
 
 def record(trial, *by_fold):
     known = Estimate(fbeta=float(np.mean(by_fold)), standard_error=None, threshold=0.2, by_fold=by_fold)
-    trial.set_user_attr(records.ESTIMATE, records.estimate_record(known))
+    trial.set_user_attr(records.RESULT, records.result_record(known))
 
 
 def finish(study, trial, fbeta=0.9):
     record(trial, *(fbeta,) * FOLDS)
-    study.tell(trial, [fbeta, trial.params[records.SIZE_BYTES]])
+    study.tell(trial, [fbeta, records.onnx_bytes(trial)])
 
 
 def leave(study, trial, by, *by_fold):

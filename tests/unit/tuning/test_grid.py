@@ -49,6 +49,6 @@ def test_a_queued_point_is_suggested_as_it_was_queued(storage, make_grid):
 def test_parameters_between_two_points_are_refused_with_the_trial_and_what_they_are(make_grid):
     grid = make_grid()
     study = optuna.create_study()
-    study.enqueue_trial({**grid.points[0].params, records.SIZE_BYTES: 1500})
+    study.enqueue_trial({**grid.points[0].params, records.ONNX_BYTES: 1500})
     with pytest.raises(StudyError, match=r"trial 0: .*1500.* is not a point"):
         grid.suggest(study.ask())

@@ -181,15 +181,15 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
         "trial = study.ask()\n"
         "trial.suggest_categorical('architecture', ['linear', 'optimized_afnet', 'conv_gru'])\n"
         "trial.suggest_float('learning_rate', 1e-5, 1.0, log=True)\n"
-        "trial.suggest_int('size_bytes', 1, 10**6, log=True)\n"
-        "trial.set_user_attr('metrics', {'fbeta': 0.1})\n"
+        "trial.suggest_int('onnx_bytes', 1, 10**6, log=True)\n"
+        "trial.set_user_attr('result', {'metrics': {'fbeta': 0.1}})\n"
         "study.tell(trial, 0.1)\n"
     )
     study.enqueue_trial(
         {
             records.ARCHITECTURE: "linear",
             records.LEARNING_RATE: LADDER.values[3],
-            records.SIZE_BYTES: SIZE,
+            records.ONNX_BYTES: SIZE,
         }
     )
     subprocess.run([sys.executable, "-c", script, storage_url], check=True, capture_output=True)

@@ -59,7 +59,8 @@ def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
     for folds in range(MOST_DEATHS + 3):
         trial = study.ask()
         assert trial.suggest_int("x", 0, 9) == 1
-        trial.set_user_attr(records.FOLDS, {str(fold): {"S1": [1, 1, [0], [0]]} for fold in range(folds)})
+        counts = {str(fold): {"S1": [1, 1, [0], [0]]} for fold in range(folds)}
+        trial.set_user_attr(records.RESULT, {"counts": counts})
         trial.set_user_attr(records.CURVE, [[folds, 0.5, 0.5, 0.5, 1.0]])
         study.tell(trial.number, state=FAIL)
         queue_after_death(study, study.get_trials()[trial.number])
