@@ -1,13 +1,13 @@
-"""ATML finds the smallest and most accurate network that tells atrial fibrillation from an ECG.
+"""ATML finds the smallest and most accurate network that detects atrial fibrillation in an ECG.
 
     import atml
 
-    if __name__ == "__main__":  # worker processes import the script, and must not run it again
+    if __name__ == "__main__":  # worker processes import this script and must not run it again
         atml.simulate("train", subjects=24, segments_per_subject=30, seed=1)
         done = atml.run("train", name="first")
         print(done.final.bundle, done.final.onnx_bytes)
 
-Everything here is imported when it is first used, so `import atml` alone is fast.
+Names are imported on first use, so `import atml` alone is fast.
 """
 
 import os
@@ -75,13 +75,13 @@ _MODULES = {
     "simulate": "ecg",
 }
 
-# ONNX Runtime reads this when it is imported. Without it, it keeps a device id in the user's cache and
-# reports to Microsoft. Whatever the environment says is replaced: its "0" would switch the reports on.
+# ONNX Runtime reads this when it is imported. Otherwise it stores a device id in the user's cache and
+# reports to Microsoft. It is assigned unconditionally: "0" in the environment would enable the reports.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name on first access."""
     if name not in _MODULES:
         raise AttributeError(f"module 'atml' has no attribute {name!r}")
     value = getattr(import_module(f"atml.{_MODULES[name]}"), name)

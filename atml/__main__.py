@@ -1,4 +1,4 @@
-"""Lets `python -m atml` do what `atml` does."""
+"""Makes `python -m atml` equivalent to `atml`."""
 
 from atml.cli.main import main
 

@@ -1,6 +1,6 @@
 """ATML from Python: what the commands do, without a terminal.
 
-Nothing is printed: long calls report what they do to a `Watch`, if they are given one.
+Nothing is printed. Long calls report to a `Watch` if one is given.
 """
 
 import re
@@ -35,7 +35,7 @@ Spec = Phase | Mapping[str, Any] | str | Path
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What `run` found and made."""
+    """The outcomes of the searches, and the final model."""
 
     searches: tuple[Outcome, ...]  # one, or two if it searched in two phases
     final: Final
@@ -53,27 +53,27 @@ def search(
     extend: bool = False,
     watch: Watch | None = None,
 ) -> Outcome:
-    """Create the study that a spec describes, or resume it, and work until it is done.
+    """Create the study that a spec describes, or resume it, and run workers until it is done.
 
-    Call it in the main thread: Ctrl-C is passed on to the worker processes, which finish their epoch.
+    Call it in the main thread: Ctrl-C is forwarded to the worker processes, which finish their epoch.
 
     Args:
         spec: A TOML file, its fields as a dictionary, or a `Phase`.
-        train: Directory of training segments, if not the spec's `data.train`.
+        train: Directory of training segments; overrides the spec's `data.train`.
         storage: URL of the database.
         artifacts: Where trials keep their files: a folder, or s3://BUCKET/PREFIX.
-        workers: Worker processes; one a core, at most four, if not given.
-        device: `auto` (CUDA if it is there), `cpu`, `cuda` or `cuda:N`.
+        workers: Worker processes; by default one per core, at most four.
+        device: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
         skip_bad: Leave broken segment files out.
-        extend: Go on with a study although its spec's budget or targets have changed.
-        watch: Told what happens.
+        extend: Continue a study even if its spec's budget or targets have changed.
+        watch: Receives reports.
 
     Raises:
         SpecError: the spec is wrong or names no training data.
         DataError: the segments cannot be used.
         SpecChanged: the study exists with another spec or other segments.
         StudyError: every worker failed.
-        KeyboardInterrupt: the workers left because the user asked; call it again to go on.
+        KeyboardInterrupt: the user stopped the workers; call it again to continue.
     """
     watch = watch or Watch()
     quieten_optuna()
@@ -98,17 +98,17 @@ def run(
     extend: bool = False,
     watch: Watch | None = None,
 ) -> Run:
-    """Search, and make a bundle of the best: from segments to a model, unattended.
+    """Search, and make a bundle of the best model, unattended.
 
     Subjects of `test` never take part in a search. Call it again after an interruption: finished trials are
     kept.
 
     Args:
         train: Directory of training segments.
-        test: Directory of segments of other subjects; the shipped model meets them once.
-        specs: Spec of one joint search, or of an architecture and of a width search; `studies/joint.toml`
-            if not given.
-        name: Begins the names of the studies; the training folder's name if not given.
+        test: Directory of segments of other subjects; only the shipped model is evaluated on them, once.
+        specs: Spec of one joint search, or specs of an architecture search and a width search;
+            `studies/joint.toml` by default.
+        name: Prefix of the studies' names; the training folder's name by default.
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad`, `extend` and `watch`.
         out: Folder for bundles.
 
@@ -120,7 +120,7 @@ def run(
     shared = _shared_subjects(train, test)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
-    # A broken file must not show after the whole search; nothing is scored yet.
+    # Read now, so that a broken file is not found only after the search; nothing is scored yet.
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
     opened = open_storage(storage)
     plan = _plan(storage, artifacts, workers, device)
@@ -145,11 +145,11 @@ def finalize(
     skip_bad: bool = False,
     watch: Watch | None = None,
 ) -> Final:
-    """Judge a study's winners again, train the best on all subjects, test it once and write its bundle.
+    """Evaluate a study's best trials again, train the winner on all subjects, test it once, write its bundle.
 
     Args:
         study: Name of a study with finished trials.
-        train: Where the training segments are now, if not where the study says.
+        train: Where the training segments are now, if they have moved.
         test: Directory of segments of other subjects.
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad` and `watch`.
         out: Folder for bundles.
@@ -179,20 +179,20 @@ def evaluate(
 ) -> Metrics:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
-    Each look that a bundle takes at other segments than it was trained on is counted on its study, if
+    Each evaluation of a bundle on segments other than its training segments is counted on its study, if
     `storage` has it.
 
     Args:
         model: A bundle's folder or an ONNX file.
         data: A directory of segments, or a data set.
-        threshold: Call AFIB from here on, from 0 to 1; the model's own if not given.
+        threshold: Lowest score that counts as AFIB, from 0 to 1; the model's own by default.
         beta: Beta of F-beta.
         storage: URL of the database.
         skip_bad: Leave broken segment files out.
-        watch: Told how often models of the study have met other segments.
+        watch: Receives the number of evaluations of the study's models on other segments.
 
     Raises:
-        ModelError: the file is no model of ATML.
+        ModelError: the file is not an ATML model.
         DataError: the segments cannot be used, or are not of the model's length.
     """
     watch = watch or Watch()
@@ -218,7 +218,7 @@ def _as_phase(spec: Spec) -> Phase:
 
 
 def _shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, ...]:
-    """Return the subjects in both directories, from file names alone: no test segment is opened."""
+    """Return the subjects in both directories, from file names alone; no test segment is opened."""
     if test is None:
         return ()
     held_out = set(subjects_in(Path(test)))
@@ -267,7 +267,7 @@ def _phases(specs: tuple[Spec, ...]) -> list[Phase]:
 
 
 def _named(phases: list[Phase], name: str) -> list[Phase]:
-    """Name the studies after the run, and base a second on the first."""
+    """Name the studies after the run, and base the second on the first."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "run"
     if len(phases) == 1:
         return [phases[0].model_copy(update={"name": stem})]
@@ -279,13 +279,13 @@ def _named(phases: list[Phase], name: str) -> list[Phase]:
 
 
 def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
-    """Count the look on the bundle's study, and say how often its models have been tested."""
+    """Count the evaluation on the bundle's study, and return a message with the number so far."""
     name = bundle.study
     if is_missing(storage):
-        return f"not counted as a look: there is no {storage}; the storage of study {name!r} is needed"
+        return f"evaluation not counted: there is no {storage}; give the storage of study {name!r}"
     try:
         stored = load(open_storage(storage), name)
     except (StorageError, StudyError) as error:
-        return f"not counted as a look: {error}"
+        return f"evaluation not counted: {error}"
     times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
-    return f"models of study {name!r} have met other segments {times} time(s)"
+    return f"models of study {name!r} have been evaluated on other segments {times} time(s)"

@@ -1,4 +1,4 @@
-"""What is used where the user gives nothing."""
+"""Default values."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,14 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def default_spec(name: str) -> Path:
-    """Return the path of a spec that ATML brings along, such as `phase1.toml`.
+    """Return the path of a spec that ships with ATML, such as `phase1.toml`.
 
-    It lies inside an installed package, or in the checkout that the package runs from.
+    It is inside the installed package, or in the checkout that the package runs from.
     """
     installed = PACKAGE / "studies" / name
     return installed if installed.exists() else PACKAGE.parent / "studies" / name
 
 
 def default_workers() -> int:
-    """Return one worker a core, at most four."""
+    """Return one worker per core, at most four."""
     return min(MOST_WORKERS, os.cpu_count() or 1)

@@ -18,8 +18,8 @@ AtmlError
 └── AddressError
     └── DashboardError
 
-The text of each is one message a user can act on: what is wrong, where (file, line or field), and
-what to do. The command line prints it without a traceback and exits with status 1.
+The text of each is a message that the user can act on: what is wrong, where (file, line or field),
+and what to do. The command line prints it without a traceback and exits with status 1.
 """
 
 
@@ -32,19 +32,19 @@ class DataError(AtmlError):
 
 
 class BadSegment(DataError):
-    """One segment file has a wrong name, a wrong length or something that is no number."""
+    """A segment file has a wrong name, a wrong length or a line that is not a number."""
 
 
 class NoSegments(DataError):
-    """A directory holds no segment at all, or does not exist."""
+    """A directory contains no segments or does not exist."""
 
 
 class TooFewSubjects(DataError):
-    """There are not enough subjects of each class to keep train and validation apart."""
+    """There are too few subjects of each class to split training and validation."""
 
 
 class SpecError(AtmlError):
-    """A study spec has an unknown field, a wrong value or cannot be read."""
+    """A study spec has an unknown field or a wrong value, or cannot be read."""
 
 
 class StorageError(AtmlError):
@@ -52,19 +52,19 @@ class StorageError(AtmlError):
 
 
 class StorageUnreachable(StorageError):
-    """The database server does not answer; it may do so later."""
+    """The database server does not answer, perhaps only for now."""
 
 
 class StudyError(AtmlError):
-    """A study cannot do what was asked of it."""
+    """A study cannot be used as requested."""
 
 
 class UnknownStudy(StudyError):
-    """The storage holds no study of that name."""
+    """The storage has no study of that name."""
 
 
 class SpecChanged(StudyError):
-    """A study is resumed with a spec or data that differ from those it was created with."""
+    """A study is resumed with a different spec or different data."""
 
 
 class TrainingDiverged(AtmlError):
@@ -76,20 +76,20 @@ class ModelError(AtmlError):
 
 
 class ParityError(AtmlError):
-    """An exported ONNX model and its PyTorch original disagree."""
+    """An exported ONNX model and its PyTorch original compute different results."""
 
 
 class CannotWrite(AtmlError):
-    """A disk, a bucket or a database takes nothing more: full, read-only, refused or gone.
+    """A disk, a bucket or a database cannot be written to: it is full, read-only, forbidden or gone.
 
-    Nothing is lost: once that is mended, the same command goes on where it was. The command line
-    says so after the text, so the text ends with what to mend.
+    Nothing is lost: once that is fixed, the same command continues where it stopped. The command line
+    appends this to the text, so the text ends with what to fix.
     """
 
 
 class AddressError(AtmlError):
-    """Nothing can listen at that address."""
+    """A server cannot listen on an address."""
 
 
 class DashboardError(AddressError):
-    """The dashboard is not served without credentials, or to nobody."""
+    """The dashboard's credentials are missing or malformed."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and saying in one sentence why a place cannot be written to."""
+"""Writing files completely or not at all, with one-sentence errors."""
 
 import contextlib
 import errno
@@ -14,23 +14,23 @@ from typing import BinaryIO
 
 from atml.errors import CannotWrite
 
-TEMPORARY = ".tmp"  # how the names of unfinished files end; they begin with a dot
-ABANDONED_SECONDS = 3600.0  # an unfinished file that nobody has written to for so long
+TEMPORARY = ".tmp"  # suffix of unfinished files, whose names begin with a dot
+ABANDONED_SECONDS = 3600.0  # age at which an unfinished file counts as abandoned
 PROBE_BYTES = 1 << 20  # more than a trial writes at once
 
-# Reason and advice for what disks and administrators do; anything else is told in the system's words.
+# Reason and advice for common errors; for all others the system's message is used.
 _TOLD = {
     errno.ENOSPC: ("its disk is full", "make room there"),
     errno.EDQUOT: ("this user's share of its disk is used up", "make room there"),
     errno.EROFS: ("its disk is read-only", "grant write access"),
     errno.EACCES: ("permission denied", "grant write access"),
     errno.EPERM: ("permission denied", "grant write access"),
-    errno.ENOENT: ("its folder is gone", "bring it back"),
+    errno.ENOENT: ("its folder is gone", "restore it"),
 }
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there with all of `content`, or else as it was before.
+    """Write `content` to a file, or leave the file as it was.
 
     Raises:
         CannotWrite: names the file, the reason and what to do.
@@ -44,21 +44,21 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Lend a file that takes the name `path` when the block ends well, and is removed if not.
+    """Yield a file that is renamed to `path` if the block succeeds, and removed otherwise.
 
-    It is written under a temporary name in the same folder: only within one disk is a rename atomic.
+    Its temporary name is in the same folder, since a rename is atomic only within one disk.
 
     Raises:
         OSError: it cannot be written.
     """
-    # Random, since processes of several machines may share the folder, and process numbers with it.
+    # Random: processes on several machines may share both the folder and the process number.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         with temporary.open("xb") as file:
             yield file
             file.flush()
-            # A power cut must not leave the name without the content; and some disks, such as those
-            # of other machines, say only now that they are full.
+            # A power failure must not leave the name without the content, and network disks may
+            # report only now that they are full.
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
@@ -67,10 +67,10 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, unless they are there.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
-        CannotWrite: it cannot be made.
+        CannotWrite: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,10 +79,10 @@ def make_folder(folder: Path) -> None:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make a folder, make sure that it has room, and remove what killed processes left unfinished.
+    """Create a folder, check that it has room, and remove unfinished files of killed processes.
 
     Raises:
-        CannotWrite: it cannot be made or written to.
+        CannotWrite: it cannot be created or written to.
     """
     make_folder(folder)
     remove_abandoned(folder)
@@ -96,7 +96,7 @@ def prepare_folder(folder: Path) -> None:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the unfinished files and folders of processes that were killed while they wrote."""
-    with contextlib.suppress(OSError):  # it is not there, or not to be changed
+    with contextlib.suppress(OSError):  # it does not exist or is read-only
         for path in folder.glob(f".*{TEMPORARY}"):
             with contextlib.suppress(OSError):  # another process was faster
                 if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
@@ -108,17 +108,17 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def cannot_write(path: Path | str, error: OSError, *, advice: str | None = None) -> CannotWrite:
-    """Return what to raise when `path` cannot be written.
+    """Return the error to raise when `path` cannot be written.
 
     Args:
         path: The file or folder to name.
-        error: What the system said.
-        advice: What to do, if not what the reason suggests.
+        error: The system's error.
+        advice: What to do, if different from the usual advice.
     """
     return CannotWrite(f"cannot write {path}: {in_words(error, advice=advice)}")
 
 
 def in_words(error: OSError, *, advice: str | None = None) -> str:
     """Return the reason and what to do about it."""
-    reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "see to it"))
+    reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "fix this"))
     return f"{reason}; {advice or usual}"

@@ -7,7 +7,7 @@ from atml.pruners import report, should_prune
 
 
 def main() -> None:
-    # Segments: simulated ones here, of 12 subjects to search on and of 4 others to test on.
+    # Segments: simulated here, with 12 subjects for the search and 4 others for the test.
     train = atml.simulate("python-demo/train", subjects=12, segments_per_subject=40, seed=1).directory
     test = atml.simulate("python-demo/test", subjects=4, segments_per_subject=40, seed=2, first_subject=12)
     dataset = atml.load_dataset(train)
@@ -26,7 +26,7 @@ def main() -> None:
     for trial in outcome.front:
         print(f"trial {trial.number}: {trial.params}, {trial.values}")
 
-    # Finalize: judge the best again, train on all subjects, test once, write a bundle
+    # Finalize: evaluate the best again, train on all subjects, test once, write a bundle
     final = atml.finalize(
         "python-demo",
         test=test.directory,
@@ -36,12 +36,12 @@ def main() -> None:
     )
     print(f"{final.bundle}: {final.onnx_bytes} bytes, F2 {final.test.fbeta:.3f} on subjects it never saw")
 
-    # Use the model: a score from 0 to 1 for each segment; AFIB from the threshold on
+    # Use the model: a score from 0 to 1 for each segment; AFIB at or above the threshold
     bundle = atml.load_bundle(final.bundle)
     scores = bundle.classifier.probabilities(dataset.samples()[:5])
     print(scores, scores >= bundle.classifier.metadata.threshold)
 
-    # The pruners work in any Optuna study. This one rules learning rates out near a bad one.
+    # The pruners work in any Optuna study. This one rules out learning rates near a bad one.
     def objective(trial: optuna.Trial) -> float:
         rate = trial.suggest_float("learning_rate", 1e-4, 1.0, log=True)
         if should_prune(trial):  # before anything is trained
@@ -60,5 +60,5 @@ def main() -> None:
     print(f"{len(pruned)} of 30 trials were not trained: another had failed near their learning rate")
 
 
-if __name__ == "__main__":  # ATML's processes import this file, and must not run it again
+if __name__ == "__main__":  # worker processes import this file and must not run it again
     main()

@@ -1,1 +1,1 @@
-"""The command line: verbs that parse, call and print. One file a verb."""
+"""The command line: one file per command, which parses, calls and prints."""

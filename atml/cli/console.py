@@ -1,4 +1,4 @@
-"""Where output goes: results to standard output, everything about the wait to standard error."""
+"""Console output: results go to standard output, progress to standard error."""
 
 import sys
 import time
@@ -16,14 +16,14 @@ def out() -> "Console":
     """Return the console for results."""
     from rich.console import Console
 
-    # A table in a file should not be squeezed into the 80 columns that no terminal asked for.
+    # Without a terminal, rich would squeeze tables into 80 columns.
     return Console(
         file=sys.stdout, highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120
     )
 
 
 def err() -> "Console":
-    """Return the console for progress and remarks."""
+    """Return the console for progress and messages."""
     from rich.console import Console
 
     return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
@@ -31,7 +31,7 @@ def err() -> "Console":
 
 @contextmanager
 def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far a wait has come: a bar in a terminal, a line now and then in a log."""
+    """Show progress: a bar in a terminal, occasional lines in a log."""
     if sys.stderr.isatty():
         with _rich_bar(what, unit) as update:
             yield update
@@ -66,12 +66,12 @@ def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
 
 
 def kilobytes(count: int) -> str:
-    """Return a size as people read it: 1 KB = 1000 bytes, as in the model files' listings."""
+    """Format a size in KB; 1 KB = 1000 bytes."""
     return f"{count / 1000:.1f} KB"
 
 
 def clock(seconds: float) -> str:
-    """Return a duration as M:SS or H:MM:SS."""
+    """Format a duration as M:SS or H:MM:SS."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -17,20 +17,20 @@ def dashboard(
     host: Annotated[
         str,
         typer.Option(
-            "--host", metavar="NAME", help=f"Address to listen on; any but this machine's own demands {AUTH}."
+            "--host", metavar="NAME", help=f"Address to listen on; any but loopback requires {AUTH}."
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free one.")
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 picks a free one.")
     ] = 8080,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse every change: no study can be deleted or renamed.")
+        bool, typer.Option("--read-only", help="Refuse all changes, such as deleting or renaming a study.")
     ] = False,
 ) -> None:
     """Show the studies in a browser, with their models and pictures, until Ctrl-C.
 
-    With ATML_DASHBOARD_AUTH=user:password set, the browser asks for both. It is read from the
-    environment alone, since every user of a machine can read its command lines.
+    Set ATML_DASHBOARD_AUTH=user:password to require a login. It is read only from the environment,
+    since every user of a machine can read its command lines.
 
     Example:  atml dashboard --read-only
     """
@@ -42,7 +42,7 @@ def dashboard(
     address = Address(host=host, port=port)
     credentials = credentials_for(address, os.environ.get(AUTH))
     opened = open_storage(storage)
-    # It shows what there is, even if nothing more can be written.
+    # Existing artifacts can be shown even if the place is full or read-only.
     store = open_artifacts(artifacts, only_reading=True)
     count = len(opened.get_all_studies())
     app = dashboard_app(opened, store, address=address, credentials=credentials, only_reading=read_only)
@@ -50,6 +50,6 @@ def dashboard(
     def announce(url: str) -> None:
         kept = f"{count} studies" if count != 1 else "1 study"
         manner = ", read-only" if read_only else ""
-        typer.echo(f"Dashboard of {kept}{manner}: {url}  (Ctrl-C ends it)", err=True)
+        typer.echo(f"Dashboard of {kept}{manner}: {url}  (Ctrl-C to quit)", err=True)
 
     serve(app, address, on_ready=announce)

@@ -1,4 +1,4 @@
-"""`atml data`: look at segments on disk, or make simulated ones."""
+"""`atml data`: check segments on disk, or simulate some."""
 
 import json
 from dataclasses import asdict
@@ -9,11 +9,11 @@ import typer
 
 from atml.cli.console import bar
 
-# `atml --help` imports this module: what is slow (numpy, scikit-learn) is imported in the commands.
+# `atml --help` imports this module, so slow imports (numpy, scikit-learn) are in the commands.
 
 data_app = typer.Typer(
     name="data",
-    help="Check ECG segments on disk, or make simulated ones.",
+    help="Check ECG segments on disk, or simulate some.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,14 +28,13 @@ def check(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Read every segment of DIR, count them, and list every problem.
+    """Read and count the segments of DIR, and list all problems.
 
     A segment is a text file named S<subject>-<rhythm>-<index>.txt (S47-AFIB-0.txt) with one number
-    a line, as many in each file. Files that are damaged, misnamed or of another length are listed
-    with the line and what to do, and the exit status is 1.
+    per line and the same length as all others. Files that are damaged, misnamed or of another length
+    are listed with the line and what to do, and the exit status is 1.
 
-    The text is read once and kept in a cache (ATML_CACHE names another place for it), so the next
-    command starts at once.
+    The text is parsed once and cached (in ATML_CACHE, if set), so the next command starts at once.
 
     \b
     Example:
@@ -59,7 +58,7 @@ def check(
         )
         typer.echo(_table(report.counts))
         if report.ignored:
-            typer.echo(f"Ignored, as they are no segments: {_few(report.ignored)}")
+            typer.echo(f"Ignored (not segments): {_few(report.ignored)}")
         count = len(report.problems)
         typer.echo(f"{count:,} {_plural(count, 'problem')}{':' if count else '.'}")
         for line in map(str, report.problems):
@@ -70,20 +69,20 @@ def check(
 
 @data_app.command()
 def simulate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory to write to.")],
-    subjects: Annotated[int, typer.Option(min=1, help="How many hearts to simulate.")] = 24,
-    segments: Annotated[int, typer.Option(min=1, help="Segments of each subject.")] = 100,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty directory to write to.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Number of subjects to simulate.")] = 24,
+    segments: Annotated[int, typer.Option(min=1, help="Segments per subject.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     first_subject: Annotated[
-        int, typer.Option(min=0, help="Number of the first subject, so that sets do not overlap.")
+        int, typer.Option(min=0, help="Number of the first subject, to keep sets disjoint.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write simulated 5 s segments into DIR, to try ATML out without real data.
+    """Write simulated 5 s segments into DIR, to try ATML without real data.
 
-    Each subject has its own waves, rates and noise. Some fibrillate always, some never, most now
-    and then; the other rhythms of real sets are there too. They are no recordings of anyone: never
-    report a figure measured on them as one of real patients.
+    Each subject has its own waves, rates and noise. Some always fibrillate, some never, most from
+    time to time; the other rhythms of real sets occur too. They are not recordings of people: never
+    report figures measured on them as results for real patients.
 
     \b
     Example:
@@ -126,7 +125,7 @@ def _few(names: tuple[str, ...], most: int = 5) -> str:
 
 
 def _table(counts: dict[str, dict[str, int]]) -> str:
-    """Segments by subject and rhythm, the commonest rhythm first, with totals."""
+    """Segments by subject and rhythm, the most common rhythm first, with totals."""
     totals: dict[str, int] = {}
     for of_subject in counts.values():
         for rhythm, count in of_subject.items():

@@ -1,4 +1,4 @@
-"""Progress of a study: a live view in a terminal, one line an event in a log."""
+"""Progress of a study: a live view in a terminal, one line per event in a log."""
 
 import sys
 from types import TracebackType
@@ -19,9 +19,9 @@ BAR_CELLS = 12
 
 
 class StudyDisplay(StudyWatch):
-    """Shows what all workers of a study do, however many and wherever they are.
+    """Shows what all workers of a study do, on any number of machines.
 
-    It reads the storage only, so the workers themselves print nothing and cannot garble it.
+    It reads only the storage; workers print nothing that could disturb it.
     """
 
     def __init__(self, stored: "StoredStudy") -> None:
@@ -48,11 +48,11 @@ class StudyDisplay(StudyWatch):
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """Print a remark above the live view."""
-        self._console.print(text, markup=False)  # an error's text may hold brackets
+        """Print a message above the live view."""
+        self._console.print(text, markup=False)  # an error's text may contain brackets
 
     def update(self) -> None:
-        """Read the study and show what is new; without the database, say so once and show nothing."""
+        """Read the study and show what is new; report once if the database is unreachable."""
         from atml.service.progress import progress
 
         try:
@@ -63,7 +63,7 @@ class StudyDisplay(StudyWatch):
             self._blind = True
             return
         except CannotWrite:
-            return  # the workers have met it too, and say so as they leave
+            return  # the workers get it too, and report it as they leave
         self._blind = False
         finished = {trial.number for trial in now.finished}
         news = finished - self._seen if self._seen is not None else set()
@@ -84,7 +84,7 @@ class StudyDisplay(StudyWatch):
             first = failed[0]
             self.say(
                 f"Trial {first.number} ended with an error and is not tried again: {reason_of(first)}; "
-                "the log of its worker has the traceback"
+                "its worker's log has the traceback"
             )
 
 

@@ -43,7 +43,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
 
 
 def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
-    """Return a trial as JSON: what was tried and what came of it."""
+    """Return a trial and its result as JSON."""
     known = records.estimate(trial)
     return {
         "trial": trial.number,
@@ -64,7 +64,7 @@ def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
 
 
 def final_document(final: "Final") -> dict[str, Any]:
-    """Return what finalize made, as JSON."""
+    """Return the result of finalize as JSON."""
     return {
         "bundle": str(final.bundle),
         "onnx_bytes": final.onnx_bytes,
@@ -81,7 +81,7 @@ def final_document(final: "Final") -> dict[str, Any]:
 def status_document(
     studies: "list[tuple[StoredStudy, Snapshot]]", workers: "Iterable[WorkerState]"
 ) -> dict[str, Any]:
-    """Return what `atml status` shows as JSON."""
+    """Return the output of `atml status` as JSON."""
     return {
         "studies": [study_document(stored, of) for stored, of in studies],
         "workers": [asdict(worker) for worker in workers],
@@ -89,7 +89,7 @@ def status_document(
 
 
 def study_document(stored: "StoredStudy", of: "Snapshot") -> dict[str, Any]:
-    """Return a study's state as JSON: its outcome so far, its data and budget, and who works on it."""
+    """Return a study's state as JSON: its outcome so far, data, budget and running trials."""
     from atml.service.progress import progress
     from atml.tuning.outcome import outcome
 

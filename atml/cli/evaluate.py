@@ -18,7 +18,7 @@ def evaluate(
             min=0,
             max=1,
             callback=options.a_number,
-            help="Call AFIB from here on; the model's own if not given.",
+            help="Lowest score that counts as AFIB; the model's own by default.",
         ),
     ] = None,
     beta: Annotated[
@@ -30,7 +30,7 @@ def evaluate(
 ) -> None:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
-    Each look that a bundle takes at other segments than it was trained on is counted on its study, if
+    Each evaluation of a bundle on segments other than its training segments is counted on its study, if
     --storage has it.
 
     Example:  atml evaluate results/ecm-phase2/97-93 --data data/iesd/test

@@ -20,10 +20,10 @@ def finalize(
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,
 ) -> None:
-    """Retrain the winners, calibrate the threshold, test once, and write the bundle.
+    """Retrain the best trials, calibrate the threshold, test once, and write the bundle.
 
-    The best trials are judged again on folds that are cut otherwise than the search's; the winner is trained
-    on all subjects. Each look at the test segments is counted in metrics.json.
+    The best trials are evaluated again on folds other than those of the search; the winner is trained on
+    all subjects. The number of evaluations on test segments is recorded in metrics.json.
 
     Example:  atml finalize ecm-phase2 --test data/iesd/test
     """

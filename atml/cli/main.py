@@ -1,7 +1,7 @@
 """`atml`: parses, calls, and turns errors into one message and an exit code.
 
-Exit codes: 0 done, 1 the user's mistake or bad data, 2 wrong usage, 130 interrupted.
-Nothing heavy is imported here: `atml --help` has to answer at once.
+Exit codes: 0 success, 1 user error or bad data, 2 wrong usage, 130 interrupted.
+Nothing heavy is imported here, so that `atml --help` is fast.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help=(
-        "Find the smallest and most accurate network that tells atrial fibrillation from a 5 s ECG.\n\n"
-        "Begin with:  atml run    (simulated data)\n\n"
+        "Find the smallest and most accurate network that detects atrial fibrillation in a 5 s ECG.\n\n"
+        "Start with:  atml run    (simulated data)\n\n"
         "Then:  atml run --train DIR --test DIR --workers 2"
     ),
 )
@@ -81,28 +81,28 @@ def main() -> None:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(MISTAKE)
     except BrokenPipeError:
-        # The reader (`head`, say) has gone; what remains unwritten has nowhere to go.
+        # The reader (such as `head`) has closed the pipe; discard the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except SystemExit as exit_:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
-            typer.echo("Interrupted. Nothing is lost: run the same command again to go on.", err=True)
+            typer.echo("Interrupted. Nothing is lost: run the same command again to continue.", err=True)
         raise
 
 
 def _cannot_write(error: CannotWrite) -> int:
-    """Say what to mend and return the exit code; a supervised worker tells its supervisor."""
+    """Print the error and return the exit code; a supervised worker informs its supervisor."""
     code = MISTAKE
-    pipe = os.environ.get("ATML_ERROR_PIPE")  # the launcher's, whose import takes its time
+    pipe = os.environ.get("ATML_ERROR_PIPE")  # the launcher's, which is slow to import
     if pipe is not None:
         from atml.service.launcher import CANNOT_WRITE
 
         code = CANNOT_WRITE
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # the supervisor is gone
             os.write(int(pipe), str(error).encode())
     try:
         typer.echo(f"Error: {error}, then run the same command again.", err=True)
     except OSError:
-        # The log is on the full disk too. What is left of the text must not fail once more at exit.
+        # The log is on the full disk too; flushing the rest must not fail again at exit.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code

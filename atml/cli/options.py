@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they mean the same everywhere."""
+"""Options that several commands share."""
 
 import math
 from pathlib import Path
@@ -25,14 +25,14 @@ Artifacts = Annotated[
     ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", "-w", min=1, help="Worker processes; the cores are divided between them.")
+    int, typer.Option("--workers", "-w", min=1, help="Worker processes; the cores are divided among them.")
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="auto (CUDA if it is there), cpu, cuda or cuda:N.")
+    str, typer.Option("--device", metavar="NAME", help="auto (CUDA if available), cpu, cuda or cuda:N.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 Extend = Annotated[
-    bool, typer.Option("--extend", help="Go on with a study although its spec's budget or targets changed.")
+    bool, typer.Option("--extend", help="Continue a study even if its spec's budget or targets have changed.")
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave broken segment files out instead of refusing.")
@@ -46,14 +46,14 @@ Test = Annotated[
     typer.Option(
         "--test",
         metavar="DIR",
-        help="Segments of other subjects; looked at once, at the end, never by a search.",
+        help="Segments of other subjects; used once, at the end, never by a search.",
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]
 
 
 def a_number(value: float | None) -> float | None:
-    """Refuse NaN, which no minimum and no maximum refuses."""
+    """Refuse NaN, which passes any minimum or maximum."""
     if value is not None and math.isnan(value):
         raise typer.BadParameter("must be a number but got nan")
     return value

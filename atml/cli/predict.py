@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
-    files: Annotated[list[Path], typer.Argument(help="Segment files: one number a line.")],
+    files: Annotated[list[Path], typer.Argument(help="Segment files with one number per line.")],
     as_json: options.Json = False,
 ) -> None:
-    """Say for each segment how likely it is atrial fibrillation, as CSV or JSON.
+    """Print the probability of atrial fibrillation for each segment, as CSV or JSON.
 
-    Files may have any name; the number of samples must be the model's.
+    Files may have any name; the number of samples must match the model.
 
     Example:  atml predict results/ecm-phase2/97-93 S1-N-7.txt S1-AFIB-12.txt
     """

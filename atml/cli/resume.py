@@ -12,7 +12,7 @@ def resume(
     study: Annotated[str, typer.Argument(help="Name of the study.")],
     storage: options.Storage = defaults.STORAGE,
 ) -> None:
-    """Let workers take a stopped study up again.
+    """Let workers continue a stopped study.
 
     Example:  atml resume ecm-phase1
     """
@@ -27,10 +27,10 @@ def resume(
         typer.echo(f"{study} is not stopped.")
     elif sign.by is StoppedBy.USER:
         clear_stop(stored.study)
-        typer.echo(f"{study}: workers may take it up again.")
+        typer.echo(f"{study}: workers may continue it.")
     elif sign.by is StoppedBy.ERRORS:
         raise StudyError(
-            f"study {study!r} has ended because {sign.because}; once that is mended, submit its spec under "
+            f"study {study!r} has ended because {sign.because}; once that is fixed, submit its spec under "
             "another name"
         )
     else:

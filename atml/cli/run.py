@@ -21,18 +21,18 @@ def run(
     workers: options.Workers = defaults.default_workers(),
     spec: Annotated[
         Path | None,
-        typer.Option(metavar="SPEC", help="Spec of the joint search; studies/joint.toml if not given."),
+        typer.Option(metavar="SPEC", help="Spec of the joint search; studies/joint.toml by default."),
     ] = None,
     phase1: Annotated[
         Path | None,
         typer.Option(metavar="SPEC", help="Search in two phases: spec of the architecture search."),
     ] = None,
     phase2: Annotated[
-        Path | None, typer.Option(metavar="SPEC", help="The same: spec of the width search.")
+        Path | None, typer.Option(metavar="SPEC", help="Search in two phases: spec of the width search.")
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Begins the names of the studies; the training folder's name if not given."),
+        typer.Option(help="Prefix of the studies' names; the training folder's name by default."),
     ] = None,
     storage: options.Storage = defaults.STORAGE,
     artifacts: options.Artifacts = defaults.ARTIFACTS,
@@ -42,11 +42,11 @@ def run(
     extend: options.Extend = False,
     as_json: options.Json = False,
 ) -> None:
-    """Go from segments to a small, accurate model, unattended: search, bundle.
+    """Search for a small, accurate model and write its bundle, unattended.
 
     Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
     (studies/phase1.toml, studies/phase2.toml). Run the same command again after an interruption: finished
-    trials are kept. Without --train, simulated segments are made and used. Subjects of --test never
+    trials are kept. Without --train, simulated segments are generated and used. Subjects of --test never
     take part in a search.
 
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
@@ -93,12 +93,12 @@ def run(
 
 
 def _simulated(test: Path | None, watch: "Terminal") -> tuple[Path, Path]:
-    """Make simulated training and test segments, unless they are there already."""
+    """Simulate training and test segments unless they exist."""
     from atml.ecg import simulate
     from atml.errors import SpecError
 
     if test is not None:
-        raise SpecError("--test needs --train: a model trained on simulated segments is for trying ATML out")
+        raise SpecError("--test needs --train: a model trained on simulated segments is only for trying ATML")
     watch.say(
         f"No --train: using SIMULATED segments in {SIMULATED}. Their figures say nothing about patients."
     )

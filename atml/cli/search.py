@@ -10,7 +10,7 @@ from atml.cli import options
 
 
 def search(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; `studies/` holds examples.")],
+    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `studies/` for examples.")],
     train: options.Train = None,
     workers: options.Workers = defaults.default_workers(),
     storage: options.Storage = defaults.STORAGE,
@@ -20,7 +20,7 @@ def search(
     extend: options.Extend = False,
     as_json: options.Json = False,
 ) -> None:
-    """Create the study a spec describes, or resume it, and work until it is done.
+    """Create the study that a spec describes, or resume it, and run workers until it is done.
 
     Example:  atml search studies/phase1.toml --train data/iesd/train --workers 2
     """

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def status(
-    study: Annotated[str | None, typer.Argument(help="Name of a study; all studies if not given.")] = None,
+    study: Annotated[str | None, typer.Argument(help="Name of a study; all studies by default.")] = None,
     storage: options.Storage = defaults.STORAGE,
     as_json: options.Json = False,
 ) -> None:
-    """Show studies and workers: trials by state, the best, the front, who works on what, the time left.
+    """Show studies and workers: trials by state, best trial, front, running trials and remaining time.
 
-    A worker that ended without a word is shown as lost for ten minutes.
+    A worker that disappeared is shown as lost for ten minutes.
 
     Example:  atml status ecm-phase1 --json
     """

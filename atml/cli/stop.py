@@ -12,9 +12,9 @@ def stop(
     study: Annotated[str, typer.Argument(help="Name of the study.")],
     storage: options.Storage = defaults.STORAGE,
 ) -> None:
-    """Ask all workers of a study, on any machine, to leave it.
+    """Stop all workers of a study, on any machine.
 
-    Each finishes its epoch and queues its trial again. `atml resume` lets them take it up again.
+    Each worker finishes its epoch and queues its trial again. `atml resume` lets workers continue.
 
     Example:  atml stop ecm-phase1
     """
@@ -25,7 +25,7 @@ def stop(
     stored = load(open_storage(storage), study)
     sign = read(stored.study)
     if sign is not None:
-        typer.echo(f"{study} is stopped already: {sign.because}.")
+        typer.echo(f"{study} is already stopped: {sign.because}.")
         return
     request_stop(stored.study, Stop(by=StoppedBy.USER, because="stopped by the user"))
-    typer.echo(f"{study}: its workers leave within an epoch. `atml resume` lets them take it up again.")
+    typer.echo(f"{study}: its workers stop after their current epoch. `atml resume` lets them continue.")

@@ -10,15 +10,15 @@ from atml.cli import options
 
 
 def submit(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; `studies/` holds examples.")],
+    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `studies/` for examples.")],
     train: options.Train = None,
     storage: options.Storage = defaults.STORAGE,
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
 ) -> None:
-    """Register the study a spec describes and return; idle workers pick it up.
+    """Register the study that a spec describes and return; idle workers pick it up.
 
-    A phase 2 may be submitted together with the phase 1 it is based on: it begins when that ends.
+    A phase 2 study may be submitted together with its phase 1 study: it starts when phase 1 ends.
 
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """

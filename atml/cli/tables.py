@@ -1,4 +1,4 @@
-"""Results as tables, for people."""
+"""Results as tables."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ MOST_ROWS = 15
 
 
 def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
-    """Return an empty table whose columns are right-aligned but for those named in `left`."""
+    """Return an empty table; columns are right-aligned except those named in `left`."""
     from rich.table import Table
 
-    # As wide as its title at least: rich would break the title instead.
+    # At least as wide as its title, which rich would break otherwise.
     table = Table(title=title, title_justify="left", title_style="bold", min_width=len(title) + 4)
     for name in headings:
         table.add_column(name, justify="left" if name in left else "right")
@@ -38,18 +38,18 @@ def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
 
 
 def print_outcome(outcome: "Outcome") -> None:
-    """Print what came of a study: its ranking or front, what was pruned, and the targets."""
+    """Print a study's result: its ranking or front, pruned trials, and targets."""
     console = out()
     if len(outcome.phase.directions) == 1:
         console.print(_ranking_table(outcome))
         if outcome.unfinished:
-            console.print(f"  none finished the race of {', '.join(outcome.unfinished)}")
+            console.print(f"  no trial finished the race for {', '.join(outcome.unfinished)}")
     else:
         console.print(_front_table(outcome))
         console.print(_size_table(outcome))
     console.print(_counts(outcome))
     if outcome.errors:
-        console.print(_errors(outcome), markup=False)  # an error's text may hold brackets
+        console.print(_errors(outcome), markup=False)  # an error's text may contain brackets
     for saving in outcome.savings:
         console.print(
             f"  ended early by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
@@ -132,7 +132,7 @@ def _front_table(outcome: "Outcome") -> Any:
 
 
 def _size_table(outcome: "Outcome") -> Any:
-    """Show what a little more size, or more time, would bring."""
+    """Show the best model of each size, and the gain in the second half of the search."""
     from atml.tuning import records
 
     table = _table(
@@ -198,7 +198,7 @@ def _targets(outcome: "Outcome") -> str:
 
 
 def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
-    """Say by how much a trial meets the targets."""
+    """Return by how much a trial exceeds the targets."""
     from atml.tuning import records
 
     spare = []
@@ -249,10 +249,10 @@ def _figure(value: float | None) -> str:
 
 
 def print_final(final: "Final") -> None:
-    """Print how finalize chose, what the model is worth and where the bundle lies."""
+    """Print finalize's candidates, the test metrics and the bundle's location."""
     console = out()
     table = _table(
-        "winners judged again on other folds",
+        "best trials evaluated again on other folds",
         ("architecture",),
         "trial",
         "architecture",
@@ -278,7 +278,7 @@ def print_final(final: "Final") -> None:
     console.print(table)
     if final.test is not None:
         print_metrics(final.test, title="held-out test subjects")
-        console.print(f"the test segments have been looked at {final.test_looks} time(s) for this study")
+        console.print(f"models of this study have been evaluated on test segments {final.test_looks} time(s)")
     console.print(
         f"ONNX and PyTorch differ by at most {final.parity:.1e}; the file has {final.onnx_bytes:,} bytes"
     )

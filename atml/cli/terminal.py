@@ -1,4 +1,4 @@
-"""Shows a call's progress on standard error."""
+"""Shows progress on standard error."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Terminal(Watch):
-    """Prints remarks, bars and a study's trials."""
+    """Prints messages, progress bars and a study's trials."""
 
     def say(self, text: str) -> None:
-        """Print a remark."""
+        """Print a message."""
         err().print(text, markup=False)
 
     def progress(self, what: str, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Show a bar."""
+        """Show a progress bar."""
         return bar(what, unit)
 
     def study(self, stored: "StoredStudy") -> AbstractContextManager[StudyWatch]:

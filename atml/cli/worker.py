@@ -15,7 +15,7 @@ from atml.cli import options
 
 def worker(
     study: Annotated[
-        str | None, typer.Argument(help="Study to join; without one, every unfinished study is served.")
+        str | None, typer.Argument(help="Study to work on; by default, every unfinished study.")
     ] = None,
     storage: options.Storage = defaults.STORAGE,
     artifacts: options.Artifacts = defaults.ARTIFACTS,
@@ -26,22 +26,20 @@ def worker(
         typer.Option(
             min=0,
             max=2**31 - 1,  # the sampler's seed is the study's plus this, and takes 32 bits
-            help="Number of this worker, so that workers draw differently; any if not given.",
+            help="Number of this worker, which seeds its sampler; derived from host and process by default.",
         ),
     ] = None,
     train: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Where this machine has the study's segments, if not where it says."
-        ),
+        typer.Option(metavar="DIR", help="Location of the study's segments on this machine, if different."),
     ] = None,
     supervised_by: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Join a study and train its trials until it is done, or serve all studies and wait for more.
+    """Run trials of a study until it is done, or serve all studies and wait for more.
 
-    A study brings its spec and names its data, so any process that sees the storage can help; data
-    that differ from the study's are refused. The oldest unfinished study comes first. The first
-    Ctrl-C finishes the epoch and queues the trial again; the second leaves at once.
+    The storage holds the spec and the location of the data, so any process with access to it can help;
+    data that differ from the study's are refused. The oldest unfinished study comes first. The first
+    Ctrl-C finishes the epoch and queues the trial again; the second exits at once.
 
     Example:  atml worker ecm-phase1 --index 3
     """
@@ -58,7 +56,7 @@ def worker(
     opened = open_storage(
         storage,
         retry_seconds=WORKER_RETRY_SECONDS,
-        wait_for_server=True,  # nobody may be there to start it again
+        wait_for_server=True,  # there may be nobody to restart it
         give_up=leave.requested,
     )
     number = _own_index() if index is None else index
@@ -82,7 +80,7 @@ def worker(
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # a log on a full disk; room may be made
+    with contextlib.suppress(OSError):  # the log may be on a full disk, which may get room again
         typer.echo(text, err=True)
 
 

@@ -1,14 +1,14 @@
-"""The segments of a directory as one memory-mapped array, so that text is parsed once.
+"""The segments of a directory as one memory-mapped array, so that text is parsed only once.
 
-One entry a directory, named by a hash of its resolved path::
+There is one entry per directory, named by a hash of its resolved path::
 
     <cache>/segments/<directory hash>/<key>.f32    samples, little-endian float32, row after row
     <cache>/segments/<directory hash>/<key>.json   names, length, problems, fingerprint
 
-The key is a hash of all file names, sizes and modification times (and of this format's version): a
-changed directory asks for another key and never sees the old one. Both files are written under
-temporary names and renamed, the index last, so an index always has its samples. Processes that build
-at once write the same bytes; those that still map a replaced file keep it.
+The key is a hash of all file names, sizes and modification times (and of the format version), so a
+changed directory has another key. Both files are written under temporary names and renamed, the index
+last, so an index always has its samples. Processes that build the same entry at the same time write the
+same bytes; a process that has mapped a replaced file keeps it.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ from atml.ecg.parsing import Chunk, parse_chunk, parse_files
 from atml.ecg.sources.iesd import RESTORE, Listing, Problem
 from atml.files import TEMPORARY, cannot_write, remove_abandoned, whole
 
-FORMAT = 1  # raise it when the files, or what is said of damaged segments, change
-GUESS_FILES = 101  # looked at to guess the segment length before reading them all
+FORMAT = 1  # increase it when the files or the messages about damaged segments change
+GUESS_FILES = 101  # read to guess the segment length before reading all files
 
 Progress = Callable[[int, int], None]
 
@@ -41,7 +41,7 @@ class Store:
     samples: NDArray[np.float32]  # [segments, length], memory-mapped, read-only
     names: tuple[str, ...]
     problems: tuple[Problem, ...]  # sorted by file name
-    fingerprint: str  # of names and samples: the same on every machine
+    fingerprint: str  # of names and samples; the same on every machine
 
 
 def default_cache_dir() -> Path:
@@ -89,7 +89,7 @@ def _key(listing: Listing) -> str:
 
 
 def _read(entry: Path, key: str) -> Store | None:
-    """The cached store, or ``None`` when there is none or anything about it is odd."""
+    """The cached store, or ``None`` if it is missing or invalid."""
     try:
         index = json.loads((entry / f"{key}.json").read_bytes())
         names, length = tuple(index["names"]), index["length"]
@@ -114,7 +114,7 @@ def _map(path: Path, rows: int, length: int) -> NDArray[np.float32]:
 
 
 def _readable_again(directory: Path, problems: tuple[Problem, ...]) -> bool:
-    """Whether a file that the system refused is now granted: its size and time do not show that."""
+    """Whether a previously unreadable file is readable now; its size and time do not show that."""
     return any(problem.unreadable and os.access(directory / problem.file, os.R_OK) for problem in problems)
 
 
@@ -136,15 +136,15 @@ def _build(
                     building.add(chunk)
                     if progress is not None:
                         progress(building.files, len(names))
-            # The length of a segment is what most of the files hold (the longer of two equals). The
-            # guess is nearly always right; when it is not, the files are read once more.
+            # The segment length is the most common one (the longer one on a tie). The guess is nearly
+            # always right; if not, the files are read once more.
             if _most_common(building.lengths) == length:
                 break
             length = _most_common(building.lengths)
             file.seek(0)
             file.truncate()
         file.flush()
-        # Mapped before it has its name: from then on another process may replace it.
+        # Mapped before it is renamed; afterwards another process may replace it.
         samples = _map(Path(file.name), len(building.names), length)
     store = Store(
         samples=samples,
@@ -157,7 +157,7 @@ def _build(
 
 
 class _Building:
-    """Sorts parsed chunks into samples, written at once, and problems."""
+    """Separates parsed chunks into samples, which are written immediately, and problems."""
 
     def __init__(self, length: int, file: BinaryIO) -> None:
         self._length = length
@@ -213,7 +213,7 @@ def _wrong_length(name: str, length: int, expected: int) -> Problem:
 def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:
     index = {
         "format": FORMAT,
-        "directory": str(directory),  # for people who look
+        "directory": str(directory),  # informative only
         "length": store.samples.shape[1],
         "fingerprint": store.fingerprint,
         "problems": [asdict(problem) for problem in store.problems],
@@ -224,7 +224,7 @@ def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:
 
 
 def _remove_others(entry: Path, key: str) -> None:
-    """Remove what earlier states of the directory and killed processes left behind."""
+    """Remove files of earlier states of the directory and of killed processes."""
     remove_abandoned(entry)
     for path in entry.iterdir():
         if path.stem != key and not path.name.endswith(TEMPORARY):

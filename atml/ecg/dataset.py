@@ -1,6 +1,6 @@
-"""Segments as arrays: what training, evaluation and search are given.
+"""Segments as arrays, used by training, evaluation and search.
 
-`load_dataset` refuses a directory with a broken file in it; `check_directory` tells all about one.
+`load_dataset` refuses a directory with a broken file; `check_directory` reports all problems of one.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from atml.ecg.segment import GRAMMAR, SegmentName, subject_order
 from atml.ecg.sources.iesd import Listing, Problem, scan
 from atml.errors import BadSegment, NoSegments
 
-Progress = Callable[[int, int], None]  # files done, files in all
+Progress = Callable[[int, int], None]  # files done, files in total
 
 SHOWN_PROBLEMS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """A view of segments: which rows of the shared store, and what is known of each.
+    """A view of segments: rows of the shared store, with labels and names.
 
-    A view costs a few bytes a segment: the samples stay in the memory-mapped store, whose pages all
-    views and all processes share.
+    A view needs a few bytes per segment: the samples stay in the memory-mapped store, whose pages are
+    shared by all views and processes.
     """
 
     store: NDArray[np.float32]  # [stored, length], read-only
@@ -52,14 +52,14 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of the view's segments, the same for the same segments on any machine or path."""
         content = hashlib.sha256(self.store_fingerprint.encode())
-        if not self.store_fingerprint:  # put together by hand, so hash it all
+        if not self.store_fingerprint:  # constructed by hand, so hash everything
             content.update(self.samples().tobytes())
             content.update("\n".join([*self.subjects, *self.rhythms]).encode())
         content.update(self.rows.astype("<i8").tobytes())
         return content.hexdigest()
 
     def select(self, where: NDArray[np.bool_] | NDArray[np.int64]) -> "Dataset":
-        """The segments that a mask or indices pick; no samples are copied."""
+        """The segments selected by a mask or indices; no samples are copied."""
         return Dataset(
             store=self.store,
             rows=self.rows[where],
@@ -72,20 +72,20 @@ class Dataset:
         )
 
     def samples(self, where: NDArray[np.bool_] | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """A copy of the samples, ``[m, length]``: all, or those that a mask or indices pick."""
+        """A copy of the samples, ``[m, length]``: all, or those selected by a mask or indices."""
         return self.store[self.rows if where is None else self.rows[where]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectoryReport:
-    """Everything `check_directory` found."""
+    """The result of `check_directory`."""
 
     directory: str
     segments: int  # well-formed
     segment_length: int
     counts: dict[str, dict[str, int]]  # subject → rhythm → well-formed segments
     problems: tuple[Problem, ...]  # sorted by file name
-    ignored: tuple[str, ...]  # names of files and directories that are plainly no segments
+    ignored: tuple[str, ...]  # names of files and directories that are obviously not segments
     fingerprint: str
 
 
@@ -97,18 +97,18 @@ def load_dataset(
     workers: int | None = None,
     cache_dir: Path | None = None,
 ) -> Dataset:
-    """Open a directory of segments, from the cache if it is known there.
+    """Open a directory of segments, from the cache if possible.
 
     Args:
         directory: where the ``S<subject>-<rhythm>-<index>.txt`` files are.
         skip_bad: leave broken files out, and count them in ``skipped``, instead of refusing.
-        progress: called with (files read, files in all) while text is parsed.
-        workers: processes that parse; as many as there are cores unless told.
-        cache_dir: where parsed samples are kept; ``ATML_CACHE`` or the user's cache unless told.
+        progress: called with (files read, files in total) while text is parsed.
+        workers: processes that parse; by default one per core.
+        cache_dir: where parsed samples are kept; by default ``ATML_CACHE`` or the user's cache.
 
     Raises:
-        NoSegments: the directory does not exist or holds no usable segment.
-        BadSegment: some files are broken, and ``skip_bad`` was not asked for.
+        NoSegments: the directory does not exist or contains no usable segment.
+        BadSegment: some files are broken and ``skip_bad`` is False.
         DataError: the directory cannot be listed, or the cache cannot be written.
     """
     directory = Path(directory)
@@ -130,10 +130,10 @@ def check_directory(
     workers: int | None = None,
     cache_dir: Path | None = None,
 ) -> DirectoryReport:
-    """Read every segment of a directory and report all problems, not the first alone.
+    """Read every segment of a directory and report all problems.
 
     Raises:
-        NoSegments: the directory does not exist or holds nothing that could be a segment.
+        NoSegments: the directory does not exist or contains no possible segment.
         DataError: the directory cannot be listed, or the cache cannot be written.
     """
     store, listing = _open(directory, progress, workers, cache_dir)

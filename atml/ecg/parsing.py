@@ -1,8 +1,8 @@
 """Many segment files → samples, on all cores.
 
-A pool of threads runs one child process for each few thousand files. `ProcessPoolExecutor` will not do: it
-imports the caller's script again, so a script without `if __name__ == "__main__"` fails, and its
-processes stay for ever when the parent is killed.
+A thread pool runs one child process for every few thousand files. `ProcessPoolExecutor` is unsuitable:
+it imports the caller's script again, which fails without `if __name__ == "__main__"`, and its processes
+stay alive when the parent is killed.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from atml.errors import BadSegment, DataError
 
 CHUNK_FILES = 250
 CHUNK_FILES_APART = 4_000  # starting a process costs as much as reading 1,000
-MOST_PARSERS = 16  # a disk feeds no more
+MOST_PARSERS = 16  # a disk cannot supply more
 FEWEST_FILES_PER_PARSER = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """The outcome of consecutive files: well-formed segments of any length, and the others."""
+    """The result of consecutive files: well-formed segments of any length, and problems."""
 
     names: list[str]
     lengths: list[int]
@@ -84,14 +84,14 @@ def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
 
 
 def _cores() -> int:
-    # A container or a batch system may grant fewer cores than the machine has.
+    # A container or a batch system may allow fewer cores than the machine has.
     granted = getattr(os, "sched_getaffinity", None)
     cores = len(granted(0)) if granted else os.cpu_count() or 1
     return min(cores, MOST_PARSERS)
 
 
 def _parse_apart(directory: Path, names: list[str]) -> Chunk:
-    """Parse files in a process of its own."""
+    """Parse files in a separate process."""
     command = [sys.executable, "-c", "from atml.ecg.parsing import serve; serve()", str(directory)]
     try:
         done = subprocess.run(  # noqa: S603  (our own module)
@@ -100,7 +100,7 @@ def _parse_apart(directory: Path, names: list[str]) -> Chunk:
             input=json.dumps(names).encode(),
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is for the parent alone
+            start_new_session=True,  # Ctrl-C is only for the parent
         )
     except OSError as error:
         raise DataError(
@@ -110,7 +110,7 @@ def _parse_apart(directory: Path, names: list[str]) -> Chunk:
     if done.returncode != 0:
         raise DataError(
             f"a process that read segments ended with status {done.returncode}, "
-            "perhaps for want of memory; try again."
+            "perhaps for lack of memory; try again."
         )
     header, _, samples = done.stdout.partition(b"\n")
     fields = json.loads(header)
@@ -119,7 +119,7 @@ def _parse_apart(directory: Path, names: list[str]) -> Chunk:
 
 
 def serve() -> None:
-    """Be the process: file names in, a line about the files and their samples out."""
+    """Run in the separate process: read file names, write a header line and the samples."""
     chunk = parse_chunk(Path(sys.argv[1]), json.load(sys.stdin.buffer))
     header = {
         "names": chunk.names,

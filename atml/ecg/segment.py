@@ -1,4 +1,4 @@
-"""What a segment is called, and what follows from its name."""
+"""Segment file names, and the subject and label they define."""
 
 import re
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from atml.errors import BadSegment
 
 SAMPLING_RATE_HZ = 250
-CLASSES = ("Normal", "AFIB")  # a label is a position in this tuple
+CLASSES = ("Normal", "AFIB")  # a label is an index into this tuple
 AFIB_RHYTHM = "AFIB"
 
 GRAMMAR = "S<subject>-<rhythm>-<index>.txt"
 
-# ASCII only: \d would accept digits of other scripts, and S٤ is not S4.
+# ASCII only: \d would accept digits of other scripts, but S٤ is not S4.
 _SUBJECT = re.compile(r"S[0-9]+")
 _NAME = re.compile(r"S([0-9]+)-([A-Za-z0-9_+.]*)-([0-9]+)\.txt")
 
@@ -23,16 +23,16 @@ class SegmentName:
     The rhythm may be empty (``S47--0.txt``: not annotated) and then counts as Normal.
     """
 
-    number: str  # "47" or "047"; kept as text, as is the index, so that the file name can be put together
+    number: str  # "47" or "047"; text, like the index, so that the file name can be rebuilt
     rhythm: str  # "AFIB", "N", …
     index: str  # "0"
 
     @classmethod
     def parse(cls, filename: str) -> "SegmentName":
-        """Take a file name apart.
+        """Parse a file name.
 
         Raises:
-            BadSegment: it does not follow the grammar, or writes AFIB in another way.
+            BadSegment: it does not follow the grammar, or spells AFIB differently.
         """
         match = _NAME.fullmatch(filename)
         if match is None:
@@ -40,19 +40,19 @@ class SegmentName:
                 f"a segment's name must read {GRAMMAR}, as S47-AFIB-0.txt; rename or remove the file"
             )
         number, rhythm, index = match.groups()
-        # Anything but AFIB is Normal: another spelling would silently turn the label round.
+        # Anything but AFIB is Normal: another spelling would silently flip the label.
         if rhythm != AFIB_RHYTHM and rhythm.upper() == AFIB_RHYTHM:
             raise BadSegment(f"rhythm must be written {AFIB_RHYTHM} but got {rhythm}; rename the file")
         return cls(number=number, rhythm=rhythm, index=index)
 
     @property
     def subject(self) -> str:
-        """The subject's name, "S47", however the file writes the number."""
+        """The subject's name, such as "S47", without leading zeros."""
         return canonical_subject(f"S{self.number}")
 
     @property
     def label(self) -> int:
-        """Position in `CLASSES`: 1 for atrial fibrillation, 0 for every other rhythm."""
+        """Index into `CLASSES`: 1 for atrial fibrillation, 0 for every other rhythm."""
         return int(self.rhythm == AFIB_RHYTHM)
 
     @property
@@ -62,12 +62,12 @@ class SegmentName:
 
 
 def canonical_subject(name: str) -> str:
-    """Return a subject's name without leading zeros: S4 and S04 are one person.
+    """Return a subject's name without leading zeros: S4 and S04 are the same person.
 
-    Were they two, segments of one person could be on both sides of a split.
+    Otherwise segments of one person could be on both sides of a split.
 
     Raises:
-        ValueError: it is no subject's name.
+        ValueError: it is not a subject's name.
     """
     if _SUBJECT.fullmatch(name) is None:
         raise ValueError(f"a subject's name must read S<number>, as S47, but got {name!r}")

@@ -1,7 +1,7 @@
 """Splits by subject: no subject is ever in both train and validation.
 
-Segments of one subject resemble each other, so a split by segment would measure how well a network
-remembers its subjects.
+Segments of one subject are similar, so a split by segment would measure how well a network remembers
+its subjects.
 """
 
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from atml.errors import TooFewSubjects
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One fold: subjects to learn from and other subjects to validate on."""
+    """One fold: subjects to train on and other subjects to validate on."""
 
     train: Dataset
     valid: Dataset
 
 
 def grouped_folds(dataset: Dataset, *, folds: int = 5, seed: int = 0) -> list[Split]:
-    """Cut a dataset into folds by subject, each with about the same share of AFIB.
+    """Split a dataset into folds by subject, each with about the same share of AFIB.
 
-    Every subject is in the validation part of exactly one fold, and both parts of every fold hold
+    Every subject is in the validation part of exactly one fold, and both parts of every fold contain
     both classes.
 
     Raises:
-        TooFewSubjects: there are not enough subjects of each class for so many folds.
+        TooFewSubjects: there are too few subjects of each class for so many folds.
     """
     if folds < 2:
         raise TooFewSubjects(f"folds must be at least 2 but got {folds}.")
@@ -42,14 +42,14 @@ def grouped_folds(dataset: Dataset, *, folds: int = 5, seed: int = 0) -> list[Sp
 
 
 def _subjects_by_class(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
-    """Subjects with both classes, and those with one alone, by class."""
+    """Subjects with both classes, and those with only one, by class."""
     having = [set(dataset.subjects[dataset.labels == label].tolist()) for label in range(len(CLASSES))]
     normal, afib = having
     return sorted(normal & afib), [sorted(normal - afib), sorted(afib - normal)]
 
 
 def _stratified(dataset: Dataset, folds: int, seed: int) -> list[Split]:
-    # Half of a second to import, and `atml data check` has no use for it.
+    # Takes half a second to import, and `atml data check` does not need it.
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
@@ -61,10 +61,10 @@ def _stratified(dataset: Dataset, folds: int, seed: int) -> list[Split]:
 
 
 def _dealt(dataset: Dataset, folds: int, seed: int) -> list[Split]:
-    """Deal subjects out by hand, for the few-subject cases that stratifying gets wrong.
+    """Assign subjects one by one, for the few-subject cases in which stratification fails.
 
-    Each fold begins with a subject of both classes, or with one of each; the others go one by one
-    to the fold with the fewest segments.
+    Each fold begins with a subject of both classes, or with one of each; each other subject goes to
+    the fold with the fewest segments.
     """
     random = np.random.default_rng(seed)
     mixed, (normal, afib) = _subjects_by_class(dataset)
@@ -91,7 +91,7 @@ def _advice(dataset: Dataset, folds: int, mixed: int, single: list[int]) -> str:
 
 
 def drop_shared_subjects(train: Dataset, test: Dataset) -> tuple[Dataset, tuple[str, ...]]:
-    """Leave out of ``train`` the subjects that are also in ``test``, and name them.
+    """Remove from ``train`` the subjects that are also in ``test``, and return their names.
 
     Raises:
         TooFewSubjects: nothing would be left to train on.

@@ -1,4 +1,4 @@
-"""Say how good a model's scores are: frozen metrics, their intervals and a decision threshold."""
+"""Evaluation of a model's scores: metrics, their intervals and a decision threshold."""
 
 from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_folds
 from atml.evaluation.evaluate import evaluate

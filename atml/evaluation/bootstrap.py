@@ -11,7 +11,7 @@ from atml.evaluation.confusion import Confusion, Floats
 LEVEL = 0.95
 
 # Scores are binned by rank before the area under the ROC curve is resampled: a segment ties with
-# 1/1024 of the others, which moves the area by far less than the interval is wide.
+# 1/1024 of the others, which changes the area by far less than the width of the interval.
 SCORE_BINS = 1024
 
 
@@ -27,12 +27,12 @@ def bootstrap_intervals(
     resamples: int,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % percentile interval of every pooled figure, by name of the figure.
+    """Return the 95 % percentile interval of every pooled metric, by name of the metric.
 
-    Each resample draws as many subjects as there are, with replacement, and pools what they hold.
-    Only counts are resampled, never segments, so the cost does not grow with the recordings.
-    A figure that no resample defines (specificity when all is AFIB) is left out, and so is every
-    figure when there are fewer than two subjects.
+    Each resample draws subjects with replacement, as many as there are, and pools their counts.
+    Only counts are resampled, not segments, so the cost does not grow with the recordings. A metric
+    that no resample defines (specificity when all is AFIB) is omitted, and so are all metrics when
+    there are fewer than two subjects.
     """
     subjects = subject_fbeta.size
     if subjects < 2 or resamples == 0:
@@ -55,7 +55,7 @@ def bootstrap_intervals(
 
 
 def _percentiles(values: Floats) -> tuple[float, float]:
-    # Not a number: a resample of one class only, in which the figure has no meaning.
+    # NaN: a resample with only one class, in which the metric is undefined.
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""Confusion counts a subject, and the rates that follow from them."""
+"""Confusion counts per subject, and the rates derived from them."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """True and false positives and negatives: vectors of one entry a subject (or a resample).
+    """True and false positives and negatives: vectors with one entry per subject (or resample).
 
-    Every rate is a vector too. A rate whose denominator is 0 is NaN, except where its property
-    says otherwise. "Positive" is AFIB.
+    Every rate is a vector too. A rate whose denominator is 0 is NaN unless its property documents
+    another value. "Positive" is AFIB.
     """
 
     hits: Floats  # AFIB, called AFIB
@@ -33,17 +33,17 @@ class Confusion:
 
     @property
     def accuracy(self) -> Floats:
-        """The share called rightly."""
+        """The share classified correctly."""
         return _ratio(self.hits + self.rejections, self.segments, empty=np.nan)
 
     @property
     def precision(self) -> Floats:
-        """The share of AFIB among what was called AFIB; 0 if nothing was, as in scikit-learn."""
+        """The share of AFIB among segments called AFIB; 0 if there are none, as in scikit-learn."""
         return _ratio(self.hits, self.hits + self.false_alarms, empty=0.0)
 
     @property
     def recall(self) -> Floats:
-        """The share of AFIB that was called; 0 if there is none, as in scikit-learn."""
+        """The share of AFIB that was called AFIB; 0 if there is none, as in scikit-learn."""
         return _ratio(self.hits, self.afib, empty=0.0)
 
     @property
@@ -62,8 +62,8 @@ class Confusion:
         return self.resampled(np.ones((1, self.hits.size)))
 
     def resampled(self, times: Floats) -> "Confusion":
-        """Return the pooled counts of each resample; `times` [resamples, subjects] says how often
-        a resample holds each subject."""
+        """Return the pooled counts of each resample; `times` [resamples, subjects] is how often
+        a resample contains each subject."""
         return Confusion(
             hits=times @ self.hits,
             misses=times @ self.misses,
@@ -75,8 +75,7 @@ class Confusion:
 def count_by_group(
     group: NDArray[np.int64], groups: int, positive: NDArray[np.bool_], called: NDArray[np.bool_]
 ) -> Confusion:
-    """Count what was called in each of `groups` groups; `group` [n] says which one a segment is
-    in."""
+    """Count the calls in each of `groups` groups; `group` [n] is the group of each segment."""
     cell = 2 * positive + called
     counts = np.bincount(4 * group + cell, minlength=4 * groups).reshape(groups, 4).astype(float)
     return Confusion(

@@ -1,4 +1,4 @@
-"""How well a candidate will do on new subjects, judged by subjects that it was not trained on."""
+"""Estimates how well a candidate will do on new subjects from subjects it was not trained on."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from atml.evaluation.evaluate import metrics_of_counts
 from atml.evaluation.labelled import check_beta, labelled_scores
 from atml.evaluation.metrics import Metrics
 
-# Fine where F-beta with beta > 1 has its best threshold, coarse above.
+# Dense where F-beta with beta > 1 has its best threshold, sparse above.
 THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
-# Thresholds whose F-beta is this close to the best are taken as equally good.
+# Thresholds whose F-beta is this close to the best count as equally good.
 TOLERANCE = 0.002
 
 Counts = NDArray[np.int64]
@@ -53,7 +53,7 @@ class FoldCounts:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON's own types: {subject: [afib, other, [hits …], [false alarms …]]}."""
+        """Return JSON types: {subject: [afib, other, [hits …], [false alarms …]]}."""
         return {
             name: [
                 int(self.afib[i]),
@@ -77,7 +77,7 @@ class FoldCounts:
         )
 
     def fbeta(self, beta: float) -> Floats:
-        """Return F-beta [thresholds], with every subject weighing the same however long its recording."""
+        """Return F-beta [thresholds], with equal weight for each subject however long its recording."""
         weight = 1 / np.maximum(1, self.afib + self.other)
         hits, alarms = weight @ self.hits, weight @ self.false_alarms
         bottom = beta**2 * (weight @ self.afib) + hits + alarms
@@ -101,11 +101,11 @@ class Estimate:
 
 
 def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
-    """Return what is known of a candidate that was trained on `folds`, each without its subjects.
+    """Return the estimate for a candidate that was trained once without each of `folds`.
 
     The decision threshold is the same for all folds: the middle of the plateau on which the mean over
-    folds is within .002 of its maximum, as the shipped model's is chosen. At a fixed threshold,
-    networks whose scores are all a little low or high would lose, which costs the shipped model nothing.
+    folds is within .002 of its maximum, as for the shipped model. A fixed threshold would penalise networks
+    whose scores are all a little low or high, which does not harm the shipped model.
 
     Raises ValueError without a fold.
     """
@@ -127,7 +127,7 @@ def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
 def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: float = 2.0) -> Metrics:
     """Return the metrics of all held-out subjects of `folds` at one of `THRESHOLDS`.
 
-    Counts tell nothing of the area under the ROC curve, rhythms and intervals, so these are left out.
+    The area under the ROC curve, rhythms and intervals cannot be derived from counts and are omitted.
     """
     at = THRESHOLDS.index(threshold)
     hits = np.concatenate([fold.hits[:, at] for fold in folds]).astype(float)
@@ -140,7 +140,7 @@ def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: flo
 
 
 def _middle_of_plateau(curve: Floats) -> int:
-    """Return the middle index of the stretch around the maximum that is as good as it."""
+    """Return the middle index of the plateau around the maximum."""
     low = high = int(curve.argmax())
     floor = curve[low] - TOLERANCE
     while low > 0 and curve[low - 1] >= floor:

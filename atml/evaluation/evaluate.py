@@ -31,8 +31,8 @@ def evaluate(
 
     `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB), `subjects` [n] and `rhythms` [n]
     are names. `bootstrap` resamples of the subjects, drawn from `seed`, give the intervals; 0
-    skips them. Raises ValueError for vectors of different length, for none at all, and for labels
-    or scores that are none.
+    skips them. Raises ValueError for vectors of different length, for empty vectors, and for invalid
+    labels or scores.
     """
     check_beta(beta)
     if bootstrap < 0:
@@ -72,9 +72,9 @@ def metrics_of_counts(
     threshold: float,
     beta: float,
 ) -> Metrics:
-    """Return the metrics that follow from each subject's counts and area under the ROC curve.
+    """Return the metrics derived from each subject's counts and area under the ROC curve.
 
-    What counts do not tell is left out: the pooled area, rhythms and intervals.
+    The pooled area, rhythms and intervals cannot be derived from counts and are omitted.
     """
     pooled = counts.pooled()
     per_subject = _per_subject(subjects, counts, areas, beta=beta)
@@ -112,7 +112,7 @@ def roc_auc(positive: NDArray[np.bool_], score: Floats) -> float | None:
 def _per_subject(
     names: Sequence[str], counts: Confusion, areas: Sequence[float | None], *, beta: float
 ) -> tuple[SubjectMetrics, ...]:
-    # The contest's rule: without AFIB there is nothing to miss, and false alarms do not count.
+    # The contest's rule: without AFIB there is nothing to miss, and false alarms are ignored.
     exempt = counts.afib == 0
     f1, fbeta, precision, recall = (
         np.where(exempt, 1.0, rate)
@@ -152,7 +152,7 @@ def _groups(what: str, names: ArrayLike, segments: int) -> tuple[list[str], NDAr
     given = np.asarray(names)
     if given.shape != (segments,):
         raise ValueError(
-            f"{what} must be a vector of {segments} names, one a segment, but got shape {given.shape}."
+            f"{what} must be a vector of {segments} names, one per segment, but got shape {given.shape}."
         )
     distinct, index = np.unique(given, return_inverse=True)
     return [str(name) for name in distinct], index.astype(np.int64)

@@ -1,4 +1,4 @@
-"""What an evaluation found, as frozen values."""
+"""The results of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ class SubjectMetrics:
     """How one subject's segments were called.
 
     For a subject without AFIB, precision, recall, F1 and F-beta are 1 by the contest's rule:
-    false alarms there show in `specificity` alone. `specificity` is None for a subject with AFIB
+    false alarms there affect only `specificity`. `specificity` is None for a subject with AFIB
     only, `roc_auc` for a subject with one class.
     """
 
@@ -38,12 +38,12 @@ class RhythmMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """How well a model tells AFIB from other rhythms, at one decision threshold.
+    """How well a model separates AFIB from other rhythms at one decision threshold.
 
     `f1` to `roc_auc` are pooled over all segments. `subject_mean_fbeta` is the mean of the
     subjects' F-beta and `g` the share of subjects whose F-beta is above .9, both under the
     contest's rule for subjects without AFIB (see SubjectMetrics), so read `specificity` beside
-    them. `intervals` maps the name of a figure to its 95 % interval, (low, high); it is empty when
+    them. `intervals` maps the name of a metric to its 95 % interval, (low, high); it is empty when
     there are too few subjects to resample. `specificity` and `roc_auc` are None when the class
     they need is absent.
     """
@@ -67,7 +67,7 @@ class Metrics:
 
     @property
     def worst(self) -> float:
-        """The smallest of F1, accuracy, precision and recall: what the neighbourhood rule asks."""
+        """The smallest of F1, accuracy, precision and recall, used by the neighbourhood rule."""
         return min(self.f1, self.accuracy, self.precision, self.recall)
 
     @property
@@ -76,7 +76,7 @@ class Metrics:
         return max(self.f1, self.accuracy, self.precision, self.recall)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict of JSON's own types, whose keys are the field names."""
+        """Return a JSON-serialisable dict whose keys are the field names."""
         return {
             **asdict(self),
             "per_subject": [asdict(subject) for subject in self.per_subject],

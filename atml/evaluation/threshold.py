@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from atml.evaluation.confusion import Floats
 from atml.evaluation.labelled import check_beta, labelled_scores
 
-# Thresholds whose F-beta is this close to the best are taken as equally good.
+# Thresholds whose F-beta is this close to the best count as equally good.
 TOLERANCE = 0.002
 LOWEST, HIGHEST = 0.05, 0.95
 
@@ -16,16 +16,16 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *,
 
     `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are out-of-fold P(AFIB), `subjects` [n] names.
 
-    F-beta is pooled, but every subject weighs the same however long its recording. (The contest's
-    mean over subjects is not used: it cannot see false alarms in subjects without AFIB, and would
-    push the threshold down.) Its maximum is a spike of chance, so the answer is the middle of the
+    F-beta is pooled, with equal weight for each subject however long its recording. (The contest's
+    mean over subjects is not used: it ignores false alarms in subjects without AFIB and would push
+    the threshold down.) Its maximum is often a chance spike, so the result is the middle of the
     plateau around it where F-beta is within .002 of it, clipped to .05 – .95 and rounded to four
-    decimals. Raises ValueError when there is no AFIB to find.
+    decimals. Raises ValueError when there is no AFIB.
     """
     check_beta(beta)
     positive, score = labelled_scores(labels, scores)
     if not positive.any():
-        raise ValueError("a threshold needs AFIB segments to find, but got none.")
+        raise ValueError("a threshold needs AFIB segments, but got none.")
     weight = _equal_subject_weights(subjects, score.size)
     order = np.argsort(score, kind="stable")
     # steps[i] is called AFIB by every threshold in (steps[i - 1], steps[i]].
@@ -42,7 +42,7 @@ def _equal_subject_weights(subjects: ArrayLike, segments: int) -> Floats:
     given = np.asarray(subjects)
     if given.shape != (segments,):
         raise ValueError(
-            f"subjects must be a vector of {segments} names, one a segment, but got shape {given.shape}."
+            f"subjects must be a vector of {segments} names, one per segment, but got shape {given.shape}."
         )
     _, subject, counts = np.unique(given, return_inverse=True, return_counts=True)
     weights: Floats = 1.0 / counts[subject]
@@ -56,7 +56,7 @@ def _sum_from(values: Floats, first: np.ndarray[tuple[int], np.dtype[np.intp]]) 
 
 
 def _plateau(curve: Floats) -> tuple[int, int]:
-    """Return the first and last step of the stretch around the maximum that is as good as it."""
+    """Return the first and last step of the plateau around the maximum."""
     peak = int(np.argmax(curve))
     worse = np.flatnonzero(curve < curve[peak] - TOLERANCE)
     before, after = worse[worse < peak], worse[worse > peak]

@@ -1,4 +1,4 @@
-"""A trained module becomes a file: slim ONNX with proven parity, or a PyTorch checkpoint."""
+"""Export of trained modules: slim ONNX with a parity check, or a PyTorch checkpoint."""
 
 from atml.export.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from atml.export.classifier import OnnxClassifier

@@ -1,7 +1,7 @@
 """Fold a BatchNormalization into the layer that follows it.
 
-The exporter itself folds one that follows a convolution. AFNet's follow the activation: these fold
-forward, where nothing stands between but a reshape that keeps each channel together.
+The exporter itself folds one that follows a convolution. AFNet's follow the activation, so they are
+folded into the next convolution instead.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ Weights = NDArray[np.float64]
 
 
 def fold_batch_norms(graph: Graph) -> None:
-    """Fold each BatchNormalization whose only reader is an unpadded convolution."""
+    """Fold each BatchNormalization whose only consumer is an unpadded convolution."""
     for node in list(graph.nodes):
         if node.op_type != "BatchNormalization":
             continue
@@ -27,7 +27,7 @@ def fold_batch_norms(graph: Graph) -> None:
 
 
 def _can_absorb(graph: Graph, node: NodeProto, name: str) -> bool:
-    """Say whether `node` is a convolution that can take a scale and a shift of its input.
+    """Whether `node` is a convolution that can absorb a scale and a shift of its input.
 
     With padding it cannot: the zeros at the edges are not shifted.
     """

@@ -1,4 +1,4 @@
-"""Save a PyTorch model with all that is needed to build it again, and load it safely."""
+"""Saving a PyTorch model with everything needed to rebuild it, and loading it safely."""
 
 import dataclasses
 import io
@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A saved model; `models.get_architecture(checkpoint.architecture)` builds its module."""
+    """A saved model; `models.get_architecture(checkpoint.architecture)` can rebuild its module."""
 
     config: dict[str, int | float]  # as `Architecture.config_to_dict` returns it
     segment_length: int
@@ -35,7 +35,7 @@ class Checkpoint:
 
     @property
     def threshold(self) -> float:
-        """The decision threshold, with all its digits."""
+        """The decision threshold at full precision."""
         return self.metadata.threshold
 
 
@@ -47,9 +47,9 @@ def save_checkpoint(
     segment_length: int,
     metadata: OnnxMetadata,
 ) -> None:
-    """Write a module's or a state dict's weights, whole or not at all.
+    """Write the weights of a module or a state dict, completely or not at all.
 
-    `torch.load(path, weights_only=True)` reads it: a dict of tensors, texts and numbers.
+    `torch.load(path, weights_only=True)` reads it: a dict of tensors, strings and numbers.
 
     Raises:
         OSError: the file cannot be written.
@@ -69,7 +69,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote; raise ModelError if it is anything else."""
+    """Read what `save_checkpoint` wrote; raise ModelError for anything else."""
     content = _content(path)
     try:
         if content["format"] != FORMAT:
@@ -88,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def _content(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            # torch.save writes zip files; on anything else torch.load would try older formats.
+            # torch.save writes zip files; for anything else torch.load would try older formats.
             if zipfile.is_zipfile(file):
                 file.seek(0)
                 return torch.load(file, map_location="cpu", weights_only=True)

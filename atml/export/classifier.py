@@ -1,4 +1,4 @@
-"""Run an exported model: segments in, probabilities of AF out."""
+"""Running an exported model: segments in, probabilities of AFIB out."""
 
 from os import PathLike
 from pathlib import Path
@@ -15,13 +15,13 @@ BATCH = 256
 
 
 class OnnxClassifier:
-    """A model file that keeps ATML's contract: `ecg` [batch, 1, L] -> `logits` [batch, 2]."""
+    """A model file that maps `ecg` [batch, 1, L] to `logits` [batch, 2]."""
 
     metadata: OnnxMetadata
     segment_length: int
 
     def __init__(self, model: bytes | str | PathLike[str]) -> None:
-        """Load a path or bytes; raise ModelError if they break the contract."""
+        """Load a path or bytes; raise ModelError for any other kind of model."""
         source = "The model" if isinstance(model, bytes) else str(model)
         self._session = open_session(_read(model), source=source)
         self.segment_length = _segment_length(self._session, source)
@@ -29,7 +29,7 @@ class OnnxClassifier:
         self.metadata = OnnxMetadata.from_properties(properties, source=source)
 
     def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability of AFIB, [n], of the segments `samples`, [n, segment_length]."""
+        """Return the probability of AFIB [n] of the segments `samples` [n, segment_length]."""
         ecg = np.asarray(samples, dtype=np.float32)
         if ecg.ndim != 2 or ecg.shape[1] != self.segment_length:
             raise ModelError(
@@ -56,7 +56,7 @@ def _read(model: bytes | str | PathLike[str]) -> bytes:
 
 
 def _segment_length(session: onnxruntime.InferenceSession, source: str) -> int:
-    """Check names, types and shapes against the contract and return the segment's length."""
+    """Check names, types and shapes, and return the segment length."""
     inputs = [(i.name, i.type, i.shape) for i in session.get_inputs()]
     outputs = [(o.name, o.type, o.shape) for o in session.get_outputs()]
     match inputs, outputs:

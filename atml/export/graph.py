@@ -13,11 +13,11 @@ Array = NDArray[np.generic]
 class Graph:
     """The parts of a model that slimming rewrites.
 
-    `weights` are what training changes, `constants` what the structure fixes (shapes, bounds).
+    `weights` are changed by training; `constants` (shapes, bounds) follow from the structure.
     """
 
     def __init__(self, model: ModelProto) -> None:
-        """Read the parts of `model`, which stays as it is."""
+        """Read the parts of `model`, which is not changed."""
         graph = model.graph
         self._model = model
         self.inputs = [value.name for value in graph.input]
@@ -28,7 +28,7 @@ class Graph:
         self._added = 0
         for tensor in graph.initializer:
             value = numpy_helper.to_array(tensor)
-            # Integers come from the structure: no layer learns them.
+            # Integers come from the structure; no layer learns them.
             kind = self.weights if np.issubdtype(value.dtype, np.floating) else self.constants
             kind[tensor.name] = value
         for source in graph.node:
@@ -38,7 +38,7 @@ class Graph:
                 self.nodes.append(_stripped(source))
 
     def producer(self, name: str) -> NodeProto | None:
-        """Return the node that computes the tensor `name`, None if no node does."""
+        """Return the node that computes the tensor `name`, or None."""
         return next((node for node in self.nodes if name in node.output), None)
 
     def consumers(self, name: str) -> list[NodeProto]:
@@ -46,7 +46,7 @@ class Graph:
         return [node for node in self.nodes if name in node.input]
 
     def replace(self, name: str, by: str) -> None:
-        """Let every reader of the tensor `name` read the tensor `by`."""
+        """Replace the tensor `name` by the tensor `by` in all node inputs."""
         for node in self.nodes:
             for slot, read in enumerate(node.input):
                 if read == name:
@@ -77,7 +77,7 @@ class Graph:
         self.constants = _only(self.constants, needed)
 
     def to_model(self) -> ModelProto:
-        """Return an ONNX model of nothing but these parts."""
+        """Return an ONNX model of these parts."""
         source = self._model
         tensors = {**self.weights, **self.constants}
         graph = helper.make_graph(

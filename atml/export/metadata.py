@@ -1,4 +1,4 @@
-"""What a model file says about itself."""
+"""The metadata of a model file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,25 +10,24 @@ from atml.errors import ModelError
 class OnnxMetadata:
     """How to read a model's logits.
 
-    The file keeps four decimals of the threshold, always, so that its size does not depend on it. Which
-    study and trial it comes from stands in the bundle's manifest: in the file, their names would count as
-    bytes of the model.
+    The file always stores four decimals of the threshold, so its size does not depend on it. The names of
+    study and trial are in the bundle's manifest; in the file they would count as bytes of the model.
     """
 
     sampling_rate_hz: int
     classes: tuple[str, ...]  # by index of the logits
-    threshold: float  # a segment is AFIB if its probability is at least this
+    threshold: float  # lowest probability that counts as AFIB
     architecture: str
 
     def __post_init__(self) -> None:
-        """Refuse what the file could not give back."""
+        """Refuse values that cannot be read back from the file."""
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"A threshold must lie within 0 and 1 but got {self.threshold}.")
         if any("," in name or not name for name in self.classes):
             raise ModelError(f"Class names must be non-empty, without commas; got {self.classes}.")
 
     def to_properties(self) -> dict[str, str]:
-        """Return the texts that an ONNX file stores."""
+        """Return the strings that an ONNX file stores."""
         return {
             "sampling_rate_hz": str(self.sampling_rate_hz),
             "classes": ",".join(self.classes),

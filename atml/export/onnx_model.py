@@ -1,4 +1,4 @@
-"""PyTorch module -> slim ONNX bytes, and proof that both compute the same."""
+"""PyTorch module -> slim ONNX bytes, and a check that both compute the same."""
 
 import copy
 import io
@@ -19,7 +19,7 @@ from atml.export.metadata import OnnxMetadata
 from atml.export.session import INPUT, OUTPUT, open_session
 from atml.export.slim import slim
 
-OPSET = 17  # ReduceMean still takes its axes as an attribute: smaller than an input
+OPSET = 17  # ReduceMean's axes are still an attribute, which is smaller than an input
 BATCH = 256
 TOLERANCE = 1e-4
 
@@ -30,10 +30,10 @@ _exporting = threading.Lock()
 def to_onnx(model: nn.Module, *, segment_length: int, metadata: OnnxMetadata | None = None) -> bytes:
     """Return the model as ONNX: `ecg` [batch, 1, segment_length] -> `logits` [batch, 2].
 
-    The model stays as it is, its mode and the random state too. The number of bytes depends on
-    the model's structure and on the texts of the metadata, not on the weights.
+    The model, its mode and the random state are not changed. The number of bytes depends on the
+    model's structure and on the metadata, not on the weights.
     """
-    # A copy: exporting switches modes, and a model on a GPU stays there.
+    # A copy, since exporting switches modes and a model on a GPU must stay there.
     frozen = _copied(model, {}).eval()
     _fuse_batch_norms(frozen)
     slimmed = slim(_exported(frozen, segment_length))
@@ -52,12 +52,12 @@ def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float3
 
     Raises ParityError if it exceeds `TOLERANCE` * max(1, largest |logit|).
 
-    Rounding errors of 32 bit floats grow with the numbers they happen to, so an absolute limit would
-    refuse sound models whose logits are large.
+    Rounding errors of 32 bit floats are proportional to the numbers, so an absolute limit would refuse
+    sound models with large logits.
     """
     difference, largest = _compare(model, onnx_model, samples)
     allowed = TOLERANCE * max(1.0, largest)
-    # Neither NaN nor infinity on one side passes for parity.
+    # NaN or infinity on either side fails.
     if not (math.isfinite(difference) and difference <= allowed):
         raise ParityError(
             f"The ONNX model's logits differ from PyTorch's by {difference:.2e}, "
@@ -78,17 +78,17 @@ def _compare(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float32]) 
         with torch.no_grad():
             expected = frozen(torch.from_numpy(batch)).numpy()
         (logits,) = session.run([OUTPUT], {INPUT: batch})
-        # np.maximum, not max: a NaN on either side must not pass for parity.
-        with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, which is no parity
+        # np.maximum, not max: a NaN on either side must fail.
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which must fail
             difference = float(np.maximum(difference, np.abs(expected - logits).max()))
         largest = float(np.maximum(largest, np.abs(expected).max()))
     return difference, largest
 
 
 def _copied(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Return a copy on the CPU whose layers can be changed; its tensors must not be.
+    """Return a copy on the CPU whose layers may be changed, but not its tensors.
 
-    A deep copy would take about a tenth of the time that the whole export needs.
+    A deep copy would take about a tenth of the time of the whole export.
     """
     if module not in copies:
         twin = copies[module] = copy.copy(module)
@@ -102,7 +102,7 @@ def _copied(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
 
 
 def _fuse_batch_norms(model: nn.Module) -> None:
-    """Fold BatchNorm into the convolution before it, in place, wherever a Sequential has the two.
+    """Fold BatchNorm into the preceding convolution, in place, wherever a Sequential has the two.
 
     The exporter would do so too, but its time grows with the number of layers it traces.
     """

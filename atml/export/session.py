@@ -1,4 +1,4 @@
-"""Open an ONNX Runtime session, or say in one sentence why it cannot be."""
+"""Opening an ONNX Runtime session, with one-sentence errors."""
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors

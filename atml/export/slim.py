@@ -1,7 +1,7 @@
-"""Make an exported ONNX graph small without changing what it computes.
+"""Making an exported ONNX graph small without changing what it computes.
 
-The size of the result depends on the network's structure alone, never on the values of its
-weights, so that it is known before training.
+The size of the result depends only on the network's structure, not on the values of its weights,
+so it is known before training.
 """
 
 from collections import Counter
@@ -15,10 +15,10 @@ from atml.export.batch_norm import fold_batch_norms
 from atml.export.graph import Graph
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_BATCH = 100_003  # a prime that no width or length equals, so that it is the batch wherever it shows
+_BATCH = 100_003  # a prime that equals no width or length, so every occurrence is the batch size
 
-# What ONNX assumes where a node says nothing. A convolution's kernel_shape follows from its
-# weights, and BatchNormalization's momentum matters in training only.
+# ONNX's defaults for omitted attributes. A convolution's kernel_shape follows from its weights, and
+# BatchNormalization's momentum matters only in training.
 _DEFAULTS: dict[str, dict[str, object]] = {
     "AveragePool": {"ceil_mode": 0, "count_include_pad": 0, "pads": 0, "strides": 1},
     "BatchNormalization": {"epsilon": 1e-5, "momentum": None, "training_mode": 0},
@@ -56,7 +56,7 @@ def _skip_identities(graph: Graph) -> None:
 
 
 def _fix_reshapes(graph: Graph, model: ModelProto) -> None:
-    """Write shapes down where the exporter computes them from the batch size."""
+    """Replace shapes that the exporter computes from the batch size by constants."""
     if not any(node.op_type == "Shape" for node in graph.nodes):
         return
     shapes = _shapes(model)
@@ -120,8 +120,8 @@ def _is_default(attribute: onnx.AttributeProto, defaults: dict[str, object]) -> 
 def _unshare_weights(graph: Graph) -> None:
     """Give each use of a weight its own copy.
 
-    The exporter stores equal tensors once. Untrained BatchNorm statistics are often equal, trained
-    ones never, and the size must not depend on that.
+    The exporter stores equal tensors once. Untrained BatchNorm statistics are often equal, trained ones
+    are not, and the size must not depend on that.
     """
     uses: Counter[str] = Counter()
     for node in graph.nodes:

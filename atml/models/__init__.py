@@ -1,4 +1,4 @@
-"""The candidate networks: each file owns one architecture's config, widths and builder."""
+"""The candidate networks: each file defines one architecture's config, widths and builder."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,7 +35,7 @@ __all__ = [
     "width",
 ]
 
-# The original's candidates first, then those that were added.
+# The original's candidates first, then the added ones.
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         architecture.name: architecture
@@ -60,7 +60,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def get_architecture(name: str) -> Architecture:
-    """Return the architecture of that name, or raise ModelError with the nearest one."""
+    """Return the architecture of that name, or raise ModelError with the nearest name."""
     try:
         return ARCHITECTURES[name]
     except KeyError:

@@ -16,7 +16,7 @@ STRIDE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class AFNetConfig(Config):
-    """AFNet's widths; the defaults are the original's and make 19,688 parameters at 1250."""
+    """AFNet's widths; the defaults are the original's and give 19,688 parameters at 1250 samples."""
 
     channels: int = width(4)  # convolution i has channels * MULTIPLIERS[i]
     fc: int = width(2)  # the first fully connected layer has 5 * fc outputs
@@ -33,8 +33,8 @@ class AFNet(nn.Module):
         inputs, length = 1, segment_length
         for index, (kernel, multiplier) in enumerate(zip(KERNELS, MULTIPLIERS, strict=True)):
             outputs = config.channels * multiplier
-            # BatchNorm follows the activation, as in the original, so it cannot fold into its own
-            # convolution; the export folds it into the next one.
+            # BatchNorm follows the activation, as in the original, so it cannot be folded into its
+            # own convolution; the export folds it into the next one.
             layers += [
                 Conv1d(inputs, outputs, kernel, STRIDE),
                 nn.SiLU(),
@@ -62,5 +62,5 @@ AFNET = Architecture(
     name="afnet",
     config=AFNetConfig,
     network=AFNet,
-    minimum_length=98,  # one sample is left after the fifth convolution
+    minimum_length=98,  # leaves one sample after the fifth convolution
 )

@@ -1,4 +1,4 @@
-"""What an architecture is: a config with marked widths, and a network built from it."""
+"""Architectures: a config with marked widths, and a network built from it."""
 
 import dataclasses
 import difflib
@@ -20,7 +20,7 @@ class Config:
 
 
 def width(default: int, *, minimum: int = 1) -> Any:
-    """Declare a config field that scales the network's size, and that phase 2 may search."""
+    """Declare a config field that scales the network's size."""
     return dataclasses.field(default=default, metadata={_MINIMUM: minimum})
 
 
@@ -28,10 +28,10 @@ def width(default: int, *, minimum: int = 1) -> Any:
 class Architecture:
     """One candidate network: its config, the range of its widths and its builder."""
 
-    name: str  # snake_case and stable: studies store it
+    name: str  # snake_case and stable, since studies store it
     config: type[Config]
     network: Callable[[Any, int], nn.Module]  # (config, segment_length) -> untrained module
-    minimum_length: int  # the shortest segment the network can take
+    minimum_length: int  # the shortest segment the network accepts
 
     @property
     def minimum_widths(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class Architecture:
         }
 
     def default(self) -> Config:
-        """Return the config that phase 1 trains."""
+        """Return the default config."""
         return self.config()
 
     def build(self, config: Config, segment_length: int) -> nn.Module:
@@ -80,7 +80,7 @@ class Architecture:
                 raise ModelError(f"{self.name} has no field {name!r}{_hint(name, types)}")
         for name in types:
             if name not in values:
-                raise ModelError(f"{self.name} misses the field {name!r}{_hint(name, types)}")
+                raise ModelError(f"{self.name} lacks the field {name!r}{_hint(name, types)}")
         config = self.config(**{name: self._typed(name, values[name], types) for name in types})
         self._check(config)
         return config
@@ -89,7 +89,7 @@ class Architecture:
         expected = types[name]
         if expected is float and type(value) is int:
             return float(value)
-        if type(value) is not expected:  # so that True is no int
+        if type(value) is not expected:  # so that True is not an int
             raise ModelError(
                 f"{self.name}: the field {name!r} must be {expected.__name__} but got {value!r}; "
                 f"its fields are {', '.join(types)}."
@@ -109,7 +109,7 @@ class Architecture:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count the module's trainable numbers."""
+    """Count the module's trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
@@ -125,7 +125,7 @@ def _hint(name: str, types: Mapping[str, type]) -> str:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw convolutions as He et al. do, so that no depth starts with a vanishing signal."""
+    """Initialise convolutions as He et al. do, so that the signal does not vanish with depth."""
     for part in module.modules():
         if isinstance(part, nn.Conv1d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")

@@ -11,7 +11,7 @@ from atml.models.layers import convolution, separable
 
 @dataclass(frozen=True, kw_only=True)
 class ConvGRUConfig(Config):
-    """8 and 16 make 4.8 k parameters, 6 and 8 make 2.0 k."""
+    """The widths 8 and 16 give 4.8 k parameters, 6 and 8 give 2.0 k."""
 
     channels: int = width(8, minimum=2)
     hidden: int = width(16, minimum=2)  # of the GRU, in each direction
@@ -34,7 +34,7 @@ class ConvGRU(nn.Module):
 
     def forward(self, ecg: Tensor) -> Tensor:
         """Return the logits: [batch, 1, time] -> [batch, 2]."""
-        # Time comes first, as ONNX's GRU wants it.
+        # Time comes first, as ONNX's GRU requires.
         states, _ = self.rhythm(self.features(ecg).permute(2, 0, 1))
         pooled = torch.cat([states.mean(dim=0), states.amax(dim=0)], dim=1)
         logits: Tensor = self.classifier(pooled)
@@ -45,5 +45,5 @@ CONV_GRU = Architecture(
     name="conv_gru",
     config=ConvGRUConfig,
     network=ConvGRU,
-    minimum_length=31,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=31,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -30,7 +30,7 @@ class MixerBlock(nn.Module):
         self.channels = convolution(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of the shape of `x`."""
+        """Return a tensor of the same shape as `x`."""
         y: Tensor = self.channels(x + self.time(x))
         return y
 
@@ -53,5 +53,5 @@ CONV_MIXER = Architecture(
     name="conv_mixer",
     config=ConvMixerConfig,
     network=build,
-    minimum_length=11,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=11,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -26,7 +26,7 @@ class CustomModel(nn.Module):
         """Build the layers."""
         super().__init__()
         rhythm, wave = config.rhythm_channels, config.wave_channels
-        # 31 positions of 10 samples are 1.2 s: more than one heartbeat, so two layers see three.
+        # 31 positions of 10 samples are 1.2 s, more than one heartbeat, so two layers cover three beats.
         self.rhythm = nn.Sequential(
             convolution(1, rhythm, 25, stride=10),
             separable(rhythm, 2 * rhythm, 31),
@@ -52,5 +52,5 @@ CUSTOM_MODEL = Architecture(
     name="custom_model",
     config=CustomModelConfig,
     network=CustomModel,
-    minimum_length=19,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=19,  # leaves two positions, which BatchNorm needs to train on one segment
 )

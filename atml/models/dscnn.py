@@ -1,4 +1,4 @@
-"""DSCNN: depthwise-separable convolutions, as keyword spotting uses them (Zhang et al., 2017)."""
+"""DSCNN: depthwise-separable convolutions, as used for keyword spotting (Zhang et al., 2017)."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ KERNEL = 9
 
 @dataclass(frozen=True, kw_only=True)
 class DSCNNConfig(Config):
-    """A stem of `channels`, then four separable layers of twice as many."""
+    """A stem of `channels`, then four separable layers with twice as many."""
 
     channels: int = width(16, minimum=2)
     dropout: float = 0.1
@@ -34,5 +34,5 @@ DSCNN = Architecture(
     name="dscnn",
     config=DSCNNConfig,
     network=build,
-    minimum_length=33,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=33,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -53,5 +53,5 @@ EFFICIENTNET = Architecture(
     name="efficientnet",
     config=EfficientNetConfig,
     network=build,
-    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=41,  # leaves two positions, which BatchNorm needs to train on one segment
 )

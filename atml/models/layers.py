@@ -1,4 +1,4 @@
-"""The 1-D blocks that more than one architecture is made of; all take [batch, channels, time]."""
+"""1-D blocks shared by several architectures; all take [batch, channels, time]."""
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ def convolution(
     groups: int = 1,
     activation: type[nn.Module] | None = nn.SiLU,
 ) -> nn.Sequential:
-    """Return a convolution, BatchNorm and, unless None, an activation; ceil(time / stride) out."""
-    # No bias: BatchNorm's own shift would make it redundant. BatchNorm comes first so that the
-    # exported model folds it into the convolution.
+    """Return a convolution, BatchNorm and, unless None, an activation; outputs ceil(time / stride)."""
+    # No bias: BatchNorm's shift makes it redundant. BatchNorm precedes the activation so that the
+    # export can fold it into the convolution.
     layers: list[nn.Module] = [
         Conv1d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         BatchNorm1d(outputs),
@@ -47,12 +47,12 @@ def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilati
 
 
 class SqueezeExcite(nn.Module):
-    """Weigh each channel by what all channels hold on average (Hu et al., 2018)."""
+    """Weight each channel depending on the means of all channels (Hu et al., 2018)."""
 
     def __init__(self, channels: int, *, hidden: int, activation: type[nn.Module]) -> None:
         """Build the layers."""
         super().__init__()
-        # Convolutions of length one, not Linear: [batch, channels, 1] needs no reshaping.
+        # Convolutions of length one instead of Linear: [batch, channels, 1] needs no reshaping.
         self.gate = nn.Sequential(
             Conv1d(channels, hidden, 1),
             activation(),
@@ -61,7 +61,7 @@ class SqueezeExcite(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x`, weighed."""
+        """Return the weighted `x`."""
         weighed: Tensor = x * self.gate(x.mean(dim=-1, keepdim=True))
         return weighed
 
@@ -99,7 +99,7 @@ class InvertedResidual(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al., 2016)."""
+    """Two convolutions with a shortcut (He et al., 2016)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int) -> None:
         """Build the layers."""
@@ -132,7 +132,7 @@ class MeanMaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean of each channel, then the maximum of each."""
         if not torch.is_grad_enabled():
-            # A maximum over channels-last memory takes 1.9 ms at [256, 8, 313], with a copy 0.2 ms.
-            # In training the copy's gradient costs more than that.
+            # A maximum over channels-last memory takes 1.9 ms at [256, 8, 313], or 0.2 ms with a copy.
+            # In training the copy's gradient costs more than it saves.
             x = x.contiguous()
         return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)

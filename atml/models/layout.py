@@ -1,24 +1,24 @@
-"""Conv1d, BatchNorm1d, MaxPool1d and Dropout as PyTorch has them, but faster on a CPU.
+"""PyTorch's Conv1d, BatchNorm1d, MaxPool1d and Dropout, but faster on a CPU.
 
 PyTorch stores [batch, channels, time] with time innermost. On a CPU its convolutions and BatchNorms
-run faster, with the same results but for rounding, as 2-D ones of height one on tensors with channels
-innermost ("channels last"): most architectures train 1.2 to 2.4 times as fast. Shapes stay as they were, only
-strides differ, so that the layers between need not know.
+run faster as 2-D layers of height one on tensors with channels innermost ("channels last"), with the same
+results up to rounding: most architectures train 1.2 to 2.4 times as fast. Only strides change, not shapes,
+so other layers are not affected.
 
-On a GPU, and while a model is traced for its export, these are PyTorch's own layers.
+On a GPU, and while a model is traced for export, these are PyTorch's own layers.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# With fewer, the vector units run half empty: BatchNorm takes 1.3 ms instead of 0.4 ms on [64, 4, 623]
-# but as long in either layout from 8 on, and half as long at 32.
+# With fewer, the vector units are half empty: BatchNorm takes 1.3 ms instead of 0.4 ms on [64, 4, 623].
+# From 8 on both layouts take the same time; at 32, channels last takes half.
 CHANNELS_LAST_FROM = 8
 
 
 class Conv1d(nn.Conv1d):
-    """A convolution whose result is channels last, if it has CHANNELS_LAST_FROM channels or more."""
+    """A convolution whose result is channels last if it has at least CHANNELS_LAST_FROM channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, out_channels, time]."""
@@ -42,12 +42,12 @@ class Conv1d(nn.Conv1d):
         return y.squeeze(2)
 
     def _is_linear_on(self, x: Tensor) -> bool:
-        # As a convolution, one of squeeze-excite's takes 0.2 ms forward and back, as a product 0.05 ms.
+        # One of squeeze-excite's takes 0.2 ms forward and back as a convolution, 0.05 ms as a product.
         return x.shape[2] == 1 and self.kernel_size == (1,) and self.padding == (0,) and self.groups == 1
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """BatchNorm in the layout that its input has."""
+    """BatchNorm that keeps the layout of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a tensor of the shape and the layout of `x`."""
@@ -61,14 +61,14 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class MaxPool1d(nn.MaxPool1d):
-    """Max pooling in the layout that its input has."""
+    """Max pooling that keeps the layout of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [batch, channels, time // kernel_size], for the stride that PyTorch assumes."""
+        """Return [batch, channels, time // kernel_size], for PyTorch's default stride."""
         if torch.is_grad_enabled() or not is_channels_last(x) or not self._halves():
             pooled: Tensor = super().forward(x)
             return pooled
-        # Without gradients PyTorch's own goes through time innermost: 0.7 ms at [256, 8, 417], not 0.1 ms.
+        # Without gradients PyTorch's own iterates over time innermost: 0.7 ms at [256, 8, 417], not 0.1 ms.
         time = x.shape[2] // 2 * 2
         even, odd = x[:, :, 0:time:2], x[:, :, 1:time:2]
         return torch.maximum(even, odd)
@@ -84,9 +84,9 @@ class MaxPool1d(nn.MaxPool1d):
 
 
 class Dropout(nn.Dropout):
-    """Dropout by uniform numbers.
+    """Dropout with uniform random numbers.
 
-    They come three times as fast as the Bernoulli ones that PyTorch draws on a CPU.
+    They are three times as fast as the Bernoulli numbers that PyTorch draws on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Dropout(nn.Dropout):
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Say whether `x` is [batch, channels, time] with channels innermost in memory."""
+    """Whether `x` is [batch, channels, time] with channels innermost in memory."""
     return _is_plain_cpu(x) and x.dim() == 3 and not x.is_contiguous() and x.transpose(1, 2).is_contiguous()
 
 
@@ -108,9 +108,9 @@ def _is_plain_cpu(x: Tensor) -> bool:
 
 
 def _with_height(x: Tensor) -> Tensor:
-    """Return `x` as [batch, channels, 1, time], channels last, a copy only if it was not."""
+    """Return `x` as [batch, channels, 1, time], channels last; copied only if necessary."""
     batch, channels, time = x.shape
     if channels == 1:
-        # Both layouts are the same numbers in memory; PyTorch tells them apart by this stride.
+        # Both layouts are identical in memory; PyTorch distinguishes them by this stride.
         return x.contiguous().as_strided((batch, 1, 1, time), (time, 1, time, 1))
     return x.transpose(1, 2).contiguous().transpose(1, 2).unsqueeze(2)

@@ -1,4 +1,4 @@
-"""Linear: one weight a sample, the baseline that every network has to beat."""
+"""Linear: one weight per sample and class, the baseline for all networks."""
 
 from dataclasses import dataclass
 

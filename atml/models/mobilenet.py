@@ -42,7 +42,7 @@ def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
         inputs = outputs
     return nn.Sequential(
         *layers,
-        # The blocks end linearly: without an activation before it, a mean would see little.
+        # The blocks end linearly, and without an activation before it the mean would carry little.
         convolution(inputs, config.head, 1, activation=nn.Hardswish),
         MeanMaxPool(),
         Dropout(config.dropout),
@@ -54,5 +54,5 @@ MOBILENET = Architecture(
     name="mobilenet",
     config=MobileNetConfig,
     network=build,
-    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=41,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -34,5 +34,5 @@ OPTIMIZED_AFNET = Architecture(
     name="optimized_afnet",
     config=OptimizedAFNetConfig,
     network=build,
-    minimum_length=33,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=33,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -1,4 +1,4 @@
-"""ResNet1d: the ResNet of the ECG literature, made small."""
+"""ResNet1d: a small version of the ResNet of the ECG literature."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from atml.models.layout import Dropout
 
 MULTIPLIERS = (1, 2, 3, 4)
 STRIDES = (1, 2, 2, 2)
-BLOCKS = 2  # of each width
+BLOCKS = 2  # per width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,5 +38,5 @@ RESNET1D = Architecture(
     name="resnet1d",
     config=ResNet1dConfig,
     network=build,
-    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=41,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -9,7 +9,7 @@ from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution
 from atml.models.layout import Dropout
 
-STAGES = (2, 2, 2)  # units of each stage, the first of which halves time and doubles the width
+STAGES = (2, 2, 2)  # units per stage; the first halves the time and doubles the width
 KERNEL = 5
 # Not the paper's ReLU: with so few channels, hard swish learns the rhythm far better.
 ACTIVATION = nn.Hardswish
@@ -25,7 +25,7 @@ class ShuffleNetV2Config(Config):
 
 
 class ShuffleUnit(nn.Module):
-    """Transform half of the channels; the other half passes, or is halved in time as well."""
+    """Transform half of the channels; the other half is passed on, or also halved in time."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
         """Build the layers."""
@@ -52,7 +52,7 @@ class ShuffleUnit(nn.Module):
         """Return [batch, outputs, ceil(time / stride)], the two halves interleaved."""
         kept, transformed = torch.split(x, self.width, dim=1) if self.splits else (x, x)
         halves = torch.stack([self.other(kept), self.branch(transformed)], dim=2)
-        # int(): the exporter computes shapes that it thinks may vary, which makes it 12 ms slower.
+        # int(): the exporter would otherwise compute this shape at run time, and be 12 ms slower.
         return halves.reshape(-1, 2 * self.width, int(halves.shape[3]))
 
 
@@ -78,5 +78,5 @@ SHUFFLENET_V2 = Architecture(
     name="shufflenet_v2",
     config=ShuffleNetV2Config,
     network=build,
-    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=41,  # leaves two positions, which BatchNorm needs to train on one segment
 )

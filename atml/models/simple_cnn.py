@@ -1,4 +1,4 @@
-"""SimpleCNN: convolutions with max pooling, as a first course on deep learning builds them."""
+"""SimpleCNN: convolutions with max pooling, as in an introductory deep learning course."""
 
 from dataclasses import dataclass
 
@@ -41,5 +41,5 @@ SIMPLE_CNN = Architecture(
     name="simple_cnn",
     config=SimpleCNNConfig,
     network=build,
-    minimum_length=46,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=46,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -35,5 +35,5 @@ SIMPLE_RESNET = Architecture(
     name="simple_resnet",
     config=SimpleResNetConfig,
     network=build,
-    minimum_length=41,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=41,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -1,4 +1,4 @@
-"""TCN: dilated depthwise-separable residual blocks whose view spans the whole segment."""
+"""TCN: dilated depthwise-separable residual blocks with a long receptive field."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution, separable
 from atml.models.layout import Dropout
 
-# On every 10th sample, kernels of 7 dilated by 1, 2, 4 and 8 see 91 positions, that is 3.6 s:
+# On every 10th sample, kernels of 7 dilated by 1, 2, 4 and 8 cover 91 positions, or 3.6 s:
 # four or five heartbeats, enough to tell an irregular rhythm from a regular one.
 DILATIONS = (1, 2, 4, 8)
 KERNEL = 7
@@ -32,7 +32,7 @@ class DilatedBlock(nn.Module):
         self.layers = separable(channels, channels, KERNEL, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of the shape of `x`."""
+        """Return a tensor of the same shape as `x`."""
         y: Tensor = x + self.layers(x)
         return y
 
@@ -53,5 +53,5 @@ TCN = Architecture(
     name="tcn",
     config=TCNConfig,
     network=build,
-    minimum_length=11,  # two positions are left, without which BatchNorm cannot train on one
+    minimum_length=11,  # leaves two positions, which BatchNorm needs to train on one segment
 )

@@ -1,4 +1,4 @@
-"""Pruners for any Optuna study: by neighbours that did badly, and by a size that is known before training."""
+"""Pruners for any Optuna study: by bad neighbours, and by a size that is known before training."""
 
 from atml.pruners.neighbourhood import BadTrial, NeighbourhoodPruner, Place
 from atml.pruners.reports import report, reported, should_prune

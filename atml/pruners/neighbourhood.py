@@ -1,4 +1,4 @@
-"""Neighbourhood pruning: what did badly once, and what lies beside it, is not tried again."""
+"""Neighbourhood pruning: parameters near those of a bad trial are not tried."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -12,12 +12,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.pruners.reports import reported
 
-ROUNDING = 1e-9  # so that a neighbour exactly at the radius counts as one
+ROUNDING = 1e-9  # so that a neighbour exactly at the radius still counts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a trial lies.
+    """The position of a trial.
 
     Two places are near each other if their groups are equal and no coordinate differs by more than 1.
     A coordinate that is None is near every other.
@@ -27,7 +27,7 @@ class Place:
     coordinates: tuple[float | None, ...]  # in units of the radius
 
     def is_near(self, other: "Place") -> bool:
-        """Whether `other` lies in this one's neighbourhood."""
+        """Whether `other` is in the neighbourhood of this place."""
         return self.group == other.group and all(
             a is None or b is None or abs(a - b) <= 1 + ROUNDING
             for a, b in zip(self.coordinates, other.coordinates, strict=True)
@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class BadTrial:
-    """A finished trial that rules its neighbours out."""
+    """A finished trial that rules out its neighbours."""
 
     trial: FrozenTrial
     place: Place
@@ -48,14 +48,14 @@ class BadTrial:
 
 
 class NeighbourhoodPruner(BasePruner):
-    """Prunes a trial untrained when a parameter of it lies near one that did badly.
+    """Prunes a trial before training if one of its parameters is near that of a bad trial.
 
-    A trial that has ended with a value worse than `threshold` marks its place bad. A new trial whose `param`
-    is within `radius` of it, both ends included, is pruned before its first step, if both have the same
-    values of the parameters named in `same`. Once a trial has reported a step, the `wrapped` pruner is asked.
+    A trial that ended with a value worse than `threshold` is bad. A new trial whose `param` is within
+    `radius` of a bad one (inclusive) is pruned before its first step, if both have the same values for the
+    parameters named in `same`. Once a trial has reported a step, the `wrapped` pruner decides.
 
-    The verdict is worked out from the study's finished trials at every call, so all workers and every
-    resumed run agree. A subclass may override `place` and `score`.
+    The decision is computed from the study's finished trials at every call, so all workers and resumed
+    runs agree. A subclass may override `place` and `score`.
 
     Example:
 
@@ -70,11 +70,11 @@ class NeighbourhoodPruner(BasePruner):
             ...
 
     Args:
-        wrapped: Pruner for trials that have begun; none if not given.
-        param: Parameter in which the distance is counted, drawn from a float or int distribution.
+        wrapped: Pruner for trials that have begun; none by default.
+        param: Parameter that defines the distance, with a float or int distribution.
         same: Parameters whose values must be equal.
-        radius: Largest distance at which a bad trial still rules out another, as a share of the
-            distribution's range, on its logarithmic scale if it has one.
+        radius: Largest distance at which a bad trial rules out another, as a fraction of the
+            distribution's range, on a logarithmic scale for a log distribution.
         threshold: A value worse than it is bad.
         direction: Whether the first objective is to be maximized or minimized.
 
@@ -103,7 +103,7 @@ class NeighbourhoodPruner(BasePruner):
         self._direction = direction
 
     def place(self, trial: FrozenTrial) -> Place | None:
-        """Return where `trial` lies; None if it has no such parameter, so it has no neighbours."""
+        """Return the place of `trial`; None if it lacks the parameter and so has no neighbours."""
         if self._param not in trial.params:
             return None
         share = _share_of_range(trial, self._param)
@@ -111,11 +111,11 @@ class NeighbourhoodPruner(BasePruner):
         return Place(group=tuple(trial.params.get(name) for name in self._same), coordinates=(unit,))
 
     def score(self, trial: FrozenTrial) -> float | None:
-        """Return what a finished `trial` is judged by; None if it is no evidence."""
+        """Return the value by which a finished `trial` is judged; None if it does not count."""
         return trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether to prune `trial`: by its neighbours before the first step, then as wrapped."""
+        """Whether to prune `trial`: by its neighbours before the first step, then by the wrapped pruner."""
         if not self.has_begun(trial):
             return self.bad_neighbour(study.get_trials(deepcopy=False), trial) is not None
         return self._wrapped.prune(study, trial)
@@ -152,7 +152,7 @@ class NeighbourhoodPruner(BasePruner):
 
 
 def _share_of_range(trial: FrozenTrial, param: str) -> float:
-    """Return where a parameter lies between the ends of its distribution, from 0 to 1."""
+    """Return the relative position of a parameter within its distribution, from 0 to 1."""
     distribution = trial.distributions[param]
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise TypeError(f"`param` must be drawn from floats or ints, but {param} is {distribution}.")

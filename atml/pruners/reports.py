@@ -1,8 +1,8 @@
 """Intermediate values in studies with any number of objectives.
 
-Optuna refuses `Trial.report` and `Trial.should_prune` when a study has more than one objective, since it
-cannot rank two unknown objectives halfway (its issue 3450). A pruner that knows which objective it judges
-can, so these functions keep the values in a user attribute there.
+Optuna does not support `Trial.report` and `Trial.should_prune` with several objectives, since it cannot
+rank unfinished trials by several unknown objectives (issue 3450). A pruner that uses one objective can, so
+these functions keep the values of such studies in a user attribute.
 """
 
 import math
@@ -27,13 +27,13 @@ def report(trial: Trial, value: float, step: int) -> None:
 
 
 def should_prune(trial: Trial) -> bool:
-    """Whether the study's pruner would end `trial` now; ask before the first step and after each."""
+    """Whether the study's pruner would end `trial` now; call before the first step and after each."""
     study = trial.study
     return bool(study.pruner.prune(study, study.get_trials(deepcopy=False)[trial.number]))
 
 
 def reported(trial: FrozenTrial) -> dict[int, float]:
-    """Return the values that were reported, by step; NaN is left out."""
+    """Return the reported values by step, without NaN."""
     kept = {int(step): value for step, value in trial.user_attrs.get(REPORTED, {}).items()}
     values = {**trial.intermediate_values, **kept}
     return {step: value for step, value in sorted(values.items()) if not math.isnan(value)}

@@ -12,13 +12,12 @@ from atml.pruners.reports import reported
 
 
 class SizeAwarePruner(BasePruner):
-    """Prunes a trial that is behind trials which are no larger than it.
+    """Prunes a trial that is worse than trials of the same or a smaller size.
 
-    For a study with two objectives: one to be learnt, such as accuracy, and one that is known as soon as a
-    trial has its parameters, such as a model's size, less of which is better. At the same step, is
-    this trial's value among the worst of the trials that are no larger? If so it is heading for a point
-    that those dominate. A trial that is the smallest so far is never pruned. A subclass may override `curve`
-    and `size`.
+    For a study with two objectives: one that is learnt, such as accuracy, and one that is known as soon as
+    a trial has its parameters and is minimised, such as a model's size. A trial is pruned if its value is
+    among the worst of the no larger trials at the same step, since those are likely to dominate it. The
+    smallest trial so far is never pruned. A subclass may override `curve` and `size`.
 
     Example:
 
@@ -37,13 +36,13 @@ class SizeAwarePruner(BasePruner):
             return accuracy, count(network)
 
     Args:
-        size: User attribute, or parameter, that holds a trial's size.
-        startup_trials: Trials of no larger size that must have reached the step first.
-        warmup_steps: Steps that every trial gets.
-        keep: Share of the trials that goes on; .5 prunes what is below the median.
+        size: User attribute or parameter with a trial's size.
+        startup_trials: Number of no larger trials that must have reached the step first.
+        warmup_steps: Steps before a trial can be pruned.
+        keep: Fraction of the trials that continue; .5 prunes trials below the median.
         direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for figures that make no sense.
+    Raises ValueError for values that are out of range.
     """
 
     def __init__(

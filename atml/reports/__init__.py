@@ -1,1 +1,1 @@
-"""A finished study becomes what users take away: the bundle and its figures."""
+"""Turning a finished study into a bundle with its metrics."""

@@ -1,4 +1,4 @@
-"""Judging a model file on segments: the one way that finalize and `atml evaluate` share."""
+"""Evaluating a model file on segments, shared by finalize and `atml evaluate`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ CHUNK = 4096
 
 
 def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
-    """Return P(AFIB), [n], of every segment.
+    """Return P(AFIB) [n] of the segments.
 
     Raises:
-        DataError: the segments are not of the model's length.
+        DataError: the segments do not have the model's length.
     """
     if dataset.segment_length != classifier.segment_length:
         raise DataError(
@@ -32,7 +32,7 @@ def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
 def assess(
     classifier: OnnxClassifier, dataset: Dataset, *, threshold: float | None = None, beta: float = 2.0
 ) -> Metrics:
-    """Return the metrics of a model file, at its own threshold unless another is given."""
+    """Return the metrics of a model file, by default at its own threshold."""
     return evaluate(
         dataset.labels,
         scores(classifier, dataset),

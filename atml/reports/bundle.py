@@ -1,4 +1,4 @@
-"""Writing the bundle: everything a user needs of the chosen model, whole or not at all."""
+"""Writing and loading bundles: the shipped model, its metrics and a manifest."""
 
 import ctypes
 import hashlib
@@ -19,13 +19,13 @@ from atml.version import __version__
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
-# Of linux/fcntl.h and linux/fs.h.
+# From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle on disk: the shipped model and where it comes from."""
+    """A bundle on disk: the shipped model and its origin."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Bundle:
 
     @property
     def study(self) -> str:
-        """Name of the study that it comes from."""
+        """Name of the study it comes from."""
         return str(self.manifest["study"])
 
 
@@ -46,7 +46,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """Load the bundle in `folder`.
 
     Raises:
-        ModelError: it holds no bundle, or another model than its manifest says.
+        ModelError: it contains no bundle, or the model does not match the manifest.
     """
     place = Path(folder)
     try:
@@ -64,7 +64,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFile:
-    """One file of a bundle; `write` is given the path to write to."""
+    """One file of a bundle; `write` writes it to a path."""
 
     name: str
     write: Callable[[Path], None]
@@ -79,16 +79,16 @@ def bundle_name(metrics: Metrics) -> str:
 def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
     """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle.
 
-    All is written beside `folder` first and then swapped with it, so there is never half a bundle. What
-    else lies in `folder` stays.
+    Everything is first written next to `folder` and then swapped with it, so a bundle is never incomplete.
+    Other files in `folder` are kept.
 
     Raises:
-        CannotWrite: the place takes no bundle; an older one is still there.
+        CannotWrite: the bundle cannot be written; an older one remains.
     """
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
-        shutil.rmtree(scratch, ignore_errors=True)  # of a killed process with the same number
-        remove_abandoned(folder.parent)  # and with others
+        shutil.rmtree(scratch, ignore_errors=True)  # from a killed process with the same number
+        remove_abandoned(folder.parent)  # from other killed processes
         _restore(folder)
         scratch.mkdir(parents=True)
         for file in files:
@@ -105,7 +105,7 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
 
 
 def to_json(document: Any) -> str:
-    """Return `document` as indented JSON; NaN is refused, since it is not JSON."""
+    """Return `document` as indented JSON; NaN is refused."""
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -115,7 +115,7 @@ def _entry(path: Path) -> dict[str, Any]:
 
 
 def _copy_what_others_added(folder: Path, scratch: Path) -> None:
-    """Copy what people put into an older bundle's folder: all that its manifest does not name."""
+    """Copy the users' files from an older bundle's folder: all that its manifest does not name."""
     if not folder.is_dir():
         return
     own = {MANIFEST, *_names_in_manifest(folder)}
@@ -141,14 +141,14 @@ def _replace(folder: Path, scratch: Path) -> None:
     if not folder.exists():
         scratch.rename(folder)
     elif not _exchange(scratch, folder):
-        # Whoever kills this process between the two lines leaves no bundle under its name.
+        # If the process is killed between these two lines, `_restore` brings the older bundle back.
         folder.rename(scratch.with_suffix(OLDER))
         scratch.rename(folder)
         shutil.rmtree(scratch.with_suffix(OLDER), ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step, if the system can: Linux does, on most file systems."""
+    """Swap two folders atomically if the system supports it, as Linux does on most file systems."""
     try:
         swap = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):
@@ -157,7 +157,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _restore(folder: Path) -> None:
-    """Bring an older bundle back whose replacing process was killed, and remove what else such left."""
+    """Restore an older bundle if the process replacing it was killed, and remove leftovers."""
     for older in folder.parent.glob(f".{folder.name}.*{OLDER}"):
         if folder.exists():
             shutil.rmtree(older, ignore_errors=True)

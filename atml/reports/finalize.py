@@ -1,4 +1,4 @@
-"""From a finished study to one model: judge the winners again, retrain, calibrate, test once."""
+"""From a finished study to one model: evaluate the leaders again, retrain, calibrate, test once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,17 +28,17 @@ from atml.tuning.ranking import Contender, contenders, rank
 from atml.tuning.sizes import onnx_metadata
 
 PARITY_SEGMENTS = 1000
-CUT_AGAIN = 1  # the folds on which leaders are judged again are not those of the race
+CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the race
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A leader of the search, judged again on folds that are cut otherwise."""
+    """A leader of the search, evaluated again on new folds."""
 
-    contender: Contender  # with the estimate over the search's folds and those
+    contender: Contender  # with the estimate over the search's folds and the new ones
     proposal: Proposal
     threshold: float
-    out_of_fold: Metrics  # on the new folds, at that threshold, which was chosen on the same scores
+    out_of_fold: Metrics  # on the new folds, at the threshold chosen on the same scores
 
     @property
     def trial(self) -> int:
@@ -52,18 +52,18 @@ class Candidate:
 
     @property
     def fbeta(self) -> float:
-        """F-beta over the search's folds and the new ones: by it the winner is chosen."""
+        """F-beta over the search's folds and the new ones, by which the winner is chosen."""
         return self.contender.fbeta
 
     @property
     def search_fbeta(self) -> float:
-        """F-beta over the search's folds alone: biased upwards, since leaders are chosen by it."""
+        """F-beta over the search's folds only; biased upwards, since leaders are chosen by it."""
         return records.fbeta(self.contender.trial)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Final:
-    """The shipped model and what is known of it."""
+    """The shipped model and its results."""
 
     bundle: Path
     candidates: tuple[Candidate, ...]
@@ -90,19 +90,19 @@ def finalize(
 ) -> Final:
     """Make the bundle of a study.
 
-    The leaders of the search are trained again as they were there, on folds that are cut otherwise; both
-    sets of folds together choose the winner, the new ones its threshold. The winner is then trained
-    on all subjects, again in the same way, and only that one model meets the test segments, once.
+    The leaders of the search are trained again in the same way on new folds. Both sets of folds together
+    determine the winner, the new ones its threshold. The winner is then trained on all subjects in the
+    same way, and only that model is evaluated on the test segments, once.
 
     Args:
         stored: The study.
         test: Segments of subjects that it has not seen.
         out: Folder for bundles.
-        artifacts: Where the study's files are; finished fits are kept beside them.
-        workers: Fits at a time.
+        artifacts: Where the study's files are; finished fits are kept there too.
+        workers: Number of parallel fits.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        train: Where the training segments are now, if not where the study says.
-        report: Called with (stage, fits done, fits in all).
+        train: Where the training segments are now, if they have moved.
+        report: Called with (stage, fits done, fits in total).
 
     Raises:
         StudyError: no trial has finished the race, or training and test share a subject.
@@ -129,7 +129,7 @@ def finalize(
         job(phase, dataset.fingerprint, chosen.proposal, fold=None, seed=seed)
         for seed in range(phase.finalize.seeds)
     ]
-    # No validation is left to choose by; the run that fits its training data best converged best.
+    # There is no validation to choose by; the run with the lowest training loss converged best.
     best = min(run("retrain", jobs), key=lambda fit: fit.train_loss)
     return _ship(stored, dataset, test, candidates, chosen, best, out)
 

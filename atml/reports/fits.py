@@ -1,4 +1,4 @@
-"""Running the fits of finalize in parallel; each finished one is kept, so a second run resumes."""
+"""Running the fits of finalize in parallel; finished ones are kept, so a second run resumes."""
 
 import hashlib
 import io
@@ -34,14 +34,14 @@ class Fit:
     """One retrained model."""
 
     state_dict: dict[str, Tensor]
-    valid_rows: NDArray[np.int64]  # positions within the data set; empty if it trained on all subjects
+    valid_rows: NDArray[np.int64]  # indices into the data set; empty if trained on all subjects
     valid_scores: NDArray[np.float32]  # P(AFIB) of those rows
     train_loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitJob:
-    """One fit, described by plain values so that another process can do it."""
+    """One fit, described by plain values so that another process can run it."""
 
     spec: dict[str, Any]
     fingerprint: str  # of the data
@@ -49,13 +49,13 @@ class FitJob:
     config: dict[str, Any]
     learning_rate: float
     fold: int | None  # None: train on all subjects
-    seed: int  # of the weights on all subjects; of the cut into folds
+    seed: int  # of the weights on all subjects, or of the split into folds
 
     @property
     def key(self) -> str:
-        """Name under which the result is kept: the same job has the same key."""
+        """Name of the stored result; equal jobs have equal keys."""
         document = asdict(self)
-        # Neither what ends a search nor where the segments lie has a bearing on a fit.
+        # A fit does not depend on what ends a search or on where the segments are.
         spec = {k: v for k, v in self.spec.items() if k not in ("budget", "targets", "name")}
         document["spec"] = {**spec, "data": {k: v for k, v in spec["data"].items() if k != "train"}}
         document["version"] = __version__
@@ -83,17 +83,17 @@ def run_fits(
     device: str,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Fit]:
-    """Run every job that has no kept result yet, `workers` at a time, and return all results.
+    """Run every job without a stored result, `workers` at a time, and return all results.
 
     Args:
         jobs: What to fit.
-        folder: Where results are kept.
+        folder: Where results are stored.
         workers: Processes to use.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` and `cuda` deal the fits out over all GPUs.
-        on_done: Called with (finished, all) after each fit.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` and `cuda` distribute the fits over all GPUs.
+        on_done: Called with (finished, total) after each fit.
 
     Raises:
-        CannotWrite: a result cannot be kept; those before it are.
+        CannotWrite: a result cannot be stored; earlier ones are.
     """
     missing = [one for one in jobs if not _path(folder, one).exists()]
     on_done(len(jobs) - len(missing), len(jobs))
@@ -101,7 +101,7 @@ def run_fits(
         prepare_folder(folder)
         threads = max(1, (os.cpu_count() or 1) // workers)
         devices = spread_over_devices(device, len(missing))
-        # Spawned, not forked: a forked PyTorch may wait for ever on threads that did not come along.
+        # Spawned, not forked: a forked PyTorch may wait for ever for threads that do not exist there.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(threads,))
         try:
@@ -114,7 +114,7 @@ def run_fits(
                 future.result()
                 on_done(count, len(jobs))
         except BaseException:
-            for process in list(pool._processes.values()):  # an unfinished fit keeps nothing
+            for process in list(pool._processes.values()):  # an unfinished fit stores nothing
                 process.kill()
             raise
         finally:
@@ -124,13 +124,13 @@ def run_fits(
 
 @contextmanager
 def _children_without_ctrl_c() -> Iterator[None]:
-    """Leave Ctrl-C to this process: children started meanwhile never see it.
+    """Start children that never receive Ctrl-C; this process handles it.
 
-    A child inherits which signals are blocked. PyTorch's threads do not block it, so the handler may run here
-    all the same; the signal takes effect at the end of the block.
+    A child inherits the blocked signals. PyTorch's threads do not block them, so the handler may still run
+    here; the signal takes effect at the end of the block.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set signal handlers
         return
     received: list[int] = []
     previous = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
@@ -150,7 +150,7 @@ def _begin(threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is killed; it would wait for work for ever."""
+    """End this process when its parent is killed; otherwise it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""Looks at segments that a study has not seen: each is counted, since a figure looked at often is no test."""
+"""Counts evaluations on unseen segments, since repeated evaluation turns a test set into validation."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -13,15 +13,15 @@ TEST_LOOKS = "test_looks"
 
 
 def looks(study: Study) -> list[dict[str, Any]]:
-    """Return the looks that were counted so far, oldest first."""
+    """Return the evaluations counted so far, oldest first."""
     return list(study.user_attrs.get(TEST_LOOKS, []))
 
 
 def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, fbeta: float) -> int:
-    """Record on a study that a model of it met `dataset`, and return how often any did.
+    """Record on a study that one of its models was evaluated on `dataset`; return the number so far.
 
-    The same model on the same segments tells nothing new, so repeating it is no further look; nor is one
-    at the training segments.
+    The same model on the same segments reveals nothing new, so repetitions are not counted, nor are
+    evaluations on the training segments.
     """
     counted = looks(stored.study)
     look = {"model": hashlib.sha256(model).hexdigest(), "fingerprint": dataset.fingerprint}

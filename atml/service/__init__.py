@@ -1,1 +1,1 @@
-"""Studies on a shared storage, and the processes that work on them."""
+"""Studies in a shared storage, and the processes that work on them."""

@@ -1,4 +1,4 @@
-"""Where a server of ATML's listens."""
+"""The address that the dashboard listens on."""
 
 import ipaddress
 import socket
@@ -9,13 +9,13 @@ from atml.errors import AddressError
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where to listen."""
+    """A host and a port to listen on."""
 
     host: str = "127.0.0.1"
-    port: int = 8080  # 0 takes any free one
+    port: int = 8080  # 0 picks a free one
 
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it.
+        """Whether it can be reached only from this machine.
 
         Raises:
             AddressError: the host has no address.
@@ -24,16 +24,16 @@ class Address:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise AddressError(f"{self.host}: no such host or address: {error.strerror}") from None
-        # An IPv6 address may carry its interface: fe80::1%eth0.
+        # An IPv6 address may include its interface: fe80::1%eth0.
         return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
     def url(self, scheme: str, port: int) -> str:
-        """Return a URL of this host; a port of 0 has become a real one."""
+        """Return a URL of this host with the actual port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{port}"
 
     def refusal(self, reason: object) -> AddressError:
-        """Return the error to raise when the address cannot be listened on."""
+        """Return the error to raise when listening fails."""
         return AddressError(
             f"cannot listen on {self.host} port {self.port}: {reason}; choose another with --port"
         )

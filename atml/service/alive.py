@@ -1,8 +1,8 @@
-"""Which workers are alive: each registers and is seen, and what the dead ones hold is queued again.
+"""Tracks which workers are alive, and queues the trials of dead workers again.
 
-A worker writes a row when it starts and renews it every 15 s. A trial names the process that trains
-it. That process is dead if this machine's process table says so or, elsewhere, if its row was not renewed
-for a minute, by the database's clock. Every loop that looks for work calls `close_dead_trials` first.
+A worker writes a row when it starts and renews it every 15 s. A trial records the process that trains
+it. That process is dead if this machine's process table says so or, on other machines, if its row was not
+renewed for a minute by the database's clock. Loops that look for work call `close_dead_trials` first.
 """
 
 import threading
@@ -29,13 +29,13 @@ from atml.tuning.processes import Process, this_process
 from atml.tuning.retry import queue_after_death
 
 HEARTBEAT_SECONDS = 15.0
-LOST_SECONDS = 60.0  # without a heartbeat for so long, a worker is taken for dead
-# After an outage all workers need time for a heartbeat before any of them counts as dead.
+LOST_SECONDS = 60.0  # time without a heartbeat after which a worker counts as dead
+# After an outage workers need time for a heartbeat before any of them counts as dead.
 SETTLE_SECONDS = 60.0
-SHOWN_SECONDS = 600.0  # so long a lost worker is shown
+SHOWN_SECONDS = 600.0  # how long a lost worker is shown
 KEPT_SECONDS = 86_400.0
 
-# One clock for all: those of the machines may differ.
+# The database's clock for all, since those of the machines may differ.
 _NOW = {
     "postgresql": "EXTRACT(EPOCH FROM clock_timestamp())",
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
@@ -55,7 +55,7 @@ class WorkerEntry:
     number: int
     device: str
     threads: int
-    study: str | None = None  # None: it waits for one
+    study: str | None = None  # None while it waits for one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class SeenWorker:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it ended without leaving."""
+        """Whether it ended without removing its row."""
         return self.is_silent or self.entry.process.is_dead()
 
 
@@ -86,7 +86,7 @@ class Workers:
         self._uptime: ColumnElement[float] = sqlalchemy.literal_column(_UPTIME[storage.engine.name])
 
     def beat(self, entry: WorkerEntry) -> None:
-        """Renew a worker's row; forget those of long ago."""
+        """Renew a worker's row, and delete old ones."""
         row = {**asdict(entry), **entry.process.to_dict(), "seen": self._now}
         del row["process"]
         with self.storage.engine.begin() as connection:
@@ -101,27 +101,27 @@ class Workers:
             connection.execute(WORKERS.delete().where(WORKERS.c.worker == worker))
 
     def all(self) -> list[SeenWorker]:
-        """Return the workers that are there or were lost within a day, by host and process number."""
+        """Return all workers that are alive or were lost within a day, by host and process number."""
         query = select(WORKERS, (self._now - WORKERS.c.seen).label("ago"), self._uptime.label("uptime"))
         with reading(), self.storage.engine.connect() as connection:
             rows = connection.execute(query.order_by(WORKERS.c.host, WORKERS.c.pid)).mappings().all()
         return [_seen(dict(row)) for row in rows]
 
     def shown(self) -> list[SeenWorker]:
-        """Return the workers that are there or were lost within ten minutes."""
+        """Return all workers that are alive or were lost within ten minutes."""
         return [one for one in self.storage.retry(self.all) if one.last_seen_seconds <= SHOWN_SECONDS]
 
 
 class Registration:
-    """A worker's own row, renewed while it lives.
+    """A worker's own row, renewed while the worker lives.
 
-    A database that is away is no reason to stop training: what cannot be written now is written later.
+    Training continues while the database is unreachable; the row is renewed later.
 
     Args:
         workers: The table of workers.
-        number: The worker's own.
-        device: On which it trains.
-        threads: With which it trains.
+        number: The worker's number.
+        device: The worker's device.
+        threads: The worker's CPU threads.
     """
 
     def __init__(self, workers: Workers, *, number: int, device: str, threads: int) -> None:
@@ -130,13 +130,13 @@ class Registration:
             worker=uuid.uuid4().hex, process=this_process(), number=number, device=device, threads=threads
         )
         self._over = threading.Event()
-        self._turn = threading.Lock()  # a heartbeat must not follow the end, nor mix two studies
+        self._turn = threading.Lock()  # no heartbeat may follow the end or mix two studies
         self._thread = threading.Thread(target=self._keep_beating, name="atml-heartbeat", daemon=True)
 
     def __enter__(self) -> "Registration":
         retry = self._workers.storage.retry
         for seen in retry(self._workers.all):
-            # It was started in place of a worker that died here.
+            # This worker replaces one that died on this machine.
             if seen.entry.number == self._entry.number and seen.entry.process.is_dead():
                 retry(lambda name=seen.entry.worker: self._workers.leave(name))  # type: ignore[misc]
         retry(lambda: self._workers.beat(self._entry))
@@ -150,7 +150,7 @@ class Registration:
 
     @contextmanager
     def at(self, study: str) -> Iterator[None]:
-        """Serve a study for as long as the block lasts."""
+        """Register the study served during the block."""
         self._move_to(study)
         try:
             yield
@@ -178,14 +178,14 @@ class Checked:
 
     trials: list[FrozenTrial]
     closed: int
-    is_certain: bool  # False: some worker is silent, and may just not have been heard since an outage
+    is_certain: bool  # False if a silent worker may only be slow to renew its row after an outage
 
 
 def close_dead_trials(study: Study) -> Checked:
-    """Close every trial whose worker is dead, here or elsewhere, and queue it again.
+    """Close every trial whose worker is dead, on any machine, and queue it again.
 
     Raises:
-        StorageUnreachable: the database server has been away for too long.
+        StorageUnreachable: the database server was unreachable for too long.
     """
     trials = study.get_trials(deepcopy=False)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
@@ -204,8 +204,8 @@ def close_dead_trials(study: Study) -> Checked:
 
 
 def storage_of(study: Study) -> Storage:
-    """Return the storage of a study, which ATML opened."""
-    storage = study._storage  # Optuna has no public name for it
+    """Return the storage of a study that ATML opened."""
+    storage = study._storage  # Optuna has no public accessor
     if not isinstance(storage, Storage):
         raise TypeError(f"{type(storage).__name__} keeps no workers")
     return storage
@@ -221,10 +221,10 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
     worker = trial.user_attrs.get(records.WORKER)
     process = None if worker is None else Process.from_dict(worker)
     if process is not None and process.is_local():
-        return False  # it lives, as the process table says
+        return False  # the process table says that it lives
     if process in seen:
         return seen[process].is_silent
-    # Its worker has left, or was killed between claiming the trial and naming itself, or is about to.
+    # Its worker has left, was killed before recording itself on the trial, or has not done so yet.
     started = trial.datetime_start or datetime.now()
     return (datetime.now() - started).total_seconds() > LOST_SECONDS
 
@@ -232,7 +232,7 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
 def _close(study: Study, trial: FrozenTrial) -> bool:
     """Fail a trial and queue it again; return False if another process did so first.
 
-    In the other order two processes could both queue it, and both successors be trained.
+    In the opposite order two processes could both queue it, and both retries would be trained.
     """
     try:
         study.tell(trial.number, state=TrialState.FAIL)

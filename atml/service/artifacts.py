@@ -1,4 +1,4 @@
-"""Files that belong to a trial: in a folder or an S3 bucket, found again through the storage."""
+"""Files of a trial, kept in a folder or an S3 bucket and referenced in the storage."""
 
 import contextlib
 import io
@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from optuna import Trial
 from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore
-from optuna.artifacts._protocol import ArtifactStore  # the type of all stores, which has no public name
-from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX  # under which the dashboard looks for artifacts
+from optuna.artifacts._protocol import ArtifactStore  # has no public name
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX  # the prefix that the dashboard uses
 
 from atml.ecg.cache import default_cache_dir
 from atml.errors import AtmlError
@@ -24,15 +24,15 @@ from atml.tuning import records
 
 
 def open_artifacts(place: str | Path, *, only_reading: bool = False) -> ArtifactStore:
-    """Open the place in which trials keep their files; a folder is created if need be.
+    """Open the place where trials keep their files; a folder is created if necessary.
 
     Args:
         place: A folder, or `s3://BUCKET` or `s3://BUCKET/PREFIX`.
-        only_reading: Nothing will be written: a folder may be full, read-only or not there yet.
+        only_reading: Nothing will be written: a folder may be full, read-only or missing.
 
     Raises:
-        CannotWrite: it takes no files now; says why.
-        StorageError: it can never hold artifacts; says why.
+        CannotWrite: it cannot be written to at the moment; gives the reason.
+        StorageError: it cannot hold artifacts; gives the reason.
     """
     if is_s3(place):
         return open_s3(str(place))
@@ -42,10 +42,10 @@ def open_artifacts(place: str | Path, *, only_reading: bool = False) -> Artifact
 
 
 class FolderStore(FileSystemArtifactStore):
-    """Optuna's store for a folder, in which a file is there whole or not at all."""
+    """Optuna's store for a folder, with files written completely or not at all."""
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Keep what can be read from `content_body`.
+        """Store the content of `content_body`.
 
         Raises:
             CannotWrite: names the file, the reason and what to do.
@@ -54,9 +54,9 @@ class FolderStore(FileSystemArtifactStore):
 
 
 def local_folder(place: str | Path) -> Path:
-    """Return the folder for this machine's own files: workers' logs, and fits to be resumed.
+    """Return the folder for this machine's own files: workers' logs, and fits to resume.
 
-    It is the artifacts' folder itself; artifacts in S3 have one in the cache (`ATML_CACHE`).
+    It is the artifacts' folder itself or, for artifacts in S3, a folder in the cache (`ATML_CACHE`).
     """
     if not is_s3(place):
         return Path(place)
@@ -65,9 +65,9 @@ def local_folder(place: str | Path) -> Path:
 
 
 def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
-    """Return what an objective calls to keep the model and the picture of a completed trial.
+    """Return the function with which an objective stores a completed trial's model and picture.
 
-    It raises CannotWrite if they cannot all be kept; then none of them is.
+    It raises CannotWrite if they cannot all be stored; then none of them is.
     """
 
     def keep(trial: Trial, model: bytes, metrics: Metrics) -> None:
@@ -88,7 +88,7 @@ def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
     return keep
 
 
-# Optuna's own `upload_artifact` records a file before it is there, and on failure leaves the record.
+# Optuna's `upload_artifact` records a file before writing it, and keeps the record on failure.
 def _write(store: ArtifactStore, name: str, content: bytes) -> ArtifactMeta:
     meta = ArtifactMeta(
         artifact_id=str(uuid.uuid4()),

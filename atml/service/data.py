@@ -1,4 +1,4 @@
-"""The data set that a study trains on, the same in every process."""
+"""Loading the data set of a study, the same in every process."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | No
 
 
 def subjects_in(directory: Path) -> tuple[str, ...]:
-    """Return the subjects of a directory, from the file names alone: no segment is opened.
+    """Return the subjects of a directory, from file names alone; no segment is opened.
 
     Raises:
         NoSegments: the directory does not exist or holds no segment.
@@ -43,4 +43,4 @@ def _subject(name: str) -> str | None:
     try:
         return SegmentName.parse(name).subject
     except BadSegment:
-        return None  # loading the directory tells about it
+        return None  # reported when the directory is loaded

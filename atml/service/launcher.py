@@ -1,4 +1,4 @@
-"""Starting the worker processes of a study, and starting those again that die."""
+"""Starting the worker processes of a study, and restarting those that die."""
 
 import os
 import signal
@@ -20,8 +20,8 @@ from atml.service.restarts import History, Restarts, history_of
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
-# Exit code of a supervised worker that cannot write (EX_CANTCREAT of sysexits.h): another would fare no
-# better. It writes why into a pipe, since its log may be on the same full disk.
+# Exit code of a supervised worker that cannot write (EX_CANTCREAT of sysexits.h); a restart would not
+# help. It writes the reason into a pipe, since its log may be on the same full disk.
 CANNOT_WRITE = 73
 ERROR_PIPE = "ATML_ERROR_PIPE"  # environment variable with the pipe's file descriptor
 
@@ -30,22 +30,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPlan:
-    """What every worker of a launch is told."""
+    """The settings of all workers of a launch."""
 
     storage: str
     artifacts: str | Path
     workers: int
     device: str = "auto"  # `auto` and `cuda` spread the workers over all GPUs
-    threads: int | None = None  # a worker; None divides the machine's cores
+    threads: int | None = None  # per worker; None divides the machine's cores
 
     def threads_each(self) -> int:
-        """Return the CPU threads of one worker; two workers of one thread beat one of two."""
+        """Return the CPU threads of one worker."""
         return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
 
 
 @dataclass
 class _Slot:
-    """The place of one worker, through its restarts."""
+    """One worker, including its restarts."""
 
     index: int
     device: str
@@ -69,24 +69,24 @@ def launch(
     on_poll: Callable[[], None] = lambda: None,
     say: Say = lambda text: None,
 ) -> None:
-    """Run the workers of a study until all have left.
+    """Run the workers of a study until all have exited.
 
-    A worker that dies is started again, at growing intervals, until it has died too often without
-    progress. The first Ctrl-C lets the workers finish their epoch, the second makes them leave at once.
+    A worker that dies is restarted with growing delays, until it has died too often without progress.
+    The first Ctrl-C lets the workers finish their epoch, the second makes them exit at once.
 
     Args:
         study: The study.
-        plan: How many workers, and what they are told.
+        plan: Number and settings of the workers.
         on_poll: Called twice a second, to show progress.
-        say: Called with what the user should know.
+        say: Called with messages for the user.
 
     Raises:
-        KeyboardInterrupt: the workers left because the user asked.
-        CannotWrite: no worker could go on, for want of room or write access; quotes one of them.
+        KeyboardInterrupt: the user stopped the workers.
+        CannotWrite: no worker could continue for lack of room or write access; quotes one of them.
         StudyError: every worker failed; quotes the end of a worker's log.
     """
     folder = local_folder(plan.artifacts) / study.study_name
-    prepare_folder(folder)  # before processes are started in vain
+    prepare_folder(folder)  # fail before any process is started
     slots = [
         _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
         for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
@@ -112,7 +112,7 @@ def launch(
 
 @contextmanager
 def _collected_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM, to be forwarded to the workers."""
+    """Collect Ctrl-C and SIGTERM in order to forward them to the workers."""
     received: list[int] = []
     previous = {
         number: signal.signal(number, lambda number, _: received.append(number))
@@ -134,7 +134,7 @@ def _interrupt(slots: list[_Slot], *, is_first: bool, say: Say) -> None:
 
 
 def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Say) -> None:
-    """Start the slot's worker if it has none, or decide what its end means."""
+    """Start the slot's worker if necessary, or handle its exit."""
     if slot.done or slot.is_running():
         return
     if slot.process is None:
@@ -146,9 +146,9 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Sa
     code, pid, slot.process = slot.process.returncode, slot.process.pid, None
     error = _read_error(slot)
     if code == CANNOT_WRITE:
-        slot.cannot_write = error or f"{slot.log}: a worker could not write; see to it"
-        if plan.workers > 1:  # else it is the end, and what the command ends with
-            say(f"Worker {slot.index} has left: {slot.cannot_write}")
+        slot.cannot_write = error or f"{slot.log}: a worker could not write; fix this"
+        if plan.workers > 1:  # otherwise the command ends with this error
+            say(f"Worker {slot.index} has stopped: {slot.cannot_write}")
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
@@ -158,19 +158,19 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Sa
 def _history_of(study: Study, pid: int) -> History:
     try:
         return history_of(study, pid)
-    except StorageUnreachable:  # nobody can tell; a longer wait suits a server that is away
+    except StorageUnreachable:  # unknown; a longer delay suits an unreachable server
         return History(began=True, progressed=False)
 
 
 def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) -> None:
-    """Say how the slot's worker ended, and set the time of its next start if there is one."""
+    """Report how the slot's worker ended, and schedule its restart if there is one."""
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     if delay_seconds is None:
         slot.done = slot.failed = True
-        say(f"Worker {slot.index} ended again ({how}) and is given up; see {slot.log}")
+        say(f"Worker {slot.index} ended again ({how}) and is not restarted; see {slot.log}")
         return
     slot.not_before = time.monotonic() + delay_seconds
-    say(f"Worker {slot.index} ended ({how}); it starts again in {delay_seconds:.0f} s; see {slot.log}")
+    say(f"Worker {slot.index} ended ({how}); restarting in {delay_seconds:.0f} s; see {slot.log}")
 
 
 def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
@@ -178,7 +178,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     command = [sys.executable, "-m", "atml", "worker", study, "--index", str(slot.index)]
     command += ["--artifacts", str(plan.artifacts), "--device", slot.device, "--threads", threads]
     command += ["--supervised-by", str(os.getpid())]
-    # By environment, since a command line shows its password to every user of the machine.
+    # In the environment, since every user of the machine can read a password on a command line.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
     slot.error_pipe, theirs = os.pipe()
     try:
@@ -190,7 +190,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
                 stderr=log,
                 env={**environment, ERROR_PIPE: str(theirs)},
                 pass_fds=(theirs,),
-                # Ctrl-C must reach a worker once, from here, not from the terminal too.
+                # Ctrl-C must reach a worker only once, from here and not also from the terminal.
                 start_new_session=True,
             )
     finally:
@@ -210,12 +210,12 @@ def _read_error(slot: _Slot) -> str:
         return ""
     with os.fdopen(slot.error_pipe, "rb") as pipe:
         slot.error_pipe = None
-        os.set_blocking(pipe.fileno(), False)  # a process that it left behind may hold the other end
+        os.set_blocking(pipe.fileno(), False)  # an orphaned child may hold the other end
         return (pipe.read() or b"").decode()
 
 
 def _end(slots: list[_Slot]) -> None:
-    """Make sure that no worker outlives its launcher."""
+    """Kill all remaining workers."""
     for slot in slots:
         if slot.process is not None and slot.is_running():
             slot.process.kill()

@@ -1,4 +1,4 @@
-"""The study's note in the dashboard: the answer to its targets, and its front or ranking."""
+"""The study's note in the dashboard: whether its targets are met, and its front or ranking."""
 
 import time
 
@@ -11,7 +11,7 @@ from atml.tuning import records
 from atml.tuning.outcome import Outcome, outcome
 
 LEAST_SECONDS_BETWEEN = 10.0
-# With these many the note fits into the one attribute of 2,045 characters that is written at a time.
+# With this many rows the note fits into one attribute of 2,045 characters, which is written atomically.
 MOST_ROWS = 10
 LINE = "*What stands above is kept up to date by ATML; what you write below stays.*"
 
@@ -19,8 +19,8 @@ LINE = "*What stands above is kept up to date by ATML; what you write below stay
 class NoteKeeper:
     """Keeps a study's note up to date; a callback of `Study.optimize`.
 
-    Only the worker whose trial came to the front writes, so a thousand workers do not write more
-    than one.
+    Only the worker whose trial reaches the front writes, so a thousand workers do not write more than
+    one.
     """
 
     def __init__(self, stored: StoredStudy) -> None:
@@ -29,7 +29,7 @@ class NoteKeeper:
         self._not_before = 0.0
 
     def __call__(self, _study: Study, trial: FrozenTrial) -> None:
-        """Note a finished trial of this worker, if it is the best or on the front."""
+        """Update the note if a finished trial of this worker is the best or on the front."""
         if trial.state == TrialState.COMPLETE:
             self._unseen.add(trial.number)
         if not self._unseen or time.monotonic() < self._not_before:
@@ -46,7 +46,7 @@ class NoteKeeper:
 
 
 def note(result: Outcome) -> str:
-    """Return what came of a study so far, in Markdown."""
+    """Return a study's result so far, in Markdown."""
     lines = [_answer(result), ""]
     lines += _front(result) if len(result.phase.directions) > 1 else _ranking(result)
     spent = result.spent
@@ -57,7 +57,7 @@ def note(result: Outcome) -> str:
 
 
 def with_remarks_of(old: str, ours: str) -> str:
-    """Return the note `ours`, followed by what people wrote into the `old` one."""
+    """Return the note `ours`, followed by the users' remarks in the `old` one."""
     _, line, below = old.partition(LINE)
     remarks = (below if line else old).strip()
     return f"{ours}\n\n---\n{LINE}\n\n{remarks}".rstrip() + "\n"
@@ -75,7 +75,7 @@ def _write(stored: StoredStudy, result: Outcome) -> None:
 
 
 def _answer(result: Outcome) -> str:
-    """Say whether the targets are met; the dashboard's own "best" knows nothing of them."""
+    """Return whether the targets are met; the dashboard's own "best" ignores them."""
     best, targets = result.best, result.phase.targets
     if best is None:
         return "\n".join(["**No model yet.**", *(f"- {line}" for line in result.advice)])

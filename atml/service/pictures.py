@@ -1,6 +1,6 @@
-"""The picture of a trial for the dashboard: learning curve, confusion and subjects.
+"""The picture of a trial for the dashboard: learning curve, confusion matrix and subjects.
 
-It is drawn with Pillow, in about a tenth of matplotlib's time, since every completed trial has one.
+Every completed trial has one, so it is drawn with Pillow, which takes about a tenth of matplotlib's time.
 """
 
 import io
@@ -17,7 +17,7 @@ WIDTH, MARGIN, ROW = 720, 24, 24
 CURVE, CONFUSION = 440, 400  # pixels of height
 MOST_SUBJECTS = 40
 COLOURS = 32
-# The colours of Okabe and Ito, which people who see few colours can tell apart.
+# The palette of Okabe and Ito, suitable for colour-blind readers.
 BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 WHITE, BLACK, GREY, PALE = (255, 255, 255), (32, 32, 32), (120, 120, 120), (226, 226, 226)
 
@@ -42,13 +42,13 @@ def picture(curve: Sequence[CurvePoint], metrics: Metrics) -> bytes:
     some = f"the worst {len(shown)} of {len(ranked)}" if len(shown) < len(ranked) else f"{len(ranked)}"
     _subjects(draw, CURVE + CONFUSION, f"{some} validation subjects, the worst first", shown)
     content = io.BytesIO()
-    # A palette makes the file a quarter as large, and compressing it quicker by what the palette costs.
+    # A palette makes the file a quarter as large; faster compression offsets its cost.
     image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(content, "PNG")
     return content.getvalue()
 
 
 def _plot(draw: ImageDraw.ImageDraw, top: int, title: str, series: list[Series]) -> None:
-    """Draw figures over the epochs, from the first of each fold on."""
+    """Draw values over the epochs of each fold."""
     left, right, bottom = 90, WIDTH - MARGIN, top + 144
     finite = [value for _, values in series for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
@@ -73,7 +73,7 @@ def _plot(draw: ImageDraw.ImageDraw, top: int, title: str, series: list[Series])
 
 
 def _confusion(draw: ImageDraw.ImageDraw, top: int, metrics: Metrics) -> None:
-    """Draw how many segments of each class were called what, at the trial's decision threshold."""
+    """Draw the confusion matrix at the trial's decision threshold."""
     afib = sum(subject.afib_segments for subject in metrics.per_subject)
     other = metrics.segments - afib
     hits = round(metrics.recall * afib)

@@ -1,4 +1,4 @@
-"""What a study is doing at this moment, read from its storage: the same view from any machine."""
+"""The current state of a study, read from its storage: the same view on any machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class RunningTrial:
     architecture: str
     learning_rate: float | None
     fold: int  # from 0
-    epoch: int  # epochs of this fold finished
+    epoch: int  # finished epochs of this fold
     epochs: int
     fbeta: float
     onnx_bytes: int | None
@@ -31,7 +31,7 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerState:
-    """One worker and what it does; without a study it waits for one, without a trial it is between two."""
+    """A worker's state; without a study it waits for one, without a trial it is between two."""
 
     host: str
     pid: int
@@ -40,15 +40,15 @@ class WorkerState:
     threads: int
     study: str | None
     trial: int | None
-    epoch: int | None  # epochs finished
+    epoch: int | None  # finished epochs
     epochs: int | None
     last_seen_seconds: float  # ago
-    lost: bool  # it ended without a word
+    lost: bool  # it disappeared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A study's state for people who wait."""
+    """A study's progress."""
 
     study: str
     spent: Spent
@@ -61,7 +61,7 @@ class Progress:
 
 
 def progress(of: Snapshot) -> Progress:
-    """Work out how far a study is."""
+    """Compute a study's progress."""
     phase, trials = of.phase, of.trials
     used = spent(trials, of.taken)
     ranking = phase.rank(trials)
@@ -78,7 +78,7 @@ def progress(of: Snapshot) -> Progress:
 
 
 def worker_states(seen: Sequence[SeenWorker], studies: Sequence[Progress]) -> list[WorkerState]:
-    """Find out what each of the workers does."""
+    """Return what each worker is doing."""
     held = {(trial.host, trial.pid): (of.study, trial) for of in studies for trial in of.running}
     found = []
     for one in seen:
@@ -124,7 +124,7 @@ def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
 
 
 def _seconds_left(phase: Phase, trials: Sequence[FrozenTrial], used: Spent) -> float | None:
-    """Estimate the time until the budget ends: the sooner of its trials and its minutes."""
+    """Estimate the time until the budget's trials or minutes run out, whichever is first."""
     estimates = []
     if phase.budget.minutes is not None:
         estimates.append(phase.budget.minutes * 60 - used.seconds)

@@ -1,4 +1,4 @@
-"""Whether a worker that died is started again, and when."""
+"""Whether and when a dead worker is restarted."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from atml.tuning.retry import MOST_DEATHS, got_further
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0
-# If it does not even begin a trial, it lacks something that no restart brings.
+# A worker that does not even begin a trial has a problem that a restart does not solve.
 MAX_STARTS_WITHOUT_TRIAL = 3
-# A trial that kills its workers is given up after MOST_DEATHS; the worker must outlast it.
+# A trial that kills its workers is retried MOST_DEATHS times; the restarts must outlast it.
 MAX_DEATHS_WITHOUT_PROGRESS = MOST_DEATHS + 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What a worker did while it lived."""
+    """What a worker did before it died."""
 
-    began: bool  # a trial
-    progressed: bool  # finished one, or trained an epoch that no worker had trained before
+    began: bool  # it began a trial
+    progressed: bool  # it finished a trial or trained a new epoch
 
 
 class Restarts:
@@ -33,7 +33,7 @@ class Restarts:
         self._without_progress = 0
 
     def delay_after(self, history: History) -> float | None:
-        """Return the seconds to wait before the next start; None if there should be none."""
+        """Return the seconds to wait before the restart; None for no restart."""
         self._without_trial = 0 if history.began else self._without_trial + 1
         self._without_progress = 0 if history.progressed else self._without_progress + 1
         if (
@@ -45,7 +45,7 @@ class Restarts:
 
 
 def history_of(study: Study, pid: int) -> History:
-    """Return what the process of this number on this machine did in a study."""
+    """Return what process `pid` on this machine did in a study."""
     own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(trial, pid)]
     progressed = any(records.was_trained(trial) or got_further(trial) for trial in own)
     return History(began=bool(own), progressed=progressed)

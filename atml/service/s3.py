@@ -1,4 +1,4 @@
-"""Artifacts in an S3 bucket, Amazon's or any server that speaks its protocol."""
+"""Artifacts in an S3 bucket, on Amazon or any compatible server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
 
 
 def is_s3(place: str | Path) -> bool:
-    """Whether artifacts are to be kept in a bucket rather than in a folder."""
+    """Whether `place` is a bucket rather than a folder."""
     return isinstance(place, str) and place.startswith(SCHEME)
 
 
@@ -32,14 +32,14 @@ def split_s3(url: str) -> tuple[str, str]:
 
 
 def open_s3(url: str) -> ArtifactStore:
-    """Open `s3://BUCKET/PREFIX` with the credentials and the endpoint that boto3 finds.
+    """Open `s3://BUCKET/PREFIX` with boto3's credentials and endpoint.
 
-    Those are environment variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL_S3),
+    They come from environment variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL_S3),
     `~/.aws/` or the machine's role.
 
     Raises:
-        StorageError: boto3 or the name of the bucket is at fault.
-        CannotWrite: the credentials, the bucket or the server is missing; says which.
+        StorageError: boto3 is missing or the bucket name is invalid.
+        CannotWrite: the credentials, the bucket or the server is missing; names which.
     """
     bucket, prefix = split_s3(url)
     try:
@@ -59,7 +59,7 @@ def open_s3(url: str) -> ArtifactStore:
 
 
 class S3Store:
-    """Optuna's store for a bucket, below a prefix, with errors that say what to do."""
+    """Optuna's store for a bucket with a prefix, with errors that say what to do."""
 
     def __init__(self, url: str, prefix: str, store: ArtifactStore) -> None:
         self._url = url
@@ -67,15 +67,15 @@ class S3Store:
         self._store = store
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open an artifact to read."""
+        """Open an artifact for reading."""
         with _explained(self._url):
             return self._store.open_reader(self._prefix + artifact_id)
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Keep what can be read from `content_body`.
+        """Store the content of `content_body`.
 
         Raises:
-            CannotWrite: the bucket does not take it; says why.
+            CannotWrite: the bucket cannot be written to; gives the reason.
         """
         with _explained(self._url):
             self._store.write(self._prefix + artifact_id, content_body)
@@ -101,7 +101,7 @@ def _explained(url: str) -> Iterator[None]:
 def _explanation(url: str, error: Any) -> AtmlError:
     from botocore.exceptions import ParamValidationError
 
-    # All else may work later: somebody makes the bucket, renews the credentials, mends the network.
+    # All other errors may go away: the bucket is created, credentials renewed, the network fixed.
     kind = StorageError if isinstance(error, ParamValidationError) else CannotWrite
     return kind(f"{url}: {_advice(error)}")
 
@@ -115,9 +115,9 @@ def _advice(error: Any) -> str:
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return "the S3 server does not answer; check AWS_ENDPOINT_URL_S3 and the network"
         case exceptions.ParamValidationError():
-            return "this is no valid bucket name"
+            return "this is not a valid bucket name"
         case exceptions.ClientError(response={"Error": {"Code": "404" | "NoSuchBucket"}}):
             return "there is no such bucket; create it first"
         case exceptions.ClientError(response={"ResponseMetadata": {"HTTPStatusCode": 401 | 403}}):
             return "the S3 server refuses these credentials for this bucket; check key, secret and policy"
-    return f"the S3 server or its client refuses: {str(error).splitlines()[0]}; see to it"
+    return f"the S3 server or its client reports: {str(error).splitlines()[0]}; fix this"

@@ -1,4 +1,4 @@
-"""A worker without a study of its own: serves every unfinished one, the oldest first, and waits for more."""
+"""A worker without a given study: serves every unfinished one, oldest first, and waits for more."""
 
 import time
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
 from atml.tuning import stop
 
 IDLE_SECONDS = 1.0
-RETRY_SECONDS = 60.0  # people make room or mount a disk, and they take their time
+RETRY_SECONDS = 60.0  # somebody has to make room or mount a disk, which takes time
 
 
 def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
-    """Work on whatever there is until asked to leave.
+    """Work on all studies until asked to leave.
 
-    A study that this machine cannot serve, for want of its data say, is named and tried again every
-    minute; the others go on. So is a disk that is full or read-only.
+    A study that this machine cannot serve, for example because its data is missing, is reported and
+    retried every minute while the others continue. A full or read-only disk is retried likewise.
 
     Raises:
-        StorageUnreachable: the database server has been away for too long.
+        StorageUnreachable: the database server was unreachable for too long.
     """
     leave = settings.leave.requested
     refusals = _Refusals(say)
@@ -36,7 +36,7 @@ def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str]
 
 
 class _Refusals:
-    """The studies that cannot be served here now; each reason is said once."""
+    """The studies that cannot be served here now; each reason is reported once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -44,7 +44,7 @@ class _Refusals:
 
     def add(self, study: str, error: AtmlError) -> None:
         if self._found.get(study, ("", 0.0))[0] != str(error):
-            self._say(f"{study}: passed over: {error}")
+            self._say(f"{study}: skipped: {error}")
         self._found[study] = (str(error), time.monotonic())
 
     def holds(self, study: str) -> bool:

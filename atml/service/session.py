@@ -1,4 +1,4 @@
-"""One study from its spec to its end: what the commands and the Python interface share."""
+"""Running one study from spec to outcome, shared by the commands and the Python interface."""
 
 from pathlib import Path
 
@@ -38,23 +38,23 @@ def with_training_data(
 
 
 def load_segments(directory: Path, watch: Watch, *, skip_bad: bool = False) -> Dataset:
-    """Load a directory of segments; say how many broken files were left out."""
+    """Load a directory of segments; report how many broken files were left out."""
     with watch.progress(f"Reading {directory}", "files") as update:
         dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
     return _say_skipped(dataset, watch)
 
 
 def load_phase_data(phase: Phase, watch: Watch) -> Dataset:
-    """Load the phase's training segments; say how many broken files were left out."""
+    """Load the phase's training segments; report how many broken files were left out."""
     with watch.progress(f"Reading {phase.data.train}", "files") as update:
         dataset = load_training_data(phase.data, update)
     return _say_skipped(dataset, watch)
 
 
 def say_left_out(stored: StoredStudy, watch: Watch) -> None:
-    """Name the architectures that are not searched, since the segments are too short for them."""
+    """Report the architectures that are not searched because the segments are too short."""
     if stored.waits_for is not None:
-        return  # which architectures it will search is not known yet
+        return  # its architectures are not known yet
     length = stored.data.segment_length
     searched = stored.phase.architectures()
     names = [name for name in searched if get_architecture(name).minimum_length > length]
@@ -68,7 +68,7 @@ def say_left_out(stored: StoredStudy, watch: Watch) -> None:
 def open_study(
     storage: BaseStorage, phase: Phase, dataset: Dataset, watch: Watch, *, extend: bool = False
 ) -> StoredStudy:
-    """Create or resume a study; what an earlier crash or a stop left behind is put right."""
+    """Create or resume a study, and clean up after an earlier crash or stop."""
     stored = create_or_resume(storage, phase, dataset, extend=extend)
     if stored.waits_for is not None:  # submitted before its base had ended
         stored = begin(storage, stored) or stored
@@ -83,7 +83,7 @@ def open_study(
 
 
 def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
-    """Run workers until the study has ended, and return what came of it."""
+    """Run workers until the study has ended, and return its outcome."""
     if read(stored.study) is None:
         _announce(stored, plan, watch)
         with watch.study(stored) as shown:

@@ -1,4 +1,4 @@
-"""Leaving when asked: the first signal finishes the epoch, the second leaves at once."""
+"""Leaving on signals: the first finishes the epoch, the second leaves at once."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 
 
 class LeaveOnSignal:
-    """Notes SIGINT and SIGTERM; ask `requested()` where it is safe to leave.
+    """Records SIGINT and SIGTERM; check `requested()` where it is safe to leave.
 
     The second signal raises KeyboardInterrupt wherever the process is. A supervised process also
-    leaves when its supervisor is gone, since nobody would stop it then; if it does not come to that,
-    it ends all the same, and its trial is found to be an orphan.
+    leaves when its supervisor is gone, since nobody would stop it then. If it does not reach a safe
+    point in time, it exits anyway, and its trial is queued again by others.
     """
 
     def __init__(self, supervisor_pid: int | None = None) -> None:
@@ -31,7 +31,7 @@ class LeaveOnSignal:
         return self
 
     def requested(self) -> bool:
-        """Whether to leave at the next good moment."""
+        """Whether to leave at the next safe point."""
         return self._signals > 0 or self._is_orphan()
 
     def _is_orphan(self) -> bool:
@@ -41,7 +41,7 @@ class LeaveOnSignal:
         while not self._is_orphan():
             time.sleep(ORPHAN_LOOK_SECONDS)
         time.sleep(ORPHAN_GRACE_SECONDS)
-        os._exit(1)  # whatever it hangs in
+        os._exit(1)  # wherever it hangs
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

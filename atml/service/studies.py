@@ -1,4 +1,4 @@
-"""Creating, resuming and finding studies. All that a worker needs is stored with the study."""
+"""Creating, resuming and finding studies. Everything a worker needs is stored with the study."""
 
 import time
 import warnings
@@ -24,11 +24,11 @@ from atml.tuning.spec import differences
 
 SPEC = records.SPEC
 DATA = "data"
-CANDIDATES = "candidates"  # worked out once: every worker compares the same networks
+CANDIDATES = "candidates"  # computed once, so that every worker compares the same networks
 EXTENDABLE = ("budget.", "targets.")
-FORMAT = "format"  # of what is kept with a study and its trials
+FORMAT = "format"  # of the attributes of a study and its trials
 PRESENT_FORMAT = 3
-CREATION_SECONDS = 5.0  # creating a study takes a fraction of one
+CREATION_SECONDS = 5.0  # creating a study takes less than a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,12 @@ class StudyData:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStudy:
-    """A study with the spec and the data description that are kept with it."""
+    """A study with its stored spec and data description."""
 
     study: Study
     phase: Phase
     data: StudyData
-    candidates: tuple[Candidate, ...]  # none while the study waits for its base
+    candidates: tuple[Candidate, ...]  # empty while the study waits for its base
 
     @cached_property
     def grid(self) -> Grid:
@@ -81,23 +81,23 @@ class StoredStudy:
 def create_or_resume(
     storage: BaseStorage, phase: Phase, dataset: Dataset, *, extend: bool = False, may_wait: bool = False
 ) -> StoredStudy:
-    """Create the study that `phase` describes, or take it up where it was left.
+    """Create the study that `phase` describes, or resume it.
 
     Args:
         storage: Where studies are kept.
-        phase: The spec; a phase 2 whose base is a study has it looked up here.
+        phase: The spec; the base study of a phase 2 is looked up here.
         dataset: Segments to train on.
         extend: Allow the budget and the targets to differ from the stored ones.
         may_wait: Create a phase 2 before its base has ended; `begin` completes it later.
 
     Raises:
         SpecChanged: the study exists with another spec or other data; lists the differences.
-        UnknownStudy: the base study of a phase 2 is not there.
+        UnknownStudy: the base study of a phase 2 does not exist.
         StudyError: the base study has no finished trial.
-        TooFewSubjects: the subjects do not suffice for the spec's folds.
+        TooFewSubjects: there are too few subjects for the spec's folds.
     """
     data = StudyData.of(dataset)
-    # What it refuses would otherwise fail in every worker.
+    # Check now, since the folds would otherwise fail in every worker.
     grouped_folds(dataset, folds=phase.data.folds, seed=phase.data.seed)
     if not _is_complete(storage, phase.name):
         waits = may_wait and not _base_has_ended(storage, phase)
@@ -111,8 +111,8 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
     """Load a study and its spec.
 
     Raises:
-        UnknownStudy: there is none of that name; lists those there are.
-        StudyError: it was not made by ATML.
+        UnknownStudy: there is no study of that name; lists the existing ones.
+        StudyError: it was not created by ATML.
     """
     try:
         study = optuna.load_study(study_name=name, storage=storage)
@@ -122,7 +122,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
     attributes = study.user_attrs
     if SPEC not in attributes:
         raise StudyError(
-            f"study {name!r} carries no spec: it was not made by ATML, or its creation was cut short"
+            f"study {name!r} has no spec: it was not made by ATML, or its creation was cut short"
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
@@ -136,14 +136,14 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
 
 
 def load_all(storage: BaseStorage) -> list[StoredStudy]:
-    """Load every study that ATML made, oldest first; other studies may share the storage."""
+    """Load every study that ATML created, oldest first; other studies may share the storage."""
     made_here = (study for study in storage.get_all_studies() if SPEC in study.user_attrs)
     return [load(storage, study.study_name) for study in made_here]
 
 
 def study_names(storage: BaseStorage) -> list[str]:
     """Return the names of all studies, oldest first."""
-    return [study.study_name for study in storage.get_all_studies()]  # ordered by their creation
+    return [study.study_name for study in storage.get_all_studies()]  # ordered by creation
 
 
 def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
@@ -163,7 +163,7 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
 
 
 def _is_complete(storage: BaseStorage, name: str) -> bool:
-    """Whether the study is there with its spec; what a killed creator left is deleted, nothing else."""
+    """Whether the study exists with its spec; only the remains of a killed creator are deleted."""
     until = time.monotonic() + CREATION_SECONDS
     while name in study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
@@ -184,9 +184,9 @@ def _is_complete(storage: BaseStorage, name: str) -> bool:
 
 
 def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
-    """Complete a study that waited for its base; None while the base has not ended.
+    """Complete a study that waits for its base; return None while the base has not ended.
 
-    Two workers may do so at once; what both then queue is pruned untrained as a duplicate.
+    Two workers may do so at once; both write the same.
 
     Raises:
         StudyError: the base ended without a finished trial.
@@ -208,7 +208,7 @@ def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
 
 
 def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
-    # Before the study, which others take for an abandoned one if it stays incomplete.
+    # Before the study is created: others treat a study that stays incomplete as abandoned.
     waits = isinstance(phase, WidthPhase) and not phase.base.architectures
     candidates = () if waits else _candidates(phase, data.segment_length)
     study = optuna.create_study(
@@ -266,14 +266,14 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
 
 
 def _with_stored_base(phase: WidthPhase, stored: WidthPhase) -> WidthPhase:
-    """Keep what was looked up at creation: phase 1 may have gone on since."""
+    """Keep the base that was looked up at creation; phase 1 may have continued since."""
     asked = phase.base
     same = asked == stored.base.model_copy(update={"architectures": None})
     return phase.on(stored.base) if same else phase
 
 
 def _comparable(phase: Phase) -> dict[str, Any]:
-    """Return the stored spec less where the data lies: their content is compared instead."""
+    """Return the stored spec without the data's location; its content is compared instead."""
     document = phase.stored()
     document["data"].pop("train")
     return document

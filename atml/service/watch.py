@@ -1,4 +1,4 @@
-"""Callbacks by which a long call reports what it does."""
+"""Callbacks through which long calls report progress."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from atml.service.studies import StoredStudy
 
-Update = Callable[[int, int], None]  # called with (done, in all)
+Update = Callable[[int, int], None]  # called with (done, total)
 
 
 class Watch:
-    """Ignores every report; override the methods for what you need."""
+    """Ignores every report; override the methods that you need."""
 
     def say(self, text: str) -> None:
         """Receive a message for the user."""
 
     def progress(self, what: str, unit: str) -> AbstractContextManager[Update]:  # noqa: ARG002
-        """Follow a wait that is counted in `unit`, such as files."""
+        """Follow an operation that is counted in `unit`, such as files."""
         return nullcontext(lambda _done, _total: None)
 
     def study(self, stored: "StoredStudy") -> AbstractContextManager["StudyWatch"]:  # noqa: ARG002

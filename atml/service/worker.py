@@ -1,4 +1,4 @@
-"""One worker: takes trials of a study, one after the other, until there is a reason to leave."""
+"""One worker: runs trials of a study, one after the other, until there is a reason to leave."""
 
 import random
 import time
@@ -31,25 +31,25 @@ from atml.tuning.stop import Stop, StoppedBy
 
 TrialFunction = Callable[[Trial], float | Sequence[float]]
 
-# While others train the last trials; many workers that look all the time would keep the database busy.
+# While others train the last trials; many workers that poll constantly would overload the database.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 3.0
-# With this many trials in a row pruned untrained, the rules leave nothing worth a search.
+# After this many trials in a row pruned untrained, the rules leave nothing to search.
 UNTRAINED_IN_A_ROW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """What a worker is told when it starts.
+    """A worker's settings.
 
     Args:
-        index: Number of this worker; decides the sampler's seed.
+        index: Number of this worker, which determines the sampler's seed.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads to train with.
         artifacts: Folder or bucket for the models and pictures of completed trials.
-        train: Where this machine has the training segments, if not where the study says.
-        leave: Says whether this process was asked to leave.
-        registration: Tells the others which study this worker serves.
+        train: Location of the training segments on this machine, if different from the study's.
+        leave: Whether this process was asked to leave.
+        registration: Shows other processes which study this worker serves.
     """
 
     index: int
@@ -62,17 +62,17 @@ class WorkerSettings:
 
 
 def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) -> None:
-    """Work on a study until its budget is spent, its targets are met or someone asks to leave.
+    """Work on a study until its budget is spent, its targets are met or the worker is asked to leave.
 
     Args:
         stored: The study with its spec.
-        settings: What this worker was told.
-        wait: Wait while other workers train the last trials of the budget; one may yet fail.
+        settings: The worker's settings.
+        wait: Wait while other workers train the last trials of the budget, since one may fail.
 
     Raises:
-        StudyError: it waits for its base study, or the segments here are not those it was created with.
+        StudyError: it waits for its base study, or the segments differ from those it was created with.
         DataError: the segments cannot be loaded.
-        CannotWrite: a disk is full or read-only; the trial at hand is queued again.
+        CannotWrite: a disk is full or read-only; the current trial is queued again.
     """
     if stored.waits_for is not None:
         raise StudyError(f"study {stored.study.study_name!r} waits for its base {stored.waits_for!r} to end")
@@ -97,7 +97,7 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) ->
 
 
 def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
-    """Load the study's segments and make sure that they are the same on this machine."""
+    """Load the study's segments and check that they are the same on this machine."""
     spec = stored.phase.data
     if train is not None:
         spec = spec.model_copy(update={"train": str(train)})
@@ -113,11 +113,11 @@ def take_trials(
     leave: Callable[[], bool],
     wait: bool = True,
 ) -> None:
-    """Run trials until the study is over or `leave` says to; what an objective does is its own matter.
+    """Run trials until the study is over or `leave` returns True.
 
     Raises:
-        StorageUnreachable: the database server has been away for too long.
-        CannotWrite: a disk is full or read-only; the trial at hand is queued again.
+        StorageUnreachable: the database server was unreachable for too long.
+        CannotWrite: a disk is full or read-only; the current trial is queued again.
     """
     study = stored.study
     note = NoteKeeper(stored)
@@ -130,7 +130,7 @@ def take_trials(
         if not is_fully_claimed(stored, checked):
             pause_seconds = FIRST_WAIT_SECONDS
             _run_one(study, objective, note)
-        elif wait:  # a running trial may yet fail and leave room for another
+        elif wait:  # a running trial may fail and leave room for another
             time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
             pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
         else:
@@ -138,10 +138,10 @@ def take_trials(
 
 
 def is_over(stored: StoredStudy, checked: Checked) -> bool:
-    """Whether nothing is left to do in a study; its request to stop then says why."""
+    """Whether nothing is left to do in a study; its stop request then has the reason."""
     if stop.read(stored.study) is not None:
         return True
-    # A trial whose worker may be dead seems to use up time.
+    # A trial whose worker may be dead would count as running time.
     sign = _reason_to_stop(stored, checked.trials) if checked.is_certain else None
     if sign is not None:
         stop.request_stop(stored.study, sign)
@@ -152,7 +152,7 @@ def _run_one(study: Study, objective: TrialFunction, note: NoteKeeper) -> None:
     try:
         study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
     except (UnboundLocalError, AssertionError) as slip:
-        # Optuna's own, when it cannot record a failed trial, and perhaps not look at it either.
+        # Optuna raises these when it can neither record nor read a failed trial.
         if isinstance(slip.__context__, AtmlError):
             raise slip.__context__ from None
         raise
@@ -185,7 +185,7 @@ def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
 
 
 def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
-    """Whether all that is left of a study is, or may be, being trained elsewhere."""
+    """Whether everything left in a study is, or may be, in training elsewhere."""
     if not checked.is_certain:
         return True
     budget, trials = stored.phase.budget.trials, checked.trials
@@ -199,5 +199,5 @@ def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
 
 
 def quieten_optuna() -> None:
-    """Leave the telling to ATML's own progress display."""
+    """Silence Optuna, since ATML has its own progress display."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)

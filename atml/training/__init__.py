@@ -1,4 +1,4 @@
-"""Train a network on segments in memory, epoch by epoch; knows nothing of searches."""
+"""Training of one network on segments in memory, epoch by epoch, independent of the search."""
 
 from atml.training.augmentation import Augmentation
 from atml.training.batches import Segments, TrainingSplit, WithoutValidation

@@ -1,23 +1,23 @@
-"""Vary training segments, a whole batch at a time, for a few per cent of a training step."""
+"""Augmentation of whole batches, at a few per cent of the cost of a training step."""
 
 import torch
 from torch import Tensor
 
 from atml.training.settings import AugmentationSettings
 
-# Normal numbers are drawn once an epoch, and a batch takes a piece at random: drawing them anew
-# would cost as much as all the rest.
+# Normal numbers are drawn once per epoch and each batch uses a random slice: drawing them for each
+# batch would cost as much as everything else.
 NOISE_BANK = 1 << 19
 
-# Half waves in a segment: for 5 s, .1 to .5 Hz, where breathing and electrodes move the baseline.
+# Half waves per segment: for 5 s, .1 to .5 Hz, where breathing and electrodes move the baseline.
 HALF_WAVES = (1, 2, 3, 4, 5)
 
 
 class Augmentation:
-    """Changes batches of one segment length, at random from its own seed.
+    """Changes batches of one segment length at random, with its own seed.
 
-    Stretch and shift are one resampling along the segment; where that reaches over an end, the
-    segment is mirrored there, since a wrap-around would add an irregular beat and a step.
+    Stretch and shift are one resampling along the segment. Where it goes past an end, the segment is
+    mirrored, since wrapping around would add an irregular beat and a step.
     """
 
     def __init__(self, settings: AugmentationSettings, segment_length: int, device: torch.device) -> None:
@@ -34,13 +34,13 @@ class Augmentation:
         self._noise = torch.empty(0, device=device)
 
     def reseed(self, seed: int) -> None:
-        """Make what follows depend on `seed` alone."""
+        """Make all further changes depend on `seed` alone."""
         self._random.manual_seed(seed)
         if self._settings.noise and self._settings.probability:
             self._noise = torch.randn(NOISE_BANK, generator=self._random, device=self._device)
 
     def __call__(self, ecg: Tensor) -> Tensor:
-        """Return varied segments for `ecg` [batch, 1, segment length], which may be overwritten."""
+        """Return augmented segments for `ecg` [batch, 1, segment length], which may be overwritten."""
         rows = ecg.view(len(ecg), self._length)
         if self._settings.probability > 0:
             self._resample(rows)
@@ -59,7 +59,7 @@ class Augmentation:
         shifted = self._strengths(len(rows), self._settings.shift)
         changed = torch.nonzero((stretched != 0) | (shifted != 0))[:, 0]
         rates, shifts = 1 + stretched[changed], shifted[changed] * self._length
-        # Stretch about the middle, so that both ends take their part of what is mirrored.
+        # Stretch about the middle, so that both ends are mirrored equally.
         offsets = shifts + (1 - rates) * (self._length / 2)
         last = self._length - 1
         at = torch.addcmul(offsets, rates, self._times)
@@ -90,11 +90,11 @@ class Augmentation:
         rows.addcmul_(bank[start : start + rows.numel()].view_as(rows), deviations)
 
     def _strengths(self, count: int, largest: float) -> Tensor:
-        """Return [count, 1] uniform from -largest to largest; 0 where the change does not happen."""
+        """Return [count, 1], uniform from -largest to largest; 0 where the change is not applied."""
         size = torch.rand(count, 1, generator=self._random, device=self._device)
         return (2 * size - 1) * largest * self._chance(count, self._settings.probability)
 
     def _chance(self, count: int, probability: float) -> Tensor:
-        """Return [count, 1] of 1 with that probability, else 0."""
+        """Return [count, 1]: 1 with that probability, else 0."""
         drawn = torch.rand(count, 1, generator=self._random, device=self._device)
         return (drawn < probability).float()

@@ -1,4 +1,4 @@
-"""The running average of a network's weights, which generalises better than its last step."""
+"""A running average of a network's weights, which generalises better than the last step."""
 
 from copy import deepcopy
 
@@ -9,12 +9,12 @@ from torch import nn
 class WeightAverage:
     """An exponential moving average of the weights and buffers of a network (Polyak averaging).
 
-    PyTorch's `AveragedModel` does the same but looks every tensor up at every step: 2.5 ms a step against
-    .13 ms for ResNet1d, 4 % of the step.
+    PyTorch's `AveragedModel` does the same but looks up every tensor at every step: 2.5 ms per step instead
+    of .13 ms for ResNet1d, 4 % of the step.
 
-    The decay rises as (1 + t)/(10 + t) to its final value, so that the random weights of the start
-    are forgotten at once and short runs are averaged rightly. BatchNorm's running statistics are
-    averaged with the weights they belong to; counters are copied.
+    The decay rises as (1 + t)/(10 + t) to its final value, so the random initial weights are forgotten
+    quickly and short runs are averaged correctly. BatchNorm's running statistics are averaged with the
+    weights they belong to; counters are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -28,7 +28,7 @@ class WeightAverage:
         self._counters = [(mean, now) for mean, now in pairs if not mean.is_floating_point()]
 
     def update(self) -> None:
-        """Take in the network's present weights, after an optimiser step."""
+        """Include the network's current weights, after an optimiser step."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
         # One call for all tensors, as in torch.optim.swa_utils.
@@ -37,11 +37,11 @@ class WeightAverage:
             mean.copy_(now)
 
     def state_dict(self) -> dict[str, object]:
-        """Return the average and how many steps are in it."""
+        """Return the average and its number of steps."""
         return {"module": self.module.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         module, updates = state["module"], state["updates"]
         assert isinstance(module, dict)  # noqa: S101
         assert isinstance(updates, int)  # noqa: S101

@@ -1,4 +1,4 @@
-"""Batches straight out of the segments in memory, without loader processes."""
+"""Batches taken directly from the segments in memory, without loader processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Segments(Protocol):
-    """What training needs of a data set; `atml.ecg.Dataset` is one."""
+    """The interface of a data set for training; `atml.ecg.Dataset` implements it."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -33,36 +33,36 @@ class Segments(Protocol):
 
 
 class TrainingSplit(Protocol):
-    """Segments to train on, and others to validate on; `atml.ecg.Split` is one."""
+    """Segments to train on and others to validate on; `atml.ecg.Split` implements it."""
 
     @property
     def train(self) -> Segments:
-        """What the weights are fitted to."""
+        """Segments to fit the weights to."""
         ...
 
     @property
     def valid(self) -> Segments | None:
-        """What each epoch is validated on; None validates none."""
+        """Segments to validate each epoch on; None for no validation."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutValidation:
-    """A split that holds nothing out: the final training, on all subjects."""
+    """A split that holds nothing out, for the final training on all subjects."""
 
     train: Segments
     valid: None = None
 
 
 class Source:
-    """Hands out segments as tensors [m, 1, segment length] on a device.
+    """Returns segments as tensors [m, 1, segment length] on a device.
 
-    What is used again and again (`resident`) is copied to a GPU once. On the CPU each batch is
-    gathered from the data set, so that processes go on sharing the pages of one memory map.
+    Data that is used repeatedly (`resident`) is copied to a GPU once. On the CPU each batch is
+    gathered from the data set, so processes keep sharing the pages of one memory map.
     """
 
     def __init__(self, data: Segments, device: torch.device, *, resident: bool = True) -> None:
-        """Take a data set; copy it to a GPU if it is to be resident."""
+        """Copy the data set to a GPU if it is to be resident."""
         self._data = data
         self._device = device
         self._resident: Tensor | None = None
@@ -86,8 +86,8 @@ class Source:
 class TrainingBatches:
     """Shuffled batches of one size, the same for the same seed and epoch.
 
-    Epochs take consecutive pieces of one endless stream, in which every pass over the segments is
-    shuffled anew: all are seen equally often, whatever is left over at the end of an epoch opens
+    Epochs take consecutive pieces of one endless stream in which every pass over the segments is
+    reshuffled. All segments are seen equally often, segments left over at the end of an epoch begin
     the next one, and no batch is too small for BatchNorm.
     """
 
@@ -112,13 +112,13 @@ class TrainingBatches:
 
     @property
     def segments_per_epoch(self) -> int:
-        """How many segments an epoch really takes: a multiple of the batch size."""
+        """Actual number of segments per epoch: a multiple of the batch size."""
         return self.steps * self._batch_size
 
     def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch]."""
         for where in self._order(index).reshape(self.steps, self._batch_size):
-            # The order within a batch is nothing to training, but a sorted one reads memory forward.
+            # The order within a batch does not matter to training, but sorted indices read memory forward.
             where.sort()
             yield self._source[where], self._labels[torch.from_numpy(where)]
 

@@ -1,4 +1,4 @@
-"""Where to train."""
+"""Devices to train on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from atml.errors import AtmlError
 def choose_device(requested: str = "auto") -> torch.device:
     """Return the device for "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises AtmlError when it is none of these, or when this machine does not have it.
+    Raises AtmlError for any other value and for a device that this machine does not have.
     """
     if requested == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -24,14 +24,14 @@ def choose_device(requested: str = "auto") -> torch.device:
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= present:
         raise AtmlError(
-            f"device {requested!r} was asked for, but PyTorch sees {present} CUDA devices here; "
+            f"device {requested!r} was requested, but PyTorch sees {present} CUDA devices here; "
             "use 'auto' or 'cpu', or install a PyTorch build with CUDA."
         )
     return torch.device("cuda", index)
 
 
 def spread_over_devices(requested: str, workers: int) -> list[str]:
-    """Return the device of each of several workers: "auto" and "cuda" deal them out over all GPUs.
+    """Return the device of each worker; "auto" and "cuda" distribute the workers over all GPUs.
 
     Raises AtmlError as `choose_device` does.
     """
@@ -42,7 +42,7 @@ def spread_over_devices(requested: str, workers: int) -> list[str]:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a line for people: "cuda:0 NVIDIA A100" or "cpu, 1 thread"."""
+    """Return a description such as "cuda:0 NVIDIA A100" or "cpu, 1 thread"."""
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     threads = torch.get_num_threads()
@@ -51,9 +51,9 @@ def describe_device(device: torch.device) -> str:
 
 @contextmanager
 def without_denormals() -> Iterator[None]:
-    """Flush denormal numbers to zero in this thread: they are slow, and training makes many.
+    """Flush denormal numbers to zero in this thread: they are slow, and training produces many.
 
-    Only for as long as needed, since NumPy warns where they are missing.
+    It is limited to training, since NumPy warns when they are missing.
     """
     torch.set_flush_denormal(True)
     try:

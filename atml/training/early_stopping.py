@@ -1,4 +1,4 @@
-"""The original's early stop: no progress on the validation loss is not enough, it must overfit."""
+"""Early stopping: no progress in the validation loss, and overfitting."""
 
 import math
 from typing import Any
@@ -7,10 +7,10 @@ from atml.training.epoch import Epoch
 
 
 class EarlyStopping:
-    """Stops after `patience` epochs without a better validation loss, once training is ahead.
+    """Stops after `patience` epochs without a better validation loss, once the network overfits.
 
-    Training is ahead when `train_loss < valid_loss - gap`. While it is not, the network still
-    underfits (augmentation and dropout make training the harder of the two), and goes on.
+    It overfits when `train_loss < valid_loss - gap`. Until then it still underfits (augmentation and
+    dropout make the training loss the harder of the two), and training continues.
     """
 
     def __init__(self, *, patience: int | None, gap: float) -> None:
@@ -25,7 +25,7 @@ class EarlyStopping:
         self._waited = 0
 
     def should_stop(self, epoch: Epoch) -> bool:
-        """Take note of `epoch`, and say whether it should be the last; ask once an epoch."""
+        """Record `epoch` and return whether it should be the last; call once per epoch."""
         if epoch.valid_loss is None or self._patience is None:
             return False
         if epoch.valid_loss < self._lowest_loss:
@@ -36,10 +36,10 @@ class EarlyStopping:
         return self._waited >= self._patience and epoch.train_loss < epoch.valid_loss - self._gap
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been noted so far."""
+        """Return the state so far."""
         return {"lowest_loss": self._lowest_loss, "waited": self._waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._lowest_loss = state["lowest_loss"]
         self._waited = state["waited"]

@@ -1,4 +1,4 @@
-"""What a training loop tells after each epoch, and what it needs to go on from there."""
+"""The result of a training epoch, and the state from which training continues."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from atml.training.settings import AugmentationSettings, TrainingSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """A training loop between two epochs, from which `train(resume=…)` goes on bit for bit."""
+    """A training loop between two epochs, from which `train(resume=…)` continues bit for bit."""
 
     epochs: int  # finished
     settings: TrainingSettings
@@ -28,7 +28,7 @@ class TrainingState:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Return the state that `to_bytes` wrote; the bytes are never run as code."""
+        """Return the state that `to_bytes` wrote; the bytes are never executed as code."""
         fields = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         settings = fields["settings"]
         augmentation = AugmentationSettings(**settings.pop("augmentation"))
@@ -40,7 +40,7 @@ class TrainingState:
 
 
 def _no_state() -> TrainingState:
-    raise RuntimeError("this epoch was not made by a training loop, so it has no state.")
+    raise RuntimeError("this epoch was not produced by a training loop, so it has no state.")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,5 +57,5 @@ class Epoch:
     valid_loss: float | None
     valid_scores: NDArray[np.float32]  # [valid segments] P(AFIB)
     seconds: float  # training and validation
-    # Copies the loop's state; callable until the next epoch is asked for.
+    # Copies the loop's state; callable until the next epoch begins.
     state: Callable[[], TrainingState] = field(default=_no_state, repr=False)

@@ -25,9 +25,9 @@ from atml.training.randomness import fixed_randomness, stream_seed
 from atml.training.schedule import make_schedule
 from atml.training.settings import TrainingSettings
 
-# Reading a loss from a GPU makes it wait, so losses are looked at this many at a time.
+# Reading a loss makes a GPU wait, so losses are checked in groups of this size.
 LOSSES_AT_A_TIME = 32
-VALIDATION_BATCH = 128  # whose activations stay in the cache of a CPU core
+VALIDATION_BATCH = 128  # its activations fit into the cache of a CPU core
 
 
 def train(
@@ -38,19 +38,19 @@ def train(
     device: torch.device,
     resume: TrainingState | None = None,
 ) -> Iterator[Epoch]:
-    """Train `model` in place, and yield after each epoch what came of it.
+    """Train `model` in place and yield the result of each epoch.
 
-    When the iteration ends, whether by the last epoch, an early stop or the caller (`break`, `close()`),
-    `model` holds the weights of the last finished epoch, averaged if `settings.ema_decay` is set, in
-    evaluation mode; after an error they mean nothing. No epoch is chosen by its validation: that would
-    be a lucky one, and a model trained on all subjects could not repeat the choice.
+    When the iteration ends (last epoch, early stop, or `break` and `close()` by the caller), `model` holds
+    the weights of the last finished epoch, averaged if `settings.ema_decay` is set, in evaluation mode;
+    after an error the weights are undefined. No epoch is chosen by its validation: that would pick a lucky
+    one, and a model trained on all subjects has no validation to choose by.
 
-    On a CPU the result depends on the model's weights, the segments and the settings alone, bit
-    for bit, whatever the process drew before; the global random state is left as it was. `resume`
-    goes on after the epoch whose `state()` it is, as if there had been no break.
+    On a CPU the result depends only on the model's weights, the segments and the settings, bit for
+    bit; the global random state is neither used nor changed. `resume` continues after the epoch whose
+    `state()` it is, as if there had been no interruption.
 
     Raises ValueError for fewer than two training segments, for an empty validation set and for a
-    state of other settings, and TrainingDiverged, while iterating, when a loss is infinite or not a number.
+    state with other settings, and TrainingDiverged, while iterating, if a loss is infinite or not a number.
     """
     loop = _Loop(model, split, settings, device)
     if resume is not None:
@@ -59,7 +59,7 @@ def train(
 
 
 class _Loop:
-    """What lives as long as one training: all that an epoch changes is in `state`."""
+    """One training run; everything that an epoch changes is in `state`."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class _Loop:
 
     @property
     def candidate(self) -> nn.Module:
-        """The network that is validated, and whose weights are kept."""
+        """The network that is validated and whose weights are kept."""
         return self.model if self.average is None else self.average.module
 
     def epochs(self) -> Iterator[Epoch]:
@@ -134,7 +134,7 @@ class _Loop:
         return epoch
 
     def train_epoch(self, index: int) -> float:
-        """Take every batch of an epoch once, and return the mean loss."""
+        """Train on the batches of an epoch and return the mean loss."""
         self.model.train()
         self.augment.reseed(stream_seed(self.settings.seed, index, "augmentation"))
         losses = torch.empty(self.batches.steps, device=self.device)
@@ -146,7 +146,7 @@ class _Loop:
         return float(losses.mean())
 
     def step(self, ecg: Tensor, labels: Tensor) -> Tensor:
-        """Change the weights by one batch, and return its loss."""
+        """Update the weights with one batch and return its loss."""
         with torch.autocast(self.device.type, self.half, enabled=self.device.type == "cuda"):
             logits = self.model(ecg)
         loss = self.loss(logits.float(), labels)
@@ -193,7 +193,7 @@ class _Loop:
         if self.finished != index + 1:
             raise RuntimeError(
                 f"the state of epoch {index} is gone: {self.finished} epochs have been trained; "
-                "ask for it before the next epoch."
+                "call it before the next epoch."
             )
         parts: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
         own = {"stopped": self.stopped}

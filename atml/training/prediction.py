@@ -1,4 +1,4 @@
-"""Ask a network for logits and probabilities."""
+"""Logits and probabilities of a network."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Return P(AFIB) [n] of the segments in `data`.
 
-    The model is moved to `device` and asked in evaluation mode; its mode is put back after.
+    The model is moved to `device` and run in evaluation mode; its mode is restored afterwards.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, but got {batch_size}.")

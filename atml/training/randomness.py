@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and the epoch alone, so that an epoch can be repeated."""
+"""Random numbers that depend only on the seed and the epoch, so that an epoch can be repeated."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ STREAMS = ("dropout", "augmentation")
 
 
 def stream_seed(seed: int, epoch: int, stream: Literal["dropout", "augmentation"]) -> int:
-    """Return a seed for one use of random numbers in one epoch."""
+    """Return the seed of one random stream in one epoch."""
     return int(np.random.SeedSequence([seed, epoch, STREAMS.index(stream)]).generate_state(1)[0])
 
 
 @contextmanager
 def fixed_randomness(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed PyTorch's global generator, from which dropout draws, and put its state back after."""
+    """Seed PyTorch's global generator, which dropout uses, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, epoch, "dropout"))
         yield

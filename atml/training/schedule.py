@@ -1,4 +1,4 @@
-"""How the learning rate moves while training: PyTorch's schedulers, with ATML's settings."""
+"""Learning rate schedules: PyTorch's schedulers with ATML's settings."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
@@ -12,7 +12,7 @@ FIRST, LAST = 1 / 25, 1 / 1000  # of the peak
 def make_schedule(optimiser: Optimizer, settings: TrainingSettings, steps_per_epoch: int) -> LRScheduler:
     """Return the schedule that `settings` name.
 
-    `step` it after every optimiser step, but a `ReduceLROnPlateau` after every epoch, with the epoch's loss.
+    Call `step` after every optimiser step, or for `ReduceLROnPlateau` after every epoch with its loss.
     """
     if settings.schedule == "one-cycle":
         steps = max(3, steps_per_epoch * settings.epochs)  # PyTorch divides by zero in a shorter cycle
@@ -20,7 +20,7 @@ def make_schedule(optimiser: Optimizer, settings: TrainingSettings, steps_per_ep
             optimiser,
             settings.learning_rate,
             total_steps=steps,
-            # PyTorch counts the peak's own step as part of the warm-up.
+            # PyTorch counts the peak step as part of the warm-up.
             pct_start=(max(1.0, WARM_UP * steps) + 1) / steps,
             cycle_momentum=False,
             div_factor=1 / FIRST,

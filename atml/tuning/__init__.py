@@ -1,1 +1,1 @@
-"""The search: specs, phases, pruning, and the objective in which Optuna and training meet."""
+"""The search: specs, phases, pruning, and the objective that connects Optuna with training."""

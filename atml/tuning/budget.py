@@ -1,4 +1,4 @@
-"""How much of a study's budget is spent. Worked out from the trials, so every process agrees."""
+"""How much of a study's budget is spent, computed from the trials, so every process agrees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from atml.tuning.spec import BudgetSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a study has used up so far."""
+    """What a study has used so far."""
 
     trained: int
     running: int
@@ -21,7 +21,7 @@ class Spent:
 
 
 def spent(trials: Sequence[FrozenTrial], now: datetime) -> Spent:
-    """Count what the trials of a study have used up."""
+    """Compute what the trials of a study have used."""
     trained = len(records.trained(trials))
     return Spent(
         trained=trained,
@@ -35,8 +35,8 @@ def spent(trials: Sequence[FrozenTrial], now: datetime) -> Spent:
 def active_seconds(trials: Sequence[FrozenTrial], now: datetime) -> float:
     """Return the length of the union of all trials' running times.
 
-    Pauses between two sessions of a study are not counted, nor are trials that failed: one whose
-    process was killed may have been closed long after it stopped working.
+    Pauses between sessions are not counted, nor are failed trials: a trial whose process was killed
+    may have been closed long after it stopped working.
     """
     spans = sorted(
         (trial.datetime_start, trial.datetime_complete or now)
@@ -54,24 +54,24 @@ def active_seconds(trials: Sequence[FrozenTrial], now: datetime) -> float:
 
 
 def exhausted(budget: BudgetSpec, used: Spent) -> str | None:
-    """Say which part of the budget is used up, if any is."""
+    """Return which part of the budget is used up, or None."""
     if budget.trials is not None and used.trained >= budget.trials:
         return f"all {budget.trials} trials are trained"
     return out_of_time(budget, used.seconds)
 
 
 def out_of_time(budget: BudgetSpec, seconds: float) -> str | None:
-    """Say that the time is used up, if it is."""
+    """Return a message if the time is used up, else None."""
     if budget.minutes is not None and seconds >= budget.minutes * 60:
         return f"the {budget.minutes:g} minutes are over"
     return None
 
 
 def may_train(budget: BudgetSpec, trials: Sequence[FrozenTrial], number: int) -> bool:
-    """Whether trial `number` still fits in the budget beside the trials that started before it.
+    """Whether trial `number` fits into the budget in addition to the trials that started before it.
 
-    Two workers may both find one trial left and both start one. The order in which trials started
-    decides: each counts those trained and those that started before it, so at most one fits.
+    Two workers may both find one trial left and both start one. The start order decides: each counts
+    the trained trials and those that started before it, so at most one fits.
     """
     if budget.trials is None:
         return True

@@ -1,4 +1,4 @@
-"""The networks that a study compares: each architecture scaled to each size that is asked for."""
+"""The networks that a study compares: each architecture scaled to each requested size."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from atml.models import Architecture, Config, count_parameters, get_architecture
 from atml.tuning.proposal import Proposal
 from atml.tuning.sizes import size_before_training
 
-# Two files of nearly one size need not both be trained.
+# Of two files of nearly the same size, only one is trained.
 APART = 1.1
 LARGEST_SCALE = 64.0
 BISECTIONS = 20
@@ -27,8 +27,8 @@ class Candidate:
     config: Config
     onnx_bytes: int
     parameters: int
-    activations: int  # numbers that the layers hand on for one segment; training time follows them
-    # How much the first width was stretched against the others; 1 scales all widths alike.
+    activations: int  # numbers output by all layers for one segment; they predict training time
+    # Factor by which the first width is stretched relative to the others; 1 scales all equally.
     shape: float = 1.0
 
     def proposal(self, learning_rate: float) -> Proposal:
@@ -38,7 +38,7 @@ class Candidate:
         )
 
     def to_list(self) -> list[Any]:
-        """Return the candidate as JSON, as a study keeps it."""
+        """Return the candidate as JSON, as stored with a study."""
         config = get_architecture(self.architecture).config_to_dict(self.config)
         return [
             self.architecture,
@@ -73,7 +73,7 @@ def sized_candidates(
     """Return, for each architecture and each size, the largest network whose ONNX file fits into it.
 
     The widths of an architecture are scaled together (compound scaling, Tan and Le, 2019). `shapes`
-    other than 1 stretch the first width against the others by that factor, for the same size. An
+    other than 1 stretch the first width relative to the others by that factor, for the same size. An
     architecture whose smallest network fits no size has no candidate; one without widths has one.
     """
     return tuple(
@@ -95,7 +95,7 @@ def _of_architecture(
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Leave out what repeats a configuration or a size, or nearly repeats a size of the same shape."""
+    """Drop candidates that repeat a configuration or a size, or nearly a size of the same shape."""
     kept: list[Candidate] = []
     for one in candidates:
         if not any(_repeats(one, other) for other in kept):
@@ -114,8 +114,8 @@ def _largest_within(
 ) -> Candidate | None:
     """Return the largest network of a shape whose file has at most `size` bytes.
 
-    Building takes a tenth of an export's time, so the scale is found by the number of parameters: a
-    file is a little more than four bytes for each and a constant.
+    Building takes a tenth of the time of an export, so the scale is found from the number of parameters:
+    a file has a little more than four bytes per parameter plus a constant.
     """
     smallest = _measured(architecture, _scaled(architecture, 0.0, shape), segment_length, shape)
     if smallest.onnx_bytes > size:
@@ -128,7 +128,7 @@ def _largest_within(
         fits = 4 * _parameters(architecture, config, segment_length) <= room
         low, high = (middle, high) if fits else (low, middle)
     best = smallest
-    # A layer more or less changes the constant by a few bytes: step down until the file itself fits.
+    # One layer more or less changes the constant by a few bytes: step down until the file fits.
     for scale in (low, low * 0.97, low * 0.94, low * 0.9, low * 0.8):
         best = _measured(architecture, _scaled(architecture, scale, shape), segment_length, shape)
         if best.onnx_bytes <= size:
@@ -166,7 +166,7 @@ def _measured(architecture: Architecture, config: Config, segment_length: int, s
 
 
 def count_activations(proposal: Proposal, segment_length: int) -> int:
-    """Count the numbers that all layers of a network hand on for one segment."""
+    """Count the numbers that all layers of a network output for one segment."""
     counted = 0
 
     def count(_module: nn.Module, _inputs: object, output: Any) -> None:
@@ -183,10 +183,10 @@ def count_activations(proposal: Proposal, segment_length: int) -> int:
 
 
 def fitting_architectures(names: Iterable[str], segment_length: int) -> tuple[str, ...]:
-    """Return the architectures that can take segments of that length, in order.
+    """Return the architectures that accept segments of that length, in order.
 
     Raises:
-        ModelError: none can.
+        ModelError: none does.
     """
     fitting = tuple(name for name in names if get_architecture(name).minimum_length <= segment_length)
     if not fitting:

@@ -1,4 +1,4 @@
-"""Epoch checkpoints: a trial whose worker was killed goes on where it was, in whichever process."""
+"""Epoch checkpoints, from which any process can continue a trial whose worker was killed."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from atml.training import TrainingState
 from atml.tuning.records import CurvePoint
 from atml.version import __version__
 
-# Neither reads the state of another version of itself reliably.
+# Neither reliably reads the state of another version of itself.
 VERSIONS = [__version__, str(torch.__version__)]
 
 
@@ -28,20 +28,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one study, a file a trial, named after the trial that was first to try.
+    """The checkpoints of one study, one file per trial, named after the trial's first attempt.
 
     Args:
-        folder: Where the files are; workers that share it take over each other's trials midway, and
-            without a common folder a trial begins anew.
+        folder: Where the files are. Workers that share it can continue each other's trials; without a
+            common folder a retried trial starts from the beginning.
     """
 
     folder: Path
 
     def save(self, number: int, checkpoint: Checkpoint) -> None:
-        """Keep the checkpoint of trial `number`, in place of an earlier one.
+        """Save the checkpoint of trial `number`, replacing an earlier one.
 
         Raises:
-            CannotWrite: it cannot be kept; the earlier one still is.
+            CannotWrite: it cannot be saved; the earlier one remains.
         """
         make_folder(self.folder)
         content = {
@@ -55,7 +55,7 @@ class Checkpoints:
         write_whole(self._path(number), buffer.getvalue())
 
     def load(self, number: int) -> Checkpoint | None:
-        """Return what these versions kept of trial `number`; None if there is nothing, or it is damaged."""
+        """Return the checkpoint of trial `number`; None if missing, damaged or of other versions."""
         try:
             content = torch.load(self._path(number), map_location="cpu", weights_only=True)
             if content["versions"] != VERSIONS:
@@ -64,11 +64,11 @@ class Checkpoints:
             state = TrainingState.from_bytes(content["state"])
             return Checkpoint(fold=content["fold"], state=state, curve=curve)
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
-            return None  # the trial begins anew
+            return None  # the trial starts from the beginning
 
     def drop(self, number: int) -> None:
-        """Forget trial `number`: it has ended."""
-        # A disk that has become read-only keeps it; nobody asks for it any more.
+        """Delete the checkpoint of trial `number`, which has ended."""
+        # On a disk that has become read-only it stays, which is harmless.
         with contextlib.suppress(OSError):
             self._path(number).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""How long the points of a study take to train, as far as that is known."""
+"""Estimates of how long the points of a study take to train."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from optuna.trial import FrozenTrial
 from atml.tuning import records
 from atml.tuning.grid import Grid, key_of
 
-# Networks take longer with more activations, but not in proportion: each layer costs something by itself.
+# Time grows with activations, but less than proportionally, since each layer has a fixed cost.
 EXPONENT = 0.5
 
 
 def expected_seconds(grid: Grid, trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:
-    """Return how long an epoch of every point is expected to take, [points], in seconds.
+    """Return the expected seconds per epoch of every point, [points].
 
-    It is taken to follow the square root of the activations, by a factor that the trained trials of the
-    architecture tell, or before there are any, those of all architectures.
+    They are proportional to the square root of the activations. The factor comes from the architecture's
+    trained trials or, while it has none, from those of all architectures.
     """
     scale = np.array([point.candidate.activations for point in grid.points], float) ** EXPONENT
     factors = defaultdict(list)

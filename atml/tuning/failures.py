@@ -1,4 +1,4 @@
-"""Errors within a trial: which would happen again, how they are told, and when a study gives up."""
+"""Errors within a trial: which would recur, how they are recorded, and when a study gives up."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -10,13 +10,13 @@ from atml.errors import CannotWrite, StorageError
 from atml.tuning import records
 from atml.tuning.records import PrunedBy
 
-# When all of the first so many trials end with one error, the others would too.
+# If this many first trials all end with the same error, the others would too.
 ENOUGH_ERRORS = 10
 LONGEST_TEXT = 400
 
-# What may go well another time, or on another machine.
+# Errors that may not occur another time or on another machine.
 _PASSING = (CannotWrite, StorageError, MemoryError, OSError, ImportError, torch.OutOfMemoryError)
-# Packages whose own errors tell of a database, a server or a bucket.
+# Packages whose own errors concern a database, a server or a bucket.
 _REMOTE = ("optuna", "sqlalchemy", "psycopg", "boto3", "botocore")
 # PyTorch has no type of its own for these.
 _DEVICE = (
@@ -34,9 +34,9 @@ _logger = logging.getLogger(__name__)
 
 
 def will_recur(error: Exception) -> bool:
-    """Whether the same trial would fail again: training is deterministic, so most errors are.
+    """Whether the same trial would fail again: training is deterministic, so most errors recur.
 
-    Not so what depends on a disk, a server, memory or a GPU, be it the cause of another error.
+    Errors that are caused, even indirectly, by a disk, a server, memory or a GPU do not.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -56,14 +56,14 @@ def _is_passing(error: BaseException) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    """Return an error's kind and its text in one line, as it is recorded on a trial."""
-    text = " ".join(str(error).split()) or "it says nothing more"
+    """Return an error's type and text on one line, as recorded on a trial."""
+    text = " ".join(str(error).split()) or "no message"
     shown = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
     return f"{type(error).__name__}: {shown}"
 
 
 def log(number: int, error: Exception) -> None:
-    """Write an error with its traceback to the worker's log."""
+    """Log an error with its traceback."""
     _logger.error("trial %d ended with an error", number, exc_info=error)
 
 
@@ -73,15 +73,15 @@ def ended_by_error(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def reason_of(trial: FrozenTrial) -> str:
-    """Return what `in_words` said of the error that ended a trial."""
+    """Return the recorded error that ended a trial."""
     return str(trial.user_attrs.get(records.PRUNED_BECAUSE, ""))
 
 
 def hopeless(trials: Sequence[FrozenTrial]) -> str | None:
-    """Say that every trial ends with the same error, if that is so.
+    """Return a message if every trial ends with the same error, else None.
 
-    It takes ten of them and none that was trained without an error. While an architecture is in
-    training that has had no error yet, its result is waited for.
+    At least ten trials must have ended with it and none may have trained without an error. While an
+    architecture that has had no error yet is in training, the study waits for its result.
     """
     failed = ended_by_error(trials)
     if len(failed) < ENOUGH_ERRORS or len({reason_of(trial).partition(":")[0] for trial in failed}) > 1:

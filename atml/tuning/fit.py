@@ -1,6 +1,6 @@
-"""How a candidate is trained: the one protocol by which it is judged and by which it is shipped.
+"""How a candidate is trained, both to evaluate it and to ship it.
 
-The length is fixed and the averaged weights of the last epoch are kept, on a fold as on all subjects.
+The length is fixed and the averaged weights of the last epoch are kept, on a fold and on all subjects.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,15 +20,15 @@ from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal
 from atml.tuning.records import CurvePoint
 
-# An epoch is validated on every fourth segment: neighbours in a recording look alike, and looking at all
-# would take a third of the training's own time.
+# An epoch is validated on every fourth segment: neighbours in a recording are similar, and validating on
+# all would take a third of the training time.
 INTERIM_STRIDE = 4
 PARITY_SEGMENTS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedEpoch:
-    """One epoch of a fit; `state` returns what goes on from it, until the next is asked for."""
+    """One epoch of a fit; `state` can be called until the next epoch begins."""
 
     point: CurvePoint
     state: Callable[[], TrainingState]
@@ -66,11 +66,11 @@ class FoldFit:
             yield FittedEpoch(point=point, state=epoch.state)
 
     def scores(self) -> NDArray[np.float32]:
-        """Return P(AFIB) of all segments of the fold; ask when the training has ended."""
+        """Return P(AFIB) of all segments of the fold; call after training."""
         return predict(self.network, self.split.valid, device=self.device)
 
     def counts(self) -> FoldCounts:
-        """Return how the fold's subjects are called; ask when the training has ended."""
+        """Return the counts of the fold's subjects; call after training."""
         valid = self.split.valid
         return FoldCounts.of(valid.labels, self.scores(), valid.subjects)
 
@@ -78,7 +78,7 @@ class FoldFit:
         """Return the network as ONNX.
 
         Raises:
-            ParityError: the file computes something else.
+            ParityError: the file computes different results.
         """
         self.network.cpu()
         model = to_onnx(self.network, segment_length=self.split.valid.segment_length, metadata=metadata)
@@ -94,7 +94,7 @@ class Trainer:
     Args:
         phase: The study's spec.
         dataset: Its segments.
-        device: Where to train.
+        device: Device to train on.
     """
 
     phase: Phase
@@ -102,7 +102,7 @@ class Trainer:
     device: torch.device
 
     def cut_again(self, times: int) -> "Trainer":
-        """Return a trainer with other folds and other first weights; 0 times are those of the race."""
+        """Return a trainer with other folds and initial weights; 0 gives those of the race."""
         data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
         seed = self.phase.seed + times * self.phase.data.folds
         return replace(self, phase=self.phase.model_copy(update={"data": data, "seed": seed}))
@@ -120,8 +120,8 @@ class Trainer:
     def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
         """Return the training of `proposal` without the subjects of one fold.
 
-        Each fold begins with other weights: some seeds spoil a small network, and a mean over folds with the
-        same seed would not show it.
+        Each fold starts from different weights: some seeds spoil a small network, and a mean over folds with
+        the same seed would not show it.
         """
         settings = self._settings(proposal, self.phase.seed + fold)
         return FoldFit(

@@ -1,4 +1,4 @@
-"""Every point that a study may try: its candidates, each at each learning rate."""
+"""The points of a study: every candidate at every learning rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Point:
 
     @property
     def key(self) -> Key:
-        """What tells the point from all others of its study."""
+        """Identifies the point within its study."""
         return (self.candidate.architecture, self.candidate.onnx_bytes, self.learning_rate)
 
     @property
@@ -44,12 +44,12 @@ class Point:
         return dict(zip(names, self.key, strict=True))
 
     def proposal(self) -> Proposal:
-        """Return what is to be trained."""
+        """Return the network and learning rate to train."""
         return self.candidate.proposal(self.learning_rate)
 
 
 def key_of(params: Mapping[str, Any]) -> Key | None:
-    """Return the key of the point that a trial's parameters name, once it has all of them."""
+    """Return the key of the point that a trial's parameters name; None if some are missing."""
     try:
         return (
             params[records.ARCHITECTURE],
@@ -61,7 +61,7 @@ def key_of(params: Mapping[str, Any]) -> Key | None:
 
 
 def point_of(trial: FrozenTrial) -> Key | None:
-    """Return the key of the point at which a trial is, or will be if it was queued with its parameters."""
+    """Return the key of a trial's point, also if the trial is still queued with its parameters."""
     return key_of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
 
 
@@ -88,7 +88,7 @@ class Grid:
 
     @cached_property
     def index(self) -> dict[Key, int]:
-        """The position of every point by its key."""
+        """The index of every point by its key."""
         return {point.key: position for position, point in enumerate(self.points)}
 
     @cached_property
@@ -102,7 +102,7 @@ class Grid:
         return np.array([point.candidate.onnx_bytes for point in self.points], np.int64)
 
     def space(self) -> dict[str, BaseDistribution]:
-        """Return the parameters of a trial with their distributions, as Optuna knows them."""
+        """Return a trial's parameters with their Optuna distributions."""
         sizes = sorted(candidate.onnx_bytes for candidate in self.candidates)
         rates = self.ladder
         return {
@@ -112,10 +112,10 @@ class Grid:
         }
 
     def suggest(self, trial: Trial) -> Point:
-        """Ask `trial` for its parameters and return the point they name.
+        """Suggest the parameters of `trial` and return the point they name.
 
         Raises:
-            StudyError: it was queued by hand with parameters that name none.
+            StudyError: the trial was queued by hand with parameters that name no point.
         """
         sizes = sorted(candidate.onnx_bytes for candidate in self.candidates)
         rates = self.ladder

@@ -1,4 +1,4 @@
-"""The ladder of learning rates: the discrete rungs that a search may try."""
+"""The ladder of learning rates that a search may try."""
 
 import itertools
 import math
@@ -15,11 +15,11 @@ SIGNIFICANT_DIGITS = 3
 class LearningRateLadder:
     """Learning rates from `low` to `high` in `steps` rungs, spaced evenly on `scale`.
 
-    A distance between two learning rates is counted in rungs, so that "a neighbour" means the same
-    at 1e-4 as at 1e-2 on a logarithmic ladder.
+    The distance between two learning rates is counted in rungs, so "a neighbour" means the same at
+    1e-4 as at 1e-2 on a logarithmic ladder.
 
     Raises:
-        ValueError: the range is empty or not positive, or its rungs cannot be told apart.
+        ValueError: the range is empty or not positive, or its rungs coincide.
     """
 
     low: float
@@ -41,7 +41,7 @@ class LearningRateLadder:
 
     @cached_property
     def values(self) -> tuple[float, ...]:
-        """The rungs in rising order, rounded so that people can read and type them."""
+        """The rungs in ascending order, rounded so that they are easy to read and type."""
         space = np.geomspace if self.scale == "log" else np.linspace
         inner = (
             float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in space(self.low, self.high, self.steps)[1:-1]
@@ -49,7 +49,7 @@ class LearningRateLadder:
         return (self.low, *inner, self.high) if self.steps > 1 else (self.low,)
 
     def rung(self, learning_rate: float) -> int:
-        """Index of the rung nearest to `learning_rate`, measured on the ladder's own scale."""
+        """Index of the rung nearest to `learning_rate`, measured on the ladder's scale."""
         project = np.log if self.scale == "log" else np.asarray
         distances = np.abs(project(np.array(self.values)) - project(np.array(learning_rate)))
         return int(distances.argmin())

@@ -1,4 +1,4 @@
-"""The objective of every phase: one trial, from its suggestion to its recorded result."""
+"""The objective of every phase: runs one trial from suggestion to recorded result."""
 
 import time
 from collections.abc import Callable
@@ -29,11 +29,11 @@ GIVE_WAY_SECONDS = 2.0
 
 
 class TrialInterrupted(Exception):
-    """This worker was asked to leave; the trial is queued again and counts as if never begun."""
+    """This worker was asked to leave; the trial is queued again and does not count."""
 
 
 class FoldTrainer(Protocol):
-    """What trains a candidate; `atml.tuning.fit.Trainer` does."""
+    """Trains a candidate; `atml.tuning.fit.Trainer` implements it."""
 
     def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
         """Return the training of `proposal` without the subjects of one fold."""
@@ -42,17 +42,17 @@ class FoldTrainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Trains one candidate a call, fold by fold as long as it may lead; pass it to `Study.optimize`.
+    """Trains one candidate per call, fold by fold while it may lead; pass it to `Study.optimize`.
 
     Args:
         phase: Spec and rules of the study.
-        study: The study itself; the pruner and the request to stop are read from it.
+        study: The study; the pruner and the stop request are read from it.
         grid: The study's points.
         trainer: Trains a candidate on a fold.
-        device: Name of where it trains.
-        asked_to_leave: Whether this process has been told to stop.
+        device: Name of the device.
+        asked_to_leave: Whether this process was asked to stop.
         keep: Called with the exported ONNX model and the metrics of every completed trial.
-        checkpoints: Where each epoch is kept, so that another worker can go on from it.
+        checkpoints: Where each epoch is saved, so that another worker can continue from it.
     """
 
     phase: Phase
@@ -68,9 +68,9 @@ class Objective:
         """Run `trial` to its end.
 
         Raises:
-            TrialPruned: a rule or an error that would recur ended it; who and why is recorded on the trial.
+            TrialPruned: a rule or an error that would recur ended it; the reason is recorded on the trial.
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
-            CannotWrite: a disk took no checkpoint, model or record; the trial is queued again.
+            CannotWrite: a checkpoint, model or record could not be written; the trial is queued again.
         """
         worker = {**this_process().to_dict(), "device": self.device}
         trial.set_user_attr(records.WORKER, worker)
@@ -101,7 +101,7 @@ class Objective:
             self._record_folds(trial, folds)
         fit = None
         for fold in range(len(folds), self.phase.data.folds):
-            if fit is not None:  # the sampler has just decided about the first one
+            if fit is not None:  # the sampler has just chosen the first one
                 self._leave_race(trial, point)
             fit = self._train(trial, proposal, fold, begun if begun and begun.fold == fold else None)
             folds[fold] = fit.counts()
@@ -121,7 +121,7 @@ class Objective:
         trial.set_user_attr(records.NETWORK, network)
 
     def _known_folds(self, trial: Trial) -> dict[int, FoldCounts]:
-        """Return the folds on which the trial's point was trained before, by whichever trial."""
+        """Return the folds on which any earlier trial trained this trial's point."""
         own = key_of(trial.params)
         known: dict[int, FoldCounts] = {}
         for other in self.study.get_trials(deepcopy=False):
@@ -137,7 +137,7 @@ class Objective:
         trial.set_user_attr(records.RESULT, records.result_record(known, metrics, folds))
 
     def _refuse_untrained(self, trial: Trial, *, begun: bool) -> None:
-        """Prune `trial` if a rule speaks against it before its first epoch, or before it goes on."""
+        """Prune `trial` if a rule excludes it before its first epoch, or before it continues."""
         trials = self.study.get_trials(deepcopy=False)
         if not may_train(self.phase.budget, trials, trial.number):
             raise _pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
@@ -150,10 +150,10 @@ class Objective:
             raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, pruner.in_words(neighbour))
 
     def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
-        """Return another live trial at the same point: two workers may draw one in the same instant.
+        """Return another live trial at the same point: two workers may draw it at the same time.
 
-        The later of the two gives way, unless it looked before the earlier had written its parameters.
-        So the earlier waits a moment to see whether the later does, and else gives way itself.
+        The later trial yields, unless it checked before the earlier one had written its parameters.
+        The earlier one therefore waits briefly for the later one to yield, and otherwise yields itself.
         """
         due = time.monotonic() + GIVE_WAY_SECONDS
         while twins := self._live_at(trial, trials):
@@ -165,7 +165,7 @@ class Objective:
 
     @staticmethod
     def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
-        """Return the other trials at this trial's point that were not interrupted and did not give way."""
+        """Return the other trials at this trial's point that were not interrupted and did not yield."""
         own = key_of(trial.params)
         return [
             other.number
@@ -178,7 +178,7 @@ class Objective:
         ]
 
     def _train(self, trial: Trial, proposal: Proposal, fold: int, begun: Checkpoint | None) -> FoldFit:
-        """Train on one fold to the end, or until a rule says stop."""
+        """Train on one fold to the end, or until a rule ends the trial."""
         curve = list(begun.curve) if begun else records.curve(trial)
         if begun:
             self._replay(trial, curve)
@@ -198,14 +198,14 @@ class Objective:
         return fit
 
     def _replay(self, trial: Trial, curve: list[CurvePoint]) -> None:
-        """Give `trial` the epochs of the try that it goes on from."""
+        """Copy to `trial` the epochs of the attempt that it continues."""
         trial.set_user_attr(records.CURVE, [point.to_list() for point in curve])
         if len(self.phase.directions) == 1:
             for step, point in enumerate(curve):
                 trial.report(point.fbeta, step)
 
     def _checkpoint(self, trial: Trial) -> Checkpoint | None:
-        """Return what an earlier try of `trial` left, if it was cut short."""
+        """Return the checkpoint of an interrupted earlier attempt of `trial`, if there is one."""
         if self.checkpoints is None or records.RETRY_OF not in trial.user_attrs:
             return None
         return self.checkpoints.load(records.first_number(trial))
@@ -219,20 +219,20 @@ class Objective:
             self.checkpoints.drop(records.first_number(trial))
 
     def _leave_early(self, trial: Trial, fold: int) -> None:
-        """End the trial between two epochs if this worker, the study or the pruner says so."""
+        """End the trial between two epochs if this worker, the study or the pruner requires it."""
         self._leave_if_over(trial)
         if fold == 0 and should_prune(trial):  # on further folds the race decides
-            raise _pruned(trial, PrunedBy.PRUNER, "among the worst of those no larger at this epoch")
+            raise _pruned(trial, PrunedBy.PRUNER, "among the worst of the no larger trials at this epoch")
 
     def _leave_race(self, trial: Trial, point: Point) -> None:
-        """End the trial between two folds if this worker or the study says so, or if it cannot lead."""
+        """End the trial between two folds if this worker or the study requires it, or if it cannot lead."""
         self._leave_if_over(trial)
         standings = self.phase.standings(self.grid, self.study.get_trials(deepcopy=False))
         race = self.phase.race()
         chance = race.chance_of(standings, self.grid.index[point.key])
         if chance < race.chance:
             limit = race.limit_for(point.candidate.onnx_bytes)
-            because = f"the chance to be the best within {limit} bytes is {chance:.2f}"
+            because = f"the probability of being the best within {limit} bytes is {chance:.2f}"
             raise _pruned(trial, PrunedBy.RACE, because)
 
     def _leave_if_over(self, trial: Trial) -> None:
@@ -259,7 +259,7 @@ def _pruned(trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
 
 
 def _is_retried_by(trial: Trial, other: FrozenTrial) -> bool:
-    """Whether `trial` takes up `other`, which is queued again a moment before it is closed."""
+    """Whether `trial` retries `other`, which is queued again just before it is closed."""
     original = trial.user_attrs.get(records.RETRY_OF)
     if original is None or other.state != TrialState.RUNNING:
         return False

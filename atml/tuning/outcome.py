@@ -1,4 +1,4 @@
-"""What came of a study: the winner, the front, which target failed and what to relax."""
+"""The result of a study: the winner, the front, missed targets and what to relax."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,22 +17,20 @@ from atml.tuning.stop import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """Trials that one rule ended early, and the training time that this saved."""
+    """Trials that one rule ended early, and the training time saved."""
 
     by: str
     trials: int
-    minutes: float  # what was left of the fold, or of the folds, at the trial's own speed
+    minutes: float  # of the rest of the fold, or of the other folds, at the trial's speed
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizeResult:
-    """The best model within one of the sizes that were asked for."""
+    """The best model within one of the requested sizes."""
 
     limit: int  # bytes
     best: FrozenTrial
-    gained: (
-        float  # F-beta that the second half of the trained trials has brought; 0 if nothing was there before
-    )
+    gained: float  # F-beta gained in the second half of the trained trials; 0 if the first found nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +38,16 @@ class Outcome:
     """A study's result so far."""
 
     study: str
-    phase: Phase  # what was asked for
+    phase: Phase  # with the spec
     spent: Spent
     pruned: dict[str, int]  # trials by the rule that pruned them
     errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
     failed: int
     savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
-    unfinished: tuple[str, ...]  # architectures of which none did
-    front: tuple[FrozenTrial, ...]  # not beaten in F-beta and size both, smallest first
-    by_size: tuple[SizeResult, ...]  # smallest first; sizes within which nothing was found are left out
+    unfinished: tuple[str, ...]  # architectures without such a trial
+    front: tuple[FrozenTrial, ...]  # not beaten in both F-beta and size, smallest first
+    by_size: tuple[SizeResult, ...]  # smallest first; sizes without a model are omitted
     stop: Stop | None
     targets_met: bool
     failed_targets: tuple[str, ...]  # by the best trial
@@ -70,7 +68,7 @@ class Outcome:
 
 
 def outcome(of: Snapshot) -> Outcome:
-    """Work out a study's result from its trials."""
+    """Compute a study's result from its trials."""
     phase, trials = of.phase, of.trials
     ranking = tuple(phase.rank(trials))
     best = ranking[0] if ranking else None
@@ -117,7 +115,7 @@ def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
-    """Work out what was saved by ending trials early, a rule at a time."""
+    """Compute the time saved by each rule that ends trials early."""
     found = []
     for rule in (PrunedBy.PRUNER, PrunedBy.RACE):
         ended = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
@@ -127,7 +125,7 @@ def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
 
 
 def _seconds_spared(trial: FrozenTrial, phase: Phase) -> float:
-    """Time that the rest of a fold, or the further folds, would have taken a trial."""
+    """Time that the rest of the fold, or the other folds, would have taken."""
     curve = records.curve(trial)
     if not curve:
         return 0.0
@@ -140,7 +138,7 @@ def _seconds_spared(trial: FrozenTrial, phase: Phase) -> float:
 def _advice(
     phase: Phase, best: FrozenTrial | None, failed_targets: tuple[str, ...], trials: list[FrozenTrial]
 ) -> list[str]:
-    """Say what to relax so that the study can succeed."""
+    """Suggest what to relax so that the study can succeed."""
     if best is None:
         return _advice_without_a_model(trials)
     advice = []

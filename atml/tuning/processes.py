@@ -1,4 +1,4 @@
-"""Telling whether the process that holds a trial still lives."""
+"""Identifying processes, and whether the process that runs a trial is alive."""
 
 import os
 import socket
@@ -10,20 +10,20 @@ from typing import Any, Self
 import psutil
 
 PID_NAMESPACE = Path("/proc/self/ns/pid")
-# Two readings of one process's start differ by the clock's corrections, two processes by more.
+# Two readings of one process's start time differ by clock corrections; those of two processes by more.
 START_TOLERANCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """A process, told apart from all others on any machine.
+    """A process, identified uniquely across machines.
 
     Args:
         host: Name of the machine or container.
         pid: Process number.
-        namespace: Of process numbers: containers may share a host's name, but not their numbers. Empty
-            where the system has no such thing.
-        started: When it began, in seconds since 1970: process numbers are given out again.
+        namespace: PID namespace: containers may share a host name but have numbers of their own. Empty
+            where the system has none.
+        started: Start time in seconds since 1970, since process numbers are reused.
     """
 
     host: str
@@ -33,7 +33,7 @@ class Process:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Return the process that `to_dict` wrote, whatever else stands beside it."""
+        """Return the process that `to_dict` wrote; other keys are ignored."""
         return cls(
             host=str(document["host"]),
             pid=int(document["pid"]),
@@ -46,12 +46,12 @@ class Process:
         return asdict(self)
 
     def is_local(self) -> bool:
-        """Whether this machine's process table lists it while it runs."""
+        """Whether it is listed in this machine's process table while it runs."""
         here = this_process()
         return (self.host, self.namespace) == (here.host, here.namespace)
 
     def is_dead(self) -> bool:
-        """Whether it is certain that the process has ended: of another machine's, nobody here knows."""
+        """Whether the process has certainly ended; False for processes of other machines."""
         return self.is_local() and not self._is_running()
 
     def _is_running(self) -> bool:
@@ -68,13 +68,13 @@ class Process:
 
 
 def this_process() -> Process:
-    """Return the process that asks."""
+    """Return the current process."""
     return _describe(os.getpid())
 
 
 @cache
 def _describe(pid: int) -> Process:
-    """Describe this process; its number is given so that a forked child is not taken for its parent."""
+    """Describe this process; `pid` keeps a forked child from reusing its parent's description."""
     try:
         namespace = str(PID_NAMESPACE.readlink())
     except OSError:

@@ -11,14 +11,14 @@ from atml.models import Architecture
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What a trial is about to train."""
+    """What a trial trains."""
 
     architecture: Architecture
     config: Any  # the architecture's own frozen dataclass
     learning_rate: float
 
     def build(self, segment_length: int, *, seed: int) -> nn.Module:
-        """Build the network with weights that depend on `seed` alone; the global RNG is untouched."""
+        """Build the network with weights that depend only on `seed`; the global RNG is untouched."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.architecture.build(self.config, segment_length)

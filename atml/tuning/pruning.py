@@ -1,4 +1,4 @@
-"""The pruners of ATML's studies: the project's general ones, told where a trial's facts are."""
+"""The pruners of ATML's studies: `atml.pruners`, adapted to ATML's trial records."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from atml.tuning.ladder import LearningRateLadder
 
 
 class LearningRatePruner(NeighbourhoodPruner):
-    """Rules learning rates out for networks of one architecture and of about the same size.
+    """Rules out learning rates for networks of one architecture and about the same size.
 
-    A trial is evidence once it was trained to the end of a fold, or diverged. Two sizes are about the same
-    if neither file is more than twice as large as the other.
+    A trial counts once it has finished a fold or diverged. Two sizes are about the same if neither file
+    is more than twice as large as the other.
 
     Args:
         wrapped: Pruner for trials that have begun to train.
-        ladder: Rungs in which the distance is counted.
+        ladder: Ladder whose rungs measure the distance.
         radius: In rungs.
         threshold: A metric below it is bad; between 0 and 1.
-        metric: `fbeta`, or any other name under the trial's recorded metrics, such as `worst`, the smallest
-            of F1, accuracy, precision and recall; all at the threshold that suits the trial's scores best.
+        metric: `fbeta` or another recorded metric of the trial, such as `worst`, the smallest of F1,
+            accuracy, precision and recall; all at the decision threshold that is best for the trial.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class LearningRatePruner(NeighbourhoodPruner):
         self._metric = metric
 
     def place(self, trial: FrozenTrial) -> Place | None:
-        """Return the architecture, the rung and the size of a trial."""
+        """Return a trial's architecture, rung and size."""
         key = key_of(trial.params)
         return None if key is None else self._place(*key)
 
     def score(self, trial: FrozenTrial) -> float | None:
-        """Return the metric of a trial that was trained to the end of a fold, or diverged."""
+        """Return the metric of a trial that has finished a fold or diverged."""
         shown = trial.state == TrialState.COMPLETE or records.estimate(trial) is not None
         return records.metric(trial, self._metric) if shown or records.diverged(trial) else None
 
@@ -58,7 +58,7 @@ class LearningRatePruner(NeighbourhoodPruner):
         return bool(records.curve(trial))
 
     def ruled_out(self, trials: Sequence[FrozenTrial], grid: Grid) -> NDArray[np.bool_]:
-        """Return [points] which of a grid's points the finished `trials` rule out."""
+        """Return [points] which points of a grid the finished `trials` rule out."""
         bad = [one.place for one in self.bad_trials(trials)]
         if not bad:
             return np.zeros(len(grid.points), bool)
@@ -66,7 +66,7 @@ class LearningRatePruner(NeighbourhoodPruner):
         return np.array([any(one.is_near(place) for one in bad) for place in places], bool)
 
     def in_words(self, bad: BadTrial) -> str:
-        """Say what `bad` is and what it had."""
+        """Describe `bad` and its metric."""
         name, size, rate = key_of(bad.trial.params) or ("", 0, 0.0)
         where = f"{name}, {size} bytes, learning rate {rate:g}"
         return f"trial {bad.trial.number} ({where}) had {self._metric} {bad.score:.3f}"
@@ -77,7 +77,7 @@ class LearningRatePruner(NeighbourhoodPruner):
 
 
 class FirstFoldPruner(SizeAwarePruner):
-    """Compares trials by F-beta in the epochs of the first fold; on further folds the race decides."""
+    """Compares trials by F-beta in the epochs of the first fold; on other folds the race decides."""
 
     def curve(self, trial: FrozenTrial) -> dict[int, float]:
         """Return F-beta by epoch of the first fold."""

@@ -1,4 +1,4 @@
-"""Which of the models that finished the race is best, and which are not told apart by their folds."""
+"""Ranking of the models that finished the race, and which of them are tied."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from atml.tuning import records
 from atml.tuning.records import PrunedBy
 from atml.tuning.spec import TargetsSpec
 
-# Folds are the same for all, so two models are compared fold by fold: what makes a fold hard cancels out.
+# All models share the folds, so two are compared fold by fold: the difficulty of a fold cancels out.
 TIED_STANDARD_ERRORS = 1.0
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -33,9 +33,9 @@ class Contender:
 
 
 def contenders(trials: Sequence[FrozenTrial]) -> list[Contender]:
-    """Return the trials that finished the race; before the first has, those that came furthest.
+    """Return the trials that finished the race; while there are none, those that got furthest.
 
-    One that diverged or ended with an error on a further fold makes no model.
+    A trial that diverged or ended with an error on a later fold yields no model.
     """
     known = [(trial, records.estimate(trial)) for trial in trials if _makes_a_model(trial)]
     found = [
@@ -56,8 +56,8 @@ def _makes_a_model(trial: FrozenTrial) -> bool:
 def rank(among: Sequence[Contender], targets: TargetsSpec) -> list[Contender]:
     """Return the contenders, best first.
 
-    Those that meet both targets come first, the smallest of them leading. The others follow by how far
-    they miss them. Without a target for F-beta the best of those that are small enough leads, unless a
+    Those that meet both targets come first, the smallest of them leading; the others are ordered by how
+    far they miss the targets. Without an F-beta target the best that is small enough leads, unless a
     smaller one is tied with it.
     """
     if targets.fbeta is not None:
@@ -83,7 +83,7 @@ def tied(one: Contender, other: Contender) -> bool:
 
 
 def front(among: Sequence[Contender]) -> list[Contender]:
-    """Return those that no other beats in F-beta and size both, smallest first."""
+    """Return those that no other beats in both F-beta and size, smallest first."""
     kept: list[Contender] = []
     for one in sorted(among, key=lambda one: (one.onnx_bytes, -one.fbeta)):
         if not kept or one.fbeta > kept[-1].fbeta:
@@ -92,7 +92,7 @@ def front(among: Sequence[Contender]) -> list[Contender]:
 
 
 def best_within(among: Sequence[Contender], onnx_bytes: float) -> Contender | None:
-    """Return the best that is no larger than `onnx_bytes`, if there is one."""
+    """Return the best one that is no larger than `onnx_bytes`, if there is one."""
     fitting = [one for one in among if one.onnx_bytes <= onnx_bytes]
     return max(fitting, key=lambda one: (one.fbeta, -one.onnx_bytes), default=None)
 

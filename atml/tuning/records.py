@@ -1,7 +1,7 @@
-"""What ATML writes on a trial, and how to read it back: the one place that knows the names.
+"""Writing and reading ATML's trial attributes; their names are defined only here.
 
-Optuna keeps parameters, values and state. Everything else that a report, another worker or a
-resumed run needs stands in user attributes under the names below.
+Optuna stores parameters, values and state. Everything else that a report, another worker or a
+resumed run needs is in user attributes with the names below.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,17 +17,17 @@ from atml.evaluation import Estimate, FoldCounts, Metrics
 ARCHITECTURE = "architecture"
 ONNX_BYTES = "onnx_bytes"
 LEARNING_RATE = "learning_rate"
-# Attributes of the trial, of which each costs a transaction.
+# Attributes of a trial. Each costs a transaction.
 WORKER = "worker"
 NETWORK = "network"  # config and number of parameters
 CURVE = "curve"
-RESULT = "result"  # estimate, metrics, and how each subject was called that a fold held out
+RESULT = "result"  # estimate, metrics, and counts of the held-out subjects of each fold
 PRUNED_BY = "pruned_by"
 PRUNED_BECAUSE = "pruned_because"
 RETRY_OF = "retry_of"
-DEATHS = "deaths"  # of workers, in a row, none of which got an epoch further
-REACHED = "reached"  # by earlier tries: folds finished, and epochs of the next
-# Attribute of the study: that it is ATML's, and complete.
+DEATHS = "deaths"  # workers that died in a row without a new epoch
+REACHED = "reached"  # by earlier attempts: folds finished, and epochs of the next
+# Attribute of a study: it is ATML's and complete.
 SPEC = "spec"
 
 RECORDED_METRICS = (
@@ -41,14 +41,14 @@ RECORDED_METRICS = (
     "g",
     "worst",
 )
-# Those that are also attributes of their own: optuna-dashboard shows each as a column to sort by.
+# These are also attributes of their own: optuna-dashboard shows each as a sortable column.
 COLUMNS = ("f1", "precision", "recall", "specificity", "worst")
 
 
 class PrunedBy(StrEnum):
-    """Who ended a trial early; the first three did so before its first epoch.
+    """What ended a trial early; the first three act before its first epoch.
 
-    ERROR is an error that would happen again, with its text as the reason.
+    ERROR is an error that would recur, with its text as the reason.
     """
 
     BUDGET = "budget"
@@ -63,11 +63,11 @@ class PrunedBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """One epoch of a trial, as the learning curve and the pruners see it."""
+    """One epoch of a trial, as used by the learning curve and the pruners."""
 
     fold: int
     train_loss: float
-    valid_loss: float  # of a part of the fold's held-out segments, as is F-beta
+    valid_loss: float  # on part of the fold's held-out segments, like F-beta
     fbeta: float
     seconds: float  # training and validation
 
@@ -86,7 +86,7 @@ class CurvePoint:
 def result_record(
     estimate: Estimate, metrics: Metrics | None = None, folds: Mapping[int, FoldCounts] | None = None
 ) -> dict[str, Any]:
-    """Return what the folds so far have shown, as JSON."""
+    """Return the result of the folds so far as JSON."""
     figures = {} if metrics is None else {name: getattr(metrics, name) for name in RECORDED_METRICS}
     return {
         "fbeta": _rounded(estimate.fbeta),
@@ -110,18 +110,18 @@ def write_columns(trial: Trial) -> None:
 
 
 def curve(trial: FrozenTrial | Trial) -> list[CurvePoint]:
-    """Return the epochs that `trial` was trained for, oldest first; none if it never trained."""
+    """Return the epochs of `trial`, oldest first; empty if it never trained."""
     return [CurvePoint.from_list(point) for point in trial.user_attrs.get(CURVE, [])]
 
 
 def folds(trial: FrozenTrial | Trial) -> dict[int, FoldCounts]:
-    """Return what every fold that `trial` knows of has shown, whichever trial at its point trained it."""
+    """Return the counts of every finished fold of `trial`, including those of earlier trials at its point."""
     kept: Mapping[str, Any] = trial.user_attrs.get(RESULT, {}).get("counts", {})
     return {int(fold): FoldCounts.from_dict(values) for fold, values in kept.items()}
 
 
 def estimate(trial: FrozenTrial | Trial) -> Estimate | None:
-    """Return F-beta on unseen subjects as far as it is known; None before the first fold ends."""
+    """Return the estimate of F-beta on unseen subjects; None before the first fold ends."""
     values = trial.user_attrs.get(RESULT)
     if values is None:
         return None
@@ -134,19 +134,19 @@ def estimate(trial: FrozenTrial | Trial) -> Estimate | None:
 
 
 def first_number(trial: FrozenTrial | Trial) -> int:
-    """Number of the trial that this one retries; its own if it is the first to try."""
+    """Number of the first attempt that this trial retries; its own number if it is the first."""
     return int(trial.user_attrs.get(RETRY_OF, trial.number))
 
 
 def training_seconds(trial: FrozenTrial) -> float:
-    """Time that `trial` spent in its epochs, without what surrounds them."""
+    """Time that `trial` spent in its epochs."""
     return sum(point.seconds for point in curve(trial))
 
 
 def was_trained(trial: FrozenTrial) -> bool:
-    """Whether `trial` finished after it began to train: only such trials count in a budget.
+    """Whether `trial` ended after it had begun to train: only such trials count in a budget.
 
-    One that diverged within its first epoch has no epoch to show but did train.
+    A trial that diverged within its first epoch has no recorded epoch but did train.
     """
     if trial.state == TrialState.COMPLETE:
         return True
@@ -160,15 +160,15 @@ def diverged(trial: FrozenTrial | Trial) -> bool:
 
 
 def trained(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that count in a budget, in their order."""
+    """Return the trials that count in a budget, in order."""
     return [trial for trial in trials if was_trained(trial)]
 
 
 def released_point(trial: FrozenTrial) -> bool:
-    """Whether `trial` ended without a verdict on its point, which others may try.
+    """Whether `trial` ended without a final result for its point, so that others may try it.
 
-    It was a duplicate itself, over the budget, cut short when the study was over, or fell behind others
-    that may yet turn out worse on further folds.
+    It was a duplicate, over the budget, ended with the study, or fell behind others in the race that
+    may turn out worse on later folds.
     """
     return trial.user_attrs.get(PRUNED_BY) in (
         PrunedBy.DUPLICATE,
@@ -184,8 +184,8 @@ def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def fbeta(trial: FrozenTrial) -> float:
-    """F-beta on unseen subjects: the mean over the folds so far, before the first one ends the last
-    epoch's; 0 if the trial was never trained."""
+    """F-beta on unseen subjects: the mean over the finished folds, or that of the last epoch before the
+    first fold ends; 0 if the trial was never trained."""
     known = estimate(trial)
     if known is not None:
         return known.fbeta
@@ -200,12 +200,12 @@ def metrics(trial: FrozenTrial | Trial) -> dict[str, float | None]:
 
 
 def metric(trial: FrozenTrial | Trial, name: str) -> float | None:
-    """Return one of the recorded validation metrics, if it is there; 0 for a trial that diverged."""
+    """Return a recorded validation metric, or None; 0 for a trial that diverged."""
     return 0.0 if diverged(trial) else metrics(trial).get(name)
 
 
 def onnx_bytes(trial: FrozenTrial) -> int:
-    """Size of the ONNX file that this trial's configuration makes.
+    """Size of the ONNX file of this trial's configuration.
 
     Raises:
         KeyError: the trial ended before its size was known.

@@ -1,29 +1,29 @@
-"""Trying again what ended without a verdict."""
+"""Retrying trials that ended without a result."""
 
 from optuna import Study, Trial
 from optuna.trial import FrozenTrial
 
 from atml.tuning import records
 
-# A trial whose workers died this often in a row, none of them an epoch further than the one before, is
-# what kills them, for want of memory perhaps.
+# If workers die more often than this in a row without a new epoch, the trial itself probably kills them,
+# for example by using too much memory.
 MOST_DEATHS = 8
 
 
 def queue_after_death(study: Study, trial: FrozenTrial) -> None:
-    """Queue a trial again whose worker died, unless its workers keep dying of it."""
+    """Requeue a trial whose worker died, unless its workers keep dying."""
     deaths = 1 if got_further(trial) else trial.user_attrs.get(records.DEATHS, 0) + 1
     if deaths <= MOST_DEATHS:
         queue_again(study, trial, deaths=deaths)
 
 
 def got_further(trial: Trial | FrozenTrial) -> bool:
-    """Whether `trial` has an epoch that no earlier try had."""
+    """Whether `trial` has an epoch that no earlier attempt had."""
     return _reached(trial) > _reached_before(trial)
 
 
 def _reached(trial: Trial | FrozenTrial) -> list[int]:
-    """Return the folds that `trial` has finished, and its epochs of the next: a retry may have no others."""
+    """Return how many folds `trial` has finished, and its epochs of the next fold."""
     known = len(records.folds(trial))
     return [known, sum(point.fold == known for point in records.curve(trial))]
 
@@ -34,14 +34,14 @@ def _reached_before(trial: Trial | FrozenTrial) -> list[int]:
 
 
 def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None = None) -> None:
-    """Queue the parameters of an interrupted trial; its successor counts once, under its own number.
+    """Queue the parameters of an interrupted trial as a new trial; only the new one counts.
 
     Args:
         study: The trial's study.
-        trial: What was interrupted.
-        deaths: How many workers have died of it; as before if not given.
+        trial: The interrupted trial.
+        deaths: How many workers have died in a row; unchanged by default.
     """
-    # A trial that was queued itself may have been cut short before it asked for its parameters.
+    # A queued trial may have been interrupted before its parameters were suggested.
     known = trial if isinstance(trial, FrozenTrial) else study.get_trials(deepcopy=False)[trial.number]
     queued = known.system_attrs.get("fixed_params", {})
     params = {**queued, **trial.params}

@@ -1,4 +1,4 @@
-"""The sampler of ATML's studies: it asks for the point that may be the best of its size."""
+"""The sampler of ATML's studies, which suggests points that may be the best of their size."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,30 +14,29 @@ from atml.tuning.cost import expected_seconds
 from atml.tuning.grid import Grid
 from atml.tuning.standings import Standings
 
-SIZES_TRIED = 4  # before any free point will do
-DRAWS = 8  # of each size
+SIZES_TRIED = 4  # before any free point is accepted
+DRAWS = 8  # per size
 TAKEN = 4
 
 
 class FrontSampler(BaseSampler):
     """Thompson sampling over the front of F-beta and size.
 
-    For one of the sizes that are asked for, taken at random, it draws what every point may be worth from
-    the surrogate's posterior and takes the best point that fits, unless nothing more is to be learnt of it.
-    Of four points that it takes so it asks for the one that trains fastest. A point that has been trained
-    on some folds and may still lead is asked for again, to be trained on a further fold. So time goes to
-    what may be on the front, and workers that ask at the same moment ask for different points without
-    knowing of each other.
+    For a random one of the requested sizes, it draws a value for every point from the surrogate's posterior
+    and takes the best point that fits, unless that point is already closed or running. Of four points
+    taken this way it suggests the one that trains fastest. A point that was trained on some folds and may
+    still lead is suggested again, to be trained on another fold. Time is thus spent on points that may be
+    on the front, and workers that sample at the same time get different points without coordination.
 
-    (Thompson, 1933; Russo et al., A Tutorial on Thompson Sampling, 2018. Taking the draw anew when its best
-    point is known already is top-two sampling: Russo, Simple Bayesian Algorithms for Best-Arm
-    Identification, 2020.)
+    (Thompson, 1933; Russo et al., A Tutorial on Thompson Sampling, 2018. Redrawing when the best point is
+    already known is top-two sampling: Russo, Simple Bayesian Algorithms for Best-Arm Identification,
+    2020.)
 
     Args:
         grid: The study's points.
-        sizes: Bytes that are asked for.
-        standings: Returns how the points stand, given the study's trials.
-        seed: Give each worker its own.
+        sizes: Requested bytes.
+        standings: Returns the standings of the points, given the study's trials.
+        seed: Must differ between workers.
     """
 
     def __init__(
@@ -57,12 +56,12 @@ class FrontSampler(BaseSampler):
         self._independent = RandomSampler(seed=seed)
 
     def reseed_rng(self) -> None:
-        """Draw differently from now on."""
+        """Reseed with fresh entropy."""
         self._random = np.random.default_rng()
         self._independent.reseed_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Return the whole space: it is known from the start."""
+        """Return the whole space, which is known from the start."""
         return self._grid.space()
 
     def sample_relative(
@@ -83,7 +82,7 @@ class FrontSampler(BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _choose(self, standings: Standings, free: NDArray[np.bool_], seconds: NDArray[np.float64]) -> int:
-        """Return a free point; if none is left, any: the objective refuses it."""
+        """Return a free point or, if none is left, any point, which the objective will prune."""
         if not free.any():
             return int(self._random.integers(len(free)))
         draws = standings.posterior.draw_of(np.arange(len(free)), self._random, SIZES_TRIED * DRAWS)

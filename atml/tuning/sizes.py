@@ -1,4 +1,4 @@
-"""The ONNX size of a configuration, known before a single step of training."""
+"""The ONNX size of a configuration, known before training."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +10,7 @@ from atml.tuning.proposal import Proposal
 
 
 def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata:
-    """Return what the model file of a trial says about itself."""
+    """Return the metadata of a trial's model file."""
     return OnnxMetadata(
         sampling_rate_hz=SAMPLING_RATE_HZ,
         classes=CLASSES,
@@ -20,10 +20,10 @@ def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata
 
 
 def size_before_training(proposal: Proposal, segment_length: int) -> tuple[int, int]:
-    """Return (ONNX bytes, parameters) of a proposal: exactly those of the file it will become.
+    """Return (ONNX bytes, parameters) of a proposal, exactly as they will be after training.
 
-    The size depends on the configuration alone, not on weights, learning rate or threshold, so an
-    untrained network is exported, measured and remembered.
+    The size depends only on the configuration, not on weights, learning rate or threshold, so an
+    untrained network is exported and measured, and the result is cached.
     """
     return _size(replace(proposal, learning_rate=1.0), segment_length)
 

@@ -1,4 +1,4 @@
-"""A study as it was at one moment, so that all that is told of it agrees."""
+"""A study at one moment, so that everything reported about it is consistent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from atml.tuning.stop import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What was read of a study, once."""
+    """The state of a study, read once."""
 
     study: str
     phase: Phase
@@ -25,7 +25,7 @@ class Snapshot:
     @classmethod
     def of(cls, study: Study, phase: Phase) -> Self:
         """Read a study."""
-        # The sign first: a study that is said to have spent its budget must not show fewer trials.
+        # The stop request first: a study that has spent its budget must not show too few trials.
         sign = stop.read(study)
         trials = study.get_trials(deepcopy=False)
         return cls(study=study.study_name, phase=phase, stop=sign, trials=trials, taken=datetime.now())

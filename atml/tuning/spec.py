@@ -24,30 +24,30 @@ from atml.training import AugmentationSettings, TrainingSettings
 from atml.tuning import records
 from atml.tuning.ladder import LearningRateLadder
 
-# The settings know nothing of pydantic; a spec must still refuse a misspelt one.
+# The settings are plain dataclasses; a spec must still refuse misspelt ones.
 for settings in (AugmentationSettings, TrainingSettings):
     with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(settings)
 
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
-# Limits far above what makes sense, so that no figure worked out from these overflows.
+# Limits far above sensible values, so that nothing computed from them overflows.
 Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
 Bytes = Annotated[int, Field(ge=1, le=10**12)]
 Folds = Annotated[int, Field(ge=2, le=100)]
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added to it; NumPy takes 32 bits
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added; NumPy takes 32 bits
 Minutes = Annotated[float, Field(gt=0, le=10**7)]
-Beta = Annotated[float, Field(ge=0.01, le=100)]  # beyond, F-beta is precision or recall alone
+Beta = Annotated[float, Field(ge=0.01, le=100)]  # outside, F-beta is just precision or recall
 
 
 class Section(BaseModel):
-    """A table of the spec: unknown fields and infinite figures are refused, values never change."""
+    """A table of the spec: immutable; unknown fields and infinite values are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSpec(Section):
-    """Which segments to train on, and into how many folds their subjects are cut."""
+    """Which segments to train on, and how many folds their subjects are split into."""
 
     train: str | None = None
     folds: Folds = 4
@@ -73,13 +73,13 @@ class LadderSpec(Section):
         """Return the ladder these fields describe.
 
         Raises:
-            ValueError: the range is empty or its rungs cannot be told apart.
+            ValueError: the range is empty or its rungs coincide.
         """
         return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
 
 
 def known_architecture(name: str) -> str:
-    """Return `name` if there is such an architecture, for use as a pydantic validator."""
+    """Return `name` if that architecture exists; a pydantic validator."""
     try:
         return get_architecture(name).name
     except ModelError as error:
@@ -87,10 +87,10 @@ def known_architecture(name: str) -> str:
 
 
 def all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return `values` if none is there twice, for use as a pydantic validator."""
+    """Return `values` if none is repeated; a pydantic validator."""
     twice = sorted({str(value) for value in values if values.count(value) > 1})
     if twice:
-        raise ValueError(f"each once, but {', '.join(twice)} is there more often")
+        raise ValueError(f"values must differ ({', '.join(twice)} is repeated)")
     return values
 
 
@@ -115,18 +115,18 @@ Shapes = Annotated[
 
 
 class SearchSpec(Section):
-    """What the points of a study are made of."""
+    """The space of points of a study."""
 
     architectures: Architectures = Field(default_factory=all_architectures)
-    # Each architecture is scaled to each of these, if it can be made so small.
+    # Each architecture is scaled to each of these that it can fit.
     sizes: Sizes = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
-    # Factors by which the first width is stretched against the others; 1 scales all alike.
+    # Factors by which the first width is stretched relative to the others; 1 scales all equally.
     shapes: Shapes = (1.0,)
     learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
 
 
 class NeighbourhoodSpec(Section):
-    """When a learning rate is bad, and how far that reaches."""
+    """When a learning rate is bad, and which neighbours that rules out."""
 
     threshold: Share = 0.6
     radius: CountOrZero = 2
@@ -134,18 +134,18 @@ class NeighbourhoodSpec(Section):
 
 
 class PruningSpec(Section):
-    """What keeps a trial from starting, or from going on."""
+    """Rules that keep a trial from starting or continuing."""
 
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
     startup_trials: Count = 8
     warmup_epochs: CountOrZero = 2
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
-    # Lowest probability to be the best of its size with which a candidate goes on to a further fold.
+    # Lowest probability of being the best of its size with which a candidate continues to another fold.
     race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.02
 
 
 class TargetsSpec(Section):
-    """What a model must reach, and whether that ends the study."""
+    """What a model must achieve, and whether that ends the study."""
 
     fbeta: Share | None = None
     onnx_bytes: Bytes | None = None
@@ -162,14 +162,14 @@ class TargetsSpec(Section):
 
 
 class BudgetSpec(Section):
-    """When to end without having met the targets. Untrained trials cost nothing."""
+    """When to end if the targets are not met. Untrained trials do not count."""
 
     trials: Count | None = 50
     minutes: Minutes | None = None
 
 
 class FinalizeSpec(Section):
-    """How one model to ship is made of the leaders: trained as in the search, on all subjects."""
+    """How the shipped model is made: the leaders are evaluated again, the winner trains on all subjects."""
 
     candidates: Count = 3
     seeds: Count = 3
@@ -199,7 +199,7 @@ class StudySpec(Section):
         return value
 
     def stored(self) -> dict[str, Any]:
-        """Return the spec as plain JSON, as it is kept with the study."""
+        """Return the spec as plain JSON, as stored with the study."""
         document = self.model_dump(mode="json")
         for name in SEARCHED:
             document["training"].pop(name)
@@ -223,16 +223,16 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def explain(error: ValidationError, source: str, fields_at: dict[str, list[str]]) -> SpecError:
-    """Turn pydantic's findings into one message that names each field and what to do.
+    """Turn pydantic's errors into one message that names each field and what to do.
 
     Args:
-        error: What pydantic found.
+        error: Pydantic's error.
         source: File or study that the spec came from.
-        fields_at: For each table (`""` is the top level), its valid field names.
+        fields_at: Valid field names of each table (`""` is the top level).
     """
     found_errors = error.errors()
     deeper = {found["loc"][:-1] for found in found_errors}
-    # A list whose only item is wrong is not too short as well.
+    # A list whose only item is wrong should not be reported as too short as well.
     telling = [f for f in found_errors if f["type"] != "too_short" or f["loc"] not in deeper]
     lines = [_explain_one(found, fields_at) for found in telling]
     return SpecError("\n".join(f"{source}: {line}" for line in lines))

@@ -1,4 +1,4 @@
-"""How the points of a study stand: what each has shown, and what that says about the others."""
+"""The standings of a study's points: their results, and what those imply for the others."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ DRAWS = 400
 class Standings:
     """A study's points at one moment.
 
-    `by_fold` [points, folds] is F-beta where a fold was trained, else NaN. A point is `closed` if nothing
-    more is to be learnt of it: it has all folds, or a rule ended it for good or keeps it from
-    training. It is `running` if a trial holds it now.
+    `by_fold` [points, folds] is F-beta where a fold was trained, else NaN. A point is `closed` if it will
+    not be trained again: it has all folds, or a rule ended it permanently or keeps it from training.
+    It is `running` if a running or queued trial has it.
     """
 
     grid: Grid
@@ -35,7 +35,7 @@ class Standings:
     def of(
         cls, grid: Grid, folds: int, trials: Iterable[FrozenTrial], *, ruled_out: Mask | None = None
     ) -> "Standings":
-        """Read the trials of a study; `ruled_out` [points] tells which points no trial may try."""
+        """Read the trials of a study; `ruled_out` [points] marks points that no trial may try."""
         size = len(grid.points)
         by_fold = np.full((size, folds), np.nan)
         closed = np.zeros(size, bool) if ruled_out is None else ruled_out.copy()
@@ -56,7 +56,7 @@ class Standings:
 
     @cached_property
     def posterior(self) -> Posterior:
-        """What all folds so far say about every point."""
+        """The posterior of every point, given all folds so far."""
         point, fold = np.nonzero(~np.isnan(self.by_fold))
         surrogate = surrogate_of(self.grid, self.by_fold.shape[1])
         return surrogate.posterior(point, fold, self.by_fold[point, fold])
@@ -81,8 +81,8 @@ class Standings:
     def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
         """Return the probability that point `at` is the best within `limit` bytes.
 
-        Its rivals are all points that can still be shipped, tried or not: as long as something better is
-        likely among those that nobody has tried, time is better spent there.
+        Its rivals are all points that can still be shipped, tried or not: while an untried point is likely to
+        be better, time is better spent there.
         """
         possible = self.finished | ~self.closed
         possible[at] = True

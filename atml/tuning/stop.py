@@ -1,4 +1,4 @@
-"""A request to stop that is kept with a study. `Study.stop` reaches one process; this reaches all of them."""
+"""A stop request stored with a study. `Study.stop` reaches one process; this reaches all of them."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ class StoppedBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Why no worker should begin, or go on with, a trial."""
+    """Why no worker should start or continue a trial."""
 
     by: StoppedBy
     because: str
@@ -29,16 +29,16 @@ class Stop:
 
 
 def request_stop(study: Study, stop: Stop) -> None:
-    """Tell every worker of the study to leave."""
+    """Ask every worker of the study to leave."""
     study.set_user_attr(ATTRIBUTE, asdict(stop))
 
 
 def read(study: Study) -> Stop | None:
-    """Return the request to stop, if there is one."""
+    """Return the stop request, if there is one."""
     value: dict[str, Any] | None = study.user_attrs.get(ATTRIBUTE)
     return Stop(by=StoppedBy(value["by"]), because=value["because"], trial=value["trial"]) if value else None
 
 
 def clear_stop(study: Study) -> None:
-    """Let workers take the study up again."""
+    """Remove the stop request, so that workers may continue the study."""
     study.set_user_attr(ATTRIBUTE, None)

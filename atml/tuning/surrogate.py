@@ -1,4 +1,4 @@
-"""What all fits so far say about every point of a study: a Gaussian process over the grid.
+"""A Gaussian process over a study's grid, fitted to all results so far.
 
 Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 2; over folds as in
 Swersky, Snoek and Adams, Multi-Task Bayesian Optimization, 2013.
@@ -13,7 +13,7 @@ from scipy.linalg import solve_triangular
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-# F-beta of 1 has no logarithm of its error, and below .4 all points are equally useless.
+# The logarithm of the error is undefined at F-beta 1, and below .4 all points are equally useless.
 SMALLEST_ERROR, LARGEST_ERROR = 0.004, 0.6
 JITTER = 1e-8
 
@@ -22,7 +22,7 @@ JITTER = 1e-8
 class Kernel:
     """Prior variances of the logarithm of the error 1 - F-beta, and the distances over which it changes.
 
-    The defaults are about the most likely ones for the fits of `tests/benchmarks/search`.
+    The defaults are close to the maximum likelihood for the fits of `tests/benchmarks/search`.
     """
 
     architecture: float = 0.04
@@ -30,21 +30,21 @@ class Kernel:
     architecture_size: float = 0.01
     rate: float = 0.07
     architecture_rate: float = 0.04
-    point: float = 0.005  # what no other point tells
+    point: float = 0.005  # independent between points
     fold: float = 0.1  # some subjects are easy, others hard
     architecture_fold: float = 0.02  # an architecture may suit some subjects
-    fit: float = 0.0125  # what no other fold tells
+    fit: float = 0.0125  # independent between fits
     size_doublings: float = 1.0
     rate_doublings: float = 1.7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Posterior:
-    """What is believed of the mean over folds of every point: minus the logarithm of the error 1 - F-beta."""
+    """The posterior of every point's mean over folds, as minus the logarithm of the error 1 - F-beta."""
 
-    mean: Floats  # [points] more is better
+    mean: Floats  # [points] higher is better
     prior: Floats  # [points, points] covariance before any fit
-    whitened: Floats  # [fits, points] `whitened.T @ whitened` is what the fits take away from it
+    whitened: Floats  # [fits, points] the fits reduce it by `whitened.T @ whitened`
 
     def covariance(self, points: Indices) -> Floats:
         """Return the covariance [n, n] of `points` [n]."""
@@ -61,13 +61,13 @@ class Posterior:
 
 
 class Surrogate:
-    """Predicts points of a grid from fits of some of them on some folds.
+    """Predicts the points of a grid from fits of some of them on some folds.
 
     Args:
         architecture: [points] index of the architecture.
         onnx_bytes: [points]
         learning_rate: [points]
-        folds: How many folds there are.
+        folds: Number of folds.
         kernel: Prior variances.
     """
 
@@ -94,12 +94,12 @@ class Surrogate:
             + k.point * own
         )
         self._within_fold = k.architecture_fold * same * size * rate
-        # Every fold is 1/folds of the mean that is asked for. A fold's own difficulty is left out of it:
-        # it is the same for all points.
+        # Every fold contributes 1/folds to the mean. A fold's difficulty is left out, since it is the same
+        # for all points.
         self._prior = self._shared + (self._within_fold + k.fit * own) / folds
 
     def posterior(self, point: Indices, fold: Indices, fbeta: Floats) -> Posterior:
-        """Return what fits of `point` [n] on `fold` [n] with these `fbeta` [n] say about all points."""
+        """Return the posterior of all points, given fits of `point` [n] on `fold` [n] with `fbeta` [n]."""
         k = self._kernel
         values = -np.log(np.clip(1 - fbeta, SMALLEST_ERROR, LARGEST_ERROR))
         level = float(np.median(values)) if len(values) else 0.0

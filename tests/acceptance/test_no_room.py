@@ -76,7 +76,7 @@ class Place:
         assert process.returncode == code, said
         for text in (said, *(log.read_text() for log in self.artifacts.rglob("worker-*.log"))):
             assert "Traceback" not in text
-        assert "it starts again" not in said
+        assert "restarting in" not in said
         return said
 
     def trials(self):

@@ -111,7 +111,7 @@ class TestMistakes:
             open_artifacts("s3://nowhere/x")
 
     def test_a_name_that_no_bucket_can_have(self, s3):
-        with pytest.raises(StorageError, match="no valid bucket name"):
+        with pytest.raises(StorageError, match="not a valid bucket name"):
             open_artifacts("s3://No Bucket/x")
 
     def test_no_credentials(self, s3, monkeypatch):
@@ -155,7 +155,7 @@ class TestFailedUploads:
         place = tmp_path / "artifacts"
         keep = keep_files(open_artifacts(place))
         place.rmdir()
-        with pytest.raises(CannotWrite, match=f"cannot write {place}/.*: its folder is gone; bring it back"):
+        with pytest.raises(CannotWrite, match=f"cannot write {place}/.*: its folder is gone; restore it"):
             study.optimize(kept_by(keep), n_trials=1)
         assert self.records_of(study) == []
 

@@ -197,7 +197,7 @@ class TestRace:
         (trial,) = behind.run(point(), keep=lambda trial, model, metrics: kept.append(model))
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "race")
         because = trial.user_attrs[records.PRUNED_BECAUSE]
-        assert because.startswith("the chance to be the best within 12000 bytes is 0.")
+        assert because.startswith("the probability of being the best within 12000 bytes is 0.")
         assert folds_of(trial) == [0, 0]
         assert list(records.folds(trial)) == [0]
         assert records.estimate(trial).folds == 1

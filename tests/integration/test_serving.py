@@ -28,8 +28,8 @@ def test_a_study_that_was_refused_is_served_once_its_data_are_there(
     with worker_settings(storage, tmp_path / "artifacts", WhenOver()) as settings:
         monkeypatch.setattr(serving, "IDLE_SECONDS", 0.1)
         serving.serve(storage, replace(settings, train=mounted), say=said.append)
-    refusals = [text for text in said if "passed over" in text]
+    refusals = [text for text in said if "skipped" in text]
     assert len(refusals) == 1  # a reason is said once
-    assert refusals[0].startswith("first: passed over: ")
+    assert refusals[0].startswith("first: skipped: ")
     assert "mounted" in refusals[0]
     assert len(records.trained(study.trials)) == 1

@@ -179,7 +179,7 @@ class TestLaunch:
             launch(study, plan())
         message = str(caught.value)
         assert "every worker failed" in message
-        assert "Error: study 'foreign' carries no spec" in message
+        assert "Error: study 'foreign' has no spec" in message
         log = tmp_path / "artifacts" / "foreign" / "worker-0.log"
         assert log.read_text().count("Error: ") == 3
 

@@ -93,7 +93,7 @@ class TestFolders:
     @pytest.mark.parametrize("prepare", [prepare_folder, make_folder])
     def test_a_file_in_its_place_is_named(self, prepare, path):
         path.write_bytes(b"")
-        with pytest.raises(CannotWrite, match=f"^cannot write {path}: File exists; see to it$"):
+        with pytest.raises(CannotWrite, match=f"^cannot write {path}: File exists; fix this$"):
             prepare(path)
 
     def test_a_full_disk_is_noticed_before_anything_is_begun(self, disk):
@@ -135,7 +135,7 @@ class TestFolders:
         (errno.EDQUOT, "this user's share of its disk is used up; make room there"),
         (errno.EROFS, "its disk is read-only; grant write access"),
         (errno.EACCES, "permission denied; grant write access"),
-        (errno.EIO, f"{os.strerror(errno.EIO)}; see to it"),
+        (errno.EIO, f"{os.strerror(errno.EIO)}; fix this"),
     ],
 )
 def test_every_reason_is_told_in_words_with_what_to_do(code, told):

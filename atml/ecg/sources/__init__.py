@@ -1,1 +1,1 @@
-"""Where segments come from, one file a source."""
+"""Sources of segments, one file each."""

@@ -1,7 +1,7 @@
-"""IESD directories: one text file a segment, one number a line.
+"""IESD directories: one text file per segment, one number per line.
 
-`scan` lists a directory without opening a file; `read_segment` reads one file and says what is wrong
-with it. Worker processes start with this module, so it imports nothing slow.
+`scan` lists a directory without opening files; `read_segment` reads one file or returns what is wrong
+with it. Parser processes import this module, so it imports nothing slow.
 """
 
 import math
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from atml.errors import DataError, NoSegments
 
-# Ten minutes at 250 Hz fill a quarter of this. A larger file is something else, and reading it whole
-# could exhaust the memory.
+# Ten minutes at 250 Hz take a quarter of this. A larger file is something else, and reading it could
+# exhaust the memory.
 LARGEST_FILE_BYTES = 8 * 2**20
 
 RESTORE = "fetch or write the file again, or remove it"
@@ -29,12 +29,12 @@ class Problem:
     file: str
     text: str
     line: int | None = None
-    # The operating system refused: that can change while the file's size and time do not.
+    # The operating system denied access; that may change without a change of size or time.
     unreadable: bool = False
 
     def __str__(self) -> str:
         """One line: ``file:line: what is wrong; what to do``."""
-        # A terminal must not be sent the control characters that a file name may hold.
+        # Control characters in a file name must not reach the terminal.
         file = self.file if self.file.isprintable() else ascii(self.file)
         place = file if self.line is None else f"{file}:{self.line}"
         return f"{place}: {self.text}"
@@ -42,17 +42,17 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a directory holds, sorted by name, before any file is opened."""
+    """The entries of a directory, sorted by name, before any file is opened."""
 
     files: tuple[tuple[str, int, int], ...]  # candidates: name, bytes, modification time in ns
-    ignored: tuple[str, ...]  # plainly no segments: subdirectories, hidden files, a README.md
+    ignored: tuple[str, ...]  # obviously not segments: subdirectories, hidden files, a README.md
 
 
 def scan(directory: Path) -> Listing:
     """List the files that are, or should be, segments.
 
-    Whatever ends in ``.txt`` or begins like a segment is a candidate, so that a misspelt name is
-    reported and not passed over in silence.
+    Any name that ends in ``.txt`` or begins like a segment is a candidate, so that a misspelt name is
+    reported instead of being ignored silently.
 
     Raises:
         NoSegments: there is no such directory.
@@ -68,7 +68,7 @@ def scan(directory: Path) -> Listing:
                 try:
                     status = entry.stat()
                     files.append((entry.name, status.st_size, status.st_mtime_ns))
-                except OSError:  # a dangling link, say: reading it will tell
+                except OSError:  # such as a dangling link; reported when read
                     files.append((entry.name, -1, 0))
     except FileNotFoundError:
         raise NoSegments(f"{directory} does not exist; check the path.") from None
@@ -107,7 +107,7 @@ def read_segment(path: Path) -> NDArray[np.float32] | Problem:
         return Problem(file=path.name, line=1, text=f"the file is empty; {RESTORE}")
     lines = text.rstrip().split(b"\n")
     try:
-        # float() on bytes is strict about all but "_", "nan" and "inf"; a quarter of a millisecond.
+        # float() on bytes is strict except for "_", "nan" and "inf"; takes a quarter of a millisecond.
         with np.errstate(over="ignore"):
             samples = np.array([float(line) for line in lines], dtype=np.float32)
     except ValueError:
@@ -118,7 +118,7 @@ def read_segment(path: Path) -> NDArray[np.float32] | Problem:
 
 
 def _read_bytes(path: Path) -> bytes | Problem:
-    # Not to wait for whoever might write into a pipe; few system calls, as there are many files.
+    # Non-blocking, in case of a pipe; few system calls, since there are many files.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
@@ -139,7 +139,7 @@ def _read_bytes(path: Path) -> bytes | Problem:
 
 
 def _first_problem(file: str, lines: list[bytes]) -> Problem:
-    """Find the line that made the fast reading in `read_segment` fail."""
+    """Find the line at which the fast path of `read_segment` failed."""
     for number, line in enumerate(lines, start=1):
         fault = _fault(line.strip())
         if fault is not None:

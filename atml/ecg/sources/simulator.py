@@ -1,7 +1,7 @@
 """Simulated segments, written as an IESD directory.
 
-They are no recordings of anyone: they let the first command run anywhere, and a test run in
-seconds. The same seed gives the same files, and subject *n* does not depend on how many follow it.
+They are not recordings of people. They let the first command run anywhere and tests run in seconds.
+The same seed gives the same files, and subject *n* does not depend on the number of subjects.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from atml.ecg.synthesis.rhythms import MARGIN_SECONDS, RHYTHMS
 from atml.errors import DataError
 from atml.files import cannot_write
 
-# As in the real set, some have both, some fibrillate all the time and some never. Most have both
-# here: a network trained on them cannot tell the class by whose heart it is, and ranks real segments
-# better (AUC +.03 against a quarter always and a quarter never).
+# Some subjects have both classes, some always fibrillate and some never do. Most have both, so that a
+# network cannot infer the class from the subject, and ranks real segments better (AUC +.03 compared with
+# a quarter always and a quarter never).
 _MIXED, _ALWAYS, _NEVER = 0.45, 1.0, 0.0
 _AFIB_SHARES = (_MIXED, _ALWAYS, _MIXED, _NEVER, _MIXED, _MIXED, _MIXED, _MIXED)
 
@@ -34,12 +34,12 @@ _OTHER_RHYTHMS = {"N": 0.78, "SBR": 0.06, "AB": 0.05, "": 0.03, "T": 0.03, "SVTA
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What was written, and where."""
+    """The result of `simulate`."""
 
     directory: Path
     subjects: int
     segments: int
-    rhythms: dict[str, int]  # segments of each
+    rhythms: dict[str, int]  # number of segments
 
 
 def simulate(
@@ -54,20 +54,20 @@ def simulate(
 ) -> Simulation:
     """Write simulated segments into a new or empty directory.
 
-    The directory appears whole or not at all: files are written beside it and renamed at the end.
-    With another ``first_subject`` a test set can be made whose subjects are not in the first.
+    The directory is written completely or not at all: files are written next to it and renamed at the
+    end. Use another ``first_subject`` to make a test set with different subjects.
 
     Args:
         directory: Where to write.
-        subjects: How many hearts.
-        segments_per_subject: How many segments of each.
+        subjects: Number of subjects.
+        segments_per_subject: Number of segments of each.
         seed: The same seed gives the same files.
         segment_length: Samples in a segment, at 250 Hz.
         first_subject: Number of the first subject.
-        progress: Called with (segments written, segments in all).
+        progress: Called with (segments written, segments in total).
 
     Raises:
-        DataError: the directory is not empty, or a count makes no sense.
+        DataError: the directory is not empty, or an argument is out of range.
         CannotWrite: the directory cannot be written.
     """
     directory = Path(directory)
@@ -137,7 +137,7 @@ def _require(holds: bool, message: str) -> None:
 
 @contextlib.contextmanager
 def _written_whole(directory: Path) -> Iterator[Path]:
-    """Lend a directory beside ``directory`` and rename it when the block ends well."""
+    """Yield a directory next to ``directory`` and rename it if the block succeeds."""
     try:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise DataError(
@@ -148,7 +148,7 @@ def _written_whole(directory: Path) -> Iterator[Path]:
         unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
         try:
             yield unfinished
-            unfinished.chmod(0o755)  # mkdtemp's is for its owner's eyes only
+            unfinished.chmod(0o755)  # mkdtemp's is private to its owner
             unfinished.replace(directory)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -160,6 +160,6 @@ def _notice(subjects: int, seed: int) -> str:
     last = f"made by `atml data simulate` with seed {seed}, {subjects} subjects"
     return (
         "# Simulated ECG segments\n\n"
-        f"No recordings of anyone: {last}.\n"
-        "Good for trying ATML out; never report a figure measured on them as one of real patients.\n"
+        f"Not recordings of people: {last}.\n"
+        "For trying ATML; never report figures measured on them as results for real patients.\n"
     )

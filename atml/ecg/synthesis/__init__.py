@@ -1,1 +1,1 @@
-"""A simulated heart, its rhythms and its recording: what `sources/simulator.py` writes."""
+"""A simulated heart, its rhythms and its recording, used by `sources/simulator.py`."""

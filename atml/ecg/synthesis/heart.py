@@ -23,7 +23,7 @@ class Waves:
     amplitude: Floats
     centre: Floats  # seconds after the R peak
     rise: Floats  # standard deviation before the centre, seconds
-    fall: Floats  # and after it
+    fall: Floats  # standard deviation after it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Heart:
     atrial: Waves
     narrow: Waves  # QRS and T of a beat that came through the AV node
     wide: Waves  # QRS and T of a ventricular beat
-    polarity: float  # −1: the electrodes are the other way round
+    polarity: float  # −1 for reversed electrodes
     sinus_rr_seconds: float
     sinus_variability: float  # standard deviation of RR over its mean
     af_rr_seconds: float
@@ -119,7 +119,7 @@ def draw_heart(rng: Rng) -> Heart:
 
 
 def change_posture(rng: Rng, heart: Heart) -> Heart:
-    """The same subject at another hour: hours of recording change the heights of all waves."""
+    """The same subject at another hour, since the heights of all waves change over time."""
 
     def seen(waves: Waves) -> Waves:
         change = np.exp(POSTURE * rng.standard_normal(len(waves.amplitude)))

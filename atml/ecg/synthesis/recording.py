@@ -22,7 +22,7 @@ def clock(length: int) -> Floats:
 
 
 def record(rng: Rng, heart: Heart, beats: Beats, times: Floats, *, fibrillating: bool) -> Floats:
-    """One segment as the electrodes see it, ``[len(times)]``, before the filter."""
+    """One segment as recorded by the electrodes, ``[len(times)]``, before the filter."""
     signal = _heartbeats(rng, heart, beats, times)
     if fibrillating:
         signal = signal + _fibrillatory_waves(rng, heart, times)
@@ -32,7 +32,7 @@ def record(rng: Rng, heart: Heart, beats: Beats, times: Floats, *, fibrillating:
 def _heartbeats(rng: Rng, heart: Heart, beats: Beats, times: Floats) -> Floats:
     """Sum the Gaussians of all beats. Rows below: amplitude, centre, rise, fall."""
     rr = np.diff(beats.times, prepend=beats.times[0] - np.median(np.diff(beats.times)))
-    # Breathing moves the heart's axis; what is left differs from beat to beat.
+    # Breathing moves the heart's axis; the rest varies from beat to beat.
     breathing = between(rng, 0.0, 0.1) * np.sin(
         2 * np.pi * between(rng, 0.15, 0.35) * beats.times + rng.uniform(0, 2 * np.pi)
     )
@@ -56,7 +56,7 @@ def _heartbeats(rng: Rng, heart: Heart, beats: Beats, times: Floats) -> Floats:
         )
         if kind in (SINUS, EARLY):
             atrial = heart.atrial
-            # An early beat starts elsewhere in the atria: another P wave.
+            # An early beat starts elsewhere in the atria and has another P wave.
             shape = between(rng, -0.5, 1.2) if kind == EARLY else 1 + 0.08 * rng.standard_normal()
             gaussians.append(
                 np.array([atrial.amplitude * shape, time + atrial.centre, atrial.rise, atrial.fall])
@@ -92,7 +92,7 @@ def _coloured(rng: Rng, count: int, low_hz: float, high_hz: float, slope: float)
 
 
 def _noise(rng: Rng, heart: Heart, times: Floats) -> Floats:
-    """Baseline wander, electrode motion, muscle and mains, each of its own strength."""
+    """Baseline wander, electrode motion, muscle and mains, each with its own strength."""
     count = len(times)
     wander = _coloured(rng, count, 0.1, 1.0, 1.0) * about(rng, 0.05, 0.7)
     motion = _coloured(rng, count, 0.5, 12.0, 0.7) * about(rng, 0.018, 0.7)
@@ -108,7 +108,7 @@ def _noise(rng: Rng, heart: Heart, times: Floats) -> Floats:
 
 
 def band_pass(signals: Floats) -> Floats:
-    """Keep 0.5–50 Hz of ``[..., samples]``, with soft edges so that nothing rings."""
+    """Keep 0.5–50 Hz of ``[..., samples]``, with soft edges to avoid ringing."""
     count = signals.shape[-1]
     frequency = np.fft.rfftfreq(count, 1 / SAMPLING_RATE_HZ)
     low, high = PASS_BAND_HZ
@@ -120,7 +120,7 @@ def band_pass(signals: Floats) -> Floats:
 
 
 def normalise(rng: Rng, signals: Floats) -> Floats:
-    """Mean 0 and a range of about 2 from lowest to highest sample, as the IESD segments have."""
+    """Scale to mean 0 and a peak-to-peak range of about 2, like the IESD segments."""
     centred = signals - signals.mean(axis=-1, keepdims=True)
     wanted = rng.uniform(1.75, 2.0, size=(len(centred), 1))
     return np.asarray(centred * wanted / np.ptp(centred, axis=-1, keepdims=True), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The rhythms: when a heart beats, and from where each beat comes."""
+"""The rhythms: the times of the beats and the origin of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from atml.ecg.segment import AFIB_RHYTHM
 from atml.ecg.synthesis.heart import Floats, Heart, Rng, about, between
 
-MARGIN_SECONDS = 1.0  # drawn on either side and cut off, so that no segment starts or ends at rest
+MARGIN_SECONDS = 1.0  # drawn on either side and cut off, so that segments start and end mid-rhythm
 SHORTEST_RR_SECONDS = 0.28
 
 SINUS, EARLY, JUNCTIONAL, VENTRICULAR = range(4)  # kinds of beat: the last two have no P wave
@@ -24,14 +24,14 @@ class Beats:
 
 
 def _beats(rng: Rng, rr: Floats, kinds: NDArray[np.int64]) -> Beats:
-    """Lay RR intervals end to end, the first beat somewhere in the leading margin."""
+    """Join RR intervals, with the first beat somewhere in the leading margin."""
     rr = np.maximum(rr, SHORTEST_RR_SECONDS)
     start = -MARGIN_SECONDS - rng.uniform(0.0, rr[0])
     return Beats(times=start + np.concatenate(([0.0], np.cumsum(rr[1:]))), kinds=kinds)
 
 
 def _count(seconds: float, rr_seconds: float) -> int:
-    # Twice what fits on average: short intervals must not leave the end of a segment empty.
+    # Twice the average number: short intervals must not leave the end of a segment empty.
     return int(2.0 * (seconds + 2 * MARGIN_SECONDS) / rr_seconds) + 6
 
 
@@ -64,7 +64,7 @@ def _sinus(rng: Rng, heart: Heart, seconds: float, mean: float, ectopy: float) -
 
 
 def normal(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Sinus rhythm, with the odd premature beat that real records call normal too."""
+    """Sinus rhythm with occasional premature beats, which real records also label normal."""
     mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
     return _sinus(rng, heart, seconds, mean, heart.ectopy)
 
@@ -75,7 +75,7 @@ def bradycardia(rng: Rng, heart: Heart, seconds: float) -> Beats:
 
 
 def unannotated(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Sinus rhythm of which half the segments have premature beats."""
+    """Sinus rhythm with premature beats in half of the segments."""
     mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
     return _sinus(rng, heart, seconds, mean, 0.5)
 

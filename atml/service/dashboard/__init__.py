@@ -1,4 +1,4 @@
-"""optuna-dashboard, behind what it lacks: credentials, a read-only mode, clear errors."""
+"""optuna-dashboard with credentials, a read-only mode and clear errors."""
 
 from atml.service.dashboard.app import credentials_for, dashboard_app, serve
 

@@ -1,7 +1,7 @@
-"""What the dashboard answers when its database or artifacts fail, or know no such study.
+"""The dashboard's HTTP answers when its database or artifacts fail or have no such study.
 
-optuna-dashboard answers every exception but its framework's own with "internal server error", and logs a
-traceback. So its storage and its artifact store raise the framework's.
+optuna-dashboard answers every exception except its framework's with "internal server error" and logs a
+traceback, so its storage and artifact store raise the framework's.
 """
 
 import functools
@@ -19,11 +19,11 @@ NOT_FOUND, UNAVAILABLE = 404, 503
 
 
 class NotFound(HTTPError, KeyError):  # type: ignore[misc]  # bottle has no types
-    """404; still a KeyError for those parts of optuna-dashboard that expect one."""
+    """404; also a KeyError for the parts of optuna-dashboard that expect one."""
 
 
 class WithHttpErrors:
-    """Passes every call on to a storage or an artifact store, and raises its errors as HTTP answers."""
+    """Forwards calls to a storage or an artifact store, and raises its errors as HTTP answers."""
 
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
@@ -32,7 +32,7 @@ class WithHttpErrors:
         return _with_http_errors(getattr(self._wrapped, name))
 
 
-BaseStorage.register(WithHttpErrors)  # optuna-dashboard takes nothing else
+BaseStorage.register(WithHttpErrors)  # optuna-dashboard accepts nothing else
 
 
 def _with_http_errors(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Serving optuna-dashboard on the studies of a storage: to this machine, or to those with credentials."""
+"""Serving optuna-dashboard to this machine, or to users with credentials."""
 
 import signal
 from collections.abc import Callable, Iterable
@@ -18,16 +18,16 @@ from atml.service.dashboard import guards
 from atml.service.dashboard.answers import WithHttpErrors
 from atml.service.dashboard.guards import Credentials
 
-# As many as the connections that a browser opens to one server, and two to spare.
+# A browser opens up to six connections to one server; two more to spare.
 THREADS = 8
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def credentials_for(address: Address, text: str | None) -> Credentials | None:
-    """Return the credentials that `text` (user:password) holds, which may be none on loopback alone.
+    """Return the credentials in `text` (user:password), which may be missing only on loopback.
 
     Raises:
-        DashboardError: there are none, and other machines could reach the dashboard; or the text is wrong.
+        DashboardError: they are missing although other machines could reach the dashboard, or malformed.
     """
     if text:
         return Credentials.parse(text)
@@ -47,8 +47,8 @@ def dashboard_app(
     credentials: Credentials | None,
     only_reading: bool,
 ) -> WSGIApplication:
-    """Return optuna-dashboard behind its guards, the outermost last."""
-    # A cached storage reads a finished trial once, however often the dashboard asks for it.
+    """Return optuna-dashboard behind its guards, outermost last."""
+    # A cached storage reads each finished trial only once.
     cached = optuna.storages.get_storage(storage)
     app: WSGIApplication = optuna_dashboard.wsgi(
         WithHttpErrors(cached), artifact_store=WithHttpErrors(artifacts)
@@ -69,15 +69,15 @@ def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], N
     """Serve `app` until SIGTERM.
 
     Args:
-        app: What to serve.
-        address: Where.
+        app: The application.
+        address: The address to listen on.
         on_ready: Called with the URL as soon as the port is open.
 
     Raises:
         AddressError: the address cannot be listened on.
         KeyboardInterrupt: Ctrl-C.
     """
-    connections: dict[int, Any] = {}  # by file descriptor; the listening ones too
+    connections: dict[int, Any] = {}  # by file descriptor, including the listening ones
     server = _listen(app, address, connections)
     terminated = False
 
@@ -91,7 +91,7 @@ def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], N
         on_ready(_url(address, server))
         server.run()  # returns on KeyboardInterrupt and SystemExit
     except SystemExit:
-        pass  # asked to leave just before it ran
+        pass  # terminated just before it ran
     finally:
         signal.signal(signal.SIGTERM, previous)
         wasyncore.close_all(connections, ignore_all=True)
@@ -100,7 +100,7 @@ def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], N
 
 
 def _with_an_encoding(app: WSGIApplication) -> WSGIApplication:
-    """Keep optuna-dashboard from failing on clients that name no encoding, as curl does."""
+    """Keep optuna-dashboard from failing on clients without Accept-Encoding, such as curl."""
 
     def named(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")
@@ -121,7 +121,7 @@ def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any])
 
 
 def _url(address: Address, server: Any) -> str:
-    """Return the URL to open; a port of 0 has become a real one."""
+    """Return the URL to open, with the actual port."""
     several = getattr(server, "effective_listen", None)
     port = several[0][1] if several else getattr(server, "effective_port", address.port)
     return address.url("http", port) + "/"

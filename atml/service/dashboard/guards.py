@@ -1,7 +1,7 @@
 """WSGI middlewares between the network and the dashboard, one for each concern.
 
-The dashboard has no users: whoever reaches it may write, delete and upload. Each guard takes an
-application and returns a safer one; `atml.service.dashboard.app` applies them in order.
+The dashboard has no access control: anyone who reaches it may write, delete and upload. Each guard takes
+an application and returns a safer one; `atml.service.dashboard.app` applies them in order.
 """
 
 import base64
@@ -23,8 +23,8 @@ READING = ("GET", "HEAD")
 ARTIFACTS = "/artifacts/"
 REALM = 'Basic realm="ATML dashboard", charset="UTF-8"'
 
-# 'unsafe-eval' is for the parallel coordinates, which compile their WebGL shaders' code, and inline
-# styles are how the dashboard's widgets are styled; scripts come from this server alone.
+# 'unsafe-eval' is needed by the parallel coordinates plot, which compiles code for WebGL shaders, and
+# inline styles by the dashboard's widgets; scripts come only from this server.
 PAGE_POLICY = (
     "default-src 'self'; "
     "script-src 'self' 'unsafe-eval'; "
@@ -45,7 +45,7 @@ _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[No
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """The one user who may use the dashboard."""
+    """The credentials of the dashboard's only user."""
 
     user: str
     password: str
@@ -55,7 +55,7 @@ class Credentials:
         """Read `user:password`.
 
         Raises:
-            DashboardError: either is missing; what was given is not shown.
+            DashboardError: either is missing; the given text is not shown.
         """
         user, _, password = text.partition(":")
         if not (user and password):
@@ -63,14 +63,14 @@ class Credentials:
         return cls(user=user, password=password)
 
     def open_with(self, header: str) -> bool:
-        """Whether an `Authorization` header holds these credentials, in the same time either way."""
+        """Whether an `Authorization` header contains these credentials, in constant time."""
         scheme, _, encoded = header.partition(" ")
         try:
             given = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             return False
         expected = f"{self.user}:{self.password}".encode()
-        # Digests have one length, so not even the password's can be told from the time.
+        # Digests have a fixed length, so the time does not even reveal the password's length.
         same = hmac.compare_digest(_digest(given), _digest(expected))
         return scheme.lower() == "basic" and same
 
@@ -78,8 +78,8 @@ class Credentials:
 def refuse_undecodable_paths(app: WSGIApplication) -> WSGIApplication:
     """Answer 400 to a path that is not UTF-8.
 
-    The dashboard drops the bytes that are not, and routes on the rest: it would see another path than
-    the guards did.
+    The dashboard drops such bytes and routes on the rest, so it would see a different path than the
+    guards did.
     """
 
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -104,10 +104,10 @@ def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIAp
 
 
 def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplication:
-    """Answer 421 to requests addressed to another name than `hosts`.
+    """Answer 421 to requests for a host name not in `hosts`.
 
-    A web page may point a name of its own at 127.0.0.1 and so reach what only this machine should
-    (DNS rebinding); its requests carry that name.
+    A web page may point its own domain at 127.0.0.1 and so reach local services (DNS rebinding); its
+    requests carry that domain.
     """
 
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -120,7 +120,7 @@ def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplicat
 
 
 def refuse_foreign_writes(app: WSGIApplication) -> WSGIApplication:
-    """Answer 403 to a write that another site's page makes with this browser's credentials."""
+    """Answer 403 to writes that a page of another site makes with this browser's credentials."""
 
     def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING or _is_own(environ):
@@ -142,9 +142,9 @@ def read_only(app: WSGIApplication) -> WSGIApplication:
 
 
 def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
-    """Serve artifacts as PNG pictures or as downloads, whatever they were uploaded as.
+    """Serve artifacts as PNG pictures or as downloads, whatever type they were uploaded with.
 
-    A browser would run an HTML or SVG file as a page of the dashboard, with all that its user may do.
+    A browser would run an HTML or SVG file as a page of the dashboard, with all rights of its user.
     """
 
     def change(headers: Headers) -> None:
@@ -152,7 +152,7 @@ def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
         headers["Content-Type"] = "image/png" if picture else "application/octet-stream"
         headers["Content-Disposition"] = "inline" if picture else "attachment"
         headers["Content-Security-Policy"] = ARTIFACT_POLICY
-        del headers["Access-Control-Allow-Origin"]  # the dashboard lets every site read them
+        del headers["Access-Control-Allow-Origin"]  # the dashboard allows every site to read them
 
     guarded = _change_headers(app, change)
 
@@ -201,7 +201,7 @@ def _refuse(start: StartResponse, status: str, why: str, challenge: str | None =
 
 
 def _is_own(environ: WSGIEnvironment) -> bool:
-    """Whether a request comes from a page of this server, or from no page at all, as curl's."""
+    """Whether a request comes from a page of this server or from no page, as with curl."""
     origin = environ.get("HTTP_ORIGIN")
     if origin is not None:
         return urlsplit(origin).netloc.lower() == str(environ.get("HTTP_HOST", "")).lower()

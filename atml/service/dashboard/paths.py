@@ -1,4 +1,4 @@
-"""The path of a request as optuna-dashboard routes it, which is not the path that a server hands over."""
+"""The path of a request as optuna-dashboard routes it, which may differ from the server's."""
 
 from wsgiref.types import WSGIEnvironment
 
@@ -13,9 +13,9 @@ def decoded_path(environ: WSGIEnvironment) -> str:
 
 
 def routed_path(environ: WSGIEnvironment) -> str:
-    """Return the path that is compared with the routes: without what is not UTF-8 and final slashes."""
+    """Return the path used for routing: without invalid UTF-8 and without final slashes."""
     return _path_bytes(environ).decode(errors="ignore").rstrip("/")
 
 
 def _path_bytes(environ: WSGIEnvironment) -> bytes:
-    return str(environ.get("PATH_INFO", "")).encode("latin-1")  # WSGI's form of bytes
+    return str(environ.get("PATH_INFO", "")).encode("latin-1")  # WSGI's encoding of bytes

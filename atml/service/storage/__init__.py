@@ -1,8 +1,8 @@
 """Where studies are kept: SQLite or PostgreSQL.
 
 `opening` checks the URL and opens the database. `database` is Optuna's `RDBStorage` with the lock that
-keeps budgets exact, `retrying` repeats what failed because the server did not answer; `sqlite` and
-`postgres` hold what differs between the two.
+keeps budgets exact. `retrying` repeats calls that failed because the server did not answer. `sqlite` and
+`postgres` contain the differences between the two.
 """
 
 from atml.service.storage.opening import open_storage

@@ -16,11 +16,11 @@ _LOCK_STUDY = sqlalchemy.text(
 
 
 class Database(RDBStorage):
-    """Optuna's storage; what the database refuses is an `AtmlError`.
+    """Optuna's storage; database errors are raised as `AtmlError`.
 
     Args:
         url: A SQLAlchemy URL.
-        explain: Returns what to raise for an error of the driver; None leaves it to Optuna.
+        explain: Returns the error to raise for a driver error; None leaves it to Optuna.
         engine_kwargs: For SQLAlchemy's `create_engine`.
 
     Raises:
@@ -31,17 +31,17 @@ class Database(RDBStorage):
     def __init__(self, url: sqlalchemy.URL, *, explain: Explain, engine_kwargs: dict[str, Any]) -> None:
         full = url.render_as_string(hide_password=False)
         try:
-            # Optuna takes the URL for a format string.
+            # Optuna treats the URL as a format string.
             super().__init__(full.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine_kwargs)
         except BaseException:
             if engine := vars(self).get("engine"):
-                engine.dispose()  # else its connection would stay open
+                engine.dispose()  # otherwise its connection would stay open
             raise
         self.shown = shown(url)
         self._explain = explain
 
     def explain_errors(self) -> None:
-        """Raise the driver's errors as sentences from now on; whoever opens a database retries some."""
+        """Explain the driver's errors from now on; opening a database needs the original ones."""
 
         def handle(context: sqlalchemy.ExceptionContext) -> None:
             explained = self._explain(self.shown, context)
@@ -53,7 +53,7 @@ class Database(RDBStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Change a trial's state; False if it was to be claimed and another process was faster."""
+        """Change a trial's state; return False if another process claimed the trial first."""
         if state == TrialState.RUNNING and self.engine.name == "postgresql":
             self._lock_study_of(trial_id)
         return super().set_trial_state_values(trial_id, state, values)
@@ -61,9 +61,9 @@ class Database(RDBStorage):
     def _lock_study_of(self, trial_id: int) -> None:
         """Lock the study in the session whose transaction then claims the trial.
 
-        Starting times decide who gets the last trial of a budget, so trials must become visible in
-        their order. Optuna takes this lock to create a trial, but not to claim a queued one. SQLite has
-        one writer anyway.
+        Start times decide which worker gets the last trial of a budget, so trials must become visible in
+        that order. Optuna takes this lock to create a trial, but not to claim a queued one. SQLite has
+        only one writer anyway.
         """
         session = self.scoped_session()
         try:
@@ -74,5 +74,5 @@ class Database(RDBStorage):
 
 
 def shown(url: sqlalchemy.URL) -> str:
-    """Return a URL that may be shown: no password, and no options, which may hold one too."""
+    """Return a URL without password and without options, which may contain one too."""
     return url.set(query={}).render_as_string(hide_password=True)

@@ -1,4 +1,4 @@
-"""Opening a storage; every mistake in its URL is one sentence, without the password."""
+"""Opening a storage, with one-sentence errors that do not reveal the password."""
 
 import random
 import re
@@ -35,14 +35,14 @@ def open_storage(
 
     Args:
         url: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
-        retry_seconds: How long to try again when a PostgreSQL server stops answering.
-        wait_for_server: Wait as long for a server that does not answer yet.
-        give_up: Asked while waiting; once true, nothing is waited for any more.
+        retry_seconds: How long to retry when a PostgreSQL server stops answering.
+        wait_for_server: Wait equally long for a server that does not answer yet.
+        give_up: Polled while waiting; once true, waiting ends.
 
     Raises:
         StorageUnreachable: no PostgreSQL server answers.
         CannotWrite: the disk of an SQLite database is full, read-only or gone.
-        StorageError: the URL, the driver or the database is at fault; its password is not shown.
+        StorageError: the URL, the driver or the database is wrong; the password is not shown.
     """
     parsed = _parse(url)
     timeout = stop_after_delay(retry_seconds)
@@ -57,7 +57,7 @@ def open_storage(
 
 
 def _parse(url: str) -> sqlalchemy.URL:
-    """Return a URL of a kind that is supported, its driver filled in."""
+    """Return a supported URL with its driver filled in."""
     try:
         parsed = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError):
@@ -80,7 +80,7 @@ def _parse(url: str) -> sqlalchemy.URL:
 
 
 def _open(url: sqlalchemy.URL) -> Database:
-    """Open a database that other processes may be opening for the first time, too."""
+    """Open a database that other processes may be creating at the same time."""
     is_file = url.get_backend_name() == "sqlite"
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
@@ -88,11 +88,11 @@ def _open(url: sqlalchemy.URL) -> Database:
             create_table(database.engine)
             database.explain_errors()
             return database
-        except RuntimeError as error:  # Optuna's word for another schema version
+        except RuntimeError as error:  # Optuna's error for another schema version
             raise StorageError(f"{shown(url)}: {_schema_advice(error)}") from None
         except (SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
-            # Processes that start together create the tables together; the next attempt finds them.
+            # Another process created the tables at the same time; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(_CREATED_TOGETHER, reason):
                 raise _why_not_opened(url, error, reason) from None
             time.sleep(random.uniform(0.1, 0.3))
@@ -114,13 +114,13 @@ def _driver_error(error: BaseException) -> BaseException:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the server's or the driver's own words, on one line."""
+    """Return the server's or the driver's message, on one line."""
     lines = [line.strip() for line in str(_driver_error(error)).splitlines()]
     return next((line for line in lines if "FATAL:" in line), lines[0])
 
 
 def _schema_advice(error: RuntimeError) -> str:
-    """Say in one sentence how to make this Optuna and the tables fit."""
+    """Return how to make the tables and the installed Optuna match."""
     made_by = re.search(r"set up by optuna ([^)]+)", str(error))
     maker = f"Optuna {made_by.group(1)}" if made_by else "another Optuna"
     if "storage upgrade" in str(error):

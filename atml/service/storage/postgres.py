@@ -1,4 +1,4 @@
-"""A PostgreSQL database, reached directly or through PgBouncer; what is wrong with it in one sentence."""
+"""A PostgreSQL database, reached directly or through PgBouncer, with one-sentence errors."""
 
 import re
 from typing import Any
@@ -14,27 +14,27 @@ DRIVER = "psycopg"
 CONNECT_OPTIONS = {
     "connect_timeout": 10,
     "application_name": "atml",
-    # PgBouncer may serve each transaction by another connection, which knows no statement of the last.
+    # PgBouncer may use another connection for each transaction, without earlier prepared statements.
     "prepare_threshold": None,
-    # A server that vanished without a word (power, cable, firewall) is noticed within a minute.
+    # Detect within a minute that a server has disappeared (power, cable, firewall).
     "keepalives_idle": 20,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# A worker's trial and its heartbeat use the database at once; the dashboard has a few threads.
+# A worker's trial and heartbeat use the database at the same time; the dashboard has a few threads.
 POOL_SIZE, POOL_OVERFLOW = 2, 2
 
 # SQLSTATEs
 MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
 DISK_FULL = "53100"
 
-# What the server or the driver may say (in English; otherwise it is quoted), what kind of error that is,
-# and what the user is told.
+# Messages of the server or the driver (in English; others are quoted), the error to raise for each,
+# and its text.
 _STARTING = (
     r"database system is (starting up|shutting down|in recovery)|not yet accepting connections"
     r"|terminating connection|server closed the connection|server login has been failing|server conn crashed"
-    r"|received \d results"  # psycopg, to whom PgBouncer passed on an error and the end of a connection
+    r"|received \d results"  # from psycopg, when PgBouncer forwards an error and closes the connection
 )
 _NO_SERVER = (
     r"refused|resolve host|time(d )?out|unreachable|No route|No such file|closed the connection|reset"
@@ -104,7 +104,7 @@ def connect(url: sqlalchemy.URL) -> Database:
 
 
 def why_not_opened(url: sqlalchemy.URL, reason: str, *, is_lost: bool) -> StorageError:
-    """Return what to raise when a database cannot be opened; a lost connection may be made again."""
+    """Return the error to raise when a database cannot be opened; a lost connection can be retried."""
     told = re.sub(r".*FATAL:\s*", "", reason)
     host = f"{url.host or url.query.get('host') or 'the local socket'}:{url.port or 5432}"
     for pattern, kind, advice in _ADVICE:
@@ -116,7 +116,7 @@ def why_not_opened(url: sqlalchemy.URL, reason: str, *, is_lost: bool) -> Storag
 
 
 def _explain(shown_url: str, context: sqlalchemy.ExceptionContext) -> AtmlError | None:
-    """Return what to raise for an error of the driver while the database is in use."""
+    """Return the error to raise for a driver error while the database is in use."""
     error, sqlstate = context.sqlalchemy_exception, getattr(context.original_exception, "sqlstate", None)
     if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
         return None
@@ -128,7 +128,7 @@ def _explain(shown_url: str, context: sqlalchemy.ExceptionContext) -> AtmlError 
     if sqlstate == DISK_FULL:
         return CannotWrite(f"cannot write {shown_url}: its server's disk is full; make room there")
     if isinstance(error, InternalError) and sqlstate is None:
-        context.is_disconnect = True  # the driver's own: the answer made no sense, so the connection is lost
+        context.is_disconnect = True  # raised by the driver for a garbled answer: the connection is lost
     if context.is_disconnect or isinstance(error, OperationalError):
         return StorageUnreachable(f"{shown_url}: the database does not answer")
     reason = str(context.original_exception).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""A storage that repeats what failed because its server did not answer: a restart costs time, not trials."""
+"""A storage that retries when its server does not answer: a restart costs time, not trials."""
 
 import functools
 import logging
@@ -19,13 +19,13 @@ from atml.errors import CannotWrite, StorageUnreachable
 from atml.service.storage.database import Database
 from atml.service.storage.sqlite import reading
 
-# Someone waits for a command and wants to know what is wrong; workers wait until a maintenance ends.
+# The user of a command wants to know soon what is wrong; workers can wait for maintenance to end.
 COMMAND_RETRY_SECONDS = 10.0
 WORKER_RETRY_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 
-# Repeated, these would fail because they had succeeded.
+# If repeated, these would fail because the first call succeeded.
 _ONCE = ("create_new_study", "delete_study")
 _PASSING = (StorageUnreachable, CannotWrite, StorageInternalError)
 
@@ -34,9 +34,9 @@ _Result = TypeVar("_Result")
 
 
 def _relayed(name: str) -> Callable[..., Any]:
-    """Return a method that asks the database, and asks again if it does not answer."""
+    """Return a method that calls the database, and retries if it does not answer."""
 
-    @functools.wraps(getattr(BaseStorage, name), updated=())  # not that it is abstract
+    @functools.wraps(getattr(BaseStorage, name), updated=())  # without the abstract flag
     def method(self: "Storage", *arguments: Any, **options: Any) -> Any:
         def call() -> Any:
             with reading(name.startswith("get_")):
@@ -52,22 +52,21 @@ _Relay: Any = type("_Relay", (BaseStorage,), _methods)
 
 
 class Storage(_Relay):  # type: ignore[misc]
-    """A database as Optuna's studies use it.
+    """The storage of Optuna's studies, with retries.
 
-    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. The answer to
-    a commit may be lost although the commit was not; what may then be there twice is harmless: an
-    enqueued trial is pruned as a duplicate, and a running trial that no process works on is closed
-    and queued again.
+    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. If the reply to
+    a successful commit is lost, the repetition is harmless: a trial enqueued twice is pruned as a
+    duplicate, and a running trial that no process works on is closed and queued again.
 
     Args:
-        database: Where the studies are.
-        retry_seconds: How long to try again before giving up.
-        give_up: Asked while waiting; once true, nothing is waited for any more.
+        database: The database of the studies.
+        retry_seconds: How long to retry before giving up.
+        give_up: Polled while waiting; once true, waiting ends.
 
     Every method may raise:
         StorageUnreachable: the server has not answered for `retry_seconds`.
         CannotWrite: the disk is full, read-only or gone.
-        StorageError: this user may not write, or the database refuses something else.
+        StorageError: this user may not write, or the database reports another error.
     """
 
     def __init__(
@@ -77,15 +76,15 @@ class Storage(_Relay):  # type: ignore[misc]
         self._database = database
         self._cached = optuna.storages.get_storage(database)
         self._gave_up = -math.inf
-        self._outage = -math.inf  # time of the last call that found no server
+        self._outage = -math.inf  # time of the last call that reached no server
 
         timeout = stop_after_delay(retry_seconds)
 
         def is_hopeless() -> bool:
-            # What follows after giving up, such as closing the trial, need not wait again.
+            # Calls after giving up, such as closing the trial, should not wait again.
             return give_up() or time.monotonic() - self._gave_up < retry_seconds
 
-        # A file's disk is this machine's own, so somebody has to see to it at once.
+        # A file's disk is local, so waiting does not help.
         self._passing = () if self.engine.name == "sqlite" else _PASSING
         self._retrying = Retrying(
             retry=retry_if_exception_type(self._passing),
@@ -97,11 +96,11 @@ class Storage(_Relay):  # type: ignore[misc]
 
     @property
     def seconds_since_outage(self) -> float:
-        """Seconds since this process last found no server; infinite if it always found one."""
+        """Seconds since this process last failed to reach the server; infinite if it never failed."""
         return time.monotonic() - self._outage
 
     def retry(self, call: Callable[[], _Result]) -> _Result:
-        """Call until it works, or waiting makes no sense."""
+        """Call until it succeeds or further waiting is pointless."""
         # Most calls succeed, and a pooled connection that the server has closed is replaced at once.
         with suppress(*self._passing):
             return self.once(call)
@@ -113,7 +112,7 @@ class Storage(_Relay):  # type: ignore[misc]
             raise
 
     def once(self, call: Callable[[], _Result]) -> _Result:
-        """Call once: its user prefers to be told, or what cannot be done now is done later."""
+        """Call once, without retries."""
         try:
             return call()
         except _PASSING:
@@ -123,7 +122,7 @@ class Storage(_Relay):  # type: ignore[misc]
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        """Change a trial's state; True if it is in that state now because of this process."""
+        """Change a trial's state; return True if this process has put it into that state."""
         attempts = 0
 
         def change() -> bool:
@@ -132,7 +131,7 @@ class Storage(_Relay):  # type: ignore[misc]
             try:
                 return self._cached.set_trial_state_values(trial_id, state, values)
             except UpdateFinishedTrialError:
-                # The first attempt may have succeeded, and only its answer have been lost.
+                # The first attempt may have succeeded and only its reply was lost.
                 if attempts == 1 or self._cached.get_trial(trial_id).state != state:
                     raise
                 return True
@@ -145,6 +144,6 @@ class Storage(_Relay):  # type: ignore[misc]
 
 
 def warn_once(state: RetryCallState) -> None:
-    """Log that a call is repeated, the first time."""
+    """Log the first repetition of a call."""
     if state.attempt_number == 1 and state.outcome is not None:
         _logger.warning("%s; trying again", state.outcome.exception())

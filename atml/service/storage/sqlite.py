@@ -12,9 +12,9 @@ from sqlalchemy.event import listen
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.service.storage.database import Database
 
-LOCK_SECONDS = 120  # to wait for another process that writes
+LOCK_SECONDS = 120  # how long to wait for another writer
 
-# By SQLite's primary result codes: what goes on once somebody has seen to the disk.
+# By SQLite's primary result codes: errors that can be fixed at the disk.
 _REASONS = {
     sqlite3.SQLITE_FULL: "its disk is full; make room there",
     sqlite3.SQLITE_IOERR: "its disk is full or fails; make room there",
@@ -22,7 +22,7 @@ _REASONS = {
     sqlite3.SQLITE_PERM: "permission denied; grant write access",
     sqlite3.SQLITE_CANTOPEN: "its folder is full, read-only or gone; make room there or grant write access",
 }
-_PRIMARY = 0xFF  # the higher bits tell the same in more detail
+_PRIMARY = 0xFF  # the higher bits only add detail
 
 _is_reading = ContextVar("_is_reading", default=False)
 
@@ -31,7 +31,7 @@ def connect(url: sqlalchemy.URL) -> Database:
     """Open the file at `url` for Optuna, creating it if there is none.
 
     Write-ahead logging lets processes read while one writes, and `BEGIN IMMEDIATE` takes the write
-    lock before anything is read; without it four processes ran a fifth of their trials twice.
+    lock before anything is read. Without it four processes ran a fifth of their trials twice.
     """
     database = Database(url, explain=_explain, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
     listen(database.engine, "connect", _on_connect)
@@ -42,7 +42,7 @@ def connect(url: sqlalchemy.URL) -> Database:
 
 @contextmanager
 def reading(only: bool = True) -> Iterator[None]:
-    """Take no write lock for what happens in the block, if it only reads."""
+    """Take no write lock within the block, unless `only` is False."""
     token = _is_reading.set(only)
     try:
         yield
@@ -51,7 +51,7 @@ def reading(only: bool = True) -> Iterator[None]:
 
 
 def explanation(shown: str, error: BaseException | None) -> AtmlError | None:
-    """Return what to raise for an error of SQLite; None leaves it to Optuna."""
+    """Return the error to raise for an SQLite error; None leaves it to Optuna."""
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(
         error, sqlite3.IntegrityError | sqlite3.ProgrammingError
     ):
@@ -65,7 +65,7 @@ def explanation(shown: str, error: BaseException | None) -> AtmlError | None:
 
 
 def is_missing(url: str) -> bool:
-    """Whether `url` names an SQLite file that is not there: opening it would make an empty one."""
+    """Whether `url` names an SQLite file that does not exist: opening it would create an empty one."""
     parsed = sqlalchemy.make_url(url) if url.startswith("sqlite") else None
     return parsed is not None and not Path(parsed.database or "").exists()
 

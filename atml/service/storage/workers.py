@@ -1,4 +1,4 @@
-"""The table of workers, beside Optuna's own tables."""
+"""The table of workers, in addition to Optuna's tables."""
 
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table
@@ -25,7 +25,7 @@ def create_table(engine: sqlalchemy.Engine) -> None:
     """Create the table of workers unless it exists.
 
     Raises:
-        SQLAlchemyError: it cannot be created, or another process created it in the same moment.
+        SQLAlchemyError: it cannot be created, or another process created it at the same time.
     """
     with reading(), engine.connect() as connection:
         exists = sqlalchemy.inspect(connection).has_table(WORKERS.name)

@@ -1,4 +1,4 @@
-"""The phases of a search, one file each, and how a spec finds its phase."""
+"""The phases of a search, one file each, and loading the phase of a spec."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def load_spec(path: Path) -> Phase:
 
 
 def parse_spec(document: Mapping[str, Any], *, source: str) -> Phase:
-    """Make a phase of a spec's fields; `source` is named in errors.
+    """Create a phase from a spec's fields; `source` is named in errors.
 
     Raises:
         SpecError: a field is unknown or wrong; every such field is named.

@@ -1,16 +1,16 @@
-"""Phase 1: which architecture, at which learning rate, is best at the size that is asked for?"""
+"""Phase 1: which architecture, at which learning rate, is best at the requested size?"""
 
 from typing import ClassVar, Literal
 
 from atml.tuning.phases.phase import Direction, Phase
 from atml.tuning.spec import SearchSpec, Sizes
 
-# Where a wearable's model usually lies.
+# A typical size for a wearable.
 DEFAULT_SIZE = 10_000
 
 
 class OneSizeSpec(SearchSpec):
-    """A search at one size, unless others are named."""
+    """A search at one size by default."""
 
     sizes: Sizes = (DEFAULT_SIZE,)
 
@@ -29,5 +29,5 @@ class ArchitecturePhase(Phase):
         return self.search.architectures
 
     def values(self, fbeta: float, onnx_bytes: int) -> float:  # noqa: ARG002
-        """Return F-beta; the size is recorded beside it."""
+        """Return F-beta; the size is recorded separately."""
         return fbeta

@@ -1,4 +1,4 @@
-"""The joint search: architecture, size and learning rate at once, F-beta against ONNX bytes."""
+"""The joint search over architecture, size and learning rate, F-beta against ONNX bytes."""
 
 from typing import Literal
 

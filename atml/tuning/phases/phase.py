@@ -1,4 +1,4 @@
-"""What every phase answers: which networks are compared, with which sampler and pruner, and what counts."""
+"""The base of all phases: the compared networks, the sampler, the pruner and the objectives."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Direction = Literal["maximize", "minimize"]
 
 
 class Phase(StudySpec):
-    """A spec together with what its phase makes of it."""
+    """A spec together with the rules of its phase."""
 
     directions: ClassVar[tuple[Direction, ...]] = ("maximize", "minimize")
     metric_names: ClassVar[tuple[str, ...]] = ("fbeta", "onnx_bytes")
@@ -54,7 +54,7 @@ class Phase(StudySpec):
         return self.search.learning_rate.ladder()
 
     def race(self) -> Race:
-        """Return who goes on to a further fold."""
+        """Return the race, which decides which candidates continue to another fold."""
         return Race(sizes=self.search.sizes, chance=self.pruning.race_chance, seed=self.seed)
 
     def pruner(self) -> LearningRatePruner:
@@ -70,7 +70,7 @@ class Phase(StudySpec):
         )
 
     def sampler(self, worker: int, grid: Grid) -> BaseSampler:
-        """Return the sampler of one worker; each worker draws differently."""
+        """Return the sampler of one worker; each worker has its own seed."""
         return FrontSampler(
             grid,
             self.search.sizes,
@@ -79,12 +79,12 @@ class Phase(StudySpec):
         )
 
     def standings(self, grid: Grid, trials: Sequence[FrozenTrial]) -> Standings:
-        """Return how the points of the study stand."""
+        """Return the standings of the study's points."""
         ruled_out = self.pruner().ruled_out(trials, grid)
         return Standings.of(grid, self.data.folds, trials, ruled_out=ruled_out)
 
     def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether nothing is left to train: every point is known, running or ruled out."""
+        """Whether nothing is left to train: every point is finished, running or ruled out."""
         now = self.standings(grid, trials)
         return bool((now.closed | now.running).all())
 
@@ -93,7 +93,7 @@ class Phase(StudySpec):
         return [one.trial for one in rank(contenders(trials), self.targets)]
 
     def meets_targets(self, trial: FrozenTrial) -> bool:
-        """Whether a completed trial meets every target that is set; False if none is."""
+        """Whether a completed trial meets every target; False if none is set."""
         return bool(self.failed_targets(trial) == () and (self.targets.fbeta or self.targets.onnx_bytes))
 
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
@@ -102,5 +102,5 @@ class Phase(StudySpec):
 
 
 def stored_candidates(candidates: Sequence[Candidate]) -> list[Any]:
-    """Return candidates as a study keeps them."""
+    """Return candidates as stored with a study."""
     return [candidate.to_list() for candidate in candidates]

@@ -1,4 +1,4 @@
-"""Phase 2: how small can the best architectures of phase 1 be made, and how accurate do they stay?"""
+"""Phase 2: how small can the best architectures of phase 1 be made while staying accurate?"""
 
 from collections.abc import Sequence
 from typing import Literal, Self
@@ -13,11 +13,11 @@ from atml.tuning.spec import Architectures, Count, SearchSpec, Section, Shapes
 
 
 class BaseSpec(Section):
-    """What phase 2 starts from: a finished phase 1 study, or architectures named outright."""
+    """The base of phase 2: a finished phase 1 study, or explicitly named architectures."""
 
     study: str | None = None
     architectures: Architectures | None = None
-    candidates: Count = 3  # best architectures of the base study
+    candidates: Count = 3  # number of best architectures of the base study
 
     @model_validator(mode="after")
     def _is_a_base(self) -> Self:

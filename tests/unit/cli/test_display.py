@@ -48,7 +48,7 @@ def test_the_first_error_is_said_once_and_the_others_as_any_finished_trial(store
         fail("first")
         display.update()
         shown = capsys.readouterr().err
-        assert f"Trial 0 {TOLD}: ParityError: first [/n, L]; the log of its worker" in shown
+        assert f"Trial 0 {TOLD}: ParityError: first [/n, L]; its worker's log" in shown
         fail("second")
         display.update()
         shown = capsys.readouterr().err
@@ -107,6 +107,6 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     result = outcome(Snapshot.of(study, make_phase1()))
     print_outcome(result)
     shown = capsys.readouterr().out
-    assert "none finished the race of conv_gru" in shown
+    assert "no trial finished the race for conv_gru" in shown
     assert "ended early by race: 1 trials" in shown
     assert outcome_document(result)["unfinished"] == ["conv_gru"]

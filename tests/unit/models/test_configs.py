@@ -28,7 +28,7 @@ class TestConfigDicts:
             get_architecture("afnet").config_from_dict({"chanels": 4, "fc": 2, "dropout": 0.5})
 
     def test_a_missing_field_is_named(self):
-        with pytest.raises(ModelError, match=r"misses the field 'fc'.*channels, fc, dropout"):
+        with pytest.raises(ModelError, match=r"lacks the field 'fc'.*channels, fc, dropout"):
             get_architecture("afnet").config_from_dict({"channels": 4, "dropout": 0.5})
 
     @pytest.mark.parametrize("value", ["4", 4.0, True, None])

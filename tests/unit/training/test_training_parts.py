@@ -250,7 +250,7 @@ def test_an_unknown_device_is_refused(requested):
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(AtmlError, match=r"'cuda:99' was asked for, but PyTorch sees \d+ CUDA devices"):
+    with pytest.raises(AtmlError, match=r"'cuda:99' was requested, but PyTorch sees \d+ CUDA devices"):
         choose_device("cuda:99")
 
 

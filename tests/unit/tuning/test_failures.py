@@ -62,7 +62,7 @@ def test_what_depends_on_a_machine_a_disk_or_a_server_may_go_well_another_time(e
 
 def test_an_error_is_told_in_one_line_of_limited_length():
     assert in_words(ValueError("one\n  two\tthree")) == "ValueError: one two three"
-    assert in_words(ZeroDivisionError()) == "ZeroDivisionError: it says nothing more"
+    assert in_words(ZeroDivisionError()) == "ZeroDivisionError: no message"
     assert len(in_words(ValueError("x" * 10_000))) == len("ValueError: ") + LONGEST_TEXT
 
 

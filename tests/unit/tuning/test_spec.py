@@ -82,7 +82,7 @@ def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(ch
         ({"pruning": {"race_chance": 1}}, ["`pruning.race_chance`", "got 1"]),
         ({"search": {"sizes": []}}, ["`search.sizes`"]),
         ({"search": {"sizes": [0]}}, ["`search.sizes.0`", "got 0"]),
-        ({"search": {"sizes": [8000, 4000, 8000]}}, ["`search.sizes`", "8000 is there more often"]),
+        ({"search": {"sizes": [8000, 4000, 8000]}}, ["`search.sizes`", "8000 is repeated"]),
         ({"search": {"shapes": [0.01]}}, ["`search.shapes.0`", "got 0.01"]),
         ({"search": {"architectures": []}}, ["`search.architectures`"]),
         ({"search": {"architectures": ["liner"]}}, ["no architecture 'liner'", "did you mean 'linear'"]),
@@ -109,7 +109,7 @@ def test_a_wrong_value_is_refused_with_its_field_and_what_was_given(changes, par
     [
         ({"base": {}}, "`base`: name a `study`, or `architectures`"),
         ({"base": {"architectures": []}}, "`base.architectures`"),
-        ({"base": {"architectures": ["conv_gru"] * 2}}, "conv_gru is there more often"),
+        ({"base": {"architectures": ["conv_gru"] * 2}}, "conv_gru is repeated"),
         ({"base": {"architectures": ["liner"]}}, "did you mean 'linear'"),
         (
             {"base": {"architecture": "linear"}},
@@ -292,7 +292,7 @@ def test_whatever_a_spec_holds_it_is_accepted_or_refused_in_words(phase, documen
 
 def test_an_architecture_named_twice_is_refused():
     document = {"phase": "architecture", "name": "x", "search": {"architectures": ["linear", "linear"]}}
-    with pytest.raises(SpecError, match="linear is there more often"):
+    with pytest.raises(SpecError, match="linear is repeated"):
         parse_spec(document, source="spec")
 
 
