@@ -33,7 +33,7 @@ class NoTraining(Objective):
 
     def _run(self, trial, point):
         self._record_point(trial, point)
-        self._refuse_untrained(trial, begun=False)
+        self._refuse_untrained(trial, self.study.get_trials(deepcopy=False), begun=False)
         time.sleep(self.seconds)
         fbeta = record_epoch(trial, point.learning_rate, self.seconds, folds=self.phase.data.folds)
         return self.phase.values(fbeta, point.candidate.onnx_bytes)

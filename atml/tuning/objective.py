@@ -95,8 +95,9 @@ class Objective:
         proposal = point.proposal()
         self._record_point(trial, point)
         begun = self._checkpoint(trial)
-        folds = self._known_folds(trial)
-        self._refuse_untrained(trial, begun=begun is not None or bool(folds))
+        trials = self.study.get_trials(deepcopy=False)
+        folds = _known_folds(trial, trials)
+        self._refuse_untrained(trial, trials, begun=begun is not None or bool(folds))
         if folds:
             self._record_folds(trial, folds)
         fit = None
@@ -120,25 +121,14 @@ class Objective:
         network = {"config": config, "parameters": point.candidate.parameters}
         trial.set_user_attr(records.NETWORK, network)
 
-    def _known_folds(self, trial: Trial) -> dict[int, FoldCounts]:
-        """Return the folds on which any earlier trial trained this trial's point."""
-        own = key_of(trial.params)
-        known: dict[int, FoldCounts] = {}
-        for other in self.study.get_trials(deepcopy=False):
-            if other.number != trial.number and key_of(other.params) == own:
-                found = records.folds(other)
-                known = found if len(found) > len(known) else known
-        return known
-
     def _record_folds(self, trial: Trial, folds: dict[int, FoldCounts]) -> None:
         counts = list(folds.values())
         known = estimate(counts, beta=self.phase.beta)
         metrics = metrics_of_folds(counts, threshold=known.threshold, beta=self.phase.beta)
         trial.set_user_attr(records.RESULT, records.result_record(known, metrics, folds))
 
-    def _refuse_untrained(self, trial: Trial, *, begun: bool) -> None:
+    def _refuse_untrained(self, trial: Trial, trials: list[FrozenTrial], *, begun: bool) -> None:
         """Prune `trial` if a rule excludes it before its first epoch, or before it continues."""
-        trials = self.study.get_trials(deepcopy=False)
         if not may_train(self.phase.budget, trials, trial.number):
             raise _pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
         twin = self._twin(trial, trials)
@@ -229,8 +219,9 @@ class Objective:
         self._leave_if_over(trial)
         standings = self.phase.standings(self.grid, self.study.get_trials(deepcopy=False))
         race = self.phase.race()
-        chance = race.chance_of(standings, self.grid.index[point.key])
-        if chance < race.chance:
+        at = self.grid.index[point.key]
+        chance = race.chance_of(standings, at)
+        if chance < race.chance and not race.leads(standings, at):
             limit = race.limit_for(point.candidate.onnx_bytes)
             because = f"the probability of being the best within {limit} bytes is {chance:.2f}"
             raise _pruned(trial, PrunedBy.RACE, because)
@@ -250,6 +241,13 @@ class Objective:
             return sign.because
         trials = self.study.get_trials(deepcopy=False)
         return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+
+
+def _known_folds(trial: Trial, trials: list[FrozenTrial]) -> dict[int, FoldCounts]:
+    """Return the folds on which any earlier trial trained this trial's point."""
+    own = key_of(trial.params)
+    others = (one for one in trials if one.number != trial.number and key_of(one.params) == own)
+    return max((records.folds(one) for one in others), key=len, default={})
 
 
 def _pruned(trial: Trial, by: PrunedBy, because: str) -> TrialPruned:

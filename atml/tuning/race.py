@@ -1,5 +1,8 @@
 """Racing: a candidate continues to the next fold immediately only if it may be the best of its size.
 
+The leader of those tried always continues: on a large grid nobody is likely to be the best of all points, and
+a study must have finished models at every size, whenever it is stopped.
+
 Maron and Moore, Hoeffding Races, 1993, with a model's probability in place of a bound, since folds differ
 far more than candidates do. The sampler may choose a candidate again that has left the race.
 """
@@ -29,6 +32,10 @@ class Race:
     def limit_for(self, onnx_bytes: int) -> int:
         """Return the smallest requested size that a file fits into; its own size if there is none."""
         return min((size for size in self.sizes if size >= onnx_bytes), default=onnx_bytes)
+
+    def leads(self, standings: Standings, at: int) -> bool:
+        """Whether point `at` is expected to be the best of those tried within its size limit."""
+        return standings.leader(self.limit_for(int(standings.grid.onnx_bytes[at]))) == at
 
     def chance_of(self, standings: Standings, at: int) -> float:
         """Return the probability that point `at` is the best within its size limit."""

@@ -17,6 +17,7 @@ from atml.tuning.standings import Standings
 SIZES_TRIED = 4  # before any free point is accepted
 DRAWS = 8  # per size
 TAKEN = 4
+LEADER_SHARE = 0.2  # of the suggestions finish a leader first, if it has folds left
 
 
 class FrontSampler(BaseSampler):
@@ -26,7 +27,8 @@ class FrontSampler(BaseSampler):
     and takes the best point that fits, unless that point is already closed or running. Of four points
     taken this way it suggests the one that trains fastest. A point that was trained on some folds and may
     still lead is suggested again, to be trained on another fold. Time is thus spent on points that may be
-    on the front, and workers that sample at the same time get different points without coordination.
+    on the front, and workers that sample at the same time get different points without coordination. One in
+    five suggestions is the unfinished leader of a random size, so that every size has a finished model early.
 
     (Thompson, 1933; Russo et al., A Tutorial on Thompson Sampling, 2018. Redrawing when the best point is
     already known is top-two sampling: Russo, Simple Bayesian Algorithms for Best-Arm Identification,
@@ -85,9 +87,13 @@ class FrontSampler(BaseSampler):
         """Return a free point or, if none is left, any point, which the objective will prune."""
         if not free.any():
             return int(self._random.integers(len(free)))
+        if self._random.random() < LEADER_SHARE:
+            leader = standings.leader(int(self._random.choice(self._sizes)))
+            if leader is not None and free[leader]:
+                return leader
         draws = standings.posterior.draw_of(np.arange(len(free)), self._random, SIZES_TRIED * DRAWS)
         for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(free)):
-            within = standings.within(self._sizes[int(self._random.integers(len(self._sizes)))])
+            within = standings.within(int(self._random.choice(self._sizes)))
             best = np.where(within, of_one_size, -np.inf).argmax(axis=1)
             taken = best[free[best]][:TAKEN]
             if len(taken):

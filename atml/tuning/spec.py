@@ -59,9 +59,9 @@ class DataSpec(Section):
 class LadderSpec(Section):
     """The learning rates that may be tried."""
 
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0)]
-    steps: Annotated[int, Field(ge=1, le=1000)] = 9
+    low: Annotated[float, Field(gt=0)] = 4e-3
+    high: Annotated[float, Field(gt=0)] = 1e-1
+    steps: Annotated[int, Field(ge=1, le=1000)] = 7
     scale: Literal["log", "linear"] = "log"
 
     @model_validator(mode="after")
@@ -122,7 +122,7 @@ class SearchSpec(Section):
     sizes: Sizes = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     # Factors by which the first width is stretched relative to the others; 1 scales all equally.
     shapes: Shapes = (1.0,)
-    learning_rate: LadderSpec = LadderSpec(low=4e-3, high=1e-1, steps=7)
+    learning_rate: LadderSpec = LadderSpec()
 
 
 class NeighbourhoodSpec(Section):

@@ -78,6 +78,14 @@ class Standings:
         finished: Mask = np.isnan(self.by_fold).sum(axis=1) == 0
         return finished
 
+    def leader(self, limit: float) -> int | None:
+        """Return the tried point within `limit` bytes that is expected to be the best, if there is one.
+
+        Points that a rule ended permanently before they finished do not count.
+        """
+        tried = np.flatnonzero(self.observed & self.within(limit) & (self.finished | ~self.closed))
+        return int(tried[self.posterior.mean[tried].argmax()]) if len(tried) else None
+
     def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
         """Return the probability that point `at` is the best within `limit` bytes.
 

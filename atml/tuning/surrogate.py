@@ -25,16 +25,16 @@ class Kernel:
     The defaults are close to the maximum likelihood for the fits of `tests/benchmarks/search`.
     """
 
-    architecture: float = 0.04
-    size: float = 0.04
-    architecture_size: float = 0.01
-    rate: float = 0.07
-    architecture_rate: float = 0.04
-    point: float = 0.005  # independent between points
+    architecture: float = 0.026
+    size: float = 0.028
+    architecture_size: float = 0.004
+    rate: float = 0.031
+    architecture_rate: float = 0.01
+    point: float = 0.002  # independent between points
     fold: float = 0.1  # some subjects are easy, others hard
-    architecture_fold: float = 0.02  # an architecture may suit some subjects
-    fit: float = 0.0125  # independent between fits
-    size_doublings: float = 1.0
+    architecture_fold: float = 0.034  # an architecture may suit some subjects
+    fit: float = 0.0045  # independent between fits
+    size_doublings: float = 0.42
     rate_doublings: float = 1.7
 
 

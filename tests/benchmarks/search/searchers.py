@@ -41,10 +41,9 @@ def shipped(shown, limit, seconds):
     for one in shown:
         if one.seconds <= seconds:
             latest[one.point] = one
-    fitting = [one for one in latest.values() if one.onnx_bytes <= limit]
-    done = [one for one in fitting if one.finished]
-    furthest = max((one.estimate.folds for one in fitting), default=0)
-    among = done or [one for one in fitting if one.estimate.folds == furthest]
+    done = [one for one in latest.values() if one.finished]
+    furthest = max((one.estimate.folds for one in latest.values()), default=0)
+    among = done or [one for one in latest.values() if one.estimate.folds == furthest]
     models = [Contender(trial=one, onnx_bytes=one.onnx_bytes, estimate=one.estimate) for one in among]
     best = best_within(models, limit)
     return None if best is None else best.trial.point
