@@ -5,7 +5,7 @@
     if __name__ == "__main__":  # worker processes import this script and must not run it again
         atml.simulate("train", subjects=24, segments_per_subject=30, seed=1)
         done = atml.run("train", name="first")
-        print(done.final.bundle, done.final.onnx_bytes)
+        print(done.final.recommended.bundle)
 
 Names are imported on first use, so `import atml` alone is fast.
 """
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from atml.pruners import NeighbourhoodPruner, SizeAwarePruner
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
+    from atml.reports.ship import Model
     from atml.service.watch import Watch
     from atml.tuning.outcome import Outcome
     from atml.tuning.phases import Phase, load_spec
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "Final",
     "Metrics",
+    "Model",
     "NeighbourhoodPruner",
     "OnnxClassifier",
     "Outcome",
@@ -58,6 +60,7 @@ _MODULES = {
     "Dataset": "ecg",
     "Final": "reports.finalize",
     "Metrics": "evaluation",
+    "Model": "reports.ship",
     "NeighbourhoodPruner": "pruners",
     "OnnxClassifier": "export",
     "Outcome": "tuning.outcome",

@@ -4,8 +4,8 @@ Nothing is printed. Long calls report to a `Watch` if one is given.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ Spec = Phase | Mapping[str, Any] | str | Path
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The outcomes of the searches, and the final model."""
+    """The outcomes of the searches, and the final models."""
 
     searches: tuple[Outcome, ...]  # one, or two if it searched in two phases
     final: Final
@@ -89,6 +89,7 @@ def run(
     *,
     specs: tuple[Spec, ...] = (),
     name: str | None = None,
+    sizes: Sequence[int] | None = None,
     storage: str = defaults.STORAGE,
     artifacts: str = defaults.ARTIFACTS,
     out: str | Path = defaults.OUT,
@@ -109,6 +110,7 @@ def run(
         specs: Spec of one joint search, or specs of an architecture search and a width search;
             `studies/joint.toml` by default.
         name: Prefix of the studies' names; the training folder's name by default.
+        sizes: Bytes; the best model within each is shipped. The spec's `finalize.sizes` by default.
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad`, `extend` and `watch`.
         out: Folder for bundles.
 
@@ -117,6 +119,7 @@ def run(
     watch = watch or Watch()
     quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
+    phases[-1] = _with_sizes(phases[-1], sizes)
     shared = _shared_subjects(train, test)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
@@ -137,6 +140,7 @@ def finalize(
     *,
     train: str | Path | None = None,
     test: str | Path | None = None,
+    sizes: Sequence[int] | None = None,
     storage: str = defaults.STORAGE,
     artifacts: str = defaults.ARTIFACTS,
     out: str | Path = defaults.OUT,
@@ -145,12 +149,15 @@ def finalize(
     skip_bad: bool = False,
     watch: Watch | None = None,
 ) -> Final:
-    """Evaluate a study's best trials again, train the winner on all subjects, test it once, write its bundle.
+    """Evaluate a study's best trials again, train those of every size on all subjects, and write bundles.
+
+    Each shipped model is evaluated once on the test segments.
 
     Args:
         study: Name of a study with finished trials.
         train: Where the training segments are now, if they have moved.
         test: Directory of segments of other subjects.
+        sizes: Bytes; the best model within each is shipped. The spec's `finalize.sizes` by default.
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad` and `watch`.
         out: Folder for bundles.
 
@@ -162,6 +169,8 @@ def finalize(
     watch = watch or Watch()
     quieten_optuna()
     stored = load(open_storage(storage), study)
+    if sizes is not None:
+        stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
     plan = _plan(storage, artifacts, workers, device)
     return _finalize(stored, held_out, Path(out), plan, watch, train=train)
@@ -276,6 +285,20 @@ def _named(phases: list[Phase], name: str) -> list[Phase]:
     first = first.model_copy(update={"name": f"{stem}-phase1"})
     base = second.base.model_copy(update={"study": first.name, "architectures": None})
     return [first, second.on(base).model_copy(update={"name": f"{stem}-phase2"})]
+
+
+def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:
+    """Return a phase that searches networks of `sizes`, besides its own, and ships the best within each."""
+    if sizes is None:
+        return phase
+    searched = tuple(sorted({*phase.search.sizes, *sizes}))
+    search = phase.search.model_copy(update={"sizes": searched})
+    return _finalizing(phase.model_copy(update={"search": search}), sizes)
+
+
+def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
+    finalize = phase.finalize.model_copy(update={"sizes": tuple(sorted(set(sizes)))})
+    return phase.model_copy(update={"finalize": finalize})
 
 
 def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:

@@ -26,7 +26,7 @@ def main() -> None:
     for trial in outcome.front:
         print(f"trial {trial.number}: {trial.params}, {trial.values}")
 
-    # Finalize: evaluate the best again, train on all subjects, test once, write a bundle
+    # Finalize: evaluate the best again, train those of every size on all subjects, test once, write bundles
     final = atml.finalize(
         "python-demo",
         test=test.directory,
@@ -34,10 +34,11 @@ def main() -> None:
         artifacts="python-demo/artifacts",
         out="python-demo/results",
     )
-    print(f"{final.bundle}: {final.onnx_bytes} bytes, F2 {final.test.fbeta:.3f} on subjects it never saw")
+    for model in final.models:
+        print(f"{model.bundle}: {model.onnx_bytes} bytes, F2 {model.test.fbeta:.3f} on subjects it never saw")
 
     # Use the model: a score from 0 to 1 for each segment; AFIB at or above the threshold
-    bundle = atml.load_bundle(final.bundle)
+    bundle = atml.load_bundle(final.recommended.bundle)
     scores = bundle.classifier.probabilities(dataset.samples()[:5])
     print(scores, scores >= bundle.classifier.metadata.threshold)
 

@@ -34,8 +34,6 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATML_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are slow on a busy machine
         for name in ("ATML_STORAGE", "ATML_ARTIFACTS", "ATML_DASHBOARD_AUTH"):
             patch.delenv(name, raising=False)
         yield

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.reports.finalize import Final
+    from atml.reports.ship import Model
     from atml.service.progress import WorkerState
     from atml.service.studies import StoredStudy
     from atml.tuning.outcome import Outcome
@@ -66,15 +67,27 @@ def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
 def final_document(final: "Final") -> dict[str, Any]:
     """Return the result of finalize as JSON."""
     return {
-        "bundle": str(final.bundle),
-        "onnx_bytes": final.onnx_bytes,
-        "parity": final.parity,
-        "threshold": final.chosen.threshold,
-        "trial": final.chosen.trial,
-        "architecture": final.chosen.proposal.architecture.name,
-        "out_of_fold": final.chosen.out_of_fold.to_dict(),
-        "test": final.test.to_dict() if final.test else None,
+        "models": [model_document(model) for model in final.models],
+        "recommended": str(final.recommended.bundle),
         "test_looks": final.test_looks,
+    }
+
+
+def model_document(model: "Model") -> dict[str, Any]:
+    """Return a shipped model as JSON."""
+    chosen = model.choice.candidate
+    return {
+        "bundle": str(model.bundle),
+        "sizes": list(model.choice.sizes),
+        "onnx_bytes": model.onnx_bytes,
+        "parity": model.parity,
+        "threshold": chosen.threshold,
+        "trial": model.trial,
+        "architecture": model.architecture,
+        "fbeta": chosen.fbeta,
+        "standard_error": chosen.contender.estimate.standard_error,
+        "out_of_fold": chosen.out_of_fold.to_dict(),
+        "test": model.test.to_dict() if model.test else None,
     }
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,28 @@ Test = Annotated[
         help="Segments of other subjects; used once, at the end, never by a search.",
     ),
 ]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        metavar="SIZE,…",
+        help="Ship the best model within each size, such as 2KB,4KB; overrides finalize.sizes.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]
+
+
+def in_bytes(sizes: str | None) -> tuple[int, ...] | None:
+    """Return the bytes of `2KB,4000,…`; 1 KB is 1000 bytes."""
+    return None if sizes is None else tuple(_bytes(text.strip()) for text in sizes.split(","))
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(kb|b|)", text, re.IGNORECASE)
+    count = round(float(found[1]) * (1000 if found[2].lower() == "kb" else 1)) if found else 0
+    if count < 1:
+        raise typer.BadParameter(f"--sizes takes sizes such as 2KB,4KB or 2000,4000 but got {text[:40]!r}")
+    return count
 
 
 def a_number(value: float | None) -> float | None:

@@ -249,8 +249,20 @@ def _figure(value: float | None) -> str:
 
 
 def print_final(final: "Final") -> None:
-    """Print finalize's candidates, the test metrics and the bundle's location."""
+    """Print how finalize chose, the results of the models and the location of their bundles."""
     console = out()
+    console.print(_candidates_table(final))
+    if final.recommended.test is not None:
+        print_metrics(final.recommended.test, title="held-out test subjects, recommended model")
+        console.print(f"this study's models have been evaluated on test segments {final.test_looks} time(s)")
+    console.print(_models_table(final))
+    for model in final.models:
+        is_recommended = model is final.recommended
+        remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""
+        console.print(f"Bundle: {model.bundle}{remark}", style="bold" if is_recommended else None)
+
+
+def _candidates_table(final: "Final") -> Any:
     table = _table(
         "best trials evaluated again on other folds",
         ("architecture",),
@@ -263,7 +275,8 @@ def print_final(final: "Final") -> None:
         "pooled",
         "threshold",
     )
-    for one in final.candidates:
+    chosen = {model.trial for model in final.models}
+    for one in sorted(final.candidates, key=lambda one: one.onnx_bytes):
         table.add_row(
             str(one.trial),
             one.proposal.architecture.name,
@@ -273,13 +286,34 @@ def print_final(final: "Final") -> None:
             f"{one.contender.estimate.standard_error or 0:.4f}",
             f"{one.out_of_fold.fbeta:.4f}",
             f"{one.threshold:.4f}",
-            style="bold" if one is final.chosen else None,
+            style="bold" if one.trial in chosen else None,
         )
-    console.print(table)
-    if final.test is not None:
-        print_metrics(final.test, title="held-out test subjects")
-        console.print(f"models of this study have been evaluated on test segments {final.test_looks} time(s)")
-    console.print(
-        f"ONNX and PyTorch differ by at most {final.parity:.1e}; the file has {final.onnx_bytes:,} bytes"
+    return table
+
+
+def _models_table(final: "Final") -> Any:
+    """Show what each size buys."""
+    table = _table(
+        "models",
+        ("best within", "architecture"),
+        "best within",
+        "ONNX",
+        "architecture",
+        "trial",
+        "F-beta on all folds",
+        *(["test F1", "test F-beta", "test ROC-AUC"] if final.recommended.test else []),
+        "parity",
     )
-    console.print(f"Bundle: {final.bundle}", style="bold")
+    for model in final.models:
+        test = model.test
+        table.add_row(
+            ", ".join(kilobytes(size) for size in model.choice.sizes) or "the targets",
+            f"{model.onnx_bytes:,} B",
+            model.architecture,
+            str(model.trial),
+            f"{model.choice.candidate.fbeta:.4f}",
+            *([_figure(test.f1), _figure(test.fbeta), _figure(test.roc_auc)] if test else []),
+            f"{model.parity:.1e}",
+            style="bold" if model is final.recommended else None,
+        )
+    return table

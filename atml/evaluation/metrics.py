@@ -70,11 +70,6 @@ class Metrics:
         """The smallest of F1, accuracy, precision and recall, used by the neighbourhood rule."""
         return min(self.f1, self.accuracy, self.precision, self.recall)
 
-    @property
-    def best(self) -> float:
-        """The largest of F1, accuracy, precision and recall."""
-        return max(self.f1, self.accuracy, self.precision, self.recall)
-
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict whose keys are the field names."""
         return {

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from atml.errors import CannotWrite, ModelError
-from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import TEMPORARY, in_words, remove_abandoned
 from atml.version import __version__
@@ -68,12 +67,6 @@ class BundleFile:
 
     name: str
     write: Callable[[Path], None]
-
-
-def bundle_name(metrics: Metrics) -> str:
-    """Name a bundle by the largest and smallest of F1, accuracy, precision and recall, in per cent."""
-    best, worst = (int(round(figure * 100, 6)) for figure in (metrics.best, metrics.worst))  # .29 is 29
-    return f"{best}-{worst}"
 
 
 def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:

@@ -55,9 +55,9 @@ class FitJob:
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
         document = asdict(self)
-        # A fit does not depend on what ends a search or on where the segments are.
-        spec = {k: v for k, v in self.spec.items() if k not in ("budget", "targets", "name")}
-        document["spec"] = {**spec, "data": {k: v for k, v in spec["data"].items() if k != "train"}}
+        # Neither the search, what ends it, nor the location of the segments affects a fit.
+        data = {name: value for name, value in self.spec["data"].items() if name != "train"}
+        document["spec"] = {"training": self.spec["training"], "data": data, "seed": self.spec["seed"]}
         document["version"] = __version__
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
 

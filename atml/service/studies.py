@@ -25,7 +25,7 @@ from atml.tuning.spec import differences
 SPEC = records.SPEC
 DATA = "data"
 CANDIDATES = "candidates"  # computed once, so that every worker compares the same networks
-EXTENDABLE = ("budget.", "targets.")
+EXTENDABLE = ("budget.", "targets.", "finalize.")
 FORMAT = "format"  # of the attributes of a study and its trials
 PRESENT_FORMAT = 3
 CREATION_SECONDS = 5.0  # creating a study takes less than a second

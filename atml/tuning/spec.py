@@ -119,7 +119,7 @@ class SearchSpec(Section):
 
     architectures: Architectures = Field(default_factory=all_architectures)
     # Each architecture is scaled to each of these that it can fit.
-    sizes: Sizes = (2_500, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
+    sizes: Sizes = (2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     # Factors by which the first width is stretched relative to the others; 1 scales all equally.
     shapes: Shapes = (1.0,)
     learning_rate: LadderSpec = LadderSpec()
@@ -169,9 +169,10 @@ class BudgetSpec(Section):
 
 
 class FinalizeSpec(Section):
-    """How the shipped model is made: the leaders are evaluated again, the winner trains on all subjects."""
+    """How the shipped models are made: leaders are evaluated again, the chosen ones train on all subjects."""
 
-    candidates: Count = 3
+    sizes: Sizes = (2_000, 4_000, 8_000, 16_000)  # bytes; the best model within each is shipped
+    candidates: Count = 3  # of each size
     seeds: Count = 3
 
 

@@ -48,7 +48,7 @@ def story(workplace):
 
 @pytest.fixture(scope="module")
 def bundle(workplace, story):
-    return workplace.folder / story["result"]["final"]["bundle"]
+    return workplace.folder / story["result"]["final"]["recommended"]
 
 
 @pytest.mark.parametrize("where", ["phase 1", "phase 2"])
@@ -105,13 +105,14 @@ def test_the_manifest_has_every_file_with_its_right_checksum(bundle):
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_evaluating_the_bundle_gives_exactly_its_test_metrics(workplace, bundle):
+def test_evaluating_the_bundle_gives_exactly_its_test_metrics(workplace, story, bundle):
     done = workplace.call("evaluate", bundle, "--data", "test", "--json")
     assert done.returncode == 0, done.stderr
     expected = json.loads((bundle / "metrics.json").read_text())["test"]
     assert json.loads(done.stdout) == expected
-    figures = [expected[name] for name in ("f1", "accuracy", "precision", "recall")]
-    assert bundle.name == "-".join(str(int(round(100 * of(figures), 6))) for of in (max, min))
+    (model,) = story["result"]["final"]["models"]
+    assert model["test"] == expected
+    assert bundle.name == f"{model['sizes'][0] // 1000}KB-{model['architecture']}-trial{model['trial']}"
 
 
 def test_predictions_are_the_same_as_csv_and_as_json_and_follow_the_threshold(workplace, bundle):
@@ -167,8 +168,11 @@ def test_a_joint_search_goes_from_segments_to_a_bundle_in_one_study(workplace):
     assert (study["study"], study["phase"], study["spent"]["trained"]) == ("joint", "joint", 3)
     assert study["front"]
     assert all(trial["onnx_bytes"] <= 12_000 for trial in study["front"])
-    manifest = json.loads((workplace.folder / result["final"]["bundle"] / "manifest.json").read_text())
-    assert (manifest["study"], manifest["trial"]) == ("joint", result["final"]["trial"])
+    for model in result["final"]["models"]:
+        manifest = json.loads((workplace.folder / model["bundle"] / "manifest.json").read_text())
+        facts = (manifest["study"], manifest["trial"], manifest["sizes"])
+        assert facts == ("joint", model["trial"], model["sizes"])
+        assert model["onnx_bytes"] <= min(model["sizes"])
 
 
 def test_running_again_ends_without_a_new_trial_and_with_the_same_model(workplace, story, bundle):
@@ -185,6 +189,6 @@ def test_running_again_ends_without_a_new_trial_and_with_the_same_model(workplac
     before = facts()
     done = workplace.atml(*workplace.run_arguments(), "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["final"]["bundle"] == story["result"]["final"]["bundle"]
+    assert json.loads(done.stdout)["final"] == story["result"]["final"]
     assert facts() == before
     assert len(list(bundle.parent.iterdir())) == 1

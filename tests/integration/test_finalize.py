@@ -127,11 +127,11 @@ class TestJudging:
             assert one.search_fbeta == records.fbeta(one.contender.trial)
         before = grouped_folds(dataset, folds=FOLDS, seed=stored.phase.data.seed)
         held_out = [set(split.valid.subjects) for split in before]
-        for one in fits_of(stored, folder, final.chosen):
+        for one in fits_of(stored, folder, final.recommended.choice.candidate):
             assert set(dataset.subjects[one.valid_rows]) not in held_out
 
     def test_out_of_fold_scores_stand_at_the_rows_of_their_segments(self, make, stored, dataset, folder):
-        chosen = make().chosen
+        chosen = make().recommended.choice.candidate
         found = fits_of(stored, folder, chosen)
         assert sorted(np.concatenate([one.valid_rows for one in found])) == list(range(len(dataset)))
         for one in found:
@@ -143,22 +143,22 @@ class TestJudging:
     def test_the_one_that_the_ranking_puts_first_over_all_folds_is_shipped(self, make, stored):
         final = make()
         ranked = rank([one.contender for one in final.candidates], stored.phase.targets)
-        assert final.chosen.contender is ranked[0]
+        assert final.recommended.choice.candidate.contender is ranked[0]
 
     def test_with_targets_that_all_meet_the_smallest_is_shipped(self, make, stored):
         sizes = {records.onnx_bytes(trial) for trial in stored.study.trials}
         final = make(**targets(stored, onnx_bytes=max(sizes), fbeta=0.01))
-        assert final.onnx_bytes == min(sizes)
+        assert final.recommended.onnx_bytes == min(sizes)
 
     def test_what_is_too_large_is_shipped_only_if_nothing_else_is_there(self, make, stored):
         smallest = min(records.onnx_bytes(trial) for trial in stored.study.trials)
-        assert make(**targets(stored, onnx_bytes=smallest)).onnx_bytes == smallest
+        assert make(**targets(stored, onnx_bytes=smallest)).recommended.onnx_bytes == smallest
 
     def test_the_threshold_is_the_best_one_on_the_new_folds(self, make):
         final = make()
-        chosen = final.chosen
+        chosen = final.recommended.choice.candidate
         assert chosen.out_of_fold.threshold == chosen.threshold
-        metadata = OnnxClassifier(final.bundle / "model.onnx").metadata
+        metadata = OnnxClassifier(final.recommended.bundle / "model.onnx").metadata
         assert metadata.threshold == pytest.approx(chosen.threshold, abs=1e-4)
 
     def test_a_study_of_which_nothing_has_finished_the_race_is_refused(self, stored, make, document, dataset):
@@ -172,33 +172,42 @@ class TestShipping:
     def test_of_the_seeds_the_one_that_fits_the_training_data_best_is_shipped(self, make, stored, folder):
         final = make()
         phase, fingerprint = stored.phase, stored.data.fingerprint
-        jobs = [job(phase, fingerprint, final.chosen.proposal, fold=None, seed=seed) for seed in range(SEEDS)]
+        jobs = [
+            job(phase, fingerprint, final.recommended.choice.candidate.proposal, fold=None, seed=seed)
+            for seed in range(SEEDS)
+        ]
         found = run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
         assert len({one.train_loss for one in found}) == SEEDS
         best = min(found, key=lambda one: one.train_loss)
-        shipped = load_checkpoint(final.bundle / "model.pt").state_dict
+        shipped = load_checkpoint(final.recommended.bundle / "model.pt").state_dict
         assert all(torch.equal(shipped[name], best.state_dict[name]) for name in shipped)
 
     def test_the_file_has_the_bytes_that_the_search_counted(self, make):
         final = make()
-        assert final.onnx_bytes == final.chosen.onnx_bytes == (final.bundle / "model.onnx").stat().st_size
+        model = final.recommended
+        assert (
+            model.onnx_bytes
+            == model.choice.candidate.onnx_bytes
+            == (model.bundle / "model.onnx").stat().st_size
+        )
 
     def test_the_manifest_names_the_study_and_the_trial_and_the_figures_say_what_was_not_tested(self, make):
         final = make()
-        manifest = json.loads((final.bundle / "manifest.json").read_text())
-        assert (manifest["study"], manifest["trial"]) == ("heart", final.chosen.trial)
-        figures = json.loads((final.bundle / "metrics.json").read_text())
+        manifest = json.loads((final.recommended.bundle / "manifest.json").read_text())
+        assert (manifest["study"], manifest["trial"]) == ("heart", final.recommended.choice.candidate.trial)
+        figures = json.loads((final.recommended.bundle / "metrics.json").read_text())
         assert (figures["test"], figures["test_looks"]) == (None, final.test_looks)
-        assert figures["search_fbeta"] == final.chosen.search_fbeta
-        assert figures["folds_fbeta"] == final.chosen.fbeta
+        assert figures["search_fbeta"] == final.recommended.choice.candidate.search_fbeta
+        assert figures["folds_fbeta"] == final.recommended.choice.candidate.fbeta
 
     def test_a_second_look_at_other_test_segments_is_counted_and_the_same_look_is_not(self, make, held_out):
-        before = make().test_looks
-        assert make(test=held_out).test_looks == before + 1
-        assert make(test=held_out).test_looks == before + 1
+        final = make()
+        before, models = final.test_looks, len(final.models)
+        assert make(test=held_out).test_looks == before + models
+        assert make(test=held_out).test_looks == before + models
         fewer = held_out.select(np.arange(len(held_out) - 1))
-        assert make(test=fewer).test_looks == before + 2
-        assert make().test_looks == before + 2
+        assert make(test=fewer).test_looks == before + 2 * models
+        assert make().test_looks == before + 2 * models
 
 
 class TestData:
@@ -221,4 +230,25 @@ class TestData:
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
         there = make(train=shutil.copytree(simulated, tmp_path / "elsewhere"))
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == before
-        assert there.chosen.out_of_fold == here.chosen.out_of_fold
+        assert there.recommended.choice.candidate.out_of_fold == here.recommended.choice.candidate.out_of_fold
+
+
+class TestSizes:
+    def with_sizes(self, stored, *sizes):
+        return {"finalize": stored.phase.finalize.model_copy(update={"sizes": sizes})}
+
+    def test_the_best_within_each_size_is_shipped_once(self, make, stored):
+        small, large = sorted(records.onnx_bytes(trial) for trial in stored.study.trials)
+        final = make(**self.with_sizes(stored, small - 1, small, large, 2 * large))
+        served = [size for model in final.models for size in model.choice.sizes]
+        assert sorted(served) == [small, large, 2 * large]  # nothing is as small as the first
+        for model in final.models:
+            assert all(model.onnx_bytes <= size for size in model.choice.sizes)
+        assert final.models[0].onnx_bytes == small
+        assert len({model.bundle for model in final.models}) == len(final.models)
+        assert final.recommended in final.models
+
+    def test_a_bundle_is_named_by_its_size_its_architecture_and_its_trial(self, make, stored):
+        final = make(**self.with_sizes(stored, 12_000))
+        for model in final.models:
+            assert model.bundle.name == f"12KB-{model.architecture}-trial{model.trial}"

@@ -3,13 +3,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from atml.errors import CannotWrite
 from atml.reports import bundle
-from atml.reports.bundle import BundleFile, bundle_name, to_json, write_bundle
+from atml.reports.bundle import BundleFile, to_json, write_bundle
 
 
 def text(name, content):
@@ -144,16 +143,6 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
     write_bundle(folder, [text("a", "new")], {})
     assert (folder / "a").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
-
-
-@pytest.mark.parametrize("per_cent", range(101))
-def test_every_whole_per_cent_is_named_as_itself(per_cent):
-    metrics = SimpleNamespace(best=1.0, worst=per_cent / 100)
-    assert bundle_name(metrics) == f"100-{per_cent}"
-
-
-def test_parts_of_a_per_cent_are_cut_off_not_rounded_up():
-    assert bundle_name(SimpleNamespace(best=0.9799, worst=0.9399)) == "97-93"
 
 
 def test_json_has_no_nan():

@@ -116,6 +116,16 @@ def test_it_goes_back_to_a_point_that_left_the_race_and_may_still_lead():
     assert [ask(study, grid)[1]] == [7]
 
 
+def test_a_leader_that_has_folds_left_is_asked_for_now_and_then(monkeypatch):
+    monkeypatch.setattr("atml.tuning.sampler.LEADER_SHARE", 1.0)
+    grid = grid_of()
+    study = new_study(grid)
+    trials = {at: trial for trial, at in (ask(study, grid) for _ in grid.points)}
+    leave(study, trials[4], "race", 0.95)
+    leave(study, trials[5], "race", 0.6)
+    assert ask(study, grid)[1] == 4
+
+
 @pytest.mark.parametrize("by", list(records.PrunedBy))
 def test_a_point_that_was_given_up_is_asked_for_again_and_one_that_was_judged_is_not(by):
     grid = grid_of()

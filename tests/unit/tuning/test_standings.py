@@ -92,6 +92,17 @@ class TestStandings:
         assert not found.closed.any()
         assert not found.observed.any()
 
+    def test_the_leader_is_the_best_of_those_tried_that_can_still_be_shipped(self, make_grid, at_point):
+        grid = make_grid()
+        found = standings(
+            grid,
+            at_point(grid, 1, by_fold=(0.9,) * FOLDS),
+            at_point(grid, 4, state=PRUNED, by_fold=(0.95,), pruned_by="race"),
+            at_point(grid, 7, state=PRUNED, by_fold=(0.99,), pruned_by="pruner"),
+        )
+        assert (found.leader(1000), found.leader(2000), found.leader(9000)) == (1, 4, 4)
+        assert standings(grid).leader(9000) is None
+
     def test_points_are_told_by_size(self, make_grid):
         grid = make_grid()
         assert where(standings(grid).within(2000)) == list(range(6))
@@ -156,6 +167,16 @@ class TestRace:
             at_point(grid, 5, state=RUNNING, by_fold=(0.9, 0.79)),
         )
         assert race.chance_of(found, 5) >= race.chance
+
+    def test_the_leader_of_those_tried_goes_on_however_many_are_untried(self, race, make_grid, at_point):
+        grid = make_grid()
+        found = standings(
+            grid,
+            at_point(grid, 4, state=RUNNING, by_fold=(0.9,)),
+            at_point(grid, 5, state=RUNNING, by_fold=(0.8,)),
+            at_point(grid, 7, state=RUNNING, by_fold=(0.95,)),  # larger than the limit of the others
+        )
+        assert [race.leads(found, at) for at in (4, 5, 7)] == [True, False, True]
 
     def test_the_same_trials_give_the_same_verdict_in_every_process(self, race, make_grid, at_point):
         def chance():

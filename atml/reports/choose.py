@@ -1,0 +1,164 @@
+"""Choosing the models to ship: the leaders of every size are evaluated again on new folds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from atml.ecg import Dataset
+from atml.errors import StudyError
+from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate, evaluate
+from atml.models import get_architecture
+from atml.reports.fits import Fit, FitJob, job
+from atml.service.studies import StoredStudy
+from atml.tuning import records
+from atml.tuning.phases import Phase
+from atml.tuning.proposal import Proposal
+from atml.tuning.ranking import Contender, contenders, rank
+
+CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the race
+# Of two models, the larger one must be better in this share of the resamples: one standard error.
+SURE = 0.84
+
+RunFits = Callable[[str, list[FitJob]], list[Fit]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """A leader of the search, evaluated again on new folds."""
+
+    contender: Contender  # with the estimate over the search's folds and the new ones
+    counts: tuple[FoldCounts, ...]  # of all these folds
+    proposal: Proposal
+    threshold: float
+    out_of_fold: Metrics  # on the new folds, at the threshold chosen on the same scores
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial."""
+        return self.contender.trial.number
+
+    @property
+    def onnx_bytes(self) -> int:
+        """Size of the model."""
+        return self.contender.onnx_bytes
+
+    @property
+    def fbeta(self) -> float:
+        """F-beta over the search's folds and the new ones, by which models are chosen."""
+        return self.contender.fbeta
+
+    @property
+    def search_fbeta(self) -> float:
+        """F-beta over the search's folds only; biased upwards, since leaders are chosen by it."""
+        return records.fbeta(self.contender.trial)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """A candidate to ship."""
+
+    candidate: Candidate
+    sizes: tuple[int, ...]  # bytes within which it is the best; empty if it only answers the targets
+
+
+def sizes_of(phase: Phase) -> tuple[int, ...]:
+    """Return the sizes for which a model is chosen, smallest first: those of the spec and the target."""
+    target = phase.targets.onnx_bytes
+    return tuple(sorted({*phase.finalize.sizes, *([target] if target else [])}))
+
+
+def judge_again(stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFits) -> list[Candidate]:
+    """Evaluate the leaders of every size again, on new folds.
+
+    Raises:
+        StudyError: no trial has finished the race.
+    """
+    known = contenders(stored.study.get_trials(deepcopy=False))
+    if not known:
+        raise StudyError(
+            f"study {stored.study.study_name!r} has no trial that finished the race; let it run longer"
+        )
+    leaders = _leaders(known, phase)
+    folds = range(phase.data.folds)
+    jobs = [
+        job(phase, dataset.fingerprint, _proposal(one.trial), fold=fold, seed=CUT_AGAIN)
+        for one in leaders
+        for fold in folds
+    ]
+    fits = run("evaluate again", jobs)
+    return [
+        _candidate(phase, one, dataset, fits[i * len(folds) : (i + 1) * len(folds)])
+        for i, one in enumerate(leaders)
+    ]
+
+
+def choose(candidates: Sequence[Candidate], phase: Phase) -> list[Choice]:
+    """Return the best candidate of every size and the one that answers the targets, smallest first.
+
+    Of those that are not clearly worse than the best of a size, the smallest is taken. A size within which
+    there is no candidate is left out.
+    """
+    answer = answer_to(candidates, phase)
+    served: dict[int, list[int]] = {answer.trial: []}
+    for size in sizes_of(phase):
+        fitting = [one for one in candidates if one.onnx_bytes <= size]
+        if fitting:
+            served.setdefault(_best(fitting, phase.beta).trial, []).append(size)
+    chosen = sorted((one for one in candidates if one.trial in served), key=lambda one: one.onnx_bytes)
+    return [Choice(candidate=one, sizes=tuple(served[one.trial])) for one in chosen]
+
+
+def answer_to(candidates: Sequence[Candidate], phase: Phase) -> Candidate:
+    """Return the candidate that meets the targets best."""
+    first = rank([one.contender for one in candidates], phase.targets)[0]
+    return next(one for one in candidates if one.contender is first)
+
+
+def _best(fitting: Sequence[Candidate], beta: float) -> Candidate:
+    best = max(fitting, key=lambda one: (one.fbeta, -one.onnx_bytes))
+    smaller = (one for one in fitting if one.onnx_bytes < best.onnx_bytes)
+    return min((best, *(one for one in smaller if _is_tied(best, one, beta))), key=lambda one: one.onnx_bytes)
+
+
+def _is_tied(best: Candidate, other: Candidate, beta: float) -> bool:
+    thresholds = (best.contender.estimate.threshold, other.contender.estimate.threshold)
+    return chance_to_be_better(best.counts, other.counts, thresholds=thresholds, beta=beta) < SURE
+
+
+def _leaders(known: Sequence[Contender], phase: Phase) -> list[Contender]:
+    """Return the leaders by the targets and those within every size, each once."""
+    count = phase.finalize.candidates
+    found = rank(known, phase.targets)[:count]
+    for size in sizes_of(phase):
+        fitting = sorted((one for one in known if one.onnx_bytes <= size), key=lambda one: -one.fbeta)
+        found += [one for one in fitting[:count] if one not in found]
+    return found
+
+
+def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence[Fit]) -> Candidate:
+    rows = np.concatenate([fit.valid_rows for fit in fits])
+    scores = np.concatenate([fit.valid_scores for fit in fits])
+    labels, subjects, rhythms = dataset.labels[rows], dataset.subjects[rows], dataset.rhythms[rows]
+    threshold = best_threshold(labels, scores, subjects, beta=phase.beta)
+    counts = (*records.folds(leader.trial).values(), *(_counts(dataset, fit) for fit in fits))
+    return Candidate(
+        contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
+        counts=counts,
+        proposal=_proposal(leader.trial),
+        threshold=threshold,
+        out_of_fold=evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta),
+    )
+
+
+def _counts(dataset: Dataset, fit: Fit) -> FoldCounts:
+    return FoldCounts.of(dataset.labels[fit.valid_rows], fit.valid_scores, dataset.subjects[fit.valid_rows])
+
+
+def _proposal(trial: FrozenTrial) -> Proposal:
+    architecture = get_architecture(records.architecture(trial))
+    config = architecture.config_from_dict(records.config(trial) or {})
+    return Proposal(
+        architecture=architecture, config=config, learning_rate=records.learning_rate(trial) or 0.0
+    )

@@ -1,0 +1,120 @@
+"""Shipping a chosen model: ONNX file, parity, one evaluation on test segments, and the bundle."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atml.ecg import Dataset
+from atml.evaluation import Metrics
+from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
+from atml.reports.assessment import assess
+from atml.reports.bundle import BundleFile, to_json, write_bundle
+from atml.reports.choose import Choice, sizes_of
+from atml.reports.fits import Fit
+from atml.reports.looks import count_look, looks
+from atml.service.studies import StoredStudy
+from atml.tuning.phases import Phase
+from atml.tuning.sizes import onnx_metadata
+
+PARITY_SEGMENTS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A shipped model and its results."""
+
+    choice: Choice
+    bundle: Path
+    onnx_bytes: int
+    parity: float
+    test: Metrics | None
+
+    @property
+    def trial(self) -> int:
+        """Number of the trial that found its configuration."""
+        return self.choice.candidate.trial
+
+    @property
+    def architecture(self) -> str:
+        """Name of the architecture."""
+        return self.choice.candidate.proposal.architecture.name
+
+
+def ship(
+    stored: StoredStudy, dataset: Dataset, test: Dataset | None, choice: Choice, fit: Fit, out: Path
+) -> Model:
+    """Evaluate a fit of a choice on the test segments and write its bundle into `out`/STUDY."""
+    phase, chosen = stored.phase, choice.candidate
+    network = chosen.proposal.build(dataset.segment_length, seed=phase.seed)
+    network.load_state_dict(fit.state_dict)
+    metadata = onnx_metadata(chosen.proposal, threshold=chosen.threshold)
+    onnx = to_onnx(network, segment_length=dataset.segment_length, metadata=metadata)
+    some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
+    parity = check_parity(network, onnx, some)
+    tested = None
+    if test is not None:
+        tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
+        count_look(stored, onnx, test, tested.fbeta)
+    figures = {
+        "onnx_bytes": len(onnx),
+        "threshold": chosen.threshold,
+        "parity": parity,
+        "test": tested.to_dict() if tested else None,
+        "test_looks": len(looks(stored.study)),
+        "out_of_fold": chosen.out_of_fold.to_dict(),
+        "search_fbeta": chosen.search_fbeta,
+        "folds_fbeta": chosen.fbeta,
+    }
+
+    def write_checkpoint(path: Path) -> None:
+        config, length = chosen.proposal.config_dict(), dataset.segment_length
+        save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
+
+    bundle = write_bundle(
+        out / stored.study.study_name / bundle_name(phase, choice),
+        [
+            BundleFile(name="model.onnx", write=lambda path: _write(path, onnx)),
+            BundleFile(name="model.pt", write=write_checkpoint),
+            BundleFile(name="metrics.json", write=lambda path: _write(path, to_json(figures).encode())),
+        ],
+        _facts(stored, choice, test),
+    )
+    return Model(choice=choice, bundle=bundle, onnx_bytes=len(onnx), parity=parity, test=tested)
+
+
+def bundle_name(phase: Phase, choice: Choice) -> str:
+    """Name a bundle by the smallest size that it fits into, its architecture and its trial."""
+    chosen = choice.candidate
+    size = min((one for one in sizes_of(phase) if one >= chosen.onnx_bytes), default=None)
+    kilobytes = f"{size / 1000:g}" if size else f"{math.ceil(chosen.onnx_bytes / 1000)}"
+    return f"{kilobytes}KB-{chosen.proposal.architecture.name}-trial{chosen.trial}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _spread(length: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return up to `count` evenly spaced positions within `length`."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
+
+
+def _facts(stored: StoredStudy, choice: Choice, test: Dataset | None) -> dict[str, Any]:
+    chosen = choice.candidate
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "study": stored.study.study_name,
+        "trial": chosen.trial,
+        "sizes": list(choice.sizes),
+        "architecture": chosen.proposal.architecture.name,
+        "config": chosen.proposal.config_dict(),
+        "learning_rate": chosen.proposal.learning_rate,
+        "threshold": chosen.threshold,
+        "training_data": {"fingerprint": stored.data.fingerprint, "segments": stored.data.segments},
+        "test_data": None if test is None else {"fingerprint": test.fingerprint, "segments": len(test)},
+        "spec": stored.phase.stored(),
+    }
