@@ -2,8 +2,8 @@
 
 A disturbance is a function of segments [n, L] float32, in any unit and at 250 Hz, and of a random
 generator; it returns new segments [n, L] float32. A signal-to-noise ratio is the variance of the
-segment about its mean, divided by that of the noise, and is exact in every segment. (PhysioNet's noise
-stress test relates noise to the amplitude of the beats instead, so its decibels are not these.)
+segment about its mean, divided by that of the noise, and is exact in every segment. (PhysioNet's `nst`
+relates noise to the height of the beats, so its decibels are not these: it would say about 8 dB more.)
 
 Sources: Moody, Muldrow & Mark, "A noise stress test for arrhythmia detectors", Computers in Cardiology
 11, 1984; Friesen et al., "A comparison of the noise sensitivity of nine QRS detection algorithms", IEEE
