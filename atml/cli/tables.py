@@ -7,7 +7,7 @@ from atml.cli.console import kilobytes, out
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from atml.evaluation import Metrics
+    from atml.evaluation import DisturbedMetrics, Metrics, Robustness
     from atml.reports.finalize import Final
     from atml.tuning.outcome import Outcome
     from atml.tuning.spec import TargetsSpec
@@ -246,6 +246,44 @@ def _label(name: str, beta: float) -> str:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def print_robustness(robustness: "Robustness") -> None:
+    """Print how a model does under each disturbance, and what it answers to extreme segments."""
+    console = out()
+    fbeta = _label("fbeta", robustness.beta)
+    table = _table(
+        f"robustness: {robustness.segments:,} segments of {robustness.subjects} subjects",
+        ("disturbance",),
+        "disturbance",
+        "ROC-AUC",
+        "loss",
+        "F1",
+        fbeta,
+        "specificity",
+    )
+    table.add_row(*_robustness_cells(robustness.undisturbed), end_section=True)
+    worst = robustness.worst
+    for one in robustness.disturbed:
+        table.add_row(*_robustness_cells(one), style="bold" if one is worst else None)
+    console.print(table)
+    if worst is not None:
+        console.print(f"  the largest loss of ROC-AUC is {worst.roc_auc_loss:.4f}, by {worst.disturbance}")
+    console.print(f"  the smallest {fbeta} is {robustness.robust_fbeta:.4f}, without the severe disturbances")
+    console.print(_extremes(robustness))
+
+
+def _robustness_cells(one: "DisturbedMetrics") -> list[str]:
+    name = f"{one.disturbance} (severe)" if one.severe else one.disturbance
+    return [name, *map(_figure, (one.roc_auc, one.roc_auc_loss, one.f1, one.fbeta, one.specificity))]
+
+
+def _extremes(robustness: "Robustness") -> str:
+    called = "AFIB" if robustness.flat_line_is_afib else "not AFIB"
+    score = _figure(robustness.extremes["flat_line"])
+    undefined = [name for name, answer in robustness.extremes.items() if answer is None]
+    finite = f"not finite for {', '.join(undefined)}" if undefined else "all finite"
+    return f"  a flat line is called {called} ({score}); answers to extreme segments are {finite}"
 
 
 def print_final(final: "Final") -> None:

@@ -1,20 +1,37 @@
-"""Evaluation of a model's scores: metrics, their intervals and a decision threshold."""
+"""Evaluation of a model's scores: metrics, their intervals, a decision threshold and robustness."""
 
+from atml.evaluation.disturbances import DISTURBANCES, Disturbance
 from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_folds
 from atml.evaluation.evaluate import evaluate
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 from atml.evaluation.paired import chance_to_be_better
+from atml.evaluation.robustness import (
+    DisturbedMetrics,
+    Robustness,
+    answers_to_extremes,
+    even_sample,
+    finite_on_extremes,
+    robustness,
+)
 from atml.evaluation.threshold import best_threshold
 
 __all__ = [
+    "DISTURBANCES",
+    "Disturbance",
+    "DisturbedMetrics",
     "Estimate",
     "FoldCounts",
     "Metrics",
     "RhythmMetrics",
+    "Robustness",
     "SubjectMetrics",
+    "answers_to_extremes",
     "best_threshold",
     "chance_to_be_better",
     "estimate",
     "evaluate",
+    "even_sample",
+    "finite_on_extremes",
     "metrics_of_folds",
+    "robustness",
 ]

@@ -1,0 +1,244 @@
+"""How much worse a model becomes when a wearable disturbs the signal."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atml.ecg import SAMPLING_RATE_HZ
+from atml.evaluation.confusion import Floats, count_by_group
+from atml.evaluation.disturbances import DISTURBANCES, Samples, peak
+from atml.evaluation.evaluate import roc_auc
+from atml.evaluation.labelled import check_beta, labelled_scores
+
+# Segments [n, L] float32 → P(AFIB) [n], as `OnnxClassifier.probabilities`.
+Predict = Callable[[Samples], Floats]
+
+MOST_SEGMENTS = 3000
+UNDISTURBED = "undisturbed"
+
+FLAT_LINE = "flat_line"
+# A device's range is about ten times a beat.
+FULL_SCALE = 10.0
+# As an integer of 64 bits. Its square still is a number in single precision.
+HUGE = 2.0**63
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisturbedMetrics:
+    """How well a model does under one disturbance.
+
+    F1, F-beta and specificity are at the model's own threshold, pooled with equal weight for each
+    subject however many segments it has. `roc_auc_loss` is how much smaller the area is than without
+    the disturbance, on the same segments. The areas are None when only one class is present,
+    `specificity` when all is AFIB. F-beta alone can mislead: calling everything AFIB
+    keeps it high, but not the specificity and the area.
+    """
+
+    disturbance: str
+    severe: bool
+    roc_auc: float | None
+    roc_auc_loss: float | None
+    f1: float
+    fbeta: float
+    specificity: float | None
+    not_finite: int  # segments without a finite answer, which count as not called AFIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """How well a model does under each of `DISTURBANCES`, and what it answers to extreme segments."""
+
+    threshold: float
+    beta: float
+    seed: int
+    segments: int
+    subjects: int
+    undisturbed: DisturbedMetrics
+    disturbed: tuple[DisturbedMetrics, ...]
+    extremes: Mapping[str, float | None]  # name → P(AFIB); None: the answer is not finite
+
+    @property
+    def worst(self) -> DisturbedMetrics | None:
+        """The disturbance with the largest loss of area, severe or not; None with one class."""
+        rows = [(one.roc_auc_loss, one) for one in self.disturbed if one.roc_auc_loss is not None]
+        return max(rows, key=lambda row: row[0])[1] if rows else None
+
+    @property
+    def robust_fbeta(self) -> float:
+        """The smallest F-beta of the disturbances that are not severe.
+
+        Severe are `white_noise_0db` and `electrode_motion_0db`; the other sixteen count.
+        """
+        return min(one.fbeta for one in self.disturbed if not one.severe)
+
+    @property
+    def finite_on_extremes(self) -> bool:
+        """Whether all answers to extreme segments are finite."""
+        return None not in self.extremes.values()
+
+    @property
+    def flat_line_is_afib(self) -> bool:
+        """Whether a flat line is called AFIB; an answer that is not finite calls nothing."""
+        answer = self.extremes[FLAT_LINE]
+        return answer is not None and answer >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dict: the field names, and the properties by theirs."""
+        return {
+            **asdict(self),
+            "disturbed": [asdict(one) for one in self.disturbed],
+            "extremes": dict(self.extremes),
+            "worst": self.worst.disturbance if self.worst else None,
+            "robust_fbeta": self.robust_fbeta,
+            "finite_on_extremes": self.finite_on_extremes,
+            "flat_line_is_afib": self.flat_line_is_afib,
+        }
+
+
+def robustness(
+    predict: Predict,
+    samples: Samples,
+    labels: ArrayLike,
+    subjects: ArrayLike,
+    *,
+    threshold: float,
+    beta: float = 2.0,
+    seed: int = 0,
+    most: int = MOST_SEGMENTS,
+) -> Robustness:
+    """Return how well `predict` does under each of `DISTURBANCES`.
+
+    `predict` returns P(AFIB) [n] for segments [n, L]; it is asked 20 times. `samples` are [N, L],
+    `labels` [N] are 0 or 1 (= AFIB), `subjects` [N] are names. At most `most` segments are used,
+    see `even_sample`. Every disturbance draws from its own generator, which depends on `seed` and
+    its name alone. A network of 4 KB takes 1.5 s of CPU time, most of it for drawing noise.
+
+    Raises ValueError when lengths differ, nothing is given, or a label is neither 0 nor 1.
+    """
+    check_beta(beta)
+    truth, names = np.asarray(labels), np.asarray(subjects)
+    if samples.ndim != 2 or not truth.shape == names.shape == (len(samples),):
+        raise ValueError(
+            "samples must be [N, L], labels and subjects [N], "
+            f"but got shapes {samples.shape}, {truth.shape} and {names.shape}."
+        )
+    chosen = even_sample(names, most)
+    segments = np.asarray(samples[chosen], np.float32)
+    distinct, subject = np.unique(names[chosen], return_inverse=True)
+    task = _Task(labels=truth[chosen], subject=subject, threshold=float(threshold), beta=float(beta))
+    undisturbed = task.measure(_asked(predict, segments), UNDISTURBED)
+    disturbed = []
+    for one in DISTURBANCES:
+        random = np.random.default_rng([seed, zlib.crc32(one.name.encode())])
+        scores = _asked(predict, one.apply(segments, random))
+        disturbed.append(task.measure(scores, one.name, severe=one.severe, area=undisturbed.roc_auc))
+    usual = float(np.median(peak(segments)))
+    return Robustness(
+        threshold=task.threshold,
+        beta=task.beta,
+        seed=seed,
+        segments=len(chosen),
+        subjects=len(distinct),
+        undisturbed=undisturbed,
+        disturbed=tuple(disturbed),
+        extremes=answers_to_extremes(predict, length=segments.shape[1], amplitude=usual),
+    )
+
+
+def even_sample(subjects: ArrayLike, most: int = MOST_SEGMENTS) -> NDArray[np.int64]:
+    """Return the indices, ascending, of at most `most` segments, as evenly by subject as possible.
+
+    `subjects` [N] are names. All subjects give the same number, or all they have, and at least one.
+    A subject's segments are evenly spaced in the order given, so rhythms in a row keep their shares.
+    """
+    _, subject, sizes = np.unique(np.asarray(subjects), return_inverse=True, return_counts=True)
+    if subject.size == 0:
+        raise ValueError("robustness needs segments, but got none.")
+    share = 1
+    while share < sizes.max() and np.minimum(sizes, share + 1).sum() <= most:
+        share += 1
+    members = np.split(np.argsort(subject, kind="stable"), np.cumsum(sizes)[:-1])
+    taken = [min(share, own.size) for own in members]
+    chosen = [own[np.arange(take) * own.size // take] for own, take in zip(members, taken, strict=True)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def finite_on_extremes(predict: Predict, *, length: int = 1250, amplitude: float = 1.0) -> bool:
+    """Return whether `predict` has a finite answer to all of `extreme_segments`."""
+    return None not in answers_to_extremes(predict, length=length, amplitude=amplitude).values()
+
+
+def answers_to_extremes(
+    predict: Predict, *, length: int = 1250, amplitude: float = 1.0
+) -> dict[str, float | None]:
+    """Return P(AFIB) for each of `extreme_segments`; None where the answer is not finite."""
+    segments = extreme_segments(length, amplitude)
+    answers = _asked(predict, np.stack(list(segments.values())))
+    return {
+        name: float(answer) if np.isfinite(answer) else None
+        for name, answer in zip(segments, answers, strict=True)
+    }
+
+
+def extreme_segments(length: int, amplitude: float) -> dict[str, Samples]:
+    """Return segments [length] that no heart sends but a device may, by name.
+
+    `amplitude` is the usual height of a beat. All samples are finite.
+    """
+    seconds = np.arange(length) / SAMPLING_RATE_HZ
+    # A peak 40 ms wide, 75 times a minute.
+    beats = np.exp(-((((seconds % 0.8) - 0.4) / 0.02) ** 2))
+    high = np.full(length, FULL_SCALE * amplitude)
+    segments = {
+        FLAT_LINE: np.zeros(length),
+        "line_at_large_constant": np.full(length, 1e6 * amplitude),
+        "saturated_high": high,
+        "saturated_low": -high,
+        "saturated_by_turns": np.where(seconds % 1 < 0.5, high, -high),
+        "beats_x1e6": 1e6 * amplitude * beats,
+        "beats_x1e-6": 1e-6 * amplitude * beats,
+        "huge_beats": HUGE * beats,
+    }
+    return {name: values.astype(np.float32) for name, values in segments.items()}
+
+
+def _asked(predict: Predict, segments: Samples) -> Floats:
+    # Overflow is an answer here: it shows as a score that is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(predict(segments), np.float64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Task:
+    """The truth about segments, and the threshold at which they are called."""
+
+    labels: NDArray[Any]  # [n]
+    subject: NDArray[np.int64]  # [n] number of the subject
+    threshold: float
+    beta: float
+
+    def measure(
+        self, scores: Floats, name: str, *, severe: bool = False, area: float | None = None
+    ) -> DisturbedMetrics:
+        """Return the metrics of `scores` [n]; `area` is the one without the disturbance."""
+        finite = np.isfinite(scores)
+        positive, score = labelled_scores(self.labels, np.where(finite, scores, 0.0))
+        called = finite & (score >= self.threshold)
+        counts = count_by_group(self.subject, int(self.subject.max()) + 1, positive, called)
+        even = counts.resampled((1 / counts.segments)[None, :])
+        own = roc_auc(positive, score)
+        specificity = float(even.specificity[0])
+        return DisturbedMetrics(
+            disturbance=name,
+            severe=severe,
+            roc_auc=own,
+            roc_auc_loss=None if own is None else (own if area is None else area) - own,
+            f1=float(even.fbeta(1.0)[0]),
+            fbeta=float(even.fbeta(self.beta)[0]),
+            specificity=None if np.isnan(specificity) else specificity,
+            not_finite=int((~finite).sum()),
+        )
