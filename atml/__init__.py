@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
     from atml.pruners import NeighbourhoodPruner, SizeAwarePruner
+    from atml.reports.audit import LabelAudit, audit_labels
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
     from atml.service.watch import Watch
@@ -34,6 +35,7 @@ __all__ = [
     "Bundle",
     "Dataset",
     "Final",
+    "LabelAudit",
     "Metrics",
     "NeighbourhoodPruner",
     "OnnxClassifier",
@@ -42,6 +44,7 @@ __all__ = [
     "Run",
     "SizeAwarePruner",
     "Watch",
+    "audit_labels",
     "evaluate",
     "finalize",
     "load_bundle",
@@ -57,6 +60,7 @@ _MODULES = {
     "Bundle": "reports.bundle",
     "Dataset": "ecg",
     "Final": "reports.finalize",
+    "LabelAudit": "reports.audit",
     "Metrics": "evaluation",
     "NeighbourhoodPruner": "pruners",
     "OnnxClassifier": "export",
@@ -65,6 +69,7 @@ _MODULES = {
     "Run": "api",
     "SizeAwarePruner": "pruners",
     "Watch": "service.watch",
+    "audit_labels": "reports.audit",
     "evaluate": "api",
     "finalize": "api",
     "load_bundle": "reports.bundle",
