@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
     from atml.pruners import NeighbourhoodPruner, SizeAwarePruner
+    from atml.reports.audit import LabelAudit, audit_labels
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
@@ -35,6 +36,7 @@ __all__ = [
     "Bundle",
     "Dataset",
     "Final",
+    "LabelAudit",
     "Metrics",
     "Model",
     "NeighbourhoodPruner",
@@ -44,6 +46,7 @@ __all__ = [
     "Run",
     "SizeAwarePruner",
     "Watch",
+    "audit_labels",
     "evaluate",
     "finalize",
     "load_bundle",
@@ -59,6 +62,7 @@ _MODULES = {
     "Bundle": "reports.bundle",
     "Dataset": "ecg",
     "Final": "reports.finalize",
+    "LabelAudit": "reports.audit",
     "Metrics": "evaluation",
     "Model": "reports.ship",
     "NeighbourhoodPruner": "pruners",
@@ -68,6 +72,7 @@ _MODULES = {
     "Run": "api",
     "SizeAwarePruner": "pruners",
     "Watch": "service.watch",
+    "audit_labels": "reports.audit",
     "evaluate": "api",
     "finalize": "api",
     "load_bundle": "reports.bundle",

@@ -6,6 +6,7 @@ from pathlib import Path
 STORAGE = "sqlite:///atml.db"
 ARTIFACTS = "artifacts"
 OUT = Path("results")
+AUDIT = Path("audit")
 MOST_WORKERS = 4  # more compete for memory bandwidth on small machines
 
 PACKAGE = Path(__file__).resolve().parent.parent

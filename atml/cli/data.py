@@ -1,4 +1,4 @@
-"""`atml data`: check segments on disk, or simulate some."""
+"""`atml data`: check segments on disk and their labels, or simulate some."""
 
 import json
 from dataclasses import asdict
@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
+from atml.cli import options
 from atml.cli.console import bar
 
 # `atml --help` imports this module, so slow imports (numpy, scikit-learn) are in the commands.
 
 data_app = typer.Typer(
     name="data",
-    help="Check ECG segments on disk, or simulate some.",
+    help="Check ECG segments on disk and their labels, or simulate some.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -65,6 +67,64 @@ def check(
             typer.echo(f"  {line}")
     if report.problems:
         raise typer.Exit(1)
+
+
+@data_app.command()
+def audit(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of segments.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for list and pages.")] = (
+        defaults.AUDIT
+    ),
+    confidence: Annotated[
+        float,
+        typer.Option(
+            min=0.5,
+            max=1,
+            callback=options.a_number,
+            help="Lowest probability of the other class that makes a label suspicious.",
+        ),
+    ] = 0.95,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts that subjects are split into.")] = 4,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Train one network only, and briefly: a rough list, to try it.")
+    ] = False,
+    workers: options.Workers = defaults.default_workers(),
+    device: options.Device = "auto",
+    skip_bad: options.SkipBad = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the labels of DIR that are probably wrong. No label is changed.
+
+    Three small networks are trained without a part of the subjects and score those; a label is
+    suspicious if all contradict it and their mean does so confidently. FOLDER gets audit.csv, the most
+    suspicious first, and a page of ECGs for each of the worst subjects. Lower --confidence to see more;
+    that needs no new training.
+
+    \b
+    Example:
+      atml data audit data/iesd --workers 2
+      atml data audit data/iesd --confidence 0.9 --json | jq '.suspicious[].file'
+    """
+    from atml.cli.tables import print_audit
+    from atml.cli.terminal import Terminal
+    from atml.reports.audit import audit_labels
+    from atml.reports.bundle import to_json
+
+    found = audit_labels(
+        directory,
+        out=out,
+        confidence=confidence,
+        folds=folds,
+        quick=quick,
+        workers=workers,
+        device=device,
+        skip_bad=skip_bad,
+        watch=Terminal(),
+    )
+    if as_json:
+        typer.echo(to_json(found.to_dict()), nl=False)
+    else:
+        print_audit(found)
 
 
 @data_app.command()

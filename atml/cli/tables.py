@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
+    from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
     from atml.tuning.outcome import Outcome
     from atml.tuning.spec import TargetsSpec
@@ -355,3 +356,22 @@ def _models_table(final: "Final") -> Any:
             style="bold" if model is final.recommended else None,
         )
     return table
+
+
+def print_audit(audit: "LabelAudit") -> None:
+    """Print the subjects with suspicious labels, the total, the networks, and where the list is."""
+    console = out()
+    title = f"{audit.directory}: suspicious labels by subject"
+    table = _table(title, ("subject",), "subject", "segments", "labelled AFIB", "labelled Normal", "share")
+    doubtful = [one for one in audit.subjects if one.suspicious]
+    afib, normal = (sum(one.label == label for one in audit.suspicious) for label in ("AFIB", "Normal"))
+    rows = [(one.subject, one.segments, one.suspicious_afib, one.suspicious_normal) for one in doubtful]
+    for subject, segments, *counts in [*rows, ("total", audit.segments, afib, normal)]:
+        share = f"{sum(counts) / segments:.1%}"
+        table.add_row(subject, f"{segments:,}", *(f"{count:,}" for count in counts), share)
+    console.print(table)
+    console.print(f"  {len(audit.subjects) - len(doubtful)} subjects have none")
+    networks = (f"{one.architecture} (ROC-AUC {one.roc_auc:.3f})" for one in audit.networks)
+    console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
+    for path in (audit.csv, *audit.pages):
+        console.print(str(path), style="bold", markup=False, soft_wrap=True)

@@ -38,6 +38,7 @@ class Dataset:
     source: str  # directory as the user named it
     skipped: int = 0  # bad files left out
     store_fingerprint: str = ""  # of the whole store; empty when it was never computed
+    store_names: tuple[str, ...] = ()  # the store's file names; empty when it was made by hand
 
     def __len__(self) -> int:
         """How many segments the view holds."""
@@ -47,6 +48,11 @@ class Dataset:
     def segment_length(self) -> int:
         """Samples in one segment."""
         return int(self.store.shape[1])
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The segments' file names, one per segment."""
+        return tuple(self.store_names[row] for row in self.rows)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -69,6 +75,7 @@ class Dataset:
             source=self.source,
             skipped=self.skipped,
             store_fingerprint=self.store_fingerprint,
+            store_names=self.store_names,
         )
 
     def samples(self, where: NDArray[np.bool_] | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -174,6 +181,7 @@ def _dataset(directory: Path, store: Store) -> Dataset:
         source=str(directory),
         skipped=len(store.problems),
         store_fingerprint=store.fingerprint,
+        store_names=store.names,
     )
 
 

@@ -1,4 +1,4 @@
-"""`atml data check` and `atml data simulate` as a user types them."""
+"""`atml data check`, `atml data audit` and `atml data simulate` as a user types them."""
 
 import json
 import os
@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from atml.ecg import simulate
+
 ATML = [sys.executable, "-m", "atml", "data"]
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -136,7 +140,76 @@ class TestCheck:
         assert atml(environment, "check", str(directory)).returncode == 0
 
 
-@pytest.mark.parametrize("command", ["check", "simulate"])
+class TestAudit:
+    @pytest.fixture
+    def recorded(self, tmp_path: Path) -> Path:
+        """Segments short enough to train on in a moment."""
+        return simulate(tmp_path / "in", subjects=6, segments_per_subject=10, segment_length=250).directory
+
+    def test_an_interrupted_audit_goes_on_and_ends_with_a_table_a_list_or_one_document(
+        self, recorded: Path, tmp_path: Path, environment: dict[str, str], call: Call
+    ) -> None:
+        out = tmp_path / "out"
+        brief = ["--quick", "--folds", "3", "--workers", "2", "--device", "cpu", "--confidence", "0.5"]
+        command = ["data", "audit", str(recorded), "--out", str(out), *brief]
+        process = subprocess.Popen(
+            [*ATML[:-1], *command],
+            env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        due = time.monotonic() + 120
+        while not (first := list(out.glob("fits/*.pt"))):
+            assert process.poll() is None
+            assert time.monotonic() < due
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "Nothing is lost: run the same command again" in errors
+        assert not (out / "audit.csv").exists()
+        before = first[0].stat().st_mtime_ns
+
+        done = call(tmp_path, *command)
+        assert done.returncode == 0, done.stderr
+        assert first[0].stat().st_mtime_ns == before
+        assert "suspicious labels by subject" in done.stdout
+        (total,) = (line for line in done.stdout.splitlines() if line.split()[1:2] == ["total"])
+        assert "60" in total.split()
+        assert str(out / "audit.csv") in done.stdout.splitlines()
+
+        document = json.loads(call(tmp_path, *command, "--json").stdout)
+        assert (document["segments"], document["csv"]) == (60, str(out / "audit.csv"))
+        lines = (out / "audit.csv").read_text().splitlines()
+        assert len(lines) == 1 + len(document["suspicious"])
+        assert all(Path(page).exists() for page in document["pages"])
+        assert len(document["subjects"]) == 6
+
+    @pytest.mark.parametrize("name", ["nowhere", "empty"])
+    def test_no_segments_are_one_message_and_no_folder(self, name: str, tmp_path: Path, call: Call) -> None:
+        (tmp_path / "empty").mkdir()
+        done = call(tmp_path, "data", "audit", name, "--out", "out")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert name in done.stderr
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_that_cannot_be_made_is_one_message(
+        self, recorded: Path, tmp_path: Path, call: Call
+    ) -> None:
+        (tmp_path / "file").touch()
+        done = call(tmp_path, "data", "audit", recorded, "--folds", "2", "--out", "file")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Error: cannot write file" in done.stderr
+
+    @pytest.mark.parametrize("option", [("--confidence", "0.4"), ("--confidence", "nan"), ("--folds", "1")])
+    def test_a_senseless_number_is_a_usage_error(
+        self, option: tuple[str, str], tmp_path: Path, call: Call
+    ) -> None:
+        assert call(tmp_path, "data", "audit", "nowhere", *option).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["audit", "check", "simulate"])
 def test_help_shows_an_example(command: str, environment: dict[str, str]) -> None:
     done = atml(environment, command, "--help")
     assert done.returncode == 0

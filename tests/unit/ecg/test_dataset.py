@@ -26,6 +26,8 @@ class TestLoadDataset:
         assert dataset.segment_length == LENGTH
         expected = np.stack([np.loadtxt(directory / name) for name in names])
         np.testing.assert_array_equal(dataset.samples(), expected.astype(np.float32))
+        assert dataset.files == tuple(names)
+        assert dataset.select(np.array([3, 1])).files == (names[3], names[1])
         assert dataset.labels.tolist() == [int("AFIB" in name) for name in names]
         assert dataset.subjects.tolist() == [name.split("-")[0] for name in names]
         assert dataset.rhythms.tolist() == [name.split("-")[1] for name in names]

@@ -1,0 +1,52 @@
+"""The robustness of a candidate on subjects that its networks have not seen."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from atml.ecg import Dataset
+from atml.evaluation import Robustness, even_sample, robustness
+from atml.reports.choose import Candidate
+from atml.training.prediction import afib_scores
+
+BATCH = 256
+
+
+def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: float) -> Robustness:
+    """Return how well a candidate does under disturbances, each subject judged by a network without it.
+
+    The networks are those of the new folds, so no test segment is needed.
+    """
+    rows = even_sample(dataset.subjects)
+    networks = []
+    for fit in candidate.fits:
+        network = candidate.proposal.build(dataset.segment_length, seed=0).eval()
+        network.load_state_dict(fit.state_dict)
+        networks.append((network, np.isin(rows, fit.valid_rows)))
+
+    def scores(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        if len(samples) != len(rows):  # segments of no subject: what the networks answer on average
+            average: NDArray[np.float64] = np.mean([_scores(one, samples) for one, _ in networks], axis=0)
+            return average
+        found = np.empty(len(rows))
+        for network, held_out in networks:
+            found[held_out] = _scores(network, samples[held_out])
+        return found
+
+    return robustness(
+        scores,
+        dataset.samples(rows),
+        dataset.labels[rows],
+        dataset.subjects[rows],
+        threshold=candidate.threshold,
+        beta=beta,
+        most=len(rows),
+    )
+
+
+def _scores(network: nn.Module, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    ecg = torch.from_numpy(np.ascontiguousarray(samples)).unsqueeze(1)
+    with torch.inference_mode():
+        parts = [network(ecg[start : start + BATCH]) for start in range(0, len(ecg), BATCH)]
+    return afib_scores(torch.cat(parts))
