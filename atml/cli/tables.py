@@ -294,6 +294,7 @@ def print_final(final: "Final") -> None:
     if final.recommended.test is not None:
         print_metrics(final.recommended.test, title="held-out test subjects, recommended model")
         console.print(f"this study's models have been evaluated on test segments {final.test_looks} time(s)")
+    print_robustness(final.recommended.robustness)
     console.print(_models_table(final))
     for model in final.models:
         is_recommended = model is final.recommended
@@ -340,6 +341,7 @@ def _models_table(final: "Final") -> Any:
         "architecture",
         "trial",
         "F-beta on all folds",
+        "disturbed",
         *(["test F1", "test F-beta", "test ROC-AUC"] if final.recommended.test else []),
         "parity",
     )
@@ -351,6 +353,7 @@ def _models_table(final: "Final") -> Any:
             model.architecture,
             str(model.trial),
             f"{model.choice.candidate.fbeta:.4f}",
+            f"{model.robustness.robust_fbeta:.4f}",
             *([_figure(test.f1), _figure(test.fbeta), _figure(test.roc_auc)] if test else []),
             f"{model.parity:.1e}",
             style="bold" if model is final.recommended else None,

@@ -26,6 +26,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
     "Flatten": {"axis": 1},
     "GRU": {"direction": "forward", "layout": 0, "linear_before_reset": 0},
     "Gemm": {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
+    "InstanceNormalization": {"epsilon": 1e-5},
     "MaxPool": {"ceil_mode": 0, "dilations": 1, "pads": 0, "storage_order": 0, "strides": 1},
     "ReduceMax": {"keepdims": 1},
     "ReduceMean": {"keepdims": 1},

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from atml.errors import ModelError
+from atml.models.front import SegmentNorm
 
 _MINIMUM = "minimum_width"
 
@@ -49,6 +50,8 @@ class Architecture:
     def build(self, config: Config, segment_length: int) -> nn.Module:
         """Return an untrained module: [batch, 1, segment_length] float32 -> logits [batch, 2].
 
+        Its first layer scales each segment, so the gain of the signal does not matter.
+
         Raises ModelError if the config is another architecture's, a width is too small or the
         segment is too short.
         """
@@ -59,7 +62,7 @@ class Architecture:
                 f"but got {segment_length}."
             )
         try:
-            module = self.network(config, segment_length)
+            module = nn.Sequential(SegmentNorm(), self.network(config, segment_length))
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.name} cannot be built from {config}: {error}") from error
         _initialise(module)

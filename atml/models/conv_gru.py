@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import convolution, separable
+from atml.models.layers import convolution, separable, stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class ConvGRU(nn.Module):
         super().__init__()
         c = config.channels
         self.features = nn.Sequential(
-            convolution(1, c, 11, stride=5),
+            stem(c, 11, stride=5),
             convolution(c, 2 * c, 7, stride=3),
             separable(2 * c, 2 * c, 5, stride=2),
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layers import MeanMaxPool, convolution, stem
 from atml.models.layout import Dropout
 
 DEPTH = 3
@@ -41,7 +41,7 @@ def build(config: ConvMixerConfig, _segment_length: int) -> nn.Module:
         raise ValueError(f"kernel must be odd but got {config.kernel}.")
     c = config.channels
     return nn.Sequential(
-        convolution(1, c, 25, stride=10),
+        stem(c, 25, stride=10),
         *(MixerBlock(c, config.kernel) for _ in range(DEPTH)),
         MeanMaxPool(),
         Dropout(config.dropout),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layers import MeanMaxPool, convolution, separable, stem
 from atml.models.layout import Dropout
 
 
@@ -28,13 +28,13 @@ class CustomModel(nn.Module):
         rhythm, wave = config.rhythm_channels, config.wave_channels
         # 31 positions of 10 samples are 1.2 s, more than one heartbeat, so two layers cover three beats.
         self.rhythm = nn.Sequential(
-            convolution(1, rhythm, 25, stride=10),
+            stem(rhythm, 25, stride=10),
             separable(rhythm, 2 * rhythm, 31),
             separable(2 * rhythm, 2 * rhythm, 31),
             MeanMaxPool(),
         )
         self.wave = nn.Sequential(
-            convolution(1, wave, 7, stride=3),
+            stem(wave, 7, stride=3),
             convolution(wave, 2 * wave, 5, stride=3),
             convolution(2 * wave, 2 * wave, 5, stride=2),
             MeanMaxPool(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layers import MeanMaxPool, separable, stem
 from atml.models.layout import Dropout
 
 STRIDES = (2, 1, 2, 1)
@@ -23,7 +23,7 @@ class DSCNNConfig(Config):
 def build(config: DSCNNConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs, outputs = config.channels, 2 * config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=8)]
+    layers: list[nn.Module] = [stem(inputs, 21, stride=8)]
     for stride in STRIDES:
         layers.append(separable(inputs, outputs, KERNEL, stride=stride))
         inputs = outputs

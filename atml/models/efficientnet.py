@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import InvertedResidual, MeanPool, convolution
+from atml.models.layers import InvertedResidual, MeanPool, convolution, stem
 from atml.models.layout import Dropout
 
 # (width as a multiple of `channels`, kernel, stride) of each block
@@ -25,7 +25,7 @@ class EfficientNetConfig(Config):
 def build(config: EfficientNetConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs = config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 21, stride=10)]
+    layers: list[nn.Module] = [stem(inputs, 21, stride=10)]
     for multiplier, kernel, stride in BLOCKS:
         outputs = config.channels * multiplier
         layers.append(

@@ -27,6 +27,26 @@ def convolution(
     return nn.Sequential(*layers)
 
 
+def stem(outputs: int, kernel: int, *, stride: int) -> nn.Sequential:
+    """Return the first convolution and its magnitude: [batch, 1, time] -> [batch, outputs, time / stride].
+
+    A reversed electrode changes the sign of the whole segment. The magnitude of a convolution without
+    bias does not depend on it, so neither does the network.
+    """
+    return nn.Sequential(
+        Conv1d(1, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        Magnitude(),
+    )
+
+
+class Magnitude(nn.Module):
+    """The absolute value."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return |x|."""
+        return x.abs()
+
+
 def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a depthwise and a pointwise convolution, BatchNorm and SiLU."""
     return nn.Sequential(

@@ -21,5 +21,5 @@ LINEAR = Architecture(
     name="linear",
     config=LinearConfig,
     network=build,
-    minimum_length=1,
+    minimum_length=2,  # a segment of one sample has no variance to scale by
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanPool, convolution
+from atml.models.layers import MeanPool, convolution, stem
 from atml.models.layout import Dropout
 
 
@@ -21,7 +21,7 @@ def build(config: OptimizedAFNetConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     c = config.channels
     return nn.Sequential(
-        convolution(1, c, 15, stride=4),
+        stem(c, 15, stride=4),
         convolution(c, 2 * c, 9, stride=4),
         convolution(2 * c, 4 * c, 5, stride=2),
         MeanPool(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, ResidualBlock, convolution
+from atml.models.layers import MeanMaxPool, ResidualBlock, stem
 from atml.models.layout import Dropout
 
 MULTIPLIERS = (1, 2, 3, 4)
@@ -24,7 +24,7 @@ class ResNet1dConfig(Config):
 def build(config: ResNet1dConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs = config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=nn.ReLU)]
+    layers: list[nn.Module] = [stem(inputs, 15, stride=5)]
     for multiplier, stage_stride in zip(MULTIPLIERS, STRIDES, strict=True):
         outputs = config.channels * multiplier
         for block in range(BLOCKS):

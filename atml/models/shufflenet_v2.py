@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layers import MeanMaxPool, convolution, stem
 from atml.models.layout import Dropout
 
 STAGES = (2, 2, 2)  # units per stage; the first halves the time and doubles the width
@@ -59,7 +59,7 @@ class ShuffleUnit(nn.Module):
 def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     inputs = 2 * config.channels
-    layers: list[nn.Module] = [convolution(1, inputs, 15, stride=5, activation=ACTIVATION)]
+    layers: list[nn.Module] = [stem(inputs, 15, stride=5)]
     for units in STAGES:
         outputs = 2 * inputs
         layers.append(ShuffleUnit(inputs, outputs, stride=2))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution
+from atml.models.layers import MeanMaxPool, convolution, stem
 from atml.models.layout import Dropout, MaxPool1d
 
 
@@ -22,7 +22,7 @@ def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     c = config.channels
     return nn.Sequential(
-        convolution(1, c, 15, stride=3, activation=nn.ReLU),
+        stem(c, 15, stride=3),
         MaxPool1d(2),
         convolution(c, 2 * c, 9, activation=nn.ReLU),
         MaxPool1d(2),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, ResidualBlock, convolution
+from atml.models.layers import MeanMaxPool, ResidualBlock, stem
 from atml.models.layout import Dropout
 
 
@@ -21,7 +21,7 @@ def build(config: SimpleResNetConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     c = config.channels
     return nn.Sequential(
-        convolution(1, c, 15, stride=5, activation=nn.ReLU),
+        stem(c, 15, stride=5),
         ResidualBlock(c, c, 7, stride=2),
         ResidualBlock(c, 2 * c, 7, stride=2),
         ResidualBlock(2 * c, 3 * c, 7, stride=2),

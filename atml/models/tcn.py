@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, separable
+from atml.models.layers import MeanMaxPool, convolution, separable, stem
 from atml.models.layout import Dropout
 
 # On every 10th sample, kernels of 7 dilated by 1, 2, 4 and 8 cover 91 positions, or 3.6 s:
@@ -40,7 +40,7 @@ class DilatedBlock(nn.Module):
 def build(config: TCNConfig, _segment_length: int) -> nn.Module:
     """Return the network; the global pool makes it independent of the segment's length."""
     return nn.Sequential(
-        convolution(1, config.stem, 15, stride=5),
+        stem(config.stem, 15, stride=5),
         convolution(config.stem, config.channels, 7, stride=2),
         *(DilatedBlock(config.channels, dilation=dilation) for dilation in DILATIONS),
         MeanMaxPool(),

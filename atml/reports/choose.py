@@ -30,6 +30,7 @@ class Candidate:
 
     contender: Contender  # with the estimate over the search's folds and the new ones
     counts: tuple[FoldCounts, ...]  # of all these folds
+    fits: tuple[Fit, ...]  # on the new folds
     proposal: Proposal
     threshold: float
     out_of_fold: Metrics  # on the new folds, at the threshold chosen on the same scores
@@ -146,6 +147,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
     return Candidate(
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
         counts=counts,
+        fits=tuple(fits),
         proposal=_proposal(leader.trial),
         threshold=threshold,
         out_of_fold=evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta),

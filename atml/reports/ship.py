@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from atml.ecg import Dataset
-from atml.evaluation import Metrics
+from atml.evaluation import Metrics, Robustness
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.assessment import assess
 from atml.reports.bundle import BundleFile, to_json, write_bundle
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.fits import Fit
 from atml.reports.looks import count_look, looks
+from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.service.studies import StoredStudy
 from atml.tuning.phases import Phase
 from atml.tuning.sizes import onnx_metadata
@@ -32,6 +33,7 @@ class Model:
     onnx_bytes: int
     parity: float
     test: Metrics | None
+    robustness: Robustness  # on training subjects, by the networks of the new folds
 
     @property
     def trial(self) -> int:
@@ -59,6 +61,7 @@ def ship(
     if test is not None:
         tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
         count_look(stored, onnx, test, tested.fbeta)
+    robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
     figures = {
         "onnx_bytes": len(onnx),
         "threshold": chosen.threshold,
@@ -68,6 +71,7 @@ def ship(
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
+        "robustness": robustness.to_dict(),
     }
 
     def write_checkpoint(path: Path) -> None:
@@ -83,7 +87,14 @@ def ship(
         ],
         _facts(stored, choice, test),
     )
-    return Model(choice=choice, bundle=bundle, onnx_bytes=len(onnx), parity=parity, test=tested)
+    return Model(
+        choice=choice,
+        bundle=bundle,
+        onnx_bytes=len(onnx),
+        parity=parity,
+        test=tested,
+        robustness=robustness,
+    )
 
 
 def bundle_name(phase: Phase, choice: Choice) -> str:

@@ -44,11 +44,10 @@ class Augmentation:
         rows = ecg.view(len(ecg), self._length)
         if self._settings.probability > 0:
             self._resample(rows)
-            self._scale(rows)
-            self._add_wander(rows)
-            self._add_noise(rows)
-        if self._settings.polarity_flip > 0:
-            rows *= 1 - 2 * self._chance(len(rows), self._settings.polarity_flip)
+            # Before anything is added: strengths are relative to the ECG itself, in whatever unit.
+            deviations = rows.std(dim=1, keepdim=True)
+            self._add_wander(rows, deviations)
+            self._add_noise(rows, deviations)
         return ecg
 
     def _resample(self, rows: Tensor) -> None:
@@ -68,26 +67,23 @@ class Augmentation:
         chosen = rows[changed]
         rows[changed] = torch.lerp(chosen.gather(1, left), chosen.gather(1, left + 1), at - left)
 
-    def _scale(self, rows: Tensor) -> None:
-        if self._settings.amplitude:
-            rows *= 1 + self._strengths(len(rows), self._settings.amplitude)
-
-    def _add_wander(self, rows: Tensor) -> None:
+    def _add_wander(self, rows: Tensor, deviations: Tensor) -> None:
         if self._settings.baseline_wander == 0:
             return
         size = self._settings.baseline_wander / len(HALF_WAVES) ** 0.5
         weights = torch.randn(len(rows), len(self._waves), generator=self._random, device=self._device)
-        rows.addmm_(weights * self._chance(len(rows), self._settings.probability), self._waves, alpha=size)
+        weights *= deviations * self._chance(len(rows), self._settings.probability)
+        rows.addmm_(weights, self._waves, alpha=size)
 
-    def _add_noise(self, rows: Tensor) -> None:
+    def _add_noise(self, rows: Tensor, deviations: Tensor) -> None:
         if self._settings.noise == 0:
             return
-        deviations = self._strengths(len(rows), self._settings.noise).abs_()
+        sizes = self._strengths(len(rows), self._settings.noise).abs_() * deviations
         repeats = -(-rows.numel() // len(self._noise))
         bank = self._noise.repeat(repeats) if repeats > 1 else self._noise
         room = len(bank) - rows.numel() + 1
         start = int(torch.randint(room, (), generator=self._random, device=self._device))
-        rows.addcmul_(bank[start : start + rows.numel()].view_as(rows), deviations)
+        rows.addcmul_(bank[start : start + rows.numel()].view_as(rows), sizes)
 
     def _strengths(self, count: int, largest: float) -> Tensor:
         """Return [count, 1], uniform from -largest to largest; 0 where the change is not applied."""

@@ -23,24 +23,20 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class AugmentationSettings:
     """How training segments are augmented in every epoch; strength 0 turns a change off.
 
-    Each of the first five changes is applied to a segment with `probability`, independently of the
-    others. Amplitudes are in the units of the segments.
+    Each change is applied to a segment with `probability`, independently of the others. Amplitudes are
+    relative to the standard deviation of the segment. Gain and polarity are not varied: networks do not
+    depend on them.
     """
 
     probability: float = 0.8
-    amplitude: float = 0.2  # multiplied by 1 ± this
-    noise: float = 0.05  # white noise with a standard deviation of up to this
-    baseline_wander: float = 0.1  # slow waves, .5 to 2.5 per segment, with this root mean square
+    noise: float = 0.4  # white noise with a standard deviation of up to this
+    baseline_wander: float = 0.4  # slow waves, .5 to 2.5 per segment, with this root mean square
     time_stretch: float = 0.1  # heart rate multiplied by 1 ± this
     shift: float = 0.1  # moved by up to this fraction of a segment, either way
-    # Helps with reversed electrodes that training never showed, but costs accuracy elsewhere.
-    polarity_flip: float = 0.0  # its own probability
 
     def __post_init__(self) -> None:
         """Refuse meaningless values."""
-        for name in ("probability", "polarity_flip"):
-            _check(self, name, 0, 1)
-        _check(self, "amplitude", 0, 0.9)
+        _check(self, "probability", 0, 1)
         for name in ("time_stretch", "shift"):
             _check(self, name, 0, 0.5)  # what goes past an end is mirrored, but only once
         for name in ("noise", "baseline_wander"):

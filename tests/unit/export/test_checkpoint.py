@@ -83,9 +83,9 @@ class TestWriting:
 
     def test_overwrites(self, model: torch.nn.Module, path: Path):
         with torch.no_grad():
-            model.get_parameter("classifier.bias").fill_(3)
+            model.get_parameter("1.classifier.bias").fill_(3)
         save(path, model)
-        assert load_checkpoint(path).state_dict["classifier.bias"].tolist() == [3, 3]
+        assert load_checkpoint(path).state_dict["1.classifier.bias"].tolist() == [3, 3]
 
 
 class TestBadFiles:

@@ -138,7 +138,7 @@ class TestToOnnx:
 
     def test_leaves_the_model_and_the_random_state_alone(self):
         model = built(AFNET).train()
-        model.get_submodule("classifier").eval()
+        model.get_submodule("1.classifier").eval()
         modes = [part.training for part in model.modules()]
         weights = copy.deepcopy(model.state_dict())
         random_state = torch.get_rng_state()

@@ -6,9 +6,7 @@ import torch
 from atml.training import Augmentation, AugmentationSettings
 
 LENGTH = 500
-NONE = AugmentationSettings(
-    probability=0.0, amplitude=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0
-)
+NONE = AugmentationSettings(probability=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0)
 
 
 def augmented(ecg, settings, seed=0):
@@ -38,7 +36,7 @@ def test_zero_strength_or_probability_changes_nothing(ecg, settings):
 @pytest.mark.parametrize("length", [50, 1250])
 def test_shape_type_and_finiteness_are_kept(batch, length):
     ecg = torch.randn(batch, 1, length)
-    out = augmented(ecg, AugmentationSettings(probability=1.0, polarity_flip=0.5))
+    out = augmented(ecg, AugmentationSettings(probability=1.0))
     assert out.shape == ecg.shape
     assert out.dtype == torch.float32
     assert out.isfinite().all()
@@ -56,19 +54,11 @@ def test_the_global_random_state_is_not_touched(ecg):
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("change", ["amplitude", "noise", "baseline_wander", "time_stretch", "shift"])
+@pytest.mark.parametrize("change", ["noise", "baseline_wander", "time_stretch", "shift"])
 def test_a_change_happens_to_the_share_of_segments_asked_for(ecg, change):
     settings = replace(NONE, probability=0.25, **{change: 0.2})
     changed = (augmented(ecg, settings) != ecg).any(dim=2).float().mean()
     assert 0.15 < changed < 0.35
-
-
-def test_amplitude_is_kept_in_the_mean_and_within_bounds(ecg):
-    factors = (augmented(ecg, replace(NONE, probability=1.0, amplitude=0.2)) / ecg)[:, 0, 0]
-    assert factors.min() >= 0.8 - 1e-6
-    assert factors.max() <= 1.2 + 1e-6
-    assert factors.mean() == pytest.approx(1, abs=0.02)
-    assert factors.std() == pytest.approx(0.2 / 3**0.5, rel=0.1)
 
 
 def test_noise_is_no_louder_than_its_strength(ecg):
@@ -80,8 +70,8 @@ def test_noise_is_no_louder_than_its_strength(ecg):
 
 
 def test_noise_differs_between_the_segments_of_a_batch_larger_than_its_bank():
-    ecg = torch.zeros(300, 1, 2000)
-    noise = augmented(ecg, replace(NONE, probability=1.0, noise=0.1))
+    ecg = torch.sin(torch.arange(2000.0)).repeat(300, 1, 1)
+    noise = augmented(ecg, replace(NONE, probability=1.0, noise=0.1)) - ecg
     assert noise.isfinite().all()
     assert not torch.equal(noise[0], noise[1])
 
@@ -120,9 +110,10 @@ def test_the_strongest_stretch_and_shift_stay_within_the_segment(length):
     assert out.max() <= 1
 
 
-def test_a_flip_turns_segments_round_and_is_off_by_default(ecg):
-    out = augmented(ecg, replace(NONE, polarity_flip=0.5))
-    same, turned = (out == ecg).all(dim=2), (out == -ecg).all(dim=2)
-    assert (same ^ turned).all()
-    assert 0.35 < turned.float().mean() < 0.65
-    assert AugmentationSettings().polarity_flip == 0
+@pytest.mark.parametrize("change", ["noise", "baseline_wander"])
+def test_strengths_are_relative_to_the_segment(ecg, change):
+    settings = replace(NONE, probability=1.0, **{change: 0.3})
+    small = augmented(ecg, settings)
+    torch.testing.assert_close(augmented(1000 * ecg, settings), 1000 * small, rtol=1e-4, atol=1e-2)
+    flat = torch.full((4, 1, LENGTH), 7.0)
+    assert torch.equal(augmented(flat, settings), flat)

@@ -68,7 +68,6 @@ def test_a_setting_without_meaning_is_refused_by_name_and_value(field, value):
     ("field", "value"),
     [
         ("probability", 1.1),
-        ("amplitude", -0.1),
         ("noise", math.nan),
         ("noise", math.inf),
         ("time_stretch", 0.6),

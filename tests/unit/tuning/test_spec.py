@@ -53,7 +53,7 @@ def test_the_stored_form_is_json_and_gives_the_same_spec_back(make_phase1, make_
         ({"data": {"fold": 0}}, "unknown field `data.fold`; did you mean `folds`?"),
         ({"search": {"size": [1]}}, "unknown field `search.size`; did you mean `sizes`?"),
         ({"targets": {"stopp": False}}, "unknown field `targets.stopp`; did you mean `stop`?"),
-        ({"finalize": {"epochs": 3}}, "unknown field `finalize.epochs`; valid here: candidates, seeds"),
+        ({"finalize": {"epochs": 3}}, "unknown field `finalize.epochs`; valid here: sizes, candidates"),
         ({"base": {}}, "unknown field `base`"),  # another phase's
     ],
 )
@@ -91,7 +91,6 @@ def test_an_unknown_field_at_any_level_is_refused_with_the_nearest_valid_name(ch
             ["`search.learning_rate`", "low <= high"],
         ),
         ({"search": {"learning_rate": {"low": 0.1, "high": 0.1}}}, ["`search.learning_rate`", "`steps`"]),
-        ({"search": {"learning_rate": {"low": 0.1}}}, ["`search.learning_rate.high` is missing"]),
         ({"training": {"epochs": 0}}, ["`training`", "epochs must be from 1 to 1000000000"]),
         ({"training": {"schedule": "cosine"}}, ["training", "one-cycle", "'cosine'"]),
         ({"training": {"learning_rate": 0.1}}, ["`learning_rate`", "[search.learning_rate]"]),
@@ -155,12 +154,10 @@ EVERY_NUMBER = {
         "gap": 0.01,
         "augmentation": {
             "probability": 0.8,
-            "amplitude": 0.2,
-            "noise": 0.05,
-            "baseline_wander": 0.1,
+            "noise": 0.4,
+            "baseline_wander": 0.4,
             "time_stretch": 0.1,
             "shift": 0.1,
-            "polarity_flip": 0.0,
         },
     },
     "pruning": {
