@@ -69,6 +69,7 @@ def final_document(final: "Final") -> dict[str, Any]:
     return {
         "models": [model_document(model) for model in final.models],
         "recommended": str(final.recommended.bundle),
+        "is_robust": final.is_robust,
         "test_looks": final.test_looks,
     }
 

@@ -296,6 +296,8 @@ def print_final(final: "Final") -> None:
         console.print(f"this study's models have been evaluated on test segments {final.test_looks} time(s)")
     print_robustness(final.recommended.robustness)
     console.print(_models_table(final))
+    if not final.is_robust:
+        console.print("  no candidate reaches targets.robust_fbeta, so all were considered")
     for model in final.models:
         is_recommended = model is final.recommended
         remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""

@@ -9,10 +9,12 @@ from atml.errors import StudyError
 from atml.reports.choose import Candidate, answer_to, choose, judge_again
 from atml.reports.fits import Fit, FitJob, job, run_fits
 from atml.reports.looks import looks
+from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.ship import Model, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
 from atml.service.studies import StoredStudy, StudyData, check_data
+from atml.tuning.phases import Phase
 
 Reporter = Callable[[str, int, int], None]
 
@@ -24,6 +26,7 @@ class Final:
     candidates: tuple[Candidate, ...]  # the leaders, evaluated again
     models: tuple[Model, ...]  # smallest first
     recommended: Model  # the one that meets the targets best
+    is_robust: bool  # whether they reach `targets.robust_fbeta`; if no candidate does, all were considered
     test_looks: int  # evaluations on test segments counted for this study
 
 
@@ -73,7 +76,8 @@ def finalize(
         return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
 
     candidates = judge_again(stored, phase, dataset, run)
-    choices = choose(candidates, phase)
+    robust = _robust(candidates, dataset, phase)
+    choices = choose(robust or candidates, phase)
     seeds = range(phase.finalize.seeds)
     jobs = [
         job(phase, dataset.fingerprint, choice.candidate.proposal, fold=None, seed=seed)
@@ -85,13 +89,23 @@ def finalize(
         ship(stored, dataset, test, choice, _best_of(fits[i * len(seeds) : (i + 1) * len(seeds)]), out)
         for i, choice in enumerate(choices)
     )
-    answer = answer_to(candidates, phase)
+    answer = answer_to(robust or candidates, phase)
     return Final(
         candidates=tuple(candidates),
         models=models,
         recommended=next(model for model in models if model.choice.candidate is answer),
+        is_robust=bool(robust),
         test_looks=len(looks(stored.study)),
     )
+
+
+def _robust(candidates: list[Candidate], dataset: Dataset, phase: Phase) -> list[Candidate]:
+    """Return the candidates that reach `targets.robust_fbeta`; all if it is not set."""
+    floor = phase.targets.robust_fbeta
+    if floor is None:
+        return candidates
+    found = {one.trial: out_of_fold_robustness(one, dataset, beta=phase.beta) for one in candidates}
+    return [one for one in candidates if found[one.trial].robust_fbeta >= floor]
 
 
 def _best_of(fits: list[Fit]) -> Fit:

@@ -149,6 +149,7 @@ class TargetsSpec(Section):
 
     fbeta: Share | None = None
     onnx_bytes: Bytes | None = None
+    robust_fbeta: Share | None = None  # under every disturbance that is not severe; for shipped models
     stop: bool = True  # false spends the rest of the budget on the front
 
     def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:

@@ -259,6 +259,17 @@ class TestSizes:
         assert len({model.bundle for model in final.models}) == len(final.models)
         assert final.recommended in final.models
 
+    def test_a_floor_under_robustness_leaves_out_what_is_below_it(self, make, stored):
+        everything = make()
+        figures = {one.trial: one.robustness.robust_fbeta for one in everything.models}
+        assert everything.is_robust
+        floored = make(**targets(stored, robust_fbeta=max(figures.values())))
+        assert floored.is_robust
+        assert all(one.robustness.robust_fbeta >= max(figures.values()) for one in floored.models)
+        hopeless = make(**targets(stored, robust_fbeta=1.0))
+        assert not hopeless.is_robust
+        assert {one.trial for one in hopeless.models} == set(figures)
+
     def test_a_bundle_is_named_by_its_size_its_architecture_and_its_trial(self, make, stored):
         final = make(**self.with_sizes(stored, 12_000))
         for model in final.models:
