@@ -5,7 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from atml.errors import ModelError
 
 Array = NDArray[np.generic]
 
@@ -54,15 +56,20 @@ class Graph:
 
     def add_weight(self, value: Array) -> str:
         """Store a weight and return its new name."""
-        name = self._new_name()
+        name = self.add_name()
         self.weights[name] = value
         return name
 
     def add_constant(self, value: Array) -> str:
         """Store a constant and return its new name."""
-        name = self._new_name()
+        name = self.add_name()
         self.constants[name] = value
         return name
+
+    def add_name(self) -> str:
+        """Return a name that no tensor has."""
+        self._added += 1
+        return f"added.{self._added}"
 
     def drop_unused(self) -> None:
         """Drop every node, weight and constant that no output depends on."""
@@ -94,9 +101,15 @@ class Graph:
             opset_imports=[helper.make_opsetid(o.domain, o.version) for o in source.opset_import],
         )
 
-    def _new_name(self) -> str:
-        self._added += 1
-        return f"added.{self._added}"
+
+def checked_bytes(model: ModelProto) -> bytes:
+    """Return the content of a model's file; raise ModelError if it is not valid ONNX."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"The exported model is not valid ONNX: {error}") from error
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def _stripped(source: NodeProto) -> NodeProto:
@@ -111,5 +124,10 @@ def _only(tensors: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
     return {name: value for name, value in tensors.items() if name in names}
 
 
-def _tensor(name: str, value: Array) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+def _tensor(name: str, value: Array) -> TensorProto:
+    tensor = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+    if value.dtype != np.int64:
+        return tensor
+    # As a field of its own a small integer takes one byte, not eight, but a negative one takes ten.
+    compact = helper.make_tensor(name, TensorProto.INT64, value.shape, value.ravel())
+    return min(compact, tensor, key=TensorProto.ByteSize)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from atml.errors import ModelError, ParityError
+from atml.export.graph import checked_bytes
 from atml.export.metadata import OnnxMetadata
 from atml.export.session import INPUT, OUTPUT, open_session
 from atml.export.slim import slim
@@ -39,12 +40,7 @@ def to_onnx(model: nn.Module, *, segment_length: int, metadata: OnnxMetadata | N
     slimmed = slim(_exported(frozen, segment_length))
     if metadata is not None:
         onnx.helper.set_model_props(slimmed, metadata.to_properties())
-    try:
-        onnx.checker.check_model(slimmed, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"The exported model is not valid ONNX: {error}") from error
-    content: bytes = slimmed.SerializeToString(deterministic=True)
-    return content
+    return checked_bytes(slimmed)
 
 
 def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float32]) -> float:

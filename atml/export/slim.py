@@ -5,7 +5,8 @@ so it is known before training.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from string import ascii_letters
 
 import numpy as np
 import onnx
@@ -14,8 +15,10 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from atml.export.batch_norm import fold_batch_norms
 from atml.export.graph import Graph
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _BATCH = 100_003  # a prime that equals no width or length, so every occurrence is the batch size
+
+# What reduces over time, and what does the same without attributes.
+_GLOBAL_POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 
 # ONNX's defaults for omitted attributes. A convolution's kernel_shape follows from its weights, and
 # BatchNormalization's momentum matters only in training.
@@ -38,14 +41,17 @@ def slim(model: ModelProto) -> ModelProto:
     """Return a smaller model with the same inputs, outputs and results."""
     graph = Graph(model)
     _skip_identities(graph)
-    _fix_reshapes(graph, model)
+    shapes = _shapes(model)
+    _fix_reshapes(graph, shapes)
+    _pool_globally(graph, shapes)
     _drop_zero_states(graph)
+    _transpose_weights(graph)
     fold_batch_norms(graph)
     graph.drop_unused()
     _drop_default_attributes(graph)
     _unshare_weights(graph)
     _merge_constants(graph)
-    _shorten_names(graph)
+    shorten_names(graph)
     return graph.to_model()
 
 
@@ -56,11 +62,10 @@ def _skip_identities(graph: Graph) -> None:
             graph.nodes.remove(node)
 
 
-def _fix_reshapes(graph: Graph, model: ModelProto) -> None:
+def _fix_reshapes(graph: Graph, shapes: Mapping[str, list[int]]) -> None:
     """Replace shapes that the exporter computes from the batch size by constants."""
     if not any(node.op_type == "Shape" for node in graph.nodes):
         return
-    shapes = _shapes(model)
     for node in graph.nodes:
         shape = [-1 if size == _BATCH else size for size in shapes.get(node.output[0], [])]
         if node.op_type == "Reshape" and shape.count(-1) == 1 and 0 not in shape:
@@ -79,6 +84,43 @@ def _shapes(model: ModelProto) -> dict[str, list[int]]:
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in inferred.graph.value_info
     }
+
+
+def _pool_globally(graph: Graph, shapes: Mapping[str, list[int]]) -> None:
+    """Replace means and maxima over time by global pools, which need no attributes.
+
+    A pool keeps the axis, so a Flatten drops it. Parts that are joined are flattened afterwards, together.
+    """
+    flat: dict[str, NodeProto] = {}  # the Flatten that makes a tensor
+    for node in list(graph.nodes):
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type in _GLOBAL_POOLS and _is_over_time(attributes, shapes.get(node.input[0], [])):
+            node.op_type = _GLOBAL_POOLS[node.op_type]
+            del node.attribute[:]
+            if attributes.get("keepdims", 1):
+                continue
+        elif node.op_type == "Concat" and attributes["axis"] == 1 and flat.keys() >= set(node.input):
+            node.input[:] = [flat[name].input[0] for name in node.input]
+        else:
+            continue
+        result, node.output[0] = node.output[0], graph.add_name()
+        flat[result] = helper.make_node("Flatten", node.output, [result])
+        graph.nodes.insert(graph.nodes.index(node) + 1, flat[result])
+
+
+def _is_over_time(attributes: Mapping[str, object], shape: list[int]) -> bool:
+    """Whether a reduction of a tensor [batch, channels, time] is over its last axis."""
+    return len(shape) == 3 and attributes.get("axes") in ([2], [-1])
+
+
+def _transpose_weights(graph: Graph) -> None:
+    """Store a linear layer's weights as they are used, so that no attribute has to say otherwise."""
+    for node in graph.nodes:
+        if node.op_type == "Gemm" and node.input[1] in graph.weights:
+            turned = [a for a in node.attribute if a.name == "transB" and a.i]
+            if turned:
+                node.input[1] = graph.add_weight(graph.weights[node.input[1]].T)
+                node.attribute.remove(turned[0])
 
 
 def _drop_zero_states(graph: Graph) -> None:
@@ -142,7 +184,8 @@ def _merge_constants(graph: Graph) -> None:
             del graph.constants[name]
 
 
-def _shorten_names(graph: Graph) -> None:
+def shorten_names(graph: Graph) -> None:
+    """Name all tensors but inputs and outputs a, b, c, ... and drop the names of nodes."""
     names = _short_names()
     short = {name: name for name in (*graph.inputs, *graph.outputs, "")}
     for node in graph.nodes:
@@ -158,8 +201,8 @@ def _shorten_names(graph: Graph) -> None:
 
 
 def _short_names() -> Iterator[str]:
-    """Yield a, b, ... z, aa, ab, ..."""
-    yield from _LETTERS
+    """Yield a, b, ... z, A, ... Z, aa, ab, ..."""
+    yield from ascii_letters
     for prefix in _short_names():
-        for letter in _LETTERS:
+        for letter in ascii_letters:
             yield prefix + letter

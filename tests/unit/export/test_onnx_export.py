@@ -1,6 +1,7 @@
 import copy
 import re
 import warnings
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from atml.export import OnnxClassifier, OnnxMetadata, check_parity, to_onnx
 from atml.models import ARCHITECTURES, Architecture
 from atml.models.afnet import AFNET
 from atml.models.conv_gru import CONV_GRU, ConvGRUConfig
+from atml.models.custom_model import CUSTOM_MODEL
 
 LENGTH = 1250
 METADATA = OnnxMetadata(
@@ -62,6 +64,18 @@ class Doubled(nn.Module):
 
     def forward(self, ecg: Tensor) -> Tensor:
         return 2 * self.model(ecg)
+
+
+class Pooled(nn.Module):
+    """The mean and the maximum over an axis, joined."""
+
+    def __init__(self, axis: int, keepdim: bool) -> None:
+        super().__init__()
+        self.axis, self.keepdim = axis, keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x.mean(self.axis, keepdim=self.keepdim), x.amax(self.axis, keepdim=self.keepdim)]
+        return torch.cat(parts, dim=1).flatten(1)
 
 
 def constant(logit: float, plus: float = 0.0) -> nn.Module:
@@ -125,6 +139,31 @@ class TestToOnnx:
         left = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
         # Of five, the two whose output squeeze-excite also reads must stay.
         assert len(left) == 2
+
+    def test_pools_over_time_have_no_attributes_and_are_flattened_together(self):
+        # Two branches, each with a mean and a maximum; all four are joined.
+        nodes = onnx.load_from_string(to_onnx(built(CUSTOM_MODEL), segment_length=LENGTH)).graph.node
+        kinds = Counter(node.op_type for node in nodes if "Pool" in node.op_type or "Reduce" in node.op_type)
+        assert kinds == {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
+        assert [node.op_type for node in nodes].count("Flatten") == 1
+
+    @pytest.mark.parametrize("keepdim", [True, False])
+    @pytest.mark.parametrize("axis", [1, 2, -1])
+    def test_any_mean_and_maximum_is_exported_right(self, axis: int, keepdim: bool):
+        features = 2 * (125 if axis == 1 else 6)
+        model = nn.Sequential(nn.Conv1d(1, 6, 5, 10), Pooled(axis, keepdim), nn.Linear(features, 2))
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(3)) <= 1e-4
+
+    @every_architecture
+    def test_linear_layers_need_no_attribute(self, architecture: Architecture):
+        nodes = onnx.load_from_string(to_onnx(built(architecture), segment_length=LENGTH)).graph.node
+        assert all(not node.attribute for node in nodes if node.op_type == "Gemm")
+
+    def test_a_small_shape_takes_a_byte_a_number(self):
+        model = onnx.load_from_string(to_onnx(built(CONV_GRU), segment_length=LENGTH))
+        (shape,) = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT64]
+        assert not shape.raw_data
+        assert len(shape.int64_data) == 3
 
     def test_is_deterministic(self):
         model = built(CONV_GRU)
