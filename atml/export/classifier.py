@@ -30,20 +30,24 @@ class OnnxClassifier:
 
     def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of AFIB [n] of the segments `samples` [n, segment_length]."""
+        logits = self.logits(samples)
+        # The softmax of two logits, written so that no exponential can overflow.
+        margin = logits[:, 1].astype(np.float64) - logits[:, 0]
+        return np.asarray((1 + np.tanh(margin / 2)) / 2)
+
+    def logits(self, samples: ArrayLike) -> NDArray[np.float32]:
+        """Return the logits [n, 2] of the segments `samples` [n, segment_length]."""
         ecg = np.asarray(samples, dtype=np.float32)
         if ecg.ndim != 2 or ecg.shape[1] != self.segment_length:
             raise ModelError(
                 f"The model takes segments of {self.segment_length} samples, [n, "
                 f"{self.segment_length}], but got an array of shape {list(ecg.shape)}."
             )
-        probabilities = np.empty(len(ecg))
+        logits = np.empty((len(ecg), 2), dtype=np.float32)
         for start in range(0, len(ecg), BATCH):
             part = slice(start, start + BATCH)
-            (logits,) = self._session.run([OUTPUT], {INPUT: ecg[part, None, :]})
-            # The softmax of two logits, written so that no exponential can overflow.
-            margin = logits[:, 1].astype(np.float64) - logits[:, 0]
-            probabilities[part] = (1 + np.tanh(margin / 2)) / 2
-        return probabilities
+            (logits[part],) = self._session.run([OUTPUT], {INPUT: ecg[part, None, :]})
+        return logits
 
 
 def _read(model: bytes | str | PathLike[str]) -> bytes:

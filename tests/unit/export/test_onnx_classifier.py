@@ -81,6 +81,19 @@ class TestProbabilities:
         assert np.all((found >= 0) & (found <= 1))
 
 
+class TestLogits:
+    def test_are_the_models(self, model: torch.nn.Module, content: bytes):
+        samples = segments(5)
+        with torch.no_grad():
+            expected = model(torch.from_numpy(samples[:, None])).numpy()
+        found = OnnxClassifier(content).logits(samples)
+        assert (found.shape, found.dtype) == ((5, 2), np.float32)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+    def test_of_no_segment_are_empty(self, content: bytes):
+        assert OnnxClassifier(content).logits(segments(0)).shape == (0, 2)
+
+
 class TestFiles:
     def test_path_text_and_bytes_are_the_same(self, content: bytes, tmp_path: Path):
         path = tmp_path / "model.onnx"
