@@ -3,8 +3,10 @@
 from dataclasses import replace
 from functools import lru_cache
 
+from torch import nn
+
 from atml.ecg import CLASSES, SAMPLING_RATE_HZ
-from atml.export import OnnxMetadata, to_onnx
+from atml.export import OnnxMetadata, quantize_weights, to_onnx
 from atml.models import count_parameters
 from atml.tuning.proposal import Proposal
 
@@ -28,8 +30,23 @@ def size_before_training(proposal: Proposal, segment_length: int) -> tuple[int, 
     return _size(replace(proposal, learning_rate=1.0), segment_length)
 
 
+def int8_bytes_before_training(proposal: Proposal, segment_length: int) -> int:
+    """Return the bytes of a proposal's file with INT8 weights, exactly as they will be after training."""
+    return _int8_bytes(replace(proposal, learning_rate=1.0), segment_length)
+
+
 @lru_cache(maxsize=4096)
 def _size(proposal: Proposal, segment_length: int) -> tuple[int, int]:
+    network, model = _untrained(proposal, segment_length)
+    return len(model), count_parameters(network)
+
+
+@lru_cache(maxsize=4096)
+def _int8_bytes(proposal: Proposal, segment_length: int) -> int:
+    return len(quantize_weights(_untrained(proposal, segment_length)[1]))
+
+
+def _untrained(proposal: Proposal, segment_length: int) -> tuple[nn.Module, bytes]:
     network = proposal.build(segment_length, seed=0)
     model = to_onnx(network, segment_length=segment_length, metadata=onnx_metadata(proposal))
-    return len(model), count_parameters(network)
+    return network, model
