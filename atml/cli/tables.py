@@ -350,7 +350,7 @@ def _models_table(final: "Final") -> Any:
     for model in final.models:
         test = model.test
         table.add_row(
-            ", ".join(kilobytes(size) for size in model.choice.sizes) or "the targets",
+            _sizes(model.choice.sizes),
             f"{model.onnx_bytes:,} B",
             model.architecture,
             str(model.trial),
@@ -361,6 +361,10 @@ def _models_table(final: "Final") -> Any:
             style="bold" if model is final.recommended else None,
         )
     return table
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return f"{', '.join(f'{size / 1000:g}' for size in sizes)} KB" if sizes else "the targets"
 
 
 def print_audit(audit: "LabelAudit") -> None:
