@@ -10,7 +10,6 @@ from atml.evaluation.robustness import (
     Robustness,
     answers_to_extremes,
     even_sample,
-    finite_on_extremes,
     robustness,
 )
 from atml.evaluation.threshold import best_threshold
@@ -31,7 +30,6 @@ __all__ = [
     "estimate",
     "evaluate",
     "even_sample",
-    "finite_on_extremes",
     "metrics_of_folds",
     "robustness",
 ]

@@ -167,11 +167,6 @@ def even_sample(subjects: ArrayLike, most: int = MOST_SEGMENTS) -> NDArray[np.in
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def finite_on_extremes(predict: Predict, *, length: int = 1250, amplitude: float = 1.0) -> bool:
-    """Return whether `predict` has a finite answer to all of `extreme_segments`."""
-    return None not in answers_to_extremes(predict, length=length, amplitude=amplitude).values()
-
-
 def answers_to_extremes(
     predict: Predict, *, length: int = 1250, amplitude: float = 1.0
 ) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """Racing: a candidate continues to the next fold immediately only if it may be the best of its size.
 
-The leader of those tried always continues: on a large grid nobody is likely to be the best of all points, and
-a study must have finished models at every size, whenever it is stopped.
+The leader of those tried always continues: on a large grid no candidate is likely to be the best of all
+points, and a study must have finished models at every size, whenever it is stopped.
 
 Maron and Moore, Hoeffding Races, 1993, with a model's probability in place of a bound, since folds differ
 far more than candidates do. The sampler may choose a candidate again that has left the race.
