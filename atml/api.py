@@ -62,7 +62,7 @@ def search(
         train: Directory of training segments; overrides the spec's `data.train`.
         storage: URL of the database.
         artifacts: Where trials keep their files: a folder, or s3://BUCKET/PREFIX.
-        workers: Worker processes; by default one per core, at most four.
+        workers: Worker processes; by default one per core, at most eight.
         device: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
         skip_bad: Leave broken segment files out.
         extend: Continue a study even if its spec's budget or targets have changed.

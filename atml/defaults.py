@@ -7,7 +7,7 @@ STORAGE = "sqlite:///atml.db"
 ARTIFACTS = "artifacts"
 OUT = Path("results")
 AUDIT = Path("audit")
-MOST_WORKERS = 4  # more compete for memory bandwidth on small machines
+MOST_WORKERS = 8  # each takes about 500 MB of memory
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -22,5 +22,5 @@ def default_spec(name: str) -> Path:
 
 
 def default_workers() -> int:
-    """Return one worker per core, at most four."""
+    """Return one worker per core, at most eight."""
     return min(MOST_WORKERS, os.cpu_count() or 1)

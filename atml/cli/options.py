@@ -26,7 +26,7 @@ Artifacts = Annotated[
     ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", "-w", min=1, help="Worker processes; the cores are divided among them.")
+    int, typer.Option("--workers", "-w", min=1, help="Worker processes, each with one thread.")
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto (CUDA if available), cpu, cuda or cuda:N.")

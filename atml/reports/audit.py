@@ -118,7 +118,7 @@ def audit_labels(
         confidence: Lowest probability of the other class that makes a label suspicious, .5 to 1.
         folds: Parts that the subjects are split into.
         quick: Train only one network, and briefly.
-        workers: Parallel trainings; by default one per core, at most four.
+        workers: Parallel trainings; by default one per core, at most eight.
         device: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
         skip_bad: Leave broken segment files out.
         watch: Receives reports.

@@ -36,11 +36,6 @@ class WorkerPlan:
     artifacts: str | Path
     workers: int
     device: str = "auto"  # `auto` and `cuda` spread the workers over all GPUs
-    threads: int | None = None  # per worker; None divides the machine's cores
-
-    def threads_each(self) -> int:
-        """Return the CPU threads of one worker."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
 
 
 @dataclass
@@ -174,12 +169,11 @@ def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) 
 
 
 def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
-    threads = str(plan.threads_each())
     command = [sys.executable, "-m", "atml", "worker", study, "--index", str(slot.index)]
-    command += ["--artifacts", str(plan.artifacts), "--device", slot.device, "--threads", threads]
+    command += ["--artifacts", str(plan.artifacts), "--device", slot.device]
     command += ["--supervised-by", str(os.getpid())]
     # In the environment, since every user of the machine can read a password on a command line.
-    environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": threads}
+    environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
     slot.error_pipe, theirs = os.pipe()
     try:
         with _open_log(slot.log) as log:

@@ -103,6 +103,6 @@ def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
     limits += [f"{budget.minutes:g} min"] if budget.minutes else []
     watch.say(
         f"{stored.study.study_name}: {data.segments:,} segments of {data.subjects} subjects, "
-        f"{plan.workers} worker(s) on {describe_device(choose_device(plan.device))} "
-        f"with {plan.threads_each()} thread(s) each, budget {' or '.join(limits) or 'none'}"
+        f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on "
+        f"{describe_device(choose_device(plan.device))}, budget {' or '.join(limits) or 'none'}"
     )

@@ -50,6 +50,17 @@ class Augmentation:
             self._add_noise(rows, deviations)
         return ecg
 
+    def add_flat_lines(self, ecg: Tensor, labels: Tensor) -> None:
+        """Replace some of the segments [batch, 1, segment length] by a flat line, which is Normal, in place.
+
+        The scores of a network for a flat line would otherwise be arbitrary, since no ECG is one.
+        """
+        if self._settings.flat_line > 0:
+            drawn = torch.rand(len(ecg), generator=self._random, device=self._device)
+            chosen = drawn < self._settings.flat_line
+            ecg.masked_fill_(chosen[:, None, None], 0.0)
+            labels.masked_fill_(chosen, 0)
+
     def _resample(self, rows: Tensor) -> None:
         """Stretch and shift in place, by linear interpolation."""
         if self._settings.time_stretch == 0 and self._settings.shift == 0:

@@ -104,8 +104,8 @@ class TrainingBatches:
         if len(data) < 2:
             raise ValueError(f"training needs at least 2 segments, but got {len(data)}.")
         self._segments = len(data)
-        self._batch_size = min(batch_size, self._segments)
-        self.steps = max(1, (segments_per_epoch or self._segments) // self._batch_size)
+        self.batch_size = min(batch_size, self._segments)
+        self.steps = max(1, (segments_per_epoch or self._segments) // self.batch_size)
         self._seed = seed
         self._source = Source(data, device)
         self._labels = torch.from_numpy(np.array(data.labels, dtype=np.int64)).to(device)
@@ -113,11 +113,11 @@ class TrainingBatches:
     @property
     def segments_per_epoch(self) -> int:
         """Actual number of segments per epoch: a multiple of the batch size."""
-        return self.steps * self._batch_size
+        return self.steps * self.batch_size
 
     def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch]."""
-        for where in self._order(index).reshape(self.steps, self._batch_size):
+        for where in self._order(index).reshape(self.steps, self.batch_size):
             # The order within a batch does not matter to training, but sorted indices read memory forward.
             where.sort()
             yield self._source[where], self._labels[torch.from_numpy(where)]

@@ -17,6 +17,7 @@ from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
 from atml.training.averaging import WeightAverage
 from atml.training.batches import Source, TrainingBatches, TrainingSplit
+from atml.training.cuda_graph import captured
 from atml.training.device import without_denormals
 from atml.training.early_stopping import EarlyStopping
 from atml.training.epoch import Epoch, TrainingState
@@ -27,7 +28,7 @@ from atml.training.settings import TrainingSettings
 
 # Reading a loss makes a GPU wait, so losses are checked in groups of this size.
 LOSSES_AT_A_TIME = 32
-VALIDATION_BATCH = 128  # its activations fit into the cache of a CPU core
+VALIDATION_BATCH = {"cpu": 128, "cuda": 2048}  # on a CPU, its activations fit into the cache of a core
 
 
 def train(
@@ -89,10 +90,10 @@ class _Loop:
         self.optimiser = torch.optim.AdamW(
             self.parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        # bfloat16 needs no loss scaling; GPUs without it use float16, which does.
-        bfloat16 = device.type != "cuda" or torch.cuda.is_bf16_supported()
-        self.half = torch.bfloat16 if bfloat16 else torch.float16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=not bfloat16)
+        self.forward = self.model
+        if device.type == "cuda":
+            length = split.train.segment_length
+            self.forward = captured(self.model.train(), self.batches.batch_size, length, device)
         self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.schedule = make_schedule(self.optimiser, settings, self.batches.steps)
         self.early_stopping = EarlyStopping(patience=settings.patience, gap=settings.gap)
@@ -139,7 +140,9 @@ class _Loop:
         self.augment.reseed(stream_seed(self.settings.seed, index, "augmentation"))
         losses = torch.empty(self.batches.steps, device=self.device)
         for number, (ecg, labels) in enumerate(self.batches.epoch(index)):
-            losses[number] = self.step(self.augment(ecg), labels)
+            ecg = self.augment(ecg)
+            self.augment.add_flat_lines(ecg, labels)
+            losses[number] = self.step(ecg, labels)
             if number % LOSSES_AT_A_TIME == LOSSES_AT_A_TIME - 1:
                 self.refuse_divergence(index, losses[: number + 1])
         self.refuse_divergence(index, losses)
@@ -147,15 +150,11 @@ class _Loop:
 
     def step(self, ecg: Tensor, labels: Tensor) -> Tensor:
         """Update the weights with one batch and return its loss."""
-        with torch.autocast(self.device.type, self.half, enabled=self.device.type == "cuda"):
-            logits = self.model(ecg)
-        loss = self.loss(logits.float(), labels)
-        torch.autograd.backward(self.scaler.scale(loss))
+        loss = self.loss(self.forward(ecg), labels)
+        torch.autograd.backward(loss)
         if self.settings.gradient_clip is not None:
-            self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip, foreach=True)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update()
@@ -180,7 +179,7 @@ class _Loop:
     def validate(self, index: int) -> tuple[float | None, NDArray[np.float32]]:
         if self.valid is None:
             return None, np.empty(0, dtype=np.float32)
-        logits = predict_logits(self.candidate, self.valid, batch_size=VALIDATION_BATCH)
+        logits = predict_logits(self.candidate, self.valid, batch_size=VALIDATION_BATCH[self.device.type])
         loss = float(self.loss(logits, self.valid_labels))
         if not math.isfinite(loss):
             raise TrainingDiverged(
@@ -216,7 +215,6 @@ class _Loop:
         parts = {
             "model": self.model,
             "optimiser": self.optimiser,
-            "scaler": self.scaler,
             "schedule": self.schedule,
             "early_stopping": self.early_stopping,
         }

@@ -25,7 +25,7 @@ class AugmentationSettings:
 
     Each change is applied to a segment with `probability`, independently of the others. Amplitudes are
     relative to the standard deviation of the segment. Gain and polarity are not varied: networks do not
-    depend on them.
+    depend on them. `flat_line` is the probability that a segment is replaced by a flat line labelled Normal.
     """
 
     probability: float = 0.8
@@ -33,10 +33,12 @@ class AugmentationSettings:
     baseline_wander: float = 0.4  # slow waves, .5 to 2.5 per segment, with this root mean square
     time_stretch: float = 0.1  # heart rate multiplied by 1 ± this
     shift: float = 0.1  # moved by up to this fraction of a segment, either way
+    flat_line: float = 0.02  # about five segments in a batch of 256
 
     def __post_init__(self) -> None:
         """Refuse meaningless values."""
-        _check(self, "probability", 0, 1)
+        for name in ("probability", "flat_line"):
+            _check(self, name, 0, 1)
         for name in ("time_stretch", "shift"):
             _check(self, name, 0, 0.5)  # what goes past an end is mirrored, but only once
         for name in ("noise", "baseline_wander"):

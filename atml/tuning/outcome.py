@@ -142,22 +142,22 @@ def _advice(
     if best is None:
         return _advice_without_a_model(trials)
     advice = []
-    within = [
-        t for t in records.completed(trials) if records.onnx_bytes(t) <= (phase.targets.onnx_bytes or 0)
-    ]
-    if "fbeta" in failed_targets:
-        top = max(records.fbeta(t) for t in within or records.completed(trials))
+    completed = records.completed(trials)
+    within = [t for t in completed if records.onnx_bytes(t) <= (phase.targets.onnx_bytes or 0)]
+    if "fbeta" in failed_targets and completed:
+        top = max(records.fbeta(t) for t in within or completed)
         where = " within the size target" if within else ""
         advice.append(f"the best F-beta{where} is {top:.4f}: lower targets.fbeta to {_floor3(top)}")
     if "fbeta" in failed_targets and phase.targets.onnx_bytes:
-        good = [t for t in records.completed(trials) if records.fbeta(t) >= (phase.targets.fbeta or 0)]
+        good = [t for t in completed if records.fbeta(t) >= (phase.targets.fbeta or 0)]
         if good:
             size = min(records.onnx_bytes(t) for t in good)
             advice.append(f"or raise targets.onnx_bytes to {size}, where F-beta is reached")
     if "onnx_bytes" in failed_targets:
         advice.append(f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes")
     if failed_targets:
-        advice.append("or give the study more time: raise budget.trials or budget.minutes")
+        more = "give the study more time: raise budget.trials or budget.minutes"
+        advice.append(f"or {more}" if advice else more)
     return advice
 
 

@@ -20,7 +20,7 @@ class Proposal:
     def build(self, segment_length: int, *, seed: int) -> nn.Module:
         """Build the network with weights that depend only on `seed`; the global RNG is untouched."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
             return self.architecture.build(self.config, segment_length)
 
     def config_dict(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def trials_an_hour(folder, url, workers, arguments):
     phase = parse_spec(document(arguments), source="bench")
     storage = open_storage(url)
     study = create_or_resume(storage, phase, load_training_data(phase.data)).study
-    launch(study, WorkerPlan(storage=url, artifacts=folder, workers=workers, device="cpu", threads=1))
+    launch(study, WorkerPlan(storage=url, artifacts=folder, workers=workers, device="cpu"))
     trained = records.trained(study.trials)
     storage.engine.dispose()
     assert len(trained) == arguments.trials

@@ -253,7 +253,7 @@ def test_a_launcher_whose_worker_dies_while_the_server_is_away_starts_another(
             server.start()
             said.append("the server is back")
 
-    plan = WorkerPlan(storage=storage_url, artifacts=tmp_path, workers=1, device="cpu", threads=1)
+    plan = WorkerPlan(storage=storage_url, artifacts=tmp_path, workers=1, device="cpu")
     launch(study, plan, on_poll=lose_worker_and_server, say=said.append)
     assert "killed by SIGKILL" in said[1]
     assert len(records.trained(study.trials)) == 1

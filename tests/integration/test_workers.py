@@ -138,7 +138,6 @@ def plan(storage_url, tmp_path):
             "artifacts": tmp_path / "artifacts",
             "workers": 1,
             "device": "cpu",
-            "threads": 1,
             **fields,
         }
     )

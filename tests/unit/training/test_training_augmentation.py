@@ -6,7 +6,9 @@ import torch
 from atml.training import Augmentation, AugmentationSettings
 
 LENGTH = 500
-NONE = AugmentationSettings(probability=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0)
+NONE = AugmentationSettings(
+    probability=0.0, noise=0.0, baseline_wander=0.0, time_stretch=0.0, shift=0.0, flat_line=0.0
+)
 
 
 def augmented(ecg, settings, seed=0):
@@ -117,3 +119,14 @@ def test_strengths_are_relative_to_the_segment(ecg, change):
     torch.testing.assert_close(augmented(1000 * ecg, settings), 1000 * small, rtol=1e-4, atol=1e-2)
     flat = torch.full((4, 1, LENGTH), 7.0)
     assert torch.equal(augmented(flat, settings), flat)
+
+
+def test_some_segments_become_flat_lines_labelled_normal(ecg):
+    augment = Augmentation(replace(NONE, flat_line=0.25), LENGTH, torch.device("cpu"))
+    augment.reseed(0)
+    changed, labels = ecg.clone(), torch.ones(len(ecg), dtype=torch.int64)
+    augment.add_flat_lines(changed, labels)
+    flat = (changed == 0).all(dim=(1, 2))
+    assert 0.15 < flat.float().mean() < 0.35
+    assert torch.equal(labels, (~flat).long())
+    assert torch.equal(changed[~flat], ecg[~flat])

@@ -145,6 +145,15 @@ def test_a_phase_2_starts_from_the_best_architectures_that_have_widths(
     assert phase.chosen_from(ranking[:1]) == ()
 
 
+def test_a_study_stopped_before_any_trial_finished_the_race_has_an_outcome_too(
+    make_phase1, result, make_trial
+):
+    trial = make_trial(state=PRUNED, pruned_by="stopped", by_fold=(0.8,))
+    done = result(make_phase1(targets={"fbeta": 0.9}), trial)
+    assert numbers(done.ranking) == [0]
+    assert done.advice == ("give the study more time: raise budget.trials or budget.minutes",)
+
+
 def test_an_empty_study_has_an_outcome_too(make_phase2, result):
     done = result(make_phase2())
     assert (done.best, done.ranking, done.front) == (None, (), ())
