@@ -16,6 +16,8 @@ from atml.tuning.sizes import onnx_metadata
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
     pytest.mark.timeout(300),
+    # PyTorch warns when it makes its CUDA context, and about a harmless wait between two streams.
+    pytest.mark.filterwarnings("default::UserWarning", "default::DeprecationWarning"),
 ]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 SETTINGS = TrainingSettings(learning_rate=0.01, epochs=3, batch_size=64, segments_per_epoch=512)
