@@ -89,6 +89,7 @@ def model_document(model: "Model") -> dict[str, Any]:
         "standard_error": chosen.contender.estimate.standard_error,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "test": model.test.to_dict() if model.test else None,
+        "int8": model.int8.to_dict() if model.int8 else None,
         "robustness": model.robustness.to_dict(),
     }
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
     from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
+    from atml.reports.ship import Model
     from atml.tuning.outcome import Outcome
     from atml.tuning.spec import TargetsSpec
 
@@ -340,6 +341,7 @@ def _models_table(final: "Final") -> Any:
         ("best within", "architecture"),
         "best within",
         "ONNX",
+        "INT8",
         "architecture",
         "trial",
         "F-beta on all folds",
@@ -352,6 +354,7 @@ def _models_table(final: "Final") -> Any:
         table.add_row(
             _sizes(model.choice.sizes),
             f"{model.onnx_bytes:,} B",
+            _int8_size(model),
             model.architecture,
             str(model.trial),
             f"{model.choice.candidate.fbeta:.4f}",
@@ -361,6 +364,10 @@ def _models_table(final: "Final") -> Any:
             style="bold" if model is final.recommended else None,
         )
     return table
+
+
+def _int8_size(model: "Model") -> str:
+    return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.is_close else "–"
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:

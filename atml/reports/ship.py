@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from atml.reports.assessment import assess
 from atml.reports.bundle import BundleFile, to_json, write_bundle
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.fits import Fit
+from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.service.studies import StoredStudy
@@ -33,6 +35,7 @@ class Model:
     onnx_bytes: int
     parity: float
     test: Metrics | None
+    int8: Int8Model | None  # None if it is not smaller
     robustness: Robustness  # on training subjects, by the networks of the new folds
 
     @property
@@ -61,6 +64,7 @@ def ship(
     if test is not None:
         tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
         count_look(stored, onnx, test, tested.fbeta)
+    int8 = int8_version(onnx, some, test, beta=phase.beta)
     robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
     figures = {
         "onnx_bytes": len(onnx),
@@ -68,6 +72,7 @@ def ship(
         "parity": parity,
         "test": tested.to_dict() if tested else None,
         "test_looks": len(looks(stored.study)),
+        "int8": int8.to_dict() if int8 else None,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
@@ -78,21 +83,20 @@ def ship(
         config, length = chosen.proposal.config_dict(), dataset.segment_length
         save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
 
-    bundle = write_bundle(
-        out / stored.study.study_name / bundle_name(phase, choice),
-        [
-            BundleFile(name="model.onnx", write=lambda path: _write(path, onnx)),
-            BundleFile(name="model.pt", write=write_checkpoint),
-            BundleFile(name="metrics.json", write=lambda path: _write(path, to_json(figures).encode())),
-        ],
-        _facts(stored, choice, test),
-    )
+    contents = {"model.onnx": onnx, "metrics.json": to_json(figures).encode()}
+    if int8 and int8.is_close:
+        contents[MODEL_INT8] = int8.content
+    files = [BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()]
+    files.append(BundleFile(name="model.pt", write=write_checkpoint))
+    folder = out / stored.study.study_name / bundle_name(phase, choice)
+    bundle = write_bundle(folder, files, _facts(stored, choice, test))
     return Model(
         choice=choice,
         bundle=bundle,
         onnx_bytes=len(onnx),
         parity=parity,
         test=tested,
+        int8=int8,
         robustness=robustness,
     )
 
@@ -105,7 +109,7 @@ def bundle_name(phase: Phase, choice: Choice) -> str:
     return f"{kilobytes}KB-{chosen.proposal.architecture.name}-trial{chosen.trial}"
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 

@@ -12,7 +12,7 @@ import torch
 from atml.ecg import grouped_folds, load_dataset
 from atml.errors import SpecChanged, StudyError
 from atml.export import OnnxClassifier, load_checkpoint
-from atml.reports import fits
+from atml.reports import fits, int8
 from atml.reports.finalize import finalize
 from atml.reports.fits import job, run_fits
 from atml.service.storage import open_storage
@@ -23,6 +23,7 @@ from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective
 from atml.tuning.phases import parse_spec
 from atml.tuning.ranking import rank
+from atml.tuning.sizes import int8_bytes_before_training
 from tests.databases import close
 
 FOLDS, SEEDS = 2, 3
@@ -274,3 +275,24 @@ class TestSizes:
         final = make(**self.with_sizes(stored, 12_000))
         for model in final.models:
             assert model.bundle.name == f"12KB-{model.architecture}-trial{model.trial}"
+
+
+class TestInt8:
+    def test_an_int8_version_that_decides_alike_is_shipped_and_tested_too(self, make, held_out):
+        model = make(test=held_out).recommended
+        path = model.bundle / "model.int8.onnx"
+        proposal = model.choice.candidate.proposal
+        size = int8_bytes_before_training(proposal, held_out.segment_length)
+        assert path.stat().st_size == model.int8.onnx_bytes == size < model.onnx_bytes
+        assert OnnxClassifier(path).metadata == OnnxClassifier(model.bundle / "model.onnx").metadata
+        figures = json.loads((model.bundle / "metrics.json").read_text())["int8"]
+        assert (figures["onnx_bytes"], figures["shipped"]) == (size, True)
+        assert figures["test"]["segments"] == len(held_out)
+        names = [file["name"] for file in json.loads((model.bundle / "manifest.json").read_text())["files"]]
+        assert path.name in names
+
+    def test_an_int8_version_that_decides_otherwise_is_not_shipped(self, make, monkeypatch):
+        monkeypatch.setattr(int8, "EQUAL_DECISIONS", 1.01)
+        model = make().recommended
+        assert not (model.bundle / "model.int8.onnx").exists()
+        assert json.loads((model.bundle / "metrics.json").read_text())["int8"]["shipped"] is False
