@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from atml.api import Run, evaluate, finalize, run, search
+    from atml.api import Run, evaluate, finalize, run, search, verify
     from atml.ecg import Dataset, load_dataset, simulate
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
+    from atml.reports.verify import Check
     from atml.service.watch import Watch
     from atml.tuning.outcome import Outcome
     from atml.tuning.phases import Phase, load_spec
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AtmlError",
     "Bundle",
+    "Check",
     "Dataset",
     "Final",
     "LabelAudit",
@@ -55,11 +57,13 @@ __all__ = [
     "run",
     "search",
     "simulate",
+    "verify",
 ]
 
 _MODULES = {
     "AtmlError": "errors",
     "Bundle": "reports.bundle",
+    "Check": "reports.verify",
     "Dataset": "ecg",
     "Final": "reports.finalize",
     "LabelAudit": "reports.audit",
@@ -81,6 +85,7 @@ _MODULES = {
     "run": "api",
     "search": "api",
     "simulate": "ecg",
+    "verify": "api",
 }
 
 # ONNX Runtime reads this when it is imported. Otherwise it stores a device id in the user's cache and

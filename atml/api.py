@@ -19,6 +19,8 @@ from atml.reports.bundle import Bundle, load_bundle
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.looks import count_look
+from atml.reports.verify import Check
+from atml.reports.verify import verify as check_bundle
 from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
@@ -213,6 +215,36 @@ def evaluate(
     if bundle is not None:
         watch.say(_count(bundle, dataset, metrics.fbeta, storage))
     return metrics
+
+
+def verify(
+    bundle: str | Path,
+    data: str | Path | Dataset | None = None,
+    *,
+    skip_bad: bool = False,
+    watch: Watch | None = None,
+) -> list[Check]:
+    """Check that a bundle is complete and unchanged, and that its models still give the same answers.
+
+    Args:
+        bundle: The bundle's folder.
+        data: The test segments, a directory or a data set, to compute the metrics again.
+        skip_bad: Leave broken segment files out.
+        watch: Receives reports.
+
+    Returns:
+        The checks, each passed, failed or skipped. If the manifest is unreadable, there are no others.
+
+    Raises:
+        DataError: the segments cannot be used.
+    """
+    watch = watch or Watch()
+    dataset = (
+        data
+        if data is None or isinstance(data, Dataset)
+        else load_segments(Path(data), watch, skip_bad=skip_bad)
+    )
+    return check_bundle(bundle, data=dataset)
 
 
 def _as_phase(spec: Spec) -> Phase:

@@ -22,6 +22,7 @@ from atml.cli import (
     status,
     stop,
     submit,
+    verify,
     worker,
 )
 from atml.cli.data import data_app
@@ -53,6 +54,7 @@ app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("verify")(verify.verify)
 app.add_typer(data_app, name="data")
 
 

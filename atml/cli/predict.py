@@ -29,8 +29,9 @@ def predict(
     import numpy as np
 
     from atml.export import OnnxClassifier
+    from atml.reports.bundle import load_bundle
 
-    classifier = OnnxClassifier(model / "model.onnx" if model.is_dir() else model)
+    classifier = load_bundle(model).classifier if model.is_dir() else OnnxClassifier(model)
     samples = np.stack([_read(path, classifier.segment_length) for path in files])
     probabilities = classifier.probabilities(samples)
     rows = [

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 from atml.cli.console import kilobytes, out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optuna.trial import FrozenTrial
 
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
     from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
+    from atml.reports.verify import Check
     from atml.tuning.outcome import Outcome
     from atml.tuning.spec import TargetsSpec
 
@@ -372,6 +375,15 @@ def _int8_size(model: "Model") -> str:
 
 def _sizes(sizes: tuple[int, ...]) -> str:
     return f"{', '.join(f'{size / 1000:g}' for size in sizes)} KB" if sizes else "the targets"
+
+
+def print_checks(checks: "Sequence[Check]", *, title: str) -> None:
+    """Print the result of every check of a bundle."""
+    table = _table(title, ("check", "result", "detail"), "check", "result", "detail")
+    for check in checks:
+        style = {"failed": "bold red", "skipped": "dim"}.get(check.result)
+        table.add_row(check.name, check.result, check.detail, style=style)
+    out().print(table)
 
 
 def print_audit(audit: "LabelAudit") -> None:

@@ -3,7 +3,7 @@
 from atml.ecg.dataset import Dataset, DirectoryReport, check_directory, load_dataset
 from atml.ecg.segment import AFIB_RHYTHM, CLASSES, GRAMMAR, SAMPLING_RATE_HZ, SegmentName
 from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.simulator import Simulation, simulate
+from atml.ecg.sources.simulator import Simulation, draw_subject, simulate
 from atml.ecg.splits import Split, drop_shared_subjects, grouped_folds
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Simulation",
     "Split",
     "check_directory",
+    "draw_subject",
     "drop_shared_subjects",
     "grouped_folds",
     "load_dataset",

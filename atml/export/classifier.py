@@ -29,10 +29,17 @@ class OnnxClassifier:
         self.metadata = OnnxMetadata.from_properties(properties, source=source)
 
     def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability of AFIB [n] of the segments `samples` [n, segment_length]."""
+        """Return the probability of AFIB [n] of the segments `samples` [n, segment_length].
+
+        Raises:
+            ModelError: the segments have another length, or a logit is infinite or not a number.
+        """
         logits = self.logits(samples)
         # The softmax of two logits, written so that no exponential can overflow.
         margin = logits[:, 1].astype(np.float64) - logits[:, 0]
+        if not np.isfinite(margin).all():
+            first = int(np.flatnonzero(~np.isfinite(margin))[0])
+            raise ModelError(f"The model's logits for segment {first} (counted from 0) are not finite.")
         return np.asarray((1 + np.tanh(margin / 2)) / 2)
 
     def logits(self, samples: ArrayLike) -> NDArray[np.float32]:

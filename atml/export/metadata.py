@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ
 from atml.errors import ModelError
 
 
@@ -25,6 +26,10 @@ class OnnxMetadata:
             raise ModelError(f"A threshold must lie within 0 and 1 but got {self.threshold}.")
         if any("," in name or not name for name in self.classes):
             raise ModelError(f"Class names must be non-empty, without commas; got {self.classes}.")
+        if len(self.classes) != 2 or [name == AFIB_RHYTHM for name in self.classes] != [False, True]:
+            raise ModelError(f"There must be two classes, the second {AFIB_RHYTHM}; got {self.classes}.")
+        if self.sampling_rate_hz != SAMPLING_RATE_HZ:
+            raise ModelError(f"The sampling rate must be {SAMPLING_RATE_HZ} Hz; got {self.sampling_rate_hz}.")
 
     def to_properties(self) -> dict[str, str]:
         """Return the strings that an ONNX file stores."""

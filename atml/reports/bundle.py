@@ -18,6 +18,7 @@ from atml.version import __version__
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
+FACTS = ("study", "trial", "architecture", "config", "threshold", "subjects", "test_data")
 # From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
@@ -48,17 +49,41 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
         ModelError: it contains no bundle, or the model does not match the manifest.
     """
     place = Path(folder)
+    manifest = read_manifest(place)
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        checksums = {file["name"]: file["sha256"] for file in manifest["files"]}
-        model, study = (place / MODEL).read_bytes(), manifest["study"]
+        model = (place / MODEL).read_bytes()
     except OSError as error:
         raise ModelError(f"{place} is not a bundle: {error.filename}: {in_words(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{place / MANIFEST} is not a bundle's manifest: {error!r}") from None
-    if checksums.get(MODEL) != hashlib.sha256(model).hexdigest():
-        raise ModelError(f"{place / MODEL} is not the model that {MANIFEST} of study {study!r} describes")
+    (stored,) = (file["sha256"] for file in manifest["files"] if file["name"] == MODEL)
+    if stored != hashlib.sha256(model).hexdigest():
+        raise ModelError(
+            f"{place / MODEL} is not the model that {MANIFEST} of study {manifest['study']!r} describes"
+        )
     return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the bundle in `folder`; raise ModelError if there is none."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
+        missing = [name for name in FACTS if name not in manifest]
+    except OSError as error:
+        raise ModelError(f"{folder} is not a bundle: {error.filename}: {in_words(error)}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a bundle's manifest: {error!r}") from None
+    if missing:
+        raise ModelError(f"{path} lacks {', '.join(missing)}; write the bundle again with `atml finalize`")
+    if MODEL not in [name for name, *_ in listed]:
+        raise ModelError(f"{path} does not list {MODEL}")
+    return dict(manifest)
+
+
+def checksum(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest without the checksum in it."""
+    facts = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +112,7 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
         for file in files:
             file.write(scratch / file.name)
         manifest = {"atml": __version__, **facts, "files": [_entry(scratch / file.name) for file in files]}
+        manifest["checksum"] = checksum(manifest)
         (scratch / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         _copy_what_others_added(folder, scratch)
         _replace(folder, scratch)

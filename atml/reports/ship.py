@@ -1,5 +1,6 @@
 """Shipping a chosen model: ONNX file, parity, one evaluation on test segments, and the bundle."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,13 @@ from atml.ecg import Dataset
 from atml.evaluation import Metrics, Robustness
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.assessment import assess
-from atml.reports.bundle import BundleFile, to_json, write_bundle
+from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.fits import Fit
 from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.vectors import VECTORS, make_vectors
 from atml.service.studies import StoredStudy
 from atml.tuning.phases import Phase
 from atml.tuning.sizes import onnx_metadata
@@ -83,13 +85,15 @@ def ship(
         config, length = chosen.proposal.config_dict(), dataset.segment_length
         save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
 
-    contents = {"model.onnx": onnx, "metrics.json": to_json(figures).encode()}
-    if int8 and int8.is_close:
-        contents[MODEL_INT8] = int8.content
-    files = [BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()]
-    files.append(BundleFile(name="model.pt", write=write_checkpoint))
+    models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
+    contents = {**models, "metrics.json": to_json(figures).encode()}
+    files = [
+        *(BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()),
+        BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
+        BundleFile(name="model.pt", write=write_checkpoint),
+    ]
     folder = out / stored.study.study_name / bundle_name(phase, choice)
-    bundle = write_bundle(folder, files, _facts(stored, choice, test))
+    bundle = write_bundle(folder, files, _facts(stored, choice, dataset, test))
     return Model(
         choice=choice,
         bundle=bundle,
@@ -118,7 +122,7 @@ def _spread(length: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
 
 
-def _facts(stored: StoredStudy, choice: Choice, test: Dataset | None) -> dict[str, Any]:
+def _facts(stored: StoredStudy, choice: Choice, train: Dataset, test: Dataset | None) -> dict[str, Any]:
     chosen = choice.candidate
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -131,5 +135,11 @@ def _facts(stored: StoredStudy, choice: Choice, test: Dataset | None) -> dict[st
         "threshold": chosen.threshold,
         "training_data": {"fingerprint": stored.data.fingerprint, "segments": stored.data.segments},
         "test_data": None if test is None else {"fingerprint": test.fingerprint, "segments": len(test)},
+        "subjects": {"train": _hashed(train), "test": _hashed(test) if test else []},
         "spec": stored.phase.stored(),
     }
+
+
+def _hashed(dataset: Dataset) -> list[str]:
+    """Return a hash of each subject's name, to show that two sets share no subject without naming them."""
+    return sorted(hashlib.sha256(name.encode()).hexdigest() for name in set(dataset.subjects.tolist()))

@@ -1,0 +1,39 @@
+"""`atml verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="The test segments, to compute the metrics again."),
+    ] = None,
+    skip_bad: options.SkipBad = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check that a bundle is complete and unchanged, and that its models still give the same answers.
+
+    Checked are the files' checksums, that no subject is in training and test both, the ONNX files, and
+    that ONNX Runtime and PyTorch compute the logits that are stored with the bundle. The exit code is 1 if
+    a check fails.
+
+    Example:  atml verify results/ecm/8KB-dscnn-trial64 --data data/iesd/test
+    """
+    from atml import api
+    from atml.cli.tables import print_checks
+    from atml.cli.terminal import Terminal
+    from atml.reports.bundle import to_json
+
+    checks = api.verify(bundle, data, skip_bad=skip_bad, watch=Terminal())
+    if as_json:
+        typer.echo(to_json({"checks": [check.to_dict() for check in checks]}), nl=False)
+    else:
+        print_checks(checks, title=str(bundle))
+    if any(check.result == "failed" for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,234 @@
+"""Checking a bundle: whether its files are those that were shipped, and its models still answer the same."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from atml.ecg import Dataset
+from atml.errors import AtmlError, ModelError
+from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
+from atml.models import get_architecture
+from atml.reports.assessment import assess
+from atml.reports.bundle import MODEL, checksum, read_manifest
+from atml.reports.int8 import MODEL_INT8
+from atml.reports.vectors import VECTORS, Vectors, load_vectors
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+TOLERANCE = 1e-4  # of logits, relative to the largest
+SAME = 1e-6  # of metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of a bundle and its result."""
+
+    name: str
+    result: str  # "passed", "failed" or "skipped"
+    detail: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the check as JSON."""
+        return asdict(self)
+
+
+class _Skipped(Exception):
+    """A check cannot be made; the message says why."""
+
+
+def verify(folder: str | Path, *, data: Dataset | None = None) -> list[Check]:
+    """Check a bundle: files, models, test vectors, subjects, and with `data` its metrics.
+
+    Args:
+        folder: The bundle's folder.
+        data: The test segments, or the training segments, on which the metrics are computed again.
+
+    Returns:
+        Every check. If the manifest cannot be read, there are no others.
+    """
+    bundle = _Bundle(Path(folder), data)
+    checks: dict[str, Callable[[], str]] = {
+        "manifest": bundle.check_manifest,
+        "files": bundle.check_files,
+        "subjects": bundle.check_subjects,
+        "ONNX": bundle.check_onnx,
+        "description": bundle.check_description,
+        "float32 logits": lambda: bundle.check_logits(MODEL),
+        "INT8 logits": lambda: bundle.check_logits(MODEL_INT8),
+        "PyTorch": bundle.check_checkpoint,
+        "metrics": bundle.check_metrics,
+    }
+    found: list[Check] = []
+    for name, check in checks.items():
+        found.append(_made(name, check))
+        if name == "manifest" and found[0].result == FAILED:
+            break
+    return found
+
+
+def _made(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, result=PASSED, detail=check())
+    except _Skipped as reason:
+        return Check(name=name, result=SKIPPED, detail=str(reason))
+    except AtmlError as error:
+        return Check(name=name, result=FAILED, detail=str(error))
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ModelError(message)
+
+
+class _Bundle:
+    """A bundle that may be damaged; what several checks need is read once."""
+
+    def __init__(self, folder: Path, data: Dataset | None) -> None:
+        self.folder = folder
+        self.data = data
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        return read_manifest(self.folder)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        try:
+            return dict(json.loads(self.content("metrics.json")))
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"metrics.json is not JSON: {error}") from None
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        return load_vectors(self.folder / VECTORS)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        return load_checkpoint(self.folder / "model.pt")
+
+    @property
+    def models(self) -> list[str]:
+        """File names of the models that were shipped."""
+        listed = {file["name"] for file in self.manifest["files"]}
+        return [name for name in (MODEL, MODEL_INT8) if name in listed]
+
+    def content(self, name: str) -> bytes:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{name} cannot be read: {error.strerror}") from None
+
+    def check_manifest(self) -> str:
+        stored = self.manifest.get("checksum")
+        _require(stored == checksum(self.manifest), "manifest.json was changed after the bundle was written")
+        return f"of study {self.manifest['study']}, trial {self.manifest['trial']}"
+
+    def check_files(self) -> str:
+        wrong = []
+        for file in self.manifest["files"]:
+            path = self.folder / file["name"]
+            if not path.is_file():
+                wrong.append(f"{file['name']} is missing")
+            elif path.stat().st_size != file["bytes"]:
+                wrong.append(f"{file['name']} has {path.stat().st_size:,} bytes, not {file['bytes']:,}")
+            elif hashlib.sha256(self.content(file["name"])).hexdigest() != file["sha256"]:
+                wrong.append(f"{file['name']} has another checksum")
+        _require(not wrong, "; ".join(wrong))
+        return f"{len(self.manifest['files'])} files have their size and checksum"
+
+    def check_subjects(self) -> str:
+        train, test = (set(self.manifest["subjects"][part]) for part in ("train", "test"))
+        shared = len(train & test)
+        _require(shared == 0, f"{shared} subjects are in training and test both")
+        if not test:
+            raise _Skipped("the models were not tested")
+        return f"none of {len(test)} test subjects is among the {len(train)} of training"
+
+    def check_onnx(self) -> str:
+        for name in self.models:
+            try:
+                onnx.checker.check_model(onnx.load_from_string(self.content(name)), full_check=True)
+            except Exception as error:  # noqa: BLE001  # it has no common base: protobuf, shape inference, checker
+                raise ModelError(f"{name}: {str(error).splitlines()[0]}") from None
+        return f"{' and '.join(self.models)}: valid"
+
+    def check_description(self) -> str:
+        expected = {"architecture": self.manifest["architecture"], "threshold": self.manifest["threshold"]}
+        for name in self.models:
+            metadata = OnnxClassifier(self.folder / name).metadata
+            _compare(name, expected, metadata.architecture, metadata.threshold)
+        saved = self.checkpoint
+        _compare("model.pt", expected, saved.architecture, saved.threshold)
+        _require(saved.config == self.manifest["config"], "model.pt has other widths than the manifest")
+        counted = len(self.content(MODEL))
+        _require(
+            self.metrics["onnx_bytes"] == counted,
+            f"metrics.json states {self.metrics['onnx_bytes']:,} bytes for {MODEL}, which has {counted:,}",
+        )
+        return f"{saved.architecture} at threshold {saved.threshold:.4f}, in every file"
+
+    def check_logits(self, name: str) -> str:
+        if name not in self.models:
+            raise _Skipped(f"the bundle has no {name}")
+        return self._same_logits(name, OnnxClassifier(self.folder / name).logits(self.vectors.segments))
+
+    def check_checkpoint(self) -> str:
+        saved = self.checkpoint
+        architecture = get_architecture(saved.architecture)
+        network = architecture.build(architecture.config_from_dict(saved.config), saved.segment_length)
+        try:
+            network.load_state_dict(saved.state_dict)
+        except RuntimeError as error:
+            raise ModelError(f"model.pt: {str(error).splitlines()[0]}") from None
+        difference = check_parity(network, self.content(MODEL), self.vectors.segments)
+        return f"{len(self.vectors.segments)} segments, largest difference from {MODEL} {difference:.1g}"
+
+    def _same_logits(self, name: str, found: NDArray[np.float32]) -> str:
+        stored = self.vectors.logits.get(name)
+        if stored is None or stored.shape != found.shape:
+            raise ModelError(f"{VECTORS} has no logits of {name} for its {len(found)} segments")
+        largest = float(np.abs(found - stored).max())
+        limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
+        _require(largest <= limit, f"logits differ by {largest:.2g} from those in {VECTORS}")
+        return f"{len(found)} segments, largest difference {largest:.1g}"
+
+    def check_metrics(self) -> str:
+        if self.data is None:
+            raise _Skipped("give the test segments to compute them again")
+        test = self.manifest["test_data"]
+        if test is None or test["fingerprint"] != self.data.fingerprint:
+            raise ModelError(f"{self.data.source} does not hold the segments that the model was tested on")
+        stored = self.metrics["test"]
+        found = assess(OnnxClassifier(self.folder / MODEL), self.data, beta=stored["beta"]).to_dict()
+        wrong = [name for name, value in found.items() if not _is_same(stored.get(name), value)]
+        _require(not wrong, f"metrics.json has other values of {', '.join(wrong)}")
+        return f"{len(self.data):,} segments: the same F-beta {found['fbeta']:.4f} and the rest"
+
+
+def _compare(name: str, expected: Mapping[str, Any], architecture: str, threshold: float) -> None:
+    _require(
+        architecture == expected["architecture"],
+        f"{name} is a {architecture} but the manifest describes a {expected['architecture']}",
+    )
+    # An ONNX file stores four decimals.
+    _require(
+        abs(threshold - expected["threshold"]) <= 0.5e-4 + 1e-9,
+        f"{name} has threshold {threshold:.4f} but the manifest {expected['threshold']:.4f}",
+    )
+
+
+def _is_same(stored: Any, found: Any) -> bool:
+    if isinstance(found, Mapping):
+        return isinstance(stored, Mapping) and all(_is_same(stored.get(key), found[key]) for key in found)
+    if isinstance(found, list | tuple):
+        return isinstance(stored, list) and all(map(_is_same, stored, found)) and len(stored) == len(found)
+    if isinstance(found, float) and isinstance(stored, int | float):
+        return abs(stored - found) <= SAME
+    return bool(stored == found)

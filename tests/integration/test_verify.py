@@ -1,0 +1,283 @@
+"""`atml verify` on an intact bundle and on twenty kinds of damage, each of which it must name."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+import atml
+from atml.ecg import load_dataset
+from atml.export import load_checkpoint, save_checkpoint
+from atml.reports.bundle import checksum
+from atml.reports.finalize import finalize
+from atml.reports.vectors import load_vectors
+
+
+@pytest.fixture(scope="module")
+def shipped(stored, simulated_test, tmp_path_factory):
+    """A bundle whose models were tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        from atml.reports import fits
+        from tests.integration.conftest import InThisProcess
+
+        patch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
+        final = finalize(
+            stored,
+            test=load_dataset(simulated_test, workers=1),
+            out=tmp_path_factory.mktemp("bundles"),
+            artifacts=tmp_path_factory.mktemp("artifacts"),
+            workers=1,
+            device="cpu",
+        )
+    return next(model.bundle for model in final.models if model.architecture == "optimized_afnet")
+
+
+@pytest.fixture
+def bundle(shipped, tmp_path):
+    return shutil.copytree(shipped, tmp_path / "bundle")
+
+
+def results(checks):
+    return {check.name: check.result for check in checks}
+
+
+def failures(bundle, data=None):
+    return {check.name: check.detail for check in atml.verify(bundle, data) if check.result == "failed"}
+
+
+def edit(path, change):
+    """Change a JSON file; `change` receives its content and changes it in place."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def relist(bundle, name):
+    """Make the manifest agree with a changed file, as someone would who wants to hide the change."""
+
+    def change(manifest):
+        (entry,) = (file for file in manifest["files"] if file["name"] == name)
+        content = (bundle / name).read_bytes()
+        entry.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        manifest["checksum"] = checksum(manifest)
+
+    edit(bundle / "manifest.json", change)
+
+
+def test_an_intact_bundle_passes_and_so_do_its_metrics(bundle, simulated_test):
+    assert set(results(atml.verify(bundle)).values()) == {"passed", "skipped"}
+    assert set(results(atml.verify(bundle, simulated_test)).values()) == {"passed"}
+
+
+def test_files_that_a_user_put_there_are_no_damage(bundle):
+    (bundle / "notes.txt").write_text("mine")
+    assert failures(bundle) == {}
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def manifest_field(name, value):
+    return lambda bundle: edit(bundle / "manifest.json", lambda manifest: manifest.update({name: value}))
+
+
+def hidden_manifest_field(name, value):
+    def damage(bundle):
+        def change(manifest):
+            manifest[name] = value
+            manifest["checksum"] = checksum(manifest)
+
+        edit(bundle / "manifest.json", change)
+
+    return damage
+
+
+def hidden_metric(*path, value):
+    def damage(bundle):
+        def change(metrics):
+            for name in path[:-1]:
+                metrics = metrics[name]
+            metrics[path[-1]] = value
+
+        edit(bundle / "metrics.json", change)
+        relist(bundle, "metrics.json")
+
+    return damage
+
+
+def share_a_subject(bundle):
+    def change(manifest):
+        manifest["subjects"]["test"].append(manifest["subjects"]["train"][0])
+        manifest["checksum"] = checksum(manifest)
+
+    edit(bundle / "manifest.json", change)
+
+
+def change_onnx(name, change):
+    def damage(bundle):
+        model = onnx.load(bundle / name)
+        change(model)
+        (bundle / name).write_bytes(model.SerializeToString())
+        relist(bundle, name)
+
+    return damage
+
+
+def double_a_weight(model):
+    tensor = next(one for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT)
+    values = 2 * onnx.numpy_helper.to_array(tensor)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+def set_threshold(model):
+    (entry,) = (one for one in model.metadata_props if one.key == "threshold")
+    entry.value = "0.9876"
+
+
+def drop_a_node(model):
+    del model.graph.node[0]
+
+
+def other_weights(bundle):
+    saved = load_checkpoint(bundle / "model.pt")
+    state = {name: 2 * tensor for name, tensor in saved.state_dict.items()}
+    save_checkpoint(
+        bundle / "model.pt",
+        state,
+        config=saved.config,
+        segment_length=saved.segment_length,
+        metadata=saved.metadata,
+    )
+    relist(bundle, "model.pt")
+
+
+def other_architecture(bundle):
+    saved = load_checkpoint(bundle / "model.pt")
+    save_checkpoint(
+        bundle / "model.pt",
+        saved.state_dict,
+        config=saved.config,
+        segment_length=saved.segment_length,
+        metadata=replace(saved.metadata, architecture="linear"),
+    )
+    relist(bundle, "model.pt")
+
+
+def other_vectors(bundle):
+    vectors = load_vectors(bundle / "vectors.npz")
+    logits = {name: values + 1 for name, values in vectors.logits.items()}
+    replace(vectors, logits=logits).save(bundle / "vectors.npz")
+    relist(bundle, "vectors.npz")
+
+
+def not_vectors(bundle):
+    (bundle / "vectors.npz").write_bytes(b"PK\x03\x04")
+    relist(bundle, "vectors.npz")
+
+
+DAMAGE = {
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), "manifest", "manifest.json"),
+    "a manifest that is not JSON": (
+        lambda b: (b / "manifest.json").write_text("{"),
+        "manifest",
+        "not a bundle's manifest",
+    ),
+    "a manifest of something else": (
+        lambda b: (b / "manifest.json").write_text('{"files": []}'),
+        "manifest",
+        "lacks study",
+    ),
+    "an edited manifest": (manifest_field("study", "other"), "manifest", "was changed"),
+    "no model": (lambda b: (b / "model.onnx").unlink(), "files", "model.onnx is missing"),
+    "no INT8 model": (lambda b: (b / "model.int8.onnx").unlink(), "files", "model.int8.onnx is missing"),
+    "no checkpoint": (lambda b: (b / "model.pt").unlink(), "files", "model.pt is missing"),
+    "no metrics": (lambda b: (b / "metrics.json").unlink(), "files", "metrics.json is missing"),
+    "no vectors": (lambda b: (b / "vectors.npz").unlink(), "files", "vectors.npz is missing"),
+    "a truncated model": (
+        lambda b: (b / "model.onnx").write_bytes((b / "model.onnx").read_bytes()[:-10]),
+        "files",
+        "bytes, not",
+    ),
+    "one bit of the model": (lambda b: flip(b / "model.onnx"), "files", "another checksum"),
+    "one bit of the checkpoint": (lambda b: flip(b / "model.pt"), "files", "model.pt has another checksum"),
+    "one bit of the metrics": (lambda b: flip(b / "metrics.json"), "files", "metrics.json has another"),
+    "the INT8 model in place of the model": (
+        lambda b: shutil.copy(b / "model.int8.onnx", b / "model.onnx"),
+        "files",
+        "model.onnx has",
+    ),
+    "another weight": (change_onnx("model.onnx", double_a_weight), "float32 logits", "logits differ by"),
+    "another INT8 weight": (
+        change_onnx("model.int8.onnx", double_a_weight),
+        "INT8 logits",
+        "logits differ by|not finite",
+    ),
+    "another threshold": (change_onnx("model.onnx", set_threshold), "description", "threshold 0.9876"),
+    "a graph without its first node": (change_onnx("model.onnx", drop_a_node), "ONNX", "model.onnx"),
+    "other weights of the checkpoint": (other_weights, "PyTorch", "differ"),
+    "another architecture of the checkpoint": (other_architecture, "description", "model.pt is a linear"),
+    "other widths": (hidden_manifest_field("config", {}), "description", "other widths"),
+    "other logits": (other_vectors, "float32 logits", "logits differ by 1"),
+    "vectors that are none": (not_vectors, "float32 logits", "does not hold test vectors"),
+    "a subject in training and test": (share_a_subject, "subjects", "1 subjects are in training and test"),
+    "other bytes in the metrics": (hidden_metric("onnx_bytes", value=1), "description", "states 1 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named(bundle, kind):
+    damage, check, words = DAMAGE[kind]
+    damage(bundle)
+    found = failures(bundle)
+    assert check in found, found
+    assert re.search(words, found[check]), found
+
+
+def test_a_better_metric_than_measured_is_found_with_the_segments(bundle, simulated_test):
+    hidden_metric("test", "fbeta", value=0.999)(bundle)
+    assert failures(bundle) == {}
+    assert failures(bundle, simulated_test) == {"metrics": "metrics.json has other values of fbeta"}
+
+
+def test_other_segments_are_refused(bundle, simulated):
+    assert "does not hold the segments" in failures(bundle, simulated)["metrics"]
+
+
+def test_every_file_with_a_byte_changed_anywhere_is_found(bundle):
+    rng = np.random.default_rng(0)
+    for name in [file["name"] for file in json.loads((bundle / "manifest.json").read_text())["files"]]:
+        path = bundle / name
+        content = path.read_bytes()
+        for at in rng.integers(0, len(content), 5):
+            changed = bytearray(content)
+            changed[at] ^= 1 << int(rng.integers(8))
+            path.write_bytes(changed)
+            assert name in failures(bundle)["files"]
+        path.write_bytes(content)
+    assert failures(bundle) == {}
+
+
+def test_the_command_ends_with_1_if_a_check_fails(bundle):
+    def atml_verify(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "atml", "verify", str(bundle), *arguments], capture_output=True, text=True
+        )
+
+    assert atml_verify().returncode == 0
+    (bundle / "model.pt").unlink()
+    done = atml_verify("--json")
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert "model.pt is missing" in checks["files"]["detail"]
+    assert checks["PyTorch"]["result"] == "failed"
+    assert "model.pt is missing" in atml_verify().stdout
