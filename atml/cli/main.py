@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `atml --help` is fast.
 """
 
 import contextlib
+import io
 import os
 import sys
 from typing import Annotated
@@ -27,9 +28,11 @@ from atml.cli import (
 )
 from atml.cli.data import data_app
 from atml.errors import AtmlError, CannotWrite
+from atml.files import in_words
 from atml.version import __version__
 
 MISTAKE, INTERRUPTED = 1, 130
+DEBUG = "ATML_DEBUG"
 
 app = typer.Typer(
     name="atml",
@@ -66,15 +69,18 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error arose.")] = False,
 ) -> None:
-    pass
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 def main() -> None:
     """Run the command line and exit."""
+    _prepare_output()
     try:
         app()
     except CannotWrite as error:
@@ -85,10 +91,37 @@ def main() -> None:
     except BrokenPipeError:
         # The reader (such as `head`) has closed the pipe; discard the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        typer.echo(f"Error: {error.filename or 'the output'}: {in_words(error)}", err=True)
+        sys.exit(MISTAKE)
+    except Exception as error:  # what no part of ATML expected
+        if os.environ.get(DEBUG):
+            raise
+        typer.echo(_unexpected(error), err=True)
+        sys.exit(MISTAKE)
     except SystemExit as exit_:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
             typer.echo("Interrupted. Nothing is lost: run the same command again to continue.", err=True)
         raise
+
+
+def _prepare_output() -> None:
+    """Make every text printable: where standard output is closed, and where the terminal knows only ASCII."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _unexpected(error: Exception) -> str:
+    text = str(error).splitlines()
+    said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return (
+        f"Error: {said}\nThis is a defect of ATML {__version__}. Run the same command as `atml --debug …` "
+        "and report what it prints."
+    )
 
 
 def _cannot_write(error: CannotWrite) -> int:

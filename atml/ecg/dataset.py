@@ -40,6 +40,13 @@ class Dataset:
     store_fingerprint: str = ""  # of the whole store; empty when it was never computed
     store_names: tuple[str, ...] = ()  # the store's file names; empty when it was made by hand
 
+    def __repr__(self) -> str:
+        subjects = len(set(self.subjects.tolist()))
+        return (
+            f"Dataset({self.source!r}: {len(self)} segments of {self.segment_length} samples, "
+            f"{subjects} subjects, {int(self.labels.sum())} AFIB)"
+        )
+
     def __len__(self) -> int:
         """How many segments the view holds."""
         return len(self.rows)

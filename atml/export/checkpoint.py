@@ -93,7 +93,7 @@ def _content(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # noqa: BLE001  # damaged bytes raise whatever its unpickler meets first
+    except Exception as error:  # damaged bytes raise whatever its unpickler meets first
         raise ModelError(f"{path} is not a checkpoint of ATML: {_first_line(error)}") from error
     raise ModelError(f"{path} is not a checkpoint of ATML.")
 
