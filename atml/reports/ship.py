@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from atml.ecg import Dataset
+from atml.errors import StudyError
 from atml.evaluation import Metrics, Robustness
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.assessment import assess
@@ -67,6 +68,12 @@ def ship(
         tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
         count_look(stored, onnx, test, tested.fbeta)
     int8 = int8_version(onnx, some, test, beta=phase.beta)
+    if phase.targets.size_of == "int8" and int8 is not None and not int8.is_close:
+        differing = 1 - int8.agreement.decisions_equal
+        raise StudyError(
+            f"the INT8 version of trial {chosen.trial} decides {differing:.1%} of segments otherwise, so it "
+            'is not shipped; use a study with size_of = "onnx"'
+        )
     robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
     figures = {
         "onnx_bytes": len(onnx),

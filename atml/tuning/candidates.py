@@ -11,7 +11,7 @@ from torch import nn
 from atml.errors import ModelError
 from atml.models import Architecture, Config, count_parameters, get_architecture
 from atml.tuning.proposal import Proposal
-from atml.tuning.sizes import size_before_training
+from atml.tuning.sizes import SizeOf, size_before_training
 
 # Of two files of nearly the same size, only one is trained.
 APART = 1.1
@@ -25,7 +25,7 @@ class Candidate:
 
     architecture: str
     config: Config
-    onnx_bytes: int
+    onnx_bytes: int  # of the file with float32 weights, or with INT8 weights if that is what counts
     parameters: int
     activations: int  # numbers output by all layers for one segment; they predict training time
     # Factor by which the first width is stretched relative to the others; 1 scales all equally.
@@ -69,27 +69,29 @@ def sized_candidates(
     segment_length: int,
     *,
     shapes: Sequence[float] = (1.0,),
+    size_of: SizeOf = "onnx",
 ) -> tuple[Candidate, ...]:
     """Return, for each architecture and each size, the largest network whose ONNX file fits into it.
 
-    The widths of an architecture are scaled together (compound scaling, Tan and Le, 2019). `shapes`
-    other than 1 stretch the first width relative to the others by that factor, for the same size. An
-    architecture whose smallest network fits no size has no candidate; one without widths has one.
+    `size_of` says whether that is the file with float32 or with INT8 weights. The widths of an architecture
+    are scaled together (compound scaling, Tan and Le, 2019). `shapes` other than 1 stretch the first width
+    relative to the others by that factor, for the same size. An architecture whose smallest network fits no
+    size has no candidate; one without widths has one.
     """
     return tuple(
         candidate
         for name in architectures
-        for candidate in _distinct(_of_architecture(get_architecture(name), sizes, segment_length, shapes))
+        for candidate in _distinct(
+            _of_architecture(_Scaler(get_architecture(name), segment_length, size_of), sizes, shapes)
+        )
     )
 
 
-def _of_architecture(
-    architecture: Architecture, sizes: Sequence[int], segment_length: int, shapes: Sequence[float]
-) -> Iterator[Candidate]:
-    searched = shapes if len(architecture.minimum_widths) > 1 else (1.0,)
+def _of_architecture(scaler: "_Scaler", sizes: Sequence[int], shapes: Sequence[float]) -> Iterator[Candidate]:
+    searched = shapes if len(scaler.architecture.minimum_widths) > 1 else (1.0,)
     for size in sorted(sizes):
         for shape in searched:
-            found = _largest_within(architecture, size, segment_length, shape)
+            found = scaler.largest_within(size, shape)
             if found is not None:
                 yield found
 
@@ -109,60 +111,80 @@ def _repeats(one: Candidate, other: Candidate) -> bool:
     return one.shape == other.shape and one.onnx_bytes < APART * other.onnx_bytes
 
 
-def _largest_within(
-    architecture: Architecture, size: int, segment_length: int, shape: float
-) -> Candidate | None:
-    """Return the largest network of a shape whose file has at most `size` bytes.
+@dataclass(frozen=True)
+class _Scaler:
+    """Scales the widths of an architecture and measures the networks."""
 
-    Building takes a tenth of the time of an export, so the scale is found from the number of parameters:
-    a file has a little more than four bytes per parameter plus a constant.
-    """
-    smallest = _measured(architecture, _scaled(architecture, 0.0, shape), segment_length, shape)
-    if smallest.onnx_bytes > size:
-        return None
-    room = size - (smallest.onnx_bytes - 4 * smallest.parameters)
-    low, high = 0.0, LARGEST_SCALE
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2 if low else high / 2
-        config = _scaled(architecture, middle, shape)
-        fits = 4 * _parameters(architecture, config, segment_length) <= room
-        low, high = (middle, high) if fits else (low, middle)
-    best = smallest
-    # One layer more or less changes the constant by a few bytes: step down until the file fits.
-    for scale in (low, low * 0.97, low * 0.94, low * 0.9, low * 0.8):
-        best = _measured(architecture, _scaled(architecture, scale, shape), segment_length, shape)
-        if best.onnx_bytes <= size:
-            return best
-    return smallest
+    architecture: Architecture
+    segment_length: int
+    size_of: SizeOf
 
+    def largest_within(self, size: int, shape: float) -> Candidate | None:
+        """Return the largest network of a shape whose file has at most `size` bytes.
 
-def _scaled(architecture: Architecture, scale: float, shape: float) -> Config:
-    default = architecture.default()
-    floors = architecture.minimum_widths
-    factors = [scale * shape] + [scale / shape] * (len(floors) - 1)
-    widths = {
-        name: max(low, round(getattr(default, name) * factor))
-        for (name, low), factor in zip(floors.items(), factors, strict=False)
-    }
-    return replace(default, **widths)
+        Building takes a tenth of the time of an export, so the scale is found from the number of
+        parameters: a file has nearly the same number of bytes per parameter plus a constant.
+        """
+        smallest = self.measured(0.0, shape)
+        if smallest.onnx_bytes > size:
+            return None
+        bytes_each = self._bytes_per_parameter(smallest, size, shape)
+        room = size - (smallest.onnx_bytes - bytes_each * smallest.parameters)
+        scale = self._scale_within(room / bytes_each, shape)
+        # One layer more or less changes the constant by a few bytes: step down until the file fits.
+        for factor in (1.0, 0.97, 0.94, 0.9, 0.8):
+            best = self.measured(scale * factor, shape)
+            if best.onnx_bytes <= size:
+                return best
+        return smallest
+
+    def _bytes_per_parameter(self, smallest: Candidate, size: int, shape: float) -> float:
+        """Return how much a file grows per parameter: 4 bytes, or as INT8 one and its share of the scales."""
+        if self.size_of == "onnx":
+            return 4.0
+        larger = self.measured(self._scale_within(size, shape), shape)
+        more = larger.parameters - smallest.parameters
+        return (larger.onnx_bytes - smallest.onnx_bytes) / more if more else 1.0
+
+    def _scale_within(self, parameters: float, shape: float) -> float:
+        """Return the largest scale with at most so many parameters."""
+        low, high = 0.0, LARGEST_SCALE
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2 if low else high / 2
+            fits = (
+                _parameters(self.architecture, self._scaled(middle, shape), self.segment_length) <= parameters
+            )
+            low, high = (middle, high) if fits else (low, middle)
+        return low
+
+    def _scaled(self, scale: float, shape: float) -> Config:
+        default = self.architecture.default()
+        floors = self.architecture.minimum_widths
+        factors = [scale * shape] + [scale / shape] * (len(floors) - 1)
+        widths = {
+            name: max(low, round(getattr(default, name) * factor))
+            for (name, low), factor in zip(floors.items(), factors, strict=False)
+        }
+        return replace(default, **widths)
+
+    def measured(self, scale: float, shape: float) -> Candidate:
+        """Return the network of a scale with its size."""
+        config = self._scaled(scale, shape)
+        proposal = Proposal(architecture=self.architecture, config=config, learning_rate=1.0)
+        onnx_bytes, parameters = size_before_training(proposal, self.segment_length, self.size_of)
+        return Candidate(
+            architecture=self.architecture.name,
+            config=config,
+            onnx_bytes=onnx_bytes,
+            parameters=parameters,
+            activations=count_activations(proposal, self.segment_length),
+            shape=shape,
+        )
 
 
 @lru_cache(maxsize=4096)
 def _parameters(architecture: Architecture, config: Config, segment_length: int) -> int:
     return count_parameters(architecture.network(config, segment_length))
-
-
-def _measured(architecture: Architecture, config: Config, segment_length: int, shape: float) -> Candidate:
-    proposal = Proposal(architecture=architecture, config=config, learning_rate=1.0)
-    onnx_bytes, parameters = size_before_training(proposal, segment_length)
-    return Candidate(
-        architecture=architecture.name,
-        config=config,
-        onnx_bytes=onnx_bytes,
-        parameters=parameters,
-        activations=count_activations(proposal, segment_length),
-        shape=shape,
-    )
 
 
 def count_activations(proposal: Proposal, segment_length: int) -> int:

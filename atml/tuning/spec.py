@@ -23,6 +23,7 @@ from atml.models import ARCHITECTURES, get_architecture
 from atml.training import AugmentationSettings, TrainingSettings
 from atml.tuning import records
 from atml.tuning.ladder import LearningRateLadder
+from atml.tuning.sizes import SizeOf
 
 # The settings are plain dataclasses; a spec must still refuse misspelt ones.
 for settings in (AugmentationSettings, TrainingSettings):
@@ -149,6 +150,8 @@ class TargetsSpec(Section):
 
     fbeta: Share | None = None
     onnx_bytes: Bytes | None = None
+    # The file whose bytes count, in all sizes of the spec: model.onnx or model.int8.onnx.
+    size_of: SizeOf = "onnx"
     robust_fbeta: Share | None = None  # under every disturbance that is not severe; for shipped models
     stop: bool = True  # false spends the rest of the budget on the front
 

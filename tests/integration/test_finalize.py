@@ -19,7 +19,7 @@ from atml.training import predict
 from atml.tuning import records
 from atml.tuning.phases import parse_spec
 from atml.tuning.ranking import rank
-from atml.tuning.sizes import int8_bytes_before_training
+from atml.tuning.sizes import size_before_training
 
 pytestmark = pytest.mark.usefixtures("_in_this_process")
 FOLDS, SEEDS = 2, 3  # of the study in conftest.py
@@ -232,7 +232,7 @@ class TestInt8:
         model = make(test=held_out).recommended
         path = model.bundle / "model.int8.onnx"
         proposal = model.choice.candidate.proposal
-        size = int8_bytes_before_training(proposal, held_out.segment_length)
+        size = size_before_training(proposal, held_out.segment_length, "int8")[0]
         assert path.stat().st_size == model.int8.onnx_bytes == size < model.onnx_bytes
         assert OnnxClassifier(path).metadata == OnnxClassifier(model.bundle / "model.onnx").metadata
         figures = json.loads((model.bundle / "metrics.json").read_text())["int8"]

@@ -43,7 +43,13 @@ class Phase(StudySpec):
             ModelError: no architecture fits the segments or the sizes.
         """
         names = fitting_architectures(self.architectures(), segment_length)
-        return sized_candidates(names, self.search.sizes, segment_length, shapes=self.search.shapes)
+        return sized_candidates(
+            names,
+            self.search.sizes,
+            segment_length,
+            shapes=self.search.shapes,
+            size_of=self.targets.size_of,
+        )
 
     def grid(self, candidates: Sequence[Candidate]) -> Grid:
         """Return all points of the study."""

@@ -62,3 +62,15 @@ def test_architectures_that_need_longer_segments_are_left_out():
     assert "afnet" not in fitting_architectures(ARCHITECTURES, 40)
     with pytest.raises(ModelError, match="40 samples"):
         fitting_architectures(["afnet"], 40)
+
+
+@pytest.mark.parametrize("name", ["conv_gru", "dscnn", "optimized_afnet", "simple_resnet", "efficientnet"])
+def test_sizes_of_int8_files_hold_larger_networks(name):
+    sizes = [4_000, 8_000]
+    for one in sized_candidates([name], sizes, LENGTH, size_of="int8"):
+        measured, parameters = size_before_training(one.proposal(0.01), LENGTH, "int8")
+        assert (one.onnx_bytes, one.parameters) == (measured, parameters)
+        limit = min(size for size in sizes if size >= one.onnx_bytes)
+        assert one.onnx_bytes > 0.75 * limit
+        (as_float,) = sized_candidates([name], [limit], LENGTH) or (None,)
+        assert as_float is None or one.parameters > 1.4 * as_float.parameters

@@ -7,7 +7,7 @@ from atml.export import OnnxClassifier, quantize_weights, to_onnx
 from atml.models import ARCHITECTURES, count_parameters, get_architecture
 from atml.training import TrainingSettings, WithoutValidation, train
 from atml.tuning.proposal import Proposal
-from atml.tuning.sizes import int8_bytes_before_training, onnx_metadata, size_before_training
+from atml.tuning.sizes import onnx_metadata, size_before_training
 
 
 def proposal(name, learning_rate=0.01):
@@ -39,7 +39,7 @@ def test_every_architecture_has_one_size_whatever_the_learning_rate_and_the_weig
         metadata=onnx_metadata(proposal(name, 0.001), threshold=0.9999),
     )
     assert len(model) == size_before_training(proposal(name, 0.2), 1250)[0]
-    assert len(quantize_weights(model)) == int8_bytes_before_training(proposal(name, 0.2), 1250)
+    assert len(quantize_weights(model)) == size_before_training(proposal(name, 0.2), 1250, "int8")[0]
 
 
 def test_building_leaves_the_global_random_state_alone():
