@@ -12,13 +12,18 @@ MOST_WORKERS = 8  # each takes about 500 MB of memory
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def default_spec(name: str) -> Path:
-    """Return the path of a spec that ships with ATML, such as `phase1.toml`.
+def specs_folder() -> Path:
+    """Return the folder of the specs that ship with ATML.
 
     It is inside the installed package, or in the checkout that the package runs from.
     """
-    installed = PACKAGE / "studies" / name
-    return installed if installed.exists() else PACKAGE.parent / "studies" / name
+    installed = PACKAGE / "studies"
+    return installed if installed.exists() else PACKAGE.parent / "studies"
+
+
+def default_spec(name: str) -> Path:
+    """Return the path of a spec that ships with ATML, such as `phase1.toml`."""
+    return specs_folder() / name
 
 
 def default_workers() -> int:

@@ -13,6 +13,7 @@ AtmlError
 │   └── SpecChanged
 ├── TrainingDiverged
 ├── ModelError
+├── PluginError
 ├── ParityError
 ├── CannotWrite
 └── AddressError
@@ -73,6 +74,10 @@ class TrainingDiverged(AtmlError):
 
 class ModelError(AtmlError):
     """A model file or an architecture's configuration cannot be used."""
+
+
+class PluginError(AtmlError):
+    """A distribution that adds an architecture to ATML cannot be used."""
 
 
 class ParityError(AtmlError):

@@ -27,6 +27,7 @@ from atml.cli import (
     worker,
 )
 from atml.cli.data import data_app
+from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import in_words
 from atml.version import __version__
@@ -37,7 +38,6 @@ DEBUG = "ATML_DEBUG"
 app = typer.Typer(
     name="atml",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help=(
@@ -59,6 +59,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)
 app.add_typer(data_app, name="data")
+app.add_typer(specs_app, name="specs")
 
 
 def _show_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ from atml.cli import options
 
 
 def search(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `studies/` for examples.")],
+    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")],
     train: options.Train = None,
     workers: options.Workers = defaults.default_workers(),
     storage: options.Storage = defaults.STORAGE,

@@ -10,7 +10,7 @@ from atml.cli import options
 
 
 def submit(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `studies/` for examples.")],
+    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")],
     train: options.Train = None,
     storage: options.Storage = defaults.STORAGE,
     skip_bad: options.SkipBad = False,

@@ -1,7 +1,6 @@
 """The candidate networks: each file defines one architecture's config, widths and builder."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from atml.errors import ModelError
 from atml.models.afnet import AFNET
@@ -20,6 +19,7 @@ from atml.models.efficientnet import EFFICIENTNET
 from atml.models.linear import LINEAR
 from atml.models.mobilenet import MOBILENET
 from atml.models.optimized_afnet import OPTIMIZED_AFNET
+from atml.models.registry import Registry
 from atml.models.resnet1d import RESNET1D
 from atml.models.shufflenet_v2 import SHUFFLENET_V2
 from atml.models.simple_cnn import SIMPLE_CNN
@@ -36,26 +36,23 @@ __all__ = [
 ]
 
 # The original's candidates first, then the added ones.
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {
-        architecture.name: architecture
-        for architecture in (
-            AFNET,
-            SHUFFLENET_V2,
-            OPTIMIZED_AFNET,
-            SIMPLE_CNN,
-            SIMPLE_RESNET,
-            RESNET1D,
-            MOBILENET,
-            EFFICIENTNET,
-            CUSTOM_MODEL,
-            LINEAR,
-            CONV_GRU,
-            DSCNN,
-            TCN,
-            CONV_MIXER,
-        )
-    }
+ARCHITECTURES: Mapping[str, Architecture] = Registry(
+    (
+        AFNET,
+        SHUFFLENET_V2,
+        OPTIMIZED_AFNET,
+        SIMPLE_CNN,
+        SIMPLE_RESNET,
+        RESNET1D,
+        MOBILENET,
+        EFFICIENTNET,
+        CUSTOM_MODEL,
+        LINEAR,
+        CONV_GRU,
+        DSCNN,
+        TCN,
+        CONV_MIXER,
+    )
 )
 
 

@@ -220,7 +220,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such spec; `studies/` holds examples") from None
+        raise SpecError(f"{path}: no such spec; `atml specs list` shows those that ship with ATML") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read as a text file ({error})") from None
     except tomllib.TOMLDecodeError as error:
