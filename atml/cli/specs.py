@@ -68,7 +68,9 @@ def copy(
 def _specs() -> dict[str, Path]:
     """Return the path of each spec by its name."""
     folder = defaults.specs_folder()
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))}
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.toml"))
+    }
 
 
 def _find(name: str) -> Path:

@@ -23,17 +23,23 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class AugmentationSettings:
     """How training segments are augmented in every epoch; strength 0 turns a change off.
 
-    Each change is applied to a segment with `probability`, independently of the others. Amplitudes are
-    relative to the standard deviation of the segment. Gain and polarity are not varied: networks do not
-    depend on them. `flat_line` is the probability that a segment is replaced by a flat line labelled Normal.
+    Amplitudes are relative to the standard deviation of the segment. Gain and polarity are not varied:
+    networks do not depend on them.
     """
 
     probability: float = 0.8
-    noise: float = 0.4  # white noise with a standard deviation of up to this
-    baseline_wander: float = 0.4  # slow waves, .5 to 2.5 per segment, with this root mean square
-    time_stretch: float = 0.1  # heart rate multiplied by 1 ± this
-    shift: float = 0.1  # moved by up to this fraction of a segment, either way
+    """Probability of each of the following changes but the last, for each segment and independently."""
+    noise: float = 0.4
+    """White noise up to this standard deviation, in standard deviations of the segment."""
+    baseline_wander: float = 0.4
+    """Slow waves, .5 to 2.5 per segment, with this root mean square, in standard deviations of the
+    segment."""
+    time_stretch: float = 0.1
+    """Scale the heart rate by 1 ± this."""
+    shift: float = 0.1
+    """Move by up to this fraction of a segment, either way."""
     flat_line: float = 0.02  # about five segments in a batch of 256
+    """Probability that a segment is replaced by a flat line labelled Normal."""
 
     def __post_init__(self) -> None:
         """Refuse meaningless values."""
@@ -47,36 +53,41 @@ class AugmentationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a network is trained.
-
-    An epoch is `segments_per_epoch` segments (all of them if None), chosen so that all are seen
-    equally often: a fraction of a large set, or several passes over a small one. `schedule` is one
-    warm-up and one decay over all epochs ("one-cycle"), a rate that is halved when the loss stops
-    improving ("plateau"), or a fixed rate ("constant"). `class_weights` "balanced" gives both classes
-    the same weight in the loss, however rare one is. `ema_decay` is the decay per step of the running
-    average of the weights, which is validated and kept; None validates the weights themselves.
-    `gradient_clip` is the largest gradient norm; None does not clip. Training stops early after
-    `patience` epochs without a better validation loss (None: never), but only once the training
-    loss is lower than the validation loss by more than `gap`.
-    """
+    """How a network is trained."""
 
     learning_rate: float = 0.02
+    """AdamW's learning rate, the highest of the schedule."""
     epochs: int = 6
-    # Small networks are limited by the overhead of a step: with 256 segments per batch they train twice
-    # as fast as with 64, and as well at two to four times the learning rate.
+    """Number of epochs."""
     batch_size: int = 256
+    """Segments per step. Small networks are limited by the overhead of a step: they train twice as fast as
+    with 64, and as well at two to four times the learning rate."""
     segments_per_epoch: int | None = 8192
+    """Segments in an epoch, chosen so that all are seen equally often; None takes all. Shorter epochs let the
+    pruner decide sooner."""
     weight_decay: float = 0.01
+    """AdamW's weight decay."""
     schedule: Literal["one-cycle", "plateau", "constant"] = "one-cycle"
+    """One warm-up and one decay over all epochs (`"one-cycle"`), a rate that is halved when the loss stops
+    improving (`"plateau"`), or a fixed rate (`"constant"`)."""
     label_smoothing: float = 0.0
+    """Probability that the loss takes from the label and spreads over both classes."""
     class_weights: Literal["none", "balanced"] = "none"
+    """`"balanced"` gives both classes the same weight in the loss, however rare one is."""
     ema_decay: float | None = 0.95  # higher values lag behind the last steps of short runs
+    """Decay per step of the running average of the weights, which is validated and kept; None validates the
+    weights themselves."""
     gradient_clip: float | None = 5.0
+    """Largest gradient norm; None does not clip."""
     # Off: the length must not depend on validation, which the shipped model's training lacks.
     patience: int | None = None
+    """Stop early after so many epochs without a better validation loss; None never does."""
     gap: float = 0.01
+    """Stop early only once the training loss is lower than the validation loss by more than this."""
     seed: int = 0
+    """Seeds weights and segment order."""
     augmentation: AugmentationSettings = AugmentationSettings()
+    """How training segments are augmented in every epoch; strength 0 turns a change off."""
 
     def __post_init__(self) -> None:
         """Refuse meaningless values."""

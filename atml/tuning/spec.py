@@ -27,7 +27,7 @@ from atml.tuning.sizes import SizeOf
 
 # The settings are plain dataclasses; a spec must still refuse misspelt ones.
 for settings in (AugmentationSettings, TrainingSettings):
-    with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(settings)
+    with_config(ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True))(settings)
 
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -42,28 +42,41 @@ Beta = Annotated[float, Field(ge=0.01, le=100)]  # outside, F-beta is just preci
 
 
 class Section(BaseModel):
-    """A table of the spec: immutable; unknown fields and infinite values are refused."""
+    """A table of the spec: immutable; unknown fields and infinite values are refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    The text below each field is its description in the reference.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class DataSpec(Section):
     """Which segments to train on, and how many folds their subjects are split into."""
 
     train: str | None = None
+    """Directory of segments; `--train` overrides it."""
     folds: Folds = 4
+    """Folds that the subjects are split into; a model that finishes the race was trained once without
+    each."""
     seed: Seed = 0
+    """Seeds that split."""
     skip_bad: bool = False
+    """Leave broken files out instead of refusing the directory."""
     exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
+    """Subjects to leave out, such as `"S4"`; `atml run` adds those of `--test`."""
 
 
 class LadderSpec(Section):
-    """The learning rates that may be tried."""
+    """The ladder of learning rates; only its rungs are tried."""
 
     low: Annotated[float, Field(gt=0)] = 4e-3
+    """Lowest rung."""
     high: Annotated[float, Field(gt=0)] = 1e-1
+    """Highest rung."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 7
+    """Number of rungs."""
     scale: Literal["log", "linear"] = "log"
+    """Whether neighbouring rungs have the same ratio or the same difference."""
 
     @model_validator(mode="after")
     def _is_a_ladder(self) -> Self:
@@ -116,44 +129,69 @@ Shapes = Annotated[
 
 
 class SearchSpec(Section):
-    """The space of points of a study."""
+    """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
     architectures: Architectures = Field(default_factory=all_architectures)
-    # Each architecture is scaled to each of these that it can fit.
+    """Names of the architectures; all of them by default. Phase 2 takes those of its base instead."""
     sizes: Sizes = (2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
-    # Factors by which the first width is stretched relative to the others; 1 scales all equally.
+    """Bytes; each architecture is scaled to the largest network that fits into each size."""
     shapes: Shapes = (1.0,)
+    """Factors by which the first width is stretched relative to the others, at the same size; 1 scales all
+    equally."""
     learning_rate: LadderSpec = LadderSpec()
+    """The ladder of learning rates; only its rungs are tried."""
 
 
 class NeighbourhoodSpec(Section):
     """When a learning rate is bad, and which neighbours that rules out."""
 
     threshold: Share = 0.6
+    """A trial whose metric is lower marks its learning rate bad for its architecture at about its size."""
     radius: CountOrZero = 2
+    """Number of rungs on each side that a bad learning rate rules out."""
     metric: Literal["worst", "fbeta", "f1", "accuracy", "precision", "recall"] = "worst"
+    """The metric that is compared; `"worst"` is the smallest of F1, accuracy, precision and recall, at the
+    best threshold."""
 
 
 class PruningSpec(Section):
     """Rules that keep a trial from starting or continuing."""
 
     neighbourhood: NeighbourhoodSpec = NeighbourhoodSpec()
+    """Learning rates near a bad one are not tried."""
     startup_trials: Count = 8
+    """Number of no larger trials that must have reached the epoch before a trial may be ended in its first
+    fold."""
     warmup_epochs: CountOrZero = 2
+    """Epochs before a trial may be ended."""
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
-    # Lowest probability of being the best of its size with which a candidate continues to another fold.
+    """Fraction of the no larger trials at the same epoch that continues."""
     race_chance: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """A candidate is trained on another fold if its probability of being the best of its size is at least
+    this."""
 
 
 class TargetsSpec(Section):
-    """What a model must achieve, and whether that ends the study."""
+    """What a model must achieve, and whether that ends the study.
+
+    Targets are met by a model that has finished the race, so its F-beta is the mean over all folds. If the
+    budget ends first, ATML reports which target was missed, which model is nearest and what to relax.
+    """
 
     fbeta: Share | None = None
+    """Smallest F-beta."""
     onnx_bytes: Bytes | None = None
-    # The file whose bytes count, in all sizes of the spec: model.onnx or model.int8.onnx.
+    """Largest size of the model file in bytes."""
     size_of: SizeOf = "onnx"
-    robust_fbeta: Share | None = None  # under every disturbance that is not severe; for shipped models
-    stop: bool = True  # false spends the rest of the budget on the front
+    """The file whose bytes count in all sizes of the spec, `search.sizes` and `finalize.sizes` too:
+    `model.onnx` or, with `"int8"`, the file with INT8 weights, `model.int8.onnx`. Both are known before
+    training."""
+    robust_fbeta: Share | None = None
+    """Floor for shipped models: the smallest F-beta under any disturbance that is not severe (noise, motion,
+    spikes and the like). It is measured on unseen subjects in `atml finalize`, and does not end a search."""
+    stop: bool = True
+    """Stop all workers at the first model that meets the targets; false spends the rest of the budget on the
+    front."""
 
     def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
@@ -166,33 +204,48 @@ class TargetsSpec(Section):
 
 
 class BudgetSpec(Section):
-    """When to end if the targets are not met. Untrained trials do not count."""
+    """When to end if the targets are not met."""
 
     trials: Count | None = 50
+    """Trained trials; those pruned before their first epoch do not count."""
     minutes: Minutes | None = None
+    """Wall-clock time during which at least one trial ran, so pauses do not count."""
 
 
 class FinalizeSpec(Section):
     """How the shipped models are made: leaders are evaluated again, the chosen ones train on all subjects."""
 
-    sizes: Sizes = (2_000, 4_000, 8_000, 16_000)  # bytes; the best model within each is shipped
-    candidates: Count = 3  # of each size
+    sizes: Sizes = (2_000, 4_000, 8_000, 16_000)
+    """Bytes; the best model within each is shipped, and the one that meets the targets best."""
+    candidates: Count = 3
+    """Best trials of each size that are trained again on different folds."""
     seeds: Count = 3
+    """Number of trainings of each shipped model on all subjects."""
 
 
 class StudySpec(Section):
     """What all phases have in common."""
 
     phase: str
+    """`"joint"`, `"architecture"` (phase 1) or `"width"` (phase 2)."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Name of the study; `atml run` uses the name of the run instead."""
     beta: Beta = 2.0
+    """β of F-beta; with 2, a missed AFIB segment counts more than a false alarm."""
     seed: Seed = 0
+    """Seeds weights, segment order and sampler; worker *i* samples with `seed + i`."""
     data: DataSpec = DataSpec()
+    """Which segments to train on, and how many folds their subjects are split into."""
     training: TrainingSettings = TrainingSettings()
+    """How every network is trained, in the search and when it is shipped."""
     pruning: PruningSpec = PruningSpec()
+    """Rules that keep a trial from starting or continuing."""
     targets: TargetsSpec = TargetsSpec()
+    """What a model must achieve, and whether that ends the study."""
     budget: BudgetSpec = BudgetSpec()
+    """When to end if the targets are not met."""
     finalize: FinalizeSpec = FinalizeSpec()
+    """How `atml finalize` turns the best trials into models."""
 
     @field_validator("training", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ class OneSizeSpec(SearchSpec):
     """A search at one size by default."""
 
     sizes: Sizes = (DEFAULT_SIZE,)
+    """Bytes; each architecture is scaled to the largest network that fits into each size."""
 
 
 class ArchitecturePhase(Phase):
@@ -22,7 +23,9 @@ class ArchitecturePhase(Phase):
     metric_names: ClassVar[tuple[str, ...]] = ("fbeta",)
 
     phase: Literal["architecture"] = "architecture"
+    """Architectures and learning rates are searched at one size, for F-beta alone."""
     search: OneSizeSpec = OneSizeSpec()
+    """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
     def architectures(self) -> tuple[str, ...]:
         """Return the spec's architectures."""

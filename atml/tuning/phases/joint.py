@@ -10,7 +10,9 @@ class JointPhase(Phase):
     """Maximises F-beta and minimises the ONNX size over all architectures and sizes."""
 
     phase: Literal["joint"] = "joint"
+    """Architectures, sizes and learning rates are searched together, F-beta against ONNX bytes."""
     search: SearchSpec = SearchSpec()
+    """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
     def architectures(self) -> tuple[str, ...]:
         """Return the spec's architectures."""

@@ -27,6 +27,7 @@ class Phase(StudySpec):
     metric_names: ClassVar[tuple[str, ...]] = ("fbeta", "onnx_bytes")
 
     search: SearchSpec
+    """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
     @abstractmethod
     def architectures(self) -> tuple[str, ...]:

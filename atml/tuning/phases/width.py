@@ -16,8 +16,11 @@ class BaseSpec(Section):
     """The base of phase 2: a finished phase 1 study, or explicitly named architectures."""
 
     study: str | None = None
+    """Phase 1 study whose best architectures are taken; or name `architectures`."""
     architectures: Architectures | None = None
-    candidates: Count = 3  # number of best architectures of the base study
+    """Explicit names of the architectures."""
+    candidates: Count = 3
+    """How many of the base study's architectures to take; those without widths are skipped."""
 
     @model_validator(mode="after")
     def _is_a_base(self) -> Self:
@@ -30,14 +33,19 @@ class ShapedSpec(SearchSpec):
     """A search over several shapes of each architecture."""
 
     shapes: Shapes = (0.7, 1.0, 1.4)
+    """Factors by which the first width is stretched relative to the others, at the same size; 1 scales all
+    equally."""
 
 
 class WidthPhase(Phase):
     """Maximises F-beta and minimises the ONNX size over the widths of a few architectures."""
 
     phase: Literal["width"] = "width"
+    """Sizes, shapes and learning rates of a few architectures are searched, F-beta against ONNX bytes."""
     base: BaseSpec
+    """A finished phase 1 study, or explicitly named architectures."""
     search: ShapedSpec = ShapedSpec()
+    """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
     def on(self, base: BaseSpec) -> "WidthPhase":
         """Return this phase with its base filled in."""

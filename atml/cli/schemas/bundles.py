@@ -1,0 +1,185 @@
+"""Shipped models and their bundles."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from atml.cli.schemas.document import Document
+from atml.cli.schemas.metrics import MetricsDocument, RobustnessDocument
+
+
+class Int8Document(Document):
+    """The INT8 version of a model, compared with the model itself on training segments."""
+
+    onnx_bytes: int
+    """Size of `model.int8.onnx` in bytes."""
+    shipped: bool
+    """Whether it is in the bundle: at least 99 % of its decisions are equal."""
+    largest_logit_difference: float
+    """Largest difference of a logit."""
+    decisions_equal: float
+    """Fraction of equal decisions."""
+    test: MetricsDocument | None
+    """Metrics on the test segments; null without `--test`."""
+
+
+class ModelDocument(Document):
+    """A shipped model."""
+
+    bundle: str
+    """Folder of its bundle."""
+    sizes: list[int]
+    """Sizes, in bytes, within which it is the best; empty if it was chosen for the targets only."""
+    onnx_bytes: int
+    """Size of `model.onnx` in bytes."""
+    parity: float
+    """Largest difference of a logit between ONNX Runtime and PyTorch."""
+    threshold: float
+    """Decision threshold: the lowest score that counts as AFIB."""
+    trial: int
+    """Number of the trial that found its configuration."""
+    architecture: str
+    """Name of the architecture."""
+    fbeta: float
+    """Mean F-beta over all folds, those of the search and the new ones."""
+    standard_error: float | None
+    """Standard error of that mean."""
+    out_of_fold: MetricsDocument
+    """Metrics of the new folds' networks on the subjects that each has not seen."""
+    test: MetricsDocument | None
+    """Metrics on the test segments; null without `--test`."""
+    int8: Int8Document | None
+    """Its INT8 version; null if that is not smaller."""
+    robustness: RobustnessDocument
+    """Metrics under disturbances, of the new folds' networks on the subjects that each has not seen."""
+
+
+class FinalDocument(Document):
+    """The shipped models of a study."""
+
+    models: list[ModelDocument]
+    """The models, smallest first."""
+    recommended: str
+    """Folder of the bundle that meets the targets best."""
+    is_robust: bool
+    """Whether a candidate reached `targets.robust_fbeta`; if not, all were considered."""
+    test_looks: int
+    """How often models of this study have been evaluated on test segments."""
+
+
+class PredictionDocument(Document):
+    """The answer to one segment."""
+
+    file: str
+    """The segment's file."""
+    probability: float
+    """Score from 0 to 1."""
+    called: Annotated[Literal["Normal", "AFIB"], Field(alias="class")]
+    """AFIB if the score is at least the model's threshold."""
+
+
+class CheckDocument(Document):
+    """One check of a bundle."""
+
+    name: str
+    """What was checked."""
+    result: Literal["passed", "failed", "skipped"]
+    """The result."""
+    detail: str
+    """What was found, or why the check was skipped."""
+
+
+class VerificationDocument(Document):
+    """The checks of a bundle."""
+
+    checks: list[CheckDocument]
+    """Every check; if the manifest cannot be read, there are no others."""
+
+
+class MetricsFileDocument(Document):
+    """`metrics.json` of a bundle."""
+
+    onnx_bytes: int
+    """Size of `model.onnx` in bytes."""
+    threshold: float
+    """Decision threshold: the lowest score that counts as AFIB."""
+    parity: float
+    """Largest difference of a logit between ONNX Runtime and PyTorch."""
+    test: MetricsDocument | None
+    """Metrics on the test segments; null without `--test`."""
+    test_looks: int
+    """How often models of this study had been evaluated on test segments."""
+    int8: Int8Document | None
+    """Its INT8 version; null if that is not smaller."""
+    out_of_fold: MetricsDocument
+    """Metrics of the new folds' networks on the subjects that each has not seen."""
+    search_fbeta: float
+    """F-beta in the search."""
+    folds_fbeta: float
+    """Mean F-beta over all folds, those of the search and the new ones."""
+    robustness: RobustnessDocument
+    """Metrics under disturbances, of the new folds' networks on the subjects that each has not seen."""
+
+
+class SegmentsDocument(Document):
+    """A set of segments."""
+
+    fingerprint: str
+    """Hash of names and samples."""
+    segments: int
+    """Number of segments."""
+
+
+class SubjectsDocument(Document):
+    """Hashes (SHA-256) of the names of subjects."""
+
+    train: list[str]
+    """Subjects of the training segments."""
+    test: list[str]
+    """Subjects of the test segments."""
+
+
+class FileDocument(Document):
+    """A file of a bundle."""
+
+    name: str
+    """Its name."""
+    bytes: int
+    """Its size."""
+    sha256: str
+    """Its SHA-256."""
+
+
+class ManifestDocument(Document):
+    """`manifest.json` of a bundle."""
+
+    atml: str
+    """Version of ATML that wrote it."""
+    created: str
+    """When it was written (ISO 8601, UTC)."""
+    study: str
+    """Name of the study."""
+    trial: int
+    """Number of the trial that found its configuration."""
+    sizes: list[int]
+    """Sizes, in bytes, within which it is the best."""
+    architecture: str
+    """Name of the architecture."""
+    config: dict[str, int | float]
+    """Fields of the architecture's config, such as its widths."""
+    learning_rate: float
+    """Learning rate it was trained with."""
+    threshold: float
+    """Decision threshold: the lowest score that counts as AFIB."""
+    training_data: SegmentsDocument
+    """The training segments."""
+    test_data: SegmentsDocument | None
+    """The test segments; null without `--test`."""
+    subjects: SubjectsDocument
+    """Hashes that show that no subject is in both."""
+    spec: dict[str, Any]
+    """The study's spec."""
+    files: list[FileDocument]
+    """The other files of the bundle."""
+    checksum: str
+    """SHA-256 of the manifest without this field."""
