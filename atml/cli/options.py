@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from atml import defaults
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -26,7 +28,14 @@ Artifacts = Annotated[
     ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", "-w", min=1, help="Worker processes, each with one thread.")
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=1,
+        show_default=f"one per core, at most {defaults.MOST_WORKERS}",
+        help="Worker processes, each with one thread.",
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="auto (CUDA if available), cpu, cuda or cuda:N.")

@@ -53,7 +53,7 @@ class AugmentationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How a network is trained."""
+    """How every network is trained, in the search and when it is shipped."""
 
     learning_rate: float = 0.02
     """AdamW's learning rate, the highest of the schedule."""
@@ -71,7 +71,7 @@ class TrainingSettings:
     """One warm-up and one decay over all epochs (`"one-cycle"`), a rate that is halved when the loss stops
     improving (`"plateau"`), or a fixed rate (`"constant"`)."""
     label_smoothing: float = 0.0
-    """Probability that the loss takes from the label and spreads over both classes."""
+    """Part of the label's probability that is spread evenly over both classes in the loss."""
     class_weights: Literal["none", "balanced"] = "none"
     """`"balanced"` gives both classes the same weight in the loss, however rare one is."""
     ema_decay: float | None = 0.95  # higher values lag behind the last steps of short runs

@@ -233,7 +233,7 @@ class StudySpec(Section):
     beta: Beta = 2.0
     """β of F-beta; with 2, a missed AFIB segment counts more than a false alarm."""
     seed: Seed = 0
-    """Seeds weights, segment order and sampler; worker *i* samples with `seed + i`."""
+    """Seeds weights, segment order and sampler; worker i samples with `seed + i`."""
     data: DataSpec = DataSpec()
     """Which segments to train on, and how many folds their subjects are split into."""
     training: TrainingSettings = TrainingSettings()

@@ -1,0 +1,36 @@
+"""Environment variables and exit codes, as the reference lists them."""
+
+from collections.abc import Mapping
+
+ENVIRONMENT: Mapping[str, str] = {
+    "ATML_STORAGE": "Database of the studies; the default of `--storage`.",
+    "ATML_ARTIFACTS": "Where trials keep their files; the default of `--artifacts`.",
+    "ATML_CACHE": (
+        "Folder for parsed segments, best on a local disk; the user's cache directory by default "
+        "(`~/.cache/atml` on Linux). Every machine parses a directory only once."
+    ),
+    "ATML_DASHBOARD_AUTH": (
+        "Credentials of the dashboard, `user:password`; required if it listens on another address than "
+        "loopback."
+    ),
+    "ATML_DEBUG": "If set, an unexpected error shows where it arose, as with `atml --debug`.",
+    "OMP_NUM_THREADS": "CPU threads of a library call. `atml run` and `atml search` set it to 1 for workers.",
+    "ORT_DISABLE_TELEMETRY": (
+        "ATML always sets it to 1, since it handles patient data; ONNX Runtime would report to Microsoft."
+    ),
+    "PGPASSWORD": "Password of a PostgreSQL server; it may hold any character and is not part of the URL.",
+    "AWS_ACCESS_KEY_ID": (
+        "With `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL_S3`: boto3 reads them to reach S3."
+    ),
+}
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "Success.",
+    1: (
+        "A mistake in the input, data or set-up, told in one sentence; or `atml data check` or `atml verify` "
+        "found a problem."
+    ),
+    2: "Wrong usage: an unknown command or option, or a value that an option does not take.",
+    73: "Only a worker that `atml run` or `atml search` started: it cannot write; a restart would not help.",
+    130: "Interrupted by Ctrl-C. Nothing is lost: the same command continues.",
+}
