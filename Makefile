@@ -33,8 +33,8 @@ lint: install  ## Style, types, and that data flows one way.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install  ## The API page, into site/.
-	$(BIN)/python -m pdoc --docformat google --output-directory site atml
+docs: install  ## The documentation, into site/; warnings are errors.
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs site
 
 format: install  ## Put the code into the project's form.
 	$(BIN)/ruff check --fix .

@@ -57,7 +57,7 @@ class NeighbourhoodPruner(BasePruner):
     The decision is computed from the study's finished trials at every call, so all workers and resumed
     runs agree. A subclass may override `place` and `score`.
 
-    Example:
+    Example::
 
         pruner = NeighbourhoodPruner(param="learning_rate", same=("architecture",), threshold=0.6)
         study = optuna.create_study(direction="maximize", pruner=pruner)

@@ -19,7 +19,7 @@ class SizeAwarePruner(BasePruner):
     among the worst of the no larger trials at the same step, since those are likely to dominate it. The
     smallest trial so far is never pruned. A subclass may override `curve` and `size`.
 
-    Example:
+    Example::
 
         study = optuna.create_study(
             directions=["maximize", "minimize"], pruner=SizeAwarePruner(size="parameters")
