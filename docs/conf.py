@@ -25,6 +25,7 @@ default_role = "code"  # `name` in a docstring
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 myst_heading_anchors = 3
 # Pages whose place in the navigation is kept until they are written.
 PLANNED = ("data", "microcontroller", "report")
@@ -36,13 +37,14 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 # The button copies what is to be typed, without prompts and answers.
 copybutton_prompt_text = "$ "
 copybutton_here_doc_delimiter = "END"
 copybutton_line_continuation_character = "\\"
 
 
-def _without_planned_pages(app, docname, source):
+def _without_planned_pages(_app, docname, source):
     if docname == "index":
         for name in PLANNED:
             if not (HERE / f"{name}.md").exists():

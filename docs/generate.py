@@ -3,7 +3,6 @@
 `conf.py` calls `write_reference` before every build, so the pages cannot differ from the code.
 """
 
-import importlib
 import inspect
 import json
 import re
@@ -83,13 +82,13 @@ def _help(text: str) -> Iterator[str]:
             examples = paragraph.replace("Example:", "").strip().splitlines()
             yield "\n".join(["```console", *(f"$ {line.strip()}" for line in examples), "```"])
         else:
-            yield cell(paragraph).replace("\\|", "|")
+            yield cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|ATML_[A-Z_]+)", r"`\1`", paragraph))
         yield ""
 
 
 def _options_table(options: list[Any]) -> list[str]:
-    rows = [(f"`{_usage(one)}`", _option_help(one), _option_default(one)) for one in options]
-    return table(("option", "meaning", "default"), rows)
+    rows = [(f"`{_usage(one)}`", _option_default(one), _option_help(one)) for one in options]
+    return table(("option", "default", "meaning"), rows)
 
 
 def _usage(option: Any) -> str:
@@ -104,7 +103,7 @@ KINDS = {int: "INTEGER", float: "NUMBER"}
 
 
 def _option_help(option: Any) -> str:
-    text = cell(option.help or "")
+    text = cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|\w+://[\w/@]+)", r"`\1`", option.help or ""))
     low, high = (None if one is None else f"{one:,}" for one in (option.min, option.max))
     if low and high:
         text += f" From {low} to {high}."
@@ -174,10 +173,7 @@ def _phase(phase: str, joint: Schema) -> list[str]:
     own = dereferenced(spec_schema(phase))
     common = {row for name, one in joint["properties"].items() for row in rows_of(name, one, joint)}
     different = [
-        row
-        for name, one in own["properties"].items()
-        for row in rows_of(name, one, own)
-        if row not in common
+        row for name, one in own["properties"].items() for row in rows_of(name, one, own) if row not in common
     ]
     summary = own["properties"]["phase"]["description"]
     return [f'## Phase {number}: phase = "{phase}"', "", summary, "", *table(SPEC_COLUMNS, different)]
@@ -384,11 +380,9 @@ def python_page() -> str:
     ):
         lines += [f"## {heading}", ""]
         for name in group:
-            value = getattr(atml, name)
-            home = importlib.import_module(value.__module__).__name__
             kind = "autofunction" if name in functions else "autoclass"
             members = [] if name in functions else ["   :members:"]
-            lines += [f"### {name}", "", "```{eval-rst}", f".. {kind}:: {home}.{name}", *members, "```", ""]
+            lines += [f"### {name}", "", "```{eval-rst}", f".. {kind}:: atml.{name}", *members, "```", ""]
     return "\n".join(lines)
 
 

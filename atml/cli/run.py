@@ -21,7 +21,7 @@ def run(
     workers: options.Workers = defaults.default_workers(),
     spec: Annotated[
         Path | None,
-        typer.Option(metavar="SPEC", help="Spec of the joint search; `joint` of `atml specs list` by default."),
+        typer.Option(metavar="SPEC", help="Spec of the joint search; by default `atml specs show joint`."),
     ] = None,
     phase1: Annotated[
         Path | None,
@@ -46,9 +46,9 @@ def run(
     """Search for a small, accurate model and write its bundle, unattended.
 
     Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
-    (by default the specs phase1 and phase2 of `atml specs list`). Run the same command again after an interruption: finished
-    trials are kept. Without --train, simulated segments are generated and used. Subjects of --test never
-    take part in a search.
+    (see `atml specs list`). Run the same command again after an interruption: finished trials are kept.
+    Without --train, simulated segments are generated and used. Subjects of --test never take part in a
+    search.
 
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
     """

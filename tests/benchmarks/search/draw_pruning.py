@@ -55,7 +55,7 @@ def first_fold(axis, trials):
             if rule == PrunedBy.PRUNER:
                 axis.plot(len(values), values[-1], "x", color=ORANGE, markersize=5)
     ended = len(of_fate(trials, PrunedBy.PRUNER))
-    axis.plot([], [], "x-", color=ORANGE, label=f"{ended} ended: worse than no larger ones")
+    axis.plot([], [], "x-", color=ORANGE, label=f"{ended} ended: worse than trials of their size or less")
     axis.plot([], [], "-", color=GREY, label="finished the first fold")
     axis.plot([], [], "-", color=BLUE, label="finished all folds")
     axis.set(xlabel="epoch of the first fold", ylabel="F-beta on unseen subjects", ylim=(SHOWN_FROM, 1))
