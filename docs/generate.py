@@ -159,7 +159,7 @@ def spec_page() -> str:
             lines += [f"## [{name}]", "", section_text(one), ""]
             lines += table(SPEC_COLUMNS, spec_rows(one))
     for phase in ("architecture", "width"):
-        lines += _phase(phase, joint)
+        lines += _phase(phase)
     return "\n".join(lines)
 
 
@@ -167,16 +167,20 @@ HIGHEST_SHOWN = 10**7  # higher limits only keep figures from overflowing
 SPEC_COLUMNS = ("field", "values", "default", "meaning")
 
 
-def _phase(phase: str, joint: Schema) -> list[str]:
+def _phase(phase: str) -> list[str]:
     """Return what differs from a joint search."""
     number = {"architecture": 1, "width": 2}[phase]
     own = dereferenced(spec_schema(phase))
-    common = {row for name, one in joint["properties"].items() for row in rows_of(name, one, joint)}
-    different = [
-        row for name, one in own["properties"].items() for row in rows_of(name, one, own) if row not in common
-    ]
+    common = {*every_row("joint")}
+    different = [row for row in every_row(phase) if row not in common]
     summary = own["properties"]["phase"]["description"]
     return [f'## Phase {number}: phase = "{phase}"', "", summary, "", *table(SPEC_COLUMNS, different)]
+
+
+def every_row(phase: str) -> list[tuple[str, ...]]:
+    """Return the rows of all fields of a phase's spec."""
+    schema = dereferenced(spec_schema(phase))
+    return [row for name, one in schema["properties"].items() for row in rows_of(name, one, schema)]
 
 
 def rows_of(name: str, field: Schema, parent: Schema) -> list[tuple[str, ...]]:
