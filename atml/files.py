@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -122,3 +123,17 @@ def in_words(error: OSError, *, advice: str | None = None) -> str:
     """Return the reason and what to do about it."""
     reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "fix this"))
     return f"{reason}; {advice or usual}"
+
+
+def read_file(path: Path, *, most_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is a pipe or device, from which reading might never end.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, more than {most_bytes:,}", str(path))
+    return path.read_bytes()
