@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from atml.api import Run, evaluate, finalize, run, search
+    from atml.api import Run, evaluate, finalize, report, run, search
     from atml.ecg import Dataset, load_dataset, simulate
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
@@ -52,6 +52,7 @@ __all__ = [
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "report",
     "run",
     "search",
     "simulate",
@@ -78,6 +79,7 @@ _MODULES = {
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "report": "api",
     "run": "api",
     "search": "api",
     "simulate": "ecg",

@@ -16,6 +16,7 @@ from atml.cli import (
     evaluate,
     finalize,
     predict,
+    report,
     resume,
     run,
     search,
@@ -53,6 +54,7 @@ app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
 app.add_typer(data_app, name="data")
 
 

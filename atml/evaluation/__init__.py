@@ -5,6 +5,7 @@ from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_
 from atml.evaluation.evaluate import evaluate
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 from atml.evaluation.paired import chance_to_be_better
+from atml.evaluation.predictive import PredictiveValues, predictive_values
 from atml.evaluation.robustness import (
     DisturbedMetrics,
     Robustness,
@@ -12,6 +13,7 @@ from atml.evaluation.robustness import (
     even_sample,
     robustness,
 )
+from atml.evaluation.score_curves import ReliabilityBin, ScoreCurves, score_curves
 from atml.evaluation.threshold import best_threshold
 
 __all__ = [
@@ -21,8 +23,11 @@ __all__ = [
     "Estimate",
     "FoldCounts",
     "Metrics",
+    "PredictiveValues",
+    "ReliabilityBin",
     "RhythmMetrics",
     "Robustness",
+    "ScoreCurves",
     "SubjectMetrics",
     "answers_to_extremes",
     "best_threshold",
@@ -31,5 +36,7 @@ __all__ = [
     "evaluate",
     "even_sample",
     "metrics_of_folds",
+    "predictive_values",
     "robustness",
+    "score_curves",
 ]
