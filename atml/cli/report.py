@@ -11,7 +11,9 @@ from atml.cli import options
 
 
 def report(
-    what: Annotated[str, typer.Argument(metavar="STUDY|BUNDLE", help="Name of a study, or a bundle's folder.")],
+    what: Annotated[
+        str, typer.Argument(metavar="STUDY|BUNDLE", help="Name of a study, or a bundle's folder.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page; NAME-report.html in this folder by default."),

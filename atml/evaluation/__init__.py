@@ -1,5 +1,6 @@
 """Evaluation of a model's scores: metrics, their intervals, a decision threshold and robustness."""
 
+from atml.evaluation.abstention import Abstention, abstain, confidence, least_confidence_for, trade_off
 from atml.evaluation.disturbances import DISTURBANCES, Disturbance
 from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_folds
 from atml.evaluation.evaluate import evaluate
@@ -18,6 +19,7 @@ from atml.evaluation.threshold import best_threshold
 
 __all__ = [
     "DISTURBANCES",
+    "Abstention",
     "Disturbance",
     "DisturbedMetrics",
     "Estimate",
@@ -29,14 +31,18 @@ __all__ = [
     "Robustness",
     "ScoreCurves",
     "SubjectMetrics",
+    "abstain",
     "answers_to_extremes",
     "best_threshold",
     "chance_to_be_better",
+    "confidence",
     "estimate",
     "evaluate",
     "even_sample",
+    "least_confidence_for",
     "metrics_of_folds",
     "predictive_values",
     "robustness",
     "score_curves",
+    "trade_off",
 ]

@@ -68,9 +68,7 @@ def of_study(name: str, sources: Sources) -> Contents:
         return contents(study_part(stored), None)
     chosen = _answer(stored, found)
     models = tuple(
-        _with_scores(bundle, figures, stored, sources)
-        if bundle is chosen
-        else _model(bundle, figures)
+        _with_scores(bundle, figures, stored, sources) if bundle is chosen else _model(bundle, figures)
         for bundle, figures in found
     )
     ordered = tuple(sorted(models, key=lambda model: model.onnx_bytes))

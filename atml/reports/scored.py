@@ -47,9 +47,7 @@ class Scored:
         return self.dataset.rhythms[self.rows]
 
 
-def stored_scores(
-    stored: StoredStudy, trial: int, dataset: Dataset, artifacts: str | Path
-) -> Scored | None:
+def stored_scores(stored: StoredStudy, trial: int, dataset: Dataset, artifacts: str | Path) -> Scored | None:
     """Return the scores that finalize stored for a trial's network.
 
     None if the artifacts lack them: finalize ran elsewhere or with another version, or never evaluated this

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.evaluation import Metrics, Robustness, ScoreCurves
+from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
 
 PointState = Literal["good", "tried", "bad", "pruned", "open"]
 
@@ -138,7 +138,8 @@ class StudyPart:
     phase: str
     beta: float
     answer: str
-    targets: tuple[Target, ...]
+    best_fbeta: float | None  # of the trial that is ranked first
+    best_bytes: int | None
     advice: tuple[str, ...]
     ended: str | None  # why the search ended
     best: int | None  # number of the trial that is ranked first
@@ -198,6 +199,7 @@ class ModelPart:
     test_looks: int
     robustness: Robustness | None
     curves: ScoreCurves | None
+    abstentions: tuple[Abstention, ...]  # out of fold, by falling coverage
     traces: tuple[Trace, ...]
     training_data: Mapping[str, Any]  # fingerprint, segments
     test_data: Mapping[str, Any] | None
@@ -207,10 +209,18 @@ class ModelPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:
-    """A whole report: of a study, of a model, or of both."""
+    """A whole report: of a study with a model, if there is one, or of a model with its study, if known."""
 
+    about_model: bool  # the model comes first, not the study
     study: StudyPart | None
     model: ModelPart | None
     models: tuple[ModelPart, ...]  # all that were shipped, smallest first
     created: str
     versions: Mapping[str, str]  # package → version, of the report's own process
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The study's spec."""
+        if self.study:
+            return self.study.spec
+        return self.model.spec if self.model else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from atml.evaluation import Metrics, Robustness, ScoreCurves, score_curves
+from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, score_curves, trade_off
 from atml.reports.html.contents import ModelPart, Trace
 from atml.reports.scored import Scored
 from atml.version import __version__
@@ -28,7 +28,7 @@ def model_part(
         manifest: Content of the bundle's `manifest.json`, or the facts from which it is written.
         figures: Content of `metrics.json`.
         name: Of the bundle.
-        scored: Held-out scores of its networks, for the ROC curve, calibration and examples.
+        scored: Held-out scores of its networks, for the ROC curve, calibration, abstention and examples.
         with_traces: Include example ECGs from `scored`.
         segment_length: Samples of a segment, if known.
     """
@@ -56,6 +56,7 @@ def model_part(
         test_looks=int(figures.get("test_looks", 0)),
         robustness=Robustness.from_dict(robustness) if robustness else None,
         curves=_curves(figures, scored),
+        abstentions=_abstentions(scored, out_of_fold) if scored else (),
         traces=_traces(scored, out_of_fold) if scored and with_traces else (),
         training_data=manifest["training_data"],
         test_data=manifest.get("test_data"),
@@ -82,6 +83,17 @@ def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | 
     if kept:
         return ScoreCurves.from_dict(kept)
     return score_curves(scored.labels, scored.scores) if scored else None
+
+
+def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
+    return trade_off(
+        scored.labels,
+        scored.scores,
+        scored.subjects,
+        scored.rhythms,
+        threshold=metrics.threshold,
+        beta=metrics.beta,
+    )
 
 
 def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:

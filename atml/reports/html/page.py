@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from atml.reports.audit_pictures import SECOND
 from atml.reports.html import words
-from atml.reports.html.contents import Contents, ModelPart, StudyPart, Target
+from atml.reports.html.answer import answer, targets, title
+from atml.reports.html.contents import Contents, ModelPart, StudyPart
 from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
 from atml.reports.html.model_part import model_part
+from atml.reports.html.reproduce import commands, facts, missing
 from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
 from atml.reports.html.study_part import study_part
 from atml.reports.html.toml import spec_as_toml
@@ -67,12 +70,15 @@ def contents(
 ) -> Contents:
     """Return what a report says, with the time and the versions of this process.
 
+    It is about the study if there are `models`, of which `model` is shown in detail; else about `model`.
+
     Raises:
         ValueError: there is neither a study nor a model.
     """
     if study is None and model is None:
         raise ValueError("a report needs a study or a model, but got neither.")
     return Contents(
+        about_model=model is not None and not models,
         study=study,
         model=model,
         models=models or ((model,) if model else ()),
@@ -87,7 +93,7 @@ def contents(
 
 def render(shown: Contents) -> str:
     """Return the page."""
-    study, model = shown.study, shown.model
+    model = shown.model
     charts = _charts(shown)
     gain = gain_of(model.traces) if model and model.traces else 0
     return (
@@ -95,10 +101,10 @@ def render(shown: Contents) -> str:
         .get_template("report.html")
         .render(
             contents=shown,
-            css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-            title=f"ATML report: {_title(shown)}",
-            answer=_answer(shown),
-            targets=_targets(shown),
+            css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            title=f"ATML report: {title(shown)}",
+            answer=answer(shown),
+            targets=targets(shown),
             sections=_sections(shown, charts),
             charts=charts,
             evaluations=_evaluations(model),
@@ -109,10 +115,10 @@ def render(shown: Contents) -> str:
             signs=SIGNS,
             worst=words.worst,
             metric_names=words.metric_names,
-            commands=_commands(shown),
-            facts=_facts(shown),
-            spec=spec_as_toml(_spec(shown)),
-            missing=_missing(shown),
+            commands=commands(shown),
+            facts=facts(shown),
+            spec=spec_as_toml(shown.spec),
+            missing=missing(shown),
         )
     )
 
@@ -149,41 +155,6 @@ def _charts(shown: Contents) -> dict[str, Any]:
     return charts
 
 
-def _title(shown: Contents) -> str:
-    if shown.study:
-        return f"study {shown.study.name}"
-    return f"model {shown.model.name} of study {shown.model.study}" if shown.model else ""
-
-
-def _answer(shown: Contents) -> str:
-    if shown.study:
-        return shown.study.answer
-    model = shown.model
-    assert model is not None  # noqa: S101
-    tested = model.test or model.out_of_fold
-    where = "subjects of the test set" if model.test else "training subjects, each scored without it"
-    ends = tested.intervals.get("fbeta")
-    return (
-        f"This {model.architecture} with {model.onnx_bytes:,} bytes has F{model.beta:g} {tested.fbeta:.3f}"
-        f"{f' (95 % interval {words.interval(ends)})' if ends else ''} on {tested.subjects} {where}."
-    )
-
-
-def _targets(shown: Contents) -> tuple[Target, ...]:
-    """Return the study's targets with that of robustness, which only a shipped model can meet."""
-    floor = _spec(shown)["targets"].get("robust_fbeta")
-    found = shown.study.targets if shown.study else ()
-    if floor is None:
-        return found
-    robust = shown.model.robustness.robust_fbeta if shown.model and shown.model.robustness else None
-    target = Target(
-        text=f"F-beta under disturbances at least {floor:g}",
-        reached="no shipped model" if robust is None else f"{robust:.4f} by the shipped model",
-        met=None if robust is None else robust >= floor,
-    )
-    return (*found, target)
-
-
 def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the identifier and name of every section that the page has."""
     study, model = shown.study, shown.model
@@ -217,59 +188,3 @@ def _disturbed(model: ModelPart | None) -> list[Any]:
         return []
     ordered = sorted(model.robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
     return [model.robustness.undisturbed, *ordered]
-
-
-def _spec(shown: Contents) -> Mapping[str, Any]:
-    if shown.study:
-        return shown.study.spec
-    return shown.model.spec if shown.model else {}
-
-
-def _commands(shown: Contents) -> str:
-    name = shown.study.name if shown.study else shown.model.study if shown.model else ""
-    tested = bool(shown.study and shown.study.looks) or bool(shown.model and shown.model.test)
-    lines = [
-        f"pip install atml=={shown.model.version if shown.model else __version__}",
-        "atml search study.toml --train TRAIN",
-        f"atml finalize {name}{' --test TEST' if tested else ''}",
-        f"atml report {name}",
-    ]
-    return "\n".join(lines)
-
-
-def _facts(shown: Contents) -> list[tuple[str, str]]:
-    study, model = shown.study, shown.model
-    found = []
-    if study:
-        data = study.data
-        found.append(
-            (
-                "Training segments",
-                f"{data['segments']:,} of {data['subjects']} subjects, {data['segment_length']} samples "
-                f"each, in {data['directory']}; fingerprint {data['fingerprint']}",
-            )
-        )
-    elif model:
-        data = model.training_data
-        found.append(("Training segments", f"{data['segments']:,}; fingerprint {data['fingerprint']}"))
-    if model and model.test_data:
-        data = model.test_data
-        found.append(("Test segments", f"{data['segments']:,}; fingerprint {data['fingerprint']}"))
-    if model:
-        found.append(("Model made", f"{model.created} by ATML {model.version}"))
-    found.append(("Versions of this report", words.items_text(shown.versions)))
-    return found
-
-
-def _missing(shown: Contents) -> str:
-    if shown.model is None:
-        return (
-            "No shipped model of this study was found, so subjects, rhythms, ROC, calibration and robustness "
-            "are left out; `atml finalize` makes one."
-        )
-    if shown.study is None:
-        return (
-            "The storage does not have this model's study, so its front, learning rates, learning curves, "
-            "pruned trials and cost are left out."
-        )
-    return ""

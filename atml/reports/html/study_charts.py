@@ -11,6 +11,8 @@ from atml.reports.html.svg import Chart, Scale
 # A shape and a letter tell states apart without colour.
 SIGNS = {"good": "●", "tried": "○", "bad": "×", "pruned": "–", "open": ""}
 MOST_CURVES = 8
+BELOW_FRONT = 0.03  # of F-beta
+MOST_TICKS = 10
 CELL, ROW = 24, 18
 SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
 
@@ -23,16 +25,19 @@ def front_chart(study: StudyPart) -> Markup | None:
     sizes = [row.onnx_bytes for row in shown]
     x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
     best = max(row.fbeta for row in shown)
-    # Networks that learned nothing would squeeze the others together.
-    floor = max(min(row.fbeta for row in shown), best - 0.15)
-    ends = [best, floor, *(row.fbeta + (row.standard_error or 0) for row in study.front)]
+    errors = [row.standard_error or 0.0 for row in study.front]
+    lowest = min((row.fbeta - error for row, error in zip(study.front, errors, strict=True)), default=best)
+    # Networks that learned little would squeeze the others together.
+    floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
+    ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
     wanted = study.fbeta_target
     y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
     chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
     target = min(study.onnx_bytes_target or x.high, x.high)
     if wanted and y.low < wanted < y.high and target > x.low:
         chart.box((x.low, target), (wanted, y.high), "target")
-    ticks = [(size, f"{size / 1000:g}") for size in SIZE_TICKS if x.low <= size <= x.high]
+    classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
+    ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
     figures = [(value, f"{value:.3g}".lstrip("0")) for value in y.ticks()]
     chart.axes("ONNX file (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=figures)
     for size in study.size_classes:
@@ -41,7 +46,9 @@ def front_chart(study: StudyPart) -> Markup | None:
     for row in study.others:
         if row.fbeta >= y.low:
             css = "finished" if row.is_finished else "unfinished"
-            chart.dot(row.onnx_bytes, row.fbeta, 3.5 if row.is_finished else 2.5, css, title=in_words(row, study))
+            chart.dot(
+                row.onnx_bytes, row.fbeta, 3.5 if row.is_finished else 2.5, css, title=in_words(row, study)
+            )
     steps = [(row.onnx_bytes, row.fbeta) for row in study.front]
     corners = [p for one, two in pairwise(steps) for p in (one, (two[0], one[1]))] + steps[-1:]
     chart.line([*corners, (x.high, steps[-1][1])] if steps else [], "front-line")
@@ -83,8 +90,8 @@ def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
     counts = {state: sum(point.state == state for point in points) for state in SIGNS}
     listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     parts = [
-        Markup('<svg class="rates" role="img" aria-label="{}" viewBox="0 0 {} {}">').format(
-            f"{name}: of {len(points)} points {listed}", width, height
+        Markup('<svg class="rates" role="img" aria-label="{}" width="{}" viewBox="0 0 {} {}">').format(
+            f"{name}: of {len(points)} points {listed}", width, width, height
         )
     ]
     for point in points:
@@ -116,7 +123,7 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         return None
     values = [value for curve in curves for value in curve.fbeta[0]]
     best = max(values)
-    y = Scale.around([best, max(min(values), best - 0.2)])
+    y = Scale.around([best, max(min(values), best - 0.12)])
     chart = Chart(
         x=Scale(low=1, high=max(2, epochs)),
         y=y,
@@ -144,7 +151,9 @@ def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
 def _loss_chart(curve: Curve) -> Markup:
     values = [value for fold in (*curve.train_loss, *curve.valid_loss) for value in fold]
     epochs = max(len(fold) for fold in curve.train_loss)
-    y = Scale.around(values)
+    # The first epochs' validation loss may be many times as large as all that follows.
+    ceiling = 1.5 * max(value for fold in curve.train_loss for value in fold)
+    y = Scale.around([min(values), min(max(values), ceiling)])
     chart = Chart(
         x=Scale(low=1, high=max(2, epochs)),
         y=y,
@@ -156,7 +165,7 @@ def _loss_chart(curve: Curve) -> Markup:
     chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=ticks)
     for css, folds in (("series a", curve.train_loss), ("series b", curve.valid_loss)):
         for fold in folds:
-            chart.line(list(enumerate(fold, start=1)), css)
+            chart.line([(epoch, min(value, y.high)) for epoch, value in enumerate(fold, start=1)], css)
     return chart.render()
 
 

@@ -16,7 +16,6 @@ from atml.reports.html.contents import (
     RuleRow,
     SizeRow,
     StudyPart,
-    Target,
     TrialRow,
 )
 from atml.reports.html.rates import rate_points, rule_in_words
@@ -52,7 +51,8 @@ def study_part(stored: StoredStudy) -> StudyPart:
         phase=phase.phase,
         beta=phase.beta,
         answer=_answer(result),
-        targets=_targets(result),
+        best_fbeta=records.fbeta(result.best) if result.best else None,
+        best_bytes=records.onnx_bytes(result.best) if result.best else None,
         advice=result.advice if result.failed_targets or result.best is None else (),
         ended=result.stop.because if result.stop else None,
         best=result.best.number if result.best else None,
@@ -105,31 +105,6 @@ def _answer(result: Outcome) -> str:
         f"The best model is {records.architecture(best)} with {records.onnx_bytes(best):,} bytes: "
         f"F{result.phase.beta:g} {records.fbeta(best):.3f}{spread} on subjects it was not trained on."
     )
-
-
-def _targets(result: Outcome) -> tuple[Target, ...]:
-    """Return the targets and what the best trial reaches; robustness is a figure of a shipped model."""
-    targets, best = result.phase.targets, result.best
-    found = []
-    if targets.fbeta is not None:
-        reached = records.fbeta(best) if best else None
-        found.append(
-            Target(
-                text=f"F{result.phase.beta:g} at least {targets.fbeta:g}",
-                reached="no model" if reached is None else f"{reached:.4f}",
-                met=None if reached is None else reached >= targets.fbeta,
-            )
-        )
-    if targets.onnx_bytes is not None:
-        size = records.onnx_bytes(best) if best else None
-        found.append(
-            Target(
-                text=f"ONNX file at most {targets.onnx_bytes:,} bytes",
-                reached="no model" if size is None else f"{size:,} bytes",
-                met=None if size is None else size <= targets.onnx_bytes,
-            )
-        )
-    return tuple(found)
 
 
 def _architectures(

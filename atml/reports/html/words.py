@@ -14,12 +14,17 @@ NONE = "–"
 
 def f3(value: float | None) -> str:
     """Format a figure with three decimals."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.3f}"
+    return _decimals(value, 3)
 
 
 def f4(value: float | None) -> str:
     """Format a figure with four decimals."""
-    return NONE if value is None or not math.isfinite(value) else f"{value:.4f}"
+    return _decimals(value, 4)
+
+
+def _decimals(value: float | None, count: int) -> str:
+    # Adding 0 turns -0.0 into 0.0.
+    return NONE if value is None or not math.isfinite(value) else f"{round(value, count) + 0.0:.{count}f}"
 
 
 def percent(value: float | None) -> str:
