@@ -13,7 +13,6 @@ from atml.reports.html.contents import Trace
 from atml.reports.html.svg import Chart, Scale
 
 UNIT_SCALE = Scale(low=0, high=1)
-FIFTHS = [(i / 5, f"{i / 5:g}".lstrip("0") or "0") for i in range(6)]
 STEPS = 20  # of the trace's coordinates, per millimetre
 
 
@@ -23,7 +22,12 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
         return None
     area = f"{metrics.roc_auc:.3f}" if metrics.roc_auc is not None else "unknown"
     chart = _square(f"ROC curve with area {area}")
-    chart.axes("false alarms (1 - specificity)", "sensitivity", x_ticks=FIFTHS, y_ticks=FIFTHS)
+    chart.axes(
+        "false alarms (1 - specificity)",
+        "sensitivity",
+        x_ticks=UNIT_SCALE.ticks(),
+        y_ticks=UNIT_SCALE.ticks(),
+    )
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line(curves.roc, "series a")
     false_rate, recall = 1 - metrics.specificity, metrics.recall
@@ -36,7 +40,7 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
 def reliability_chart(curves: ScoreCurves) -> Markup:
     """Draw the share of AFIB over the score; the area of a point grows with its segments."""
     chart = _square(f"reliability: calibration error {curves.calibration_error:.3f}")
-    chart.axes("mean score", "share that is AFIB", x_ticks=FIFTHS, y_ticks=FIFTHS)
+    chart.axes("mean score", "share that is AFIB", x_ticks=UNIT_SCALE.ticks(), y_ticks=UNIT_SCALE.ticks())
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line([(one.mean_score, one.afib_share) for one in curves.reliability], "series b solid")
     most = max(one.segments for one in curves.reliability)

@@ -38,8 +38,7 @@ def front_chart(study: StudyPart) -> Markup | None:
         chart.box((x.low, target), (wanted, y.high), "target")
     classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
     ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
-    figures = [(value, f"{value:.3g}".lstrip("0")) for value in y.ticks()]
-    chart.axes("ONNX file (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=figures)
+    chart.axes("ONNX file (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks())
     for size in study.size_classes:
         if x.low < size < x.high:
             chart.line([(size, y.low), (size, y.high)], "size-class")
@@ -133,7 +132,7 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         "epoch",
         f"F{study.beta:g} on the first fold",
         x_ticks=_epochs(epochs),
-        y_ticks=[(value, f"{value:.3g}".lstrip("0")) for value in y.ticks()],
+        y_ticks=y.ticks(),
     )
     for curve in sorted(curves, key=lambda one: one.is_on_front):
         points = [(i, max(value, y.low)) for i, value in enumerate(curve.fbeta[0], start=1)]
@@ -161,8 +160,7 @@ def _loss_chart(curve: Curve) -> Markup:
         width=300,
         height=200,
     )
-    ticks = [(value, f"{value:g}".lstrip("0") or "0") for value in y.ticks(5)]
-    chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=ticks)
+    chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=y.ticks(5))
     for css, folds in (("series a", curve.train_loss), ("series b", curve.valid_loss)):
         for fold in folds:
             chart.line([(epoch, min(value, y.high)) for epoch, value in enumerate(fold, start=1)], css)

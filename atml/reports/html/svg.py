@@ -31,13 +31,14 @@ class Scale:
         gap = (high - low or 1.0) * margin
         return cls(low=low - gap, high=high + gap)
 
-    def ticks(self, most: int = 6) -> list[float]:
-        """Return round values within a linear range."""
+    def ticks(self, most: int = 6) -> list[tuple[float, str]]:
+        """Return round values within a linear range, as numbers and as text."""
         rough = (self.high - self.low) / most
         base = 10 ** math.floor(math.log10(rough))
         step = next(factor * base for factor in (1, 2, 2.5, 5, 10) if factor * base >= rough)
         first = math.ceil(self.low / step - 1e-9)
-        return [round(step * i, 10) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        values = [round(step * i, 10) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return [(value, _short(value)) for value in values]
 
 
 @dataclass(kw_only=True)
@@ -132,6 +133,10 @@ class Chart:
     def _add(self, markup: str, *values: object) -> None:
         shown = [_number(value) if isinstance(value, float | int) else escape(value) for value in values]
         self.parts.append(Markup(markup).format(*shown))  # noqa: S704 - only literals of this module
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("0.", ".", 1) if 0 < abs(value) < 1 else f"{value:.4g}"
 
 
 def _title(text: str) -> Markup:
