@@ -22,13 +22,16 @@ _FOR_PEOPLE = {
     "2": "Abstract",
     "3a": "Health-care context, rationale and existing models",
     "3c": "Known health inequalities between groups",
+    "5a": "Sources of the data",
     "5b": "Dates of data collection",
     "6a": "Setting, number and place of centres",
     "6b": "Eligibility of participants",
     "6c": "Treatments received",
     "8b": "Qualification of those who annotated the rhythms",
     "8c": "Blinding of the annotation",
+    "10": "How the sample size was arrived at",
     "14": "Fairness",
+    "16": "Differences between training and test data",
     "17": "Ethical approval",
     "18a": "Funding",
     "18b": "Conflicts of interest",
@@ -37,6 +40,8 @@ _FOR_PEOPLE = {
     "18e": "Availability of the data",
     "19": "Involvement of patients and the public",
     "20b": "Characteristics of the participants",
+    "20c": "Comparison of training and test data",
+    "25": "Interpretation of the results",
     "27b": "Interaction of users with the model, and their expertise",
     "27c": "Next steps and generalisability",
 }
@@ -45,12 +50,10 @@ _ANSWERED = {
     "1": ("Title: model, population and outcome", "Summary"),
     "3b": ("Intended use and users", "Intended use"),
     "4": ("Objective: development, evaluation or both", "Summary"),
-    "5a": ("Sources of the data", "Data"),
     "7": ("Preparation of the data", "Data"),
     "8a": ("Outcome and how it is labelled", "Data"),
     "9a": ("Choice of predictors", "Data"),
     "9b": ("Definition of predictors", "Data"),
-    "10": ("Sample size", "Data"),
     "11": ("Missing data", "Data"),
     "12a": ("Partition of the data", "Splits"),
     "12b": ("Handling of predictors", "Data"),
@@ -81,17 +84,11 @@ NOT_APPLICABLE = "not applicable"
 
 def checklist(model: ModelPart) -> list[ChecklistItem]:
     """Return every item, in the checklist's order."""
-    known = {**_ANSWERED}
-    tested = model.test is not None
-    optional = {
-        "16": ("Differences between training and test data", "Data" if tested else ""),
-        "20c": ("Comparison of training and test data", "Data" if tested else ""),
-        "25": ("Interpretation of the results", ""),
-    }
+    known = dict(_ANSWERED)
     if model.robustness is None:
         known["27a"] = (known["27a"][0], "")
     rows = [(number, topic, "") for number, topic in _FOR_PEOPLE.items()]
-    rows += [(number, topic, where) for number, (topic, where) in {**known, **optional}.items()]
+    rows += [(number, topic, where) for number, (topic, where) in known.items()]
     rows += [(number, topic, NOT_APPLICABLE) for number, topic in _NOT_APPLICABLE.items()]
     items = [ChecklistItem(number=number, topic=topic, answered_in=where) for number, topic, where in rows]
     return sorted(items, key=lambda item: _order(item.number))
