@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from atml.api import Run, evaluate, finalize, run, search, verify
+    from atml.api import Run, evaluate, finalize, report, run, search, verify
     from atml.ecg import Dataset, load_dataset, simulate
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
@@ -54,6 +54,7 @@ __all__ = [
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "report",
     "run",
     "search",
     "simulate",
@@ -82,6 +83,7 @@ _MODULES = {
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "report": "api",
     "run": "api",
     "search": "api",
     "simulate": "ecg",

@@ -17,6 +17,7 @@ from atml.cli import (
     evaluate,
     finalize,
     predict,
+    report,
     resume,
     run,
     search,
@@ -58,6 +59,7 @@ app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)
+app.command("report")(report.report)
 app.add_typer(data_app, name="data")
 
 
