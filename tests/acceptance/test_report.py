@@ -426,5 +426,7 @@ class TestModelCard:
             if re.fullmatch(r"\|[:|-]+\|", line):
                 assert before.count("|") == line.count("|") == after.count("|"), before
 
-    def test_calibration_that_is_not_recorded_is_not_made_up(self, card):
-        assert "Calibration is not recorded" in card
+    def test_calibration_that_is_not_recorded_is_not_made_up(self, shipped, card):
+        assert "Brier score" in card
+        figures = {name: value for name, value in shipped.figures.items() if name != "score_curves"}
+        assert "Calibration is not recorded" in model_card(shipped.manifest, figures)
