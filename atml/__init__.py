@@ -19,6 +19,9 @@ from atml.version import __version__ as __version__
 if TYPE_CHECKING:
     from atml.api import Run, evaluate, finalize, run, search
     from atml.ecg import Dataset, load_dataset, simulate
+    from atml.ecg.importing import Import, import_recordings
+    from atml.ecg.provenance import read_index
+    from atml.ecg.sources.physionet import fetch_recordings
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
@@ -36,6 +39,7 @@ __all__ = [
     "Bundle",
     "Dataset",
     "Final",
+    "Import",
     "LabelAudit",
     "Metrics",
     "Model",
@@ -48,10 +52,13 @@ __all__ = [
     "Watch",
     "audit_labels",
     "evaluate",
+    "fetch_recordings",
     "finalize",
+    "import_recordings",
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "read_index",
     "run",
     "search",
     "simulate",
@@ -62,6 +69,7 @@ _MODULES = {
     "Bundle": "reports.bundle",
     "Dataset": "ecg",
     "Final": "reports.finalize",
+    "Import": "ecg.importing",
     "LabelAudit": "reports.audit",
     "Metrics": "evaluation",
     "Model": "reports.ship",
@@ -74,10 +82,13 @@ _MODULES = {
     "Watch": "service.watch",
     "audit_labels": "reports.audit",
     "evaluate": "api",
+    "fetch_recordings": "ecg.sources.physionet",
     "finalize": "api",
+    "import_recordings": "ecg.importing",
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "read_index": "ecg.provenance",
     "run": "api",
     "search": "api",
     "simulate": "ecg",

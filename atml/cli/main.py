@@ -16,6 +16,7 @@ from atml.cli import (
     evaluate,
     finalize,
     predict,
+    recordings,
     resume,
     run,
     search,
@@ -53,6 +54,9 @@ app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+data_app.command("import")(recordings.import_)
+data_app.command("fetch")(recordings.fetch)
+data_app.command("show")(recordings.show)
 app.add_typer(data_app, name="data")
 
 

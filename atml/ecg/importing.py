@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from atml.ecg.cutting import FILTER, SEGMENT_SECONDS
-from atml.ecg.import_writing import Import, Writing
+from atml.ecg.import_writing import Import as Import
+from atml.ecg.import_writing import Writing
 from atml.ecg.provenance import Source, read_source, write_index, write_provenance
 from atml.ecg.segment import AFIB_RHYTHM, SAMPLING_RATE_HZ
 from atml.ecg.sources.finding import find_items
