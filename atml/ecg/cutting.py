@@ -15,7 +15,7 @@ from atml.errors import BadRecording
 
 SEGMENT_SECONDS = 5.0
 PASS_BAND_HZ = (0.5, 50.0)
-FILTER_ORDER = 2
+FILTER_ORDER = 4
 FILTER = (
     f"Butterworth band-pass {PASS_BAND_HZ[0]:g} to {PASS_BAND_HZ[1]:g} Hz of order {FILTER_ORDER}, "
     "applied forwards and backwards"

@@ -28,6 +28,7 @@ th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}
 figure{margin:0 0 14px;break-inside:avoid;overflow-x:auto}
 figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}
 svg{display:block;max-width:100%;height:auto}
+@media (max-width:480px){main{padding:16px 12px 32px}table{font-size:13px}th,td{padding-right:8px}}
 @media print{body{background:#fff}main{padding:0;max-width:none}}
 """
 

@@ -134,7 +134,7 @@ def page(of: Contents, drawn: list[Example]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_text(Path(of.path).name)}: {title}</title><style>{PAPER_STYLE}</style></head><body><main>"
         f"<h1>{_text(Path(of.path).name)}</h1><p>{title}, {of.samples:,} samples "
-        f"({of.samples / SAMPLING_RATE_HZ:g} s) each.</p>{_provenance(of.provenance)}"
+        f"({of.samples / SAMPLING_RATE_HZ:g} s) each.{_unit(of.provenance)}</p>{_provenance(of.provenance)}"
         "<table><thead><tr><th>rhythm<th>class<th>segments<th>subjects<th>duration</tr></thead>"
         f"<tbody>{rhythms}</tbody></table>{''.join(figures)}</main></body></html>\n"
     )
@@ -177,6 +177,11 @@ def _duration(samples: int) -> str:
         if seconds >= length:
             return f"{seconds / length:,.1f} {unit}"
     return f"{seconds:g} s"
+
+
+def _unit(document: dict[str, Any] | None) -> str:
+    known = document is not None and all(one["unit"] == "mV" for one in document.get("records", []))
+    return "" if known else " Their unit is not known; 1 is drawn as 1 mV."
 
 
 def _provenance(document: dict[str, Any] | None) -> str:

@@ -1,6 +1,7 @@
 """What every reader of recordings returns: a signal, its rate, and which rhythm is where."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -116,7 +117,9 @@ def load_reader(package: str, what: str) -> Any:
         DataError: it is not installed; says how to install it.
     """
     try:
-        return import_module(package)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+            return import_module(package)
     except ImportError as error:
         raise DataError(
             f"reading {what} needs the Python package {package.partition('.')[0]} ({error}); "

@@ -57,6 +57,12 @@ def _parts(header: Path) -> Iterator[Path]:
 
 
 def _read(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+        yield from list(_recording(header, name, reading))
+
+
+def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
     path = str(header.with_suffix(""))
     fields = _header(path, header)
     if fields.n_sig == 0:
@@ -90,9 +96,7 @@ def _header(path: str, header: Path) -> Any:
 def _record(path: str, header: Path, fields: Any, index: int) -> Any:
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return wfdb.rdrecord(path, channels=[index])
+        return wfdb.rdrecord(path, channels=[index])
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise BadRecording(f"its signal file {missing} is missing; fetch it again") from None
