@@ -85,6 +85,7 @@ def _continue(url: str, part: Path) -> None:
             length = response.headers.get("Content-Length")
             _append(response, part, have)
     except urllib.error.HTTPError as error:
+        error.close()  # it is a response, too
         if error.code == _RANGE_IS_BEYOND_THE_END:
             return  # it is complete, or not that file at all, as its checksum will show
         if error.code >= _TRANSIENT_FROM:

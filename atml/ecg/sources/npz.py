@@ -26,7 +26,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
     columns = {}
     try:
         # No pickles: those of strangers may run any code.
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             for role, array in reading.columns.items():
                 if array not in arrays:
                     has = ", ".join(arrays.files) or "none"

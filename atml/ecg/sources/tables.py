@@ -42,10 +42,12 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
     """
     signal = columns["signal"]
     rows = len(signal)
+    if rows == 0:
+        raise BadRecording("has no rows; export it again")
     for role, column in columns.items():
-        if np.ndim(column) == 1 and len(column) != rows:
+        if _is_per_row(column) and len(column) != rows:
             raise BadRecording(f"{role} has {len(column)} values for {rows} of the signal")
-    if rows and np.ndim(signal[0]) == 1:
+    if np.ndim(signal[0]) == 1:
         yield from _one_a_row(name, columns, reading, rows)
     else:
         yield from _samples_in_rows(name, columns, reading, rows)
@@ -95,7 +97,7 @@ def _changes(columns: list[Any], rows: int, start: int = 0, end: int | None = No
     changed = np.zeros(max(0, end - start), dtype=bool)
     changed[:1] = True
     for column in columns:
-        if np.ndim(column) == 1:
+        if _is_per_row(column):
             values = np.array([_as_text(value) for value in column[start:end]])
             changed[1:] |= values[1:] != values[:-1]
     return [start + int(row) for row in np.flatnonzero(changed)]
@@ -119,7 +121,7 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
         return reading.rate_hz
     if "rate" in columns:
         rate = columns["rate"]
-        return float(rate[row] if np.ndim(rate) else rate)
+        return float(rate[row] if _is_per_row(rate) else rate)
     if "time" in columns and end is not None and end - row > 1:
         # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
         steps = np.diff(np.asarray(columns["time"][row:end], dtype=np.float64))
@@ -133,7 +135,12 @@ def _text(columns: Columns, role: str, row: int) -> str | None:
     column = columns.get(role)
     if column is None:
         return None
-    return _as_text(column[row] if np.ndim(column) else column) or None
+    return _as_text(column[row] if _is_per_row(column) else column) or None
+
+
+def _is_per_row(column: Any) -> bool:
+    """Whether a column has a value for each row, rather than one for the whole file."""
+    return isinstance(column, list) or (isinstance(column, np.ndarray) and column.ndim > 0)
 
 
 def _as_text(value: Any) -> str:

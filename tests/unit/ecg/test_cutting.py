@@ -1,5 +1,6 @@
 """From a signal of any rate to segments of 250 Hz."""
 
+import itertools
 import re
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_a_sine_keeps_frequency_amplitude_and_time(rate_hz):
 
 
 @pytest.mark.parametrize(
-    ("hz", "low", "high"), [(0.1, 0, 0.02), (1.0, 0.85, 1.01), (40, 0.85, 1.01), (60, 0, 0.15), (100, 0, 0.01)]
+    ("hz", "low", "high"),
+    [(0.1, 0, 0.02), (1.0, 0.85, 1.01), (40, 0.85, 1.01), (60, 0, 0.15), (100, 0, 0.01)],
 )
 def test_the_filter_passes_half_to_fifty_hertz(hz, low, high):
     filtered = band_pass(sine(250, 60, hz))[5000:10000]
@@ -69,7 +71,7 @@ def test_no_segment_crosses_a_change_of_rhythm_or_a_gap(rate_hz, changes, gap, s
     start, end = round(gap[0] * rate_hz), round((gap[0] + gap[1]) * rate_hz)
     signal[start:end] = np.nan
     bounds = [*changes, 60.0]
-    spans = [(f"R{n}", a, b) for n, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False))]
+    spans = [(f"R{n}", a, b) for n, (a, b) in enumerate(itertools.pairwise(bounds))]
     for one in cuts(signal, rate_hz, *spans, step_seconds=step_seconds):
         (_, first, last) = next(span for span in spans if span[0] == one.rhythm)
         assert first - 1e-6 <= one.start_seconds

@@ -85,7 +85,7 @@ class TestCsv:
             ("signal,label\n1,N\n", "has no column ecg, but signal, label; see --columns"),
             ("", "has no column ecg, but none"),
             ("ecg,label\n\xff,N\n", "is not a CSV file in UTF-8"),
-            ("ecg,label\n", "no segment could be made of|has no signal"),
+            ("ecg,label\n", "h: has no rows"),
         ],
     )
     def test_a_broken_table_is_named_with_its_line(self, tmp_path, content, sentence):
@@ -139,14 +139,14 @@ class TestNpz:
 @needs_parquet
 class TestParquet:
     def test_a_row_for_each_sample_or_for_each_recording(self, tmp_path):
-        import pyarrow
+        import pyarrow as pa
         from pyarrow import parquet
 
-        parquet.write_table(pyarrow.table(rows()), tmp_path / "h.parquet")
+        parquet.write_table(pa.table(rows()), tmp_path / "h.parquet")
         import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=200)
         check_rows(tmp_path / "out")
         listed = {"ecg": [sine(250, 10), sine(250, 7)], "label": ["AFIB", "N"], "patient": ["a", "b"]}
-        parquet.write_table(pyarrow.table(listed), tmp_path / "l.parquet")
+        parquet.write_table(pa.table(listed), tmp_path / "l.parquet")
         made = import_recordings(tmp_path / "l.parquet", tmp_path / "out2", columns=COLUMNS, rate_hz=250)
         assert made.rhythms == {"AFIB": 2, "N": 1}
         assert len(made.subjects) == 2
@@ -193,7 +193,7 @@ class TestEdf:
             import_recordings(tmp_path, tmp_path / "out", lead="right")
         content = (tmp_path / "h1.edf").read_bytes()
         (tmp_path / "h1.edf").write_bytes(content[: len(content) // 2])
-        with pytest.raises(DataError, match="h1: cannot be read as EDF: .*; export or fetch it again"):
+        with pytest.raises(DataError, match=r"h1: cannot be read as EDF: .*; export or fetch it again"):
             import_recordings(tmp_path, tmp_path / "out")
 
 
@@ -206,7 +206,7 @@ class TestSegmentDirectories:
         made = import_recordings(tmp_path / "in", tmp_path / "out", rate_hz=300)
         assert made.rhythms == {"": 6, "AFIB": 6, "N": 6}
         assert sorted(set(load_dataset(tmp_path / "out").subjects)) == ["S3", "S4"]
-        assert amplitude(tmp_path / "out") == pytest.approx(np.ones(18), abs=0.02)
+        assert amplitude(tmp_path / "out") == pytest.approx(np.ones(18), abs=0.03)
 
     def test_a_directory_that_was_imported_can_be_imported(self, tmp_path):
         simulate(tmp_path / "in", subjects=2, segments_per_subject=4, segment_length=2500)

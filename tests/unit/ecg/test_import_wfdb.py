@@ -12,7 +12,6 @@ from atml.ecg import check_directory, load_dataset
 from atml.ecg.importing import import_recordings
 from atml.ecg.provenance import read_index, read_provenance
 from atml.errors import CannotWrite, DataError, NoSegments
-
 from tests.recordings import sine, write_wfdb
 
 pytestmark = pytest.mark.skipif(find_spec("wfdb") is None, reason="pip install 'atml[formats]'")
@@ -52,7 +51,11 @@ class TestResult:
     def test_provenance_says_what_was_done(self, db, tmp_path):
         import_recordings(db, tmp_path / "out", subject=PATIENT, origin="our ward", licence="none")
         known = read_provenance(tmp_path / "out")
-        assert (known["origin"], known["licence"], known["positive_rhythms"]) == ("our ward", "none", ["AFIB"])
+        assert (known["origin"], known["licence"], known["positive_rhythms"]) == (
+            "our ward",
+            "none",
+            ["AFIB"],
+        )
         assert known["subjects"]["S1"] == {"person": "1", "records": ["data_1_1", "data_1_2"]}
         assert [one["rate_hz"] for one in known["records"]] == [128, 200, 250, 360, 1000]
         assert {(one["channel"], one["unit"]) for one in known["records"]} == {("II", "mV")}
