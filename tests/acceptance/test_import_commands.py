@@ -1,6 +1,8 @@
 """`atml data import`, `fetch` and `show` as a user types them, on to a bundle."""
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -164,3 +166,18 @@ def test_help_shows_an_example(command, tmp_path, call):
     assert (
         f"atml data {command} " in call(tmp_path, "data", command, "--help").stdout.partition("Example:")[2]
     )
+
+
+COMMANDS = [
+    line.removeprefix("$ ").partition("  #")[0]
+    for name in ("README.md", "docs/data.md")
+    for line in (ROOT / name).read_text().splitlines()
+    if re.match(r"\$ atml data (import|fetch|show) ", line)
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_docs_names_options_that_there_are(command, tmp_path, call):
+    verb, *arguments = shlex.split(command)[2:]
+    known = call(tmp_path, "data", verb, "--help").stdout
+    assert [one for one in arguments if one.startswith("--") and one not in known] == []

@@ -78,9 +78,7 @@ def test_the_page_needs_no_network_and_escapes_what_it_shows(imported):
     assert "<script" not in text
 
 
-@pytest.mark.parametrize(
-    ("peak_to_peak", "gain"), [(2, 10), (3.5, 10), (4, 5), (200, 0.15625), (0.01, 2560)]
-)
+@pytest.mark.parametrize(("peak_to_peak", "gain"), [(2, 10), (3.5, 10), (4, 5), (200, 0.15625), (0.01, 2560)])
 def test_a_trace_that_does_not_fit_has_another_gain_which_is_told(peak_to_peak, gain):
     samples = (peak_to_peak / 2 * np.sin(np.arange(1250) / 10)).astype(np.float32)
     assert gain_for(samples) == pytest.approx(gain)
