@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg.segment import SAMPLING_RATE_HZ
-from atml.ecg.sources.recording import Recording
+from atml.ecg.sources.recording import Recording, checked_rate
 from atml.errors import BadRecording
 
 SEGMENT_SECONDS = 5.0
@@ -21,7 +21,6 @@ FILTER = (
     "applied forwards and backwards"
 )
 FLAT_SECONDS = 2.0  # no heart is constant for so long, so the electrode was off
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50.0, 100_000.0
 _LARGEST_FACTOR = 1000  # of resampling; a rate is met within one part in a million
 _TOLERANCE = 1e-6  # of a sample, for rounding
 
@@ -82,12 +81,7 @@ def missing(recording: Recording) -> NDArray[np.bool_]:
 
 
 def _runs(recording: Recording) -> Iterator[_Run]:
-    rate_hz = recording.rate_hz
-    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise BadRecording(
-            f"its sampling rate is {rate_hz:g} Hz, which is not within {LOWEST_RATE_HZ:g} to "
-            f"{HIGHEST_RATE_HZ:g} Hz; check the file or --rate"
-        )
+    rate_hz = checked_rate(recording.rate_hz)
     there = ~missing(recording)
     if not there.any():
         raise BadRecording("has no signal, only gaps and flat lines; choose another channel with --lead")

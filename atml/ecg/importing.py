@@ -18,7 +18,8 @@ from atml.errors import DataError
 from atml.files import whole_directory
 from atml.version import __version__
 
-SHOWN_PROBLEMS = 5
+SHOWN_PROBLEMS = 20
+LONGEST_STEP_SECONDS = 86_400.0
 
 
 def import_recordings(
@@ -103,8 +104,10 @@ def import_recordings(
 def _check(positive: tuple[str, ...], step_seconds: float) -> None:
     if not positive:
         raise DataError("--positive names no rhythm; give one such as AFIB, or several such as AFIB,AFL.")
-    if not step_seconds > 0:
-        raise DataError(f"--step must be more than 0 seconds but got {step_seconds:g}.")
+    if not 0 < step_seconds <= LONGEST_STEP_SECONDS:
+        raise DataError(
+            f"--step must be more than 0 and at most {LONGEST_STEP_SECONDS:g} seconds but got {step_seconds:g}."
+        )
 
 
 def _summary(path: Path, problems: Sequence[Problem], items: int) -> str:

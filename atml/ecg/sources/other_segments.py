@@ -8,7 +8,7 @@ import numpy as np
 
 from atml.ecg.segment import SegmentName
 from atml.ecg.sources.iesd import Problem, read_segment
-from atml.ecg.sources.recording import Item, Reading, Recording, Span
+from atml.ecg.sources.recording import Item, Reading, Recording, Span, checked_rate
 from atml.errors import BadRecording, BadSegment, DataError
 
 
@@ -24,6 +24,7 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
 
 
 def _read(file: Path, rate_hz: float) -> Iterator[Recording]:
+    rate_hz = checked_rate(rate_hz)
     try:
         name = SegmentName.parse(file.name)
     except BadSegment as error:

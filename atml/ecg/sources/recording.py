@@ -20,6 +20,8 @@ RHYTHM_CODES = frozenset(
 )
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50.0, 100_000.0
+
 _ECG_CHANNEL = re.compile(r"ecg|ekg|\b(ml)?i{1,3}\b|\bav[rlf]\b|\b(ml)?v[1-9]r?\b", re.IGNORECASE)
 _NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_+.]+")
 
@@ -102,6 +104,20 @@ def choose_channel(names: Sequence[str], lead: str | None) -> int:
     if len(names) == 1:
         return 0
     raise BadRecording(f"its channels are {has}; say with --lead which is the ECG")
+
+
+def checked_rate(rate_hz: float) -> float:
+    """Return a sampling rate if it is that of an ECG.
+
+    Raises:
+        BadRecording: it is not.
+    """
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise BadRecording(
+            f"its sampling rate is {rate_hz:g} Hz, which is not within {LOWEST_RATE_HZ:g} to "
+            f"{HIGHEST_RATE_HZ:g} Hz; check the file or --rate"
+        )
+    return rate_hz
 
 
 def in_millivolts(signal: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64], str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.sources.recording import Reading, Recording, rhythm_code, spans_between
+from atml.ecg.sources.recording import Reading, Recording, checked_rate, rhythm_code, spans_between
 from atml.errors import BadRecording, DataError
 
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
@@ -118,16 +118,16 @@ def _at_their_times(
 
 def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
     if reading.rate_hz is not None:
-        return reading.rate_hz
+        return checked_rate(reading.rate_hz)
     if "rate" in columns:
         rate = columns["rate"]
-        return float(rate[row] if _is_per_row(rate) else rate)
+        return checked_rate(float(rate[row] if _is_per_row(rate) else rate))
     if "time" in columns and end is not None and end - row > 1:
         # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
         steps = np.diff(np.asarray(columns["time"][row:end], dtype=np.float64))
         usual = steps[steps < 1.5 * np.median(steps)]
         if len(usual) and usual.mean() > 0:
-            return float(1 / usual.mean())
+            return checked_rate(float(1 / usual.mean()))
     raise BadRecording("the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…")
 
 

@@ -105,6 +105,19 @@ class TestCsv:
             with pytest.raises(DataError, match=sentence):
                 import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
 
+    @pytest.mark.parametrize("rate_hz", [0, -1, float("inf")])
+    def test_a_senseless_rate_is_refused(self, tmp_path, rate_hz):
+        write_csv(tmp_path / "h.csv", {"ecg": [1, 2], "label": ["N", "N"]})
+        (tmp_path / "S1-N-0.txt").write_text("1\n2\n")
+        for name in ("h.csv", "S1-N-0.txt"):
+            with pytest.raises(DataError, match=f"its sampling rate is {rate_hz} Hz"):
+                import_recordings(
+                    tmp_path / name,
+                    tmp_path / "out",
+                    columns={"signal": "ecg", "rhythm": "label"},
+                    rate_hz=rate_hz,
+                )
+
 
 class TestNpz:
     def test_arrays_of_samples(self, tmp_path):

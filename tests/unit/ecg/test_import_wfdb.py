@@ -267,6 +267,7 @@ class TestDamage:
         for options, text in (
             ({"positive": [" "]}, "--positive names no rhythm"),
             ({"step_seconds": 0}, "--step must be more than 0"),
+            ({"step_seconds": float("inf")}, "--step must be more than 0 and at most 86400 seconds"),
             ({"source_format": "mat"}, "--format takes one of wfdb, edf"),
         ):
             with pytest.raises(DataError, match=text):
