@@ -106,7 +106,8 @@ def _check(positive: tuple[str, ...], step_seconds: float) -> None:
         raise DataError("--positive names no rhythm; give one such as AFIB, or several such as AFIB,AFL.")
     if not 0 < step_seconds <= LONGEST_STEP_SECONDS:
         raise DataError(
-            f"--step must be more than 0 and at most {LONGEST_STEP_SECONDS:g} seconds but got {step_seconds:g}."
+            f"--step must be more than 0 and at most {LONGEST_STEP_SECONDS:g} seconds "
+            f"but got {step_seconds:g}."
         )
 
 
