@@ -19,6 +19,9 @@ from atml.version import __version__ as __version__
 if TYPE_CHECKING:
     from atml.api import Run, evaluate, finalize, report, run, search, verify
     from atml.ecg import Dataset, load_dataset, simulate
+    from atml.ecg.importing import Import, import_recordings
+    from atml.ecg.provenance import read_index
+    from atml.ecg.sources.physionet import fetch_recordings
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
@@ -38,6 +41,7 @@ __all__ = [
     "Check",
     "Dataset",
     "Final",
+    "Import",
     "LabelAudit",
     "Metrics",
     "Model",
@@ -50,10 +54,13 @@ __all__ = [
     "Watch",
     "audit_labels",
     "evaluate",
+    "fetch_recordings",
     "finalize",
+    "import_recordings",
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "read_index",
     "report",
     "run",
     "search",
@@ -67,6 +74,7 @@ _MODULES = {
     "Check": "reports.verify",
     "Dataset": "ecg",
     "Final": "reports.finalize",
+    "Import": "ecg.importing",
     "LabelAudit": "reports.audit",
     "Metrics": "evaluation",
     "Model": "reports.ship",
@@ -79,10 +87,13 @@ _MODULES = {
     "Watch": "service.watch",
     "audit_labels": "reports.audit",
     "evaluate": "api",
+    "fetch_recordings": "ecg.sources.physionet",
     "finalize": "api",
+    "import_recordings": "ecg.importing",
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "read_index": "ecg.provenance",
     "report": "api",
     "run": "api",
     "search": "api",

@@ -17,6 +17,7 @@ from atml.cli import (
     evaluate,
     finalize,
     predict,
+    recordings,
     report,
     resume,
     run,
@@ -60,6 +61,9 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)
 app.command("report")(report.report)
+data_app.command("import")(recordings.import_)
+data_app.command("fetch")(recordings.fetch)
+data_app.command("show")(recordings.show)
 app.add_typer(data_app, name="data")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
     from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
+    from atml.reports.segments_page import Contents
     from atml.reports.ship import Model
     from atml.reports.verify import Check
     from atml.tuning.outcome import Outcome
@@ -40,6 +41,21 @@ def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
     for name in headings:
         table.add_column(name, justify="left" if name in left else "right")
     return table
+
+
+def print_contents(found: "Contents") -> None:
+    """Print what a segment directory holds, by rhythm."""
+    title = (
+        f"{found.path}: {found.segments:,} segments of {found.subjects:,} subjects, {found.samples:,} samples"
+    )
+    table = _table(title, ("rhythm", "class"), "rhythm", "class", "segments", "subjects")
+    for one in found.rhythms:
+        class_ = "AFIB" if one.afib else "Normal"
+        table.add_row(one.rhythm or "(none)", class_, f"{one.segments:,}", f"{one.subjects:,}")
+    console = out()
+    console.print(table)
+    if found.problems:
+        console.print(f"  {found.problems:,} files cannot be used; see `atml data check`", markup=False)
 
 
 def print_outcome(outcome: "Outcome") -> None:
