@@ -14,6 +14,7 @@ import typer
 from atml.cli import (
     dashboard,
     evaluate,
+    export_c,
     finalize,
     predict,
     resume,
@@ -53,6 +54,7 @@ app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("export-c")(export_c.export_c)
 app.add_typer(data_app, name="data")
 
 
