@@ -38,7 +38,9 @@ def export_c(
 
     sources = to_c(read_model(model, int8=int8))
     write_c(sources, out)
-    checked = check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None
+    checked = (
+        check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None
+    )
     if as_json:
         facts = dataclasses.asdict(checked) if checked else {"memory_bytes": sources.memory_bytes}
         written = [str(out / name) for name in sources.files]

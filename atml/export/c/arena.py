@@ -96,9 +96,7 @@ def _may_replace(read: str, written: str, call: Call, sizes: Mapping[str, int]) 
     return known and read in sizes and sizes[read] == sizes[written]
 
 
-def _lifetime(
-    members: Iterable[str], calls: Sequence[Call], sizes: Mapping[str, int], source: str
-) -> Buffer:
+def _lifetime(members: Iterable[str], calls: Sequence[Call], sizes: Mapping[str, int], source: str) -> Buffer:
     names = set(members)
     uses = [i for i, call in enumerate(calls) if names & {*call.reads, *call.writes}]
     start = 0 if source in names else min(uses)

@@ -1,7 +1,6 @@
 """emx-onnx-cgen: from an ONNX model to C functions, one for each node, and the calls of them."""
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +24,37 @@ _TEMPORARY = re.compile(r"^    float (tmp\w+)((?:\[\d+\])+);$", re.MULTILINE)
 _CALL = re.compile(r"^    (node\d+_\w+)\((.*)\);$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+")
 _BODY = "\nvoid model("
+
+_GRU_ATTRIBUTES = {"hidden_size", "linear_before_reset", "direction"}
+
+# The generator's template of each operator that ATML's networks use.
+_TEMPLATES = {
+    "Abs": "unary",
+    "Add": "binary",
+    "BatchNormalization": "batch_norm",
+    "Cast": "cast",
+    "Clip": "clip",
+    "Concat": "concat",
+    "Conv": "conv",
+    "DequantizeLinear": "dequantize_linear",
+    "Flatten": "reshape",
+    "GRU": "gru",
+    "Gemm": "gemm",
+    "GlobalMaxPool": "reduce",
+    "HardSwish": "unary",
+    "InstanceNormalization": "instance_normalization",
+    "MaxPool": "maxpool",
+    "Mul": "binary",
+    "ReduceMax": "reduce",
+    "ReduceMean": "reduce",
+    "Relu": "unary",
+    "Reshape": "reshape",
+    "Sigmoid": "unary",
+    "Split": "split",
+    "Swish": "unary",
+    "Transpose": "transpose",
+    "Unsqueeze": "reshape",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +108,8 @@ def generate(model: ModelProto) -> Program:
 def _check(model: ModelProto) -> None:
     """Refuse what the templates of this package do not cover."""
     for node in model.graph.node:
+        if node.op_type not in _TEMPLATES:
+            raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
         attributes = {a.name for a in node.attribute}
         if node.op_type == "Conv" and _rank(model, node.output[0]) != 3:
             raise ModelError("C code cannot be generated: Conv has more than one axis.")
@@ -89,9 +121,6 @@ def _check(model: ModelProto) -> None:
             )
 
 
-_GRU_ATTRIBUTES = {"hidden_size", "linear_before_reset", "direction"}
-
-
 def _rank(model: ModelProto, name: str) -> int:
     return next((len(v.type.tensor_type.shape.dim) for v in model.graph.value_info if v.name == name), 0)
 
@@ -99,7 +128,7 @@ def _rank(model: ModelProto, name: str) -> int:
 def _generated(model: ModelProto) -> str:
     _read_directions()
     with tempfile.TemporaryDirectory(prefix="atml-") as folder:
-        _copy_templates(Path(folder))
+        _write_templates(Path(folder))
         options = CompilerOptions(
             template_dir=Path(folder),
             restrict_arrays=False,
@@ -113,11 +142,18 @@ def _generated(model: ModelProto) -> str:
     return text
 
 
-def _copy_templates(folder: Path) -> None:
-    """Copy the generator's templates, then those of this package over them."""
-    for package, name in (("emx_onnx_cgen", "templates"), ("atml.export.c", "templates")):
-        with resources.as_file(resources.files(package) / name) as templates:
-            shutil.copytree(templates, folder, dirs_exist_ok=True)
+def _write_templates(folder: Path) -> None:
+    """Write the templates that are needed, those of this package before the generator's.
+
+    The generator compiles all of its 169 templates for every model, which takes seconds: the rest is empty.
+    """
+    ours, theirs = (resources.files(package) / "templates" for package in ("atml.export.c", "emx_onnx_cgen"))
+    for template in theirs.iterdir():
+        text = ""
+        if template.name.removesuffix("_op.c.j2") in _TEMPLATES.values():
+            source = ours / template.name
+            text = (source if source.is_file() else template).read_text(encoding="utf-8")
+        (folder / template.name).write_text(text, encoding="utf-8")
 
 
 def _read_directions() -> None:

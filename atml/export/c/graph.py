@@ -6,6 +6,7 @@ restores it just before it runs, so that only one layer's weights are in memory 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -111,7 +112,7 @@ def _restored(graph: Graph, weight: _Stored) -> str:
     codes = graph.add_weight(weight.values)
     scales = _floats(graph, weight.scales.reshape(-1 if weight.axis is not None else ()))
     restored = graph.add_name()
-    axis = {} if weight.axis is None else {"axis": weight.axis}
+    axis: dict[str, Any] = {} if weight.axis is None else {"axis": weight.axis}
     graph.nodes.append(helper.make_node("DequantizeLinear", [codes, scales], [restored], **axis))
     return restored
 
