@@ -68,7 +68,8 @@ def segments(count: int) -> np.ndarray:
     """Return random walks of any gain and offset, a flat line and one with a single spike."""
     rng = np.random.default_rng(1)
     walks = np.cumsum(rng.normal(size=(count, LENGTH)), axis=1)
-    samples = (walks - 0.98 * np.roll(walks, 1, axis=1)) * 10 ** rng.uniform(-3, 3, size=(count, 1)) + 5.0
+    waves = walks - 0.98 * np.roll(walks, 1, axis=1) + rng.uniform(-50, 50, size=(count, 1))
+    samples = waves * 10 ** rng.uniform(-3, 3, size=(count, 1))
     samples[0] = 0.0
     samples[1] = np.eye(LENGTH)[600]
     return samples.astype(np.float32)
