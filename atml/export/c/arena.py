@@ -48,8 +48,8 @@ def plan(calls: Sequence[Call], sizes: Mapping[str, int], *, source: str) -> Are
 def place(buffers: Sequence[Buffer]) -> list[int]:
     """Return an offset for each buffer so that no two that live at the same time overlap.
 
-    The first is placed at 0. The others go to the first gap that is large enough. Finding the smallest memory is
-    NP-hard, so a few orders are tried and the best is kept (as in Pisarchyk and Lee, 2020).
+    The first is placed at 0. The others go to the first gap that is large enough. Finding the smallest
+    memory is NP-hard, so a few orders are tried and the best is kept (as in Pisarchyk and Lee, 2020).
     """
     orders: tuple[Callable[[int], tuple[int, ...]], ...] = (
         lambda i: (-buffers[i].size, buffers[i].first),

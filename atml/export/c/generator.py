@@ -12,7 +12,7 @@ import numpy as np
 from emx_onnx_cgen import CodegenError, Compiler
 from emx_onnx_cgen.compiler import CompilerOptions
 from emx_onnx_cgen.lowering.registry import get_lowering, register_lowering
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
 from atml.export.graph import Array
@@ -24,8 +24,6 @@ _TEMPORARY = re.compile(r"^    float (tmp\w+)((?:\[\d+\])+);$", re.MULTILINE)
 _CALL = re.compile(r"^    (node\d+_\w+)\((.*)\);$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+")
 _BODY = "\nvoid model("
-
-_GRU_ATTRIBUTES = {"hidden_size", "linear_before_reset", "direction"}
 
 # The generator's template of each operator that ATML's networks use.
 _TEMPLATES = {
@@ -110,15 +108,19 @@ def _check(model: ModelProto) -> None:
     for node in model.graph.node:
         if node.op_type not in _TEMPLATES:
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
-        attributes = {a.name for a in node.attribute}
         if node.op_type == "Conv" and _rank(model, node.output[0]) != 3:
             raise ModelError("C code cannot be generated: Conv has more than one axis.")
-        if node.op_type == "GRU" and (
-            not {"hidden_size", "linear_before_reset"} <= attributes <= _GRU_ATTRIBUTES or len(node.input) > 4
-        ):
+        if node.op_type == "GRU" and not _is_plain_gru(node):
             raise ModelError(
-                "C code cannot be generated: GRU must have linear_before_reset, sigmoid and tanh, and no state."
+                "C code cannot be generated: a GRU must have linear_before_reset, sigmoid and tanh, "
+                "no clipping and no initial state."
             )
+
+
+def _is_plain_gru(node: NodeProto) -> bool:
+    attributes = {a.name: a.i for a in node.attribute}
+    known = attributes.keys() <= {"direction", "hidden_size", "linear_before_reset"}
+    return known and attributes.get("linear_before_reset") == 1 and len(node.input) <= 4
 
 
 def _rank(model: ModelProto, name: str) -> int:

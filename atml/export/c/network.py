@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from jinja2 import Environment, StrictUndefined
 
+from atml.errors import ModelError
 from atml.export.c.arena import VIEWS, Arena, plan
 from atml.export.c.generator import Program, generate
 from atml.export.c.graph import prepared
@@ -108,6 +109,10 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
     ]
     shared = Shared([call.function for call in calls])
     functions = [_tidy(text) for text in shared.texts]
+    if unknown := {n for call in calls for n in call.arguments} - _known(program, arena):
+        raise ModelError(
+            f"C code cannot be generated: tensors of another type than float: {sorted(unknown)}."
+        )
     read = {name for call in calls for name in call.reads}
     constants = {name: value for name, value in program.constants.items() if name in read}
     places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
@@ -116,11 +121,15 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
         "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
         "helpers": _used([text.replace("static inline", "static") for text in program.helpers], functions),
         "functions": functions,
-        "calls": [shared.call(call.function, [places.get(a, a) for a in call.arguments]) for call in calls],
+        "calls": [shared.call(call.function, [places[a] for a in call.arguments]) for call in calls],
         "logits": OUTPUT,
         "halves": any("uint16_t" in text for text in functions),
         "copies": any("memcpy" in text or "uint16_t" in text for text in functions),
     }
+
+
+def _known(program: Program, arena: Arena) -> set[str]:
+    return {*program.constants, *arena.offsets, OUTPUT}
 
 
 def _tidy(text: str) -> str:

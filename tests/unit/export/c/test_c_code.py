@@ -203,7 +203,7 @@ class TestReadModel:
         assert read_model(tmp_path / "model.onnx", int8=False) == model("dscnn")
 
     def test_a_missing_file_is_named(self, tmp_path: Path):
-        with pytest.raises(ModelError, match="no.onnx cannot be read"):
+        with pytest.raises(ModelError, match=r"no\.onnx cannot be read"):
             read_model(tmp_path / "no.onnx", int8=False)
 
 
