@@ -15,6 +15,7 @@ import typer
 from atml.cli import (
     dashboard,
     evaluate,
+    export_c,
     finalize,
     predict,
     recordings,
@@ -64,6 +65,7 @@ app.command("report")(report.report)
 data_app.command("import")(recordings.import_)
 data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
+app.command("export-c")(export_c.export_c)
 app.add_typer(data_app, name="data")
 
 

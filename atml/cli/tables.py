@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
+    from atml.export.c import CCheck
     from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
     from atml.reports.segments_page import Contents
@@ -419,3 +420,25 @@ def print_audit(audit: "LabelAudit") -> None:
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):
         console.print(str(path), style="bold", markup=False, soft_wrap=True)
+
+
+def print_c_check(checked: "CCheck") -> None:
+    """Print the sizes of generated C code, and how much its logits differ from ONNX Runtime's."""
+    target = checked.target
+    table = _table("C code on an emulated Cortex-M4F, -Os", ("",), "", "")
+    rows = {
+        "ONNX bytes": f"{checked.onnx_bytes:,}",
+        "flash bytes: code and constants": f"{target.flash_bytes:,}" if target else "–",
+        "RAM bytes: memory and stack": f"{target.ram_bytes:,}" if target else "–",
+        "  of it memory, the segment included": f"{checked.memory_bytes:,}",
+        "instructions for one segment": f"{target.instructions:,}" if target else "–",
+        "largest difference of logits": _difference(target.difference if target else None),
+        "  on this machine": _difference(checked.host_difference),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out().print(table)
+
+
+def _difference(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"
