@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from atml.api import Run, evaluate, finalize, run, search, verify
+    from atml.api import Run, evaluate, finalize, report, run, search, verify
     from atml.ecg import Dataset, load_dataset, simulate
+    from atml.ecg.importing import Import, import_recordings
+    from atml.ecg.provenance import read_index
+    from atml.ecg.sources.physionet import fetch_recordings
     from atml.errors import AtmlError
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
@@ -38,6 +41,7 @@ __all__ = [
     "Check",
     "Dataset",
     "Final",
+    "Import",
     "LabelAudit",
     "Metrics",
     "Model",
@@ -50,10 +54,14 @@ __all__ = [
     "Watch",
     "audit_labels",
     "evaluate",
+    "fetch_recordings",
     "finalize",
+    "import_recordings",
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "read_index",
+    "report",
     "run",
     "search",
     "simulate",
@@ -66,6 +74,7 @@ _MODULES = {
     "Check": "reports.verify",
     "Dataset": "ecg",
     "Final": "reports.finalize",
+    "Import": "ecg.importing",
     "LabelAudit": "reports.audit",
     "Metrics": "evaluation",
     "Model": "reports.ship",
@@ -78,10 +87,14 @@ _MODULES = {
     "Watch": "service.watch",
     "audit_labels": "reports.audit",
     "evaluate": "api",
+    "fetch_recordings": "ecg.sources.physionet",
     "finalize": "api",
+    "import_recordings": "ecg.importing",
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "read_index": "ecg.provenance",
+    "report": "api",
     "run": "api",
     "search": "api",
     "simulate": "ecg",

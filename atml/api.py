@@ -11,14 +11,18 @@ from typing import Any
 
 from atml import defaults
 from atml.ecg import Dataset
-from atml.errors import SpecError, StorageError, StudyError
+from atml.errors import ModelError, SpecError, StorageError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
+from atml.files import write_whole
 from atml.reports.assessment import assess
 from atml.reports.bundle import Bundle, load_bundle
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
+from atml.reports.html.page import render
 from atml.reports.looks import count_look
+from atml.reports.model_card import card_of
+from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
 from atml.service.data import subjects_in
@@ -245,6 +249,60 @@ def verify(
         else load_segments(Path(data), watch, skip_bad=skip_bad)
     )
     return check_bundle(bundle, data=dataset)
+
+
+def report(
+    what: str | Path,
+    *,
+    storage: str = defaults.STORAGE,
+    artifacts: str = defaults.ARTIFACTS,
+    results: str | Path = defaults.OUT,
+    train: str | Path | None = None,
+    traces: bool = True,
+    out: str | Path | None = None,
+    card: str | Path | None = None,
+    watch: Watch | None = None,
+) -> Path:
+    """Write a report of a study or a bundle, one HTML page that needs no network, and return its path.
+
+    A study's report includes the bundles in `results`/STUDY; a bundle's report includes its study if
+    `storage` has it.
+
+    Args:
+        what: Name of a study, or a bundle's folder.
+        storage: URL of the database.
+        artifacts: Where finalize kept its scores: a folder, or s3://BUCKET/PREFIX.
+        results: Folder for bundles, as given to `finalize`.
+        train: Where the training segments are now, if they have moved; they serve as examples.
+        traces: Whether to draw example ECGs. They are patients' data.
+        out: The page; NAME-report.html in the working directory by default.
+        card: Where to write the model card, in Markdown; by default it is not written.
+        watch: Receives what was left out, and why.
+
+    Raises:
+        UnknownStudy: the storage has no such study.
+        ModelError: a bundle cannot be read, or `card` is given but there is no model.
+        CannotWrite: a file cannot be written.
+    """
+    watch = watch or Watch()
+    bundle = is_bundle(what)
+    needs_storage = not (bundle and is_missing(storage))
+    sources = Sources(
+        storage=open_storage(storage) if needs_storage else None,
+        artifacts=artifacts,
+        results=Path(results),
+        train=Path(train) if train is not None else None,
+        with_traces=traces,
+        watch=watch,
+    )
+    shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
+    if card is not None and shown.model is None:
+        raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
+    path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
+    write_whole(path, render(shown).encode())
+    if card is not None and shown.model is not None:
+        write_whole(Path(card), card_of(shown.model).encode())
+    return path
 
 
 def _as_phase(spec: Spec) -> Phase:

@@ -2,6 +2,7 @@
 
 AtmlError
 ├── DataError
+│   ├── BadRecording
 │   ├── BadSegment
 │   ├── NoSegments
 │   └── TooFewSubjects
@@ -34,6 +35,10 @@ class DataError(AtmlError):
 
 class BadSegment(DataError):
     """A segment file has a wrong name, a wrong length or a line that is not a number."""
+
+
+class BadRecording(DataError):
+    """A recording is damaged, or has no usable signal, channel or rhythm annotation."""
 
 
 class NoSegments(DataError):

@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from atml.errors import CannotWrite
+from atml.errors import CannotWrite, DataError
 
 TEMPORARY = ".tmp"  # suffix of unfinished files, whose names begin with a dot
 ABANDONED_SECONDS = 3600.0  # age at which an unfinished file counts as abandoned
@@ -64,6 +65,32 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # renamed, or on a disk that has become read-only
             temporary.unlink()
+
+
+@contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """Yield a directory that is renamed to `directory` if the block succeeds, and removed otherwise.
+
+    Raises:
+        DataError: `directory` exists and is not an empty directory.
+        CannotWrite: it cannot be written.
+    """
+    try:
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise DataError(
+                f"{directory} exists and is not an empty directory; name another, or remove it first."
+            )
+        parent = Path(os.path.abspath(directory)).parent  # noqa: PTH100  (resolve() follows links)
+        parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+        try:
+            yield unfinished
+            unfinished.chmod(0o755)  # mkdtemp's is private to its owner
+            unfinished.replace(directory)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(directory, error) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -122,3 +149,17 @@ def in_words(error: OSError, *, advice: str | None = None) -> str:
     """Return the reason and what to do about it."""
     reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "fix this"))
     return f"{reason}; {advice or usual}"
+
+
+def read_file(path: Path, *, most_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is a pipe or device, from which reading might never end.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, more than {most_bytes:,}", str(path))
+    return path.read_bytes()

@@ -27,8 +27,6 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 myst_heading_anchors = 3
-# Pages whose place in the navigation is kept until they are written.
-PLANNED = ("data", "microcontroller", "report")
 exclude_patterns = ["reference/schemas"]
 
 html_theme = "furo"
@@ -42,15 +40,3 @@ html_show_copyright = False
 copybutton_prompt_text = "$ "
 copybutton_here_doc_delimiter = "END"
 copybutton_line_continuation_character = "\\"
-
-
-def _without_planned_pages(_app, docname, source):
-    if docname == "index":
-        for name in PLANNED:
-            if not (HERE / f"{name}.md").exists():
-                source[0] = source[0].replace(f"\n{name}\n", "\n")
-
-
-def setup(app):
-    """Connect to Sphinx's events."""
-    app.connect("source-read", _without_planned_pages)

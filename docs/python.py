@@ -37,6 +37,16 @@ def main() -> None:
     for model in final.models:
         print(f"{model.bundle}: {model.onnx_bytes} bytes, F2 {model.test.fbeta:.3f} on subjects it never saw")
 
+    # A report of both: one HTML page that needs no network
+    page = atml.report(
+        "python-demo",
+        storage="sqlite:///python-demo/atml.db",
+        artifacts="python-demo/artifacts",
+        results="python-demo/results",
+        out="python-demo/report.html",
+    )
+    print(f"{page}: {page.stat().st_size} bytes")
+
     # Use the model: a score from 0 to 1 for each segment; AFIB at or above the threshold
     bundle = atml.load_bundle(final.recommended.bundle)
     scores = bundle.classifier.probabilities(dataset.samples()[:5])

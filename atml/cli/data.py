@@ -1,4 +1,4 @@
-"""`atml data`: check segments on disk and their labels, or simulate some."""
+"""`atml data`: check segments on disk and their labels, or simulate some; `recordings.py` imports."""
 
 import json
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from atml.cli.console import bar
 
 data_app = typer.Typer(
     name="data",
-    help="Check ECG segments on disk and their labels, or simulate some.",
+    help="Import recordings as segments, check segments and their labels, or simulate some.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -13,6 +13,7 @@ ENVIRONMENT: Mapping[str, str] = {
         "Credentials of the dashboard, `user:password`; required if it listens on another address than "
         "loopback."
     ),
+    "ATML_PHYSIONET": "Mirror of PhysioNet's files; the default of `atml data fetch --from`.",
     "ATML_DEBUG": "If set, an unexpected error shows where it arose, as with `atml --debug`.",
     "OMP_NUM_THREADS": "CPU threads of a library call. `atml run` and `atml search` set it to 1 for workers.",
     "ORT_DISABLE_TELEMETRY": (

@@ -15,8 +15,11 @@ import typer
 from atml.cli import (
     dashboard,
     evaluate,
+    export_c,
     finalize,
     predict,
+    recordings,
+    report,
     resume,
     run,
     search,
@@ -58,6 +61,11 @@ app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("verify")(verify.verify)
+app.command("report")(report.report)
+data_app.command("import")(recordings.import_)
+data_app.command("fetch")(recordings.fetch)
+data_app.command("show")(recordings.show)
+app.command("export-c")(export_c.export_c)
 app.add_typer(data_app, name="data")
 app.add_typer(specs_app, name="specs")
 

@@ -88,3 +88,12 @@ def a_number(value: float | None) -> float | None:
     if value is not None and math.isnan(value):
         raise typer.BadParameter("must be a number but got nan")
     return value
+
+
+def pairs(text: str | None) -> dict[str, str]:
+    """Return `signal=ecg,rhythm=label` as a dictionary."""
+    found = [pair.partition("=") for pair in (text or "").split(",") if pair.strip()]
+    wrong = [name for name, sign, value in found if not (name.strip() and sign and value.strip())]
+    if wrong:
+        raise typer.BadParameter(f"--columns takes ROLE=NAME,… as signal=ecg,rhythm=label but got {text!r}")
+    return {name.strip(): value.strip() for name, _, value in found}

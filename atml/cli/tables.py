@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.evaluation import DisturbedMetrics, Metrics, Robustness
+    from atml.export.c import CCheck
     from atml.reports.audit import LabelAudit
     from atml.reports.finalize import Final
+    from atml.reports.segments_page import Contents
     from atml.reports.ship import Model
     from atml.reports.verify import Check
     from atml.tuning.outcome import Outcome
@@ -40,6 +42,21 @@ def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
     for name in headings:
         table.add_column(name, justify="left" if name in left else "right")
     return table
+
+
+def print_contents(found: "Contents") -> None:
+    """Print what a segment directory holds, by rhythm."""
+    title = (
+        f"{found.path}: {found.segments:,} segments of {found.subjects:,} subjects, {found.samples:,} samples"
+    )
+    table = _table(title, ("rhythm", "class"), "rhythm", "class", "segments", "subjects")
+    for one in found.rhythms:
+        class_ = "AFIB" if one.afib else "Normal"
+        table.add_row(one.rhythm or "(none)", class_, f"{one.segments:,}", f"{one.subjects:,}")
+    console = out()
+    console.print(table)
+    if found.problems:
+        console.print(f"  {found.problems:,} files cannot be used; see `atml data check`", markup=False)
 
 
 def print_outcome(outcome: "Outcome") -> None:
@@ -403,3 +420,25 @@ def print_audit(audit: "LabelAudit") -> None:
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):
         console.print(str(path), style="bold", markup=False, soft_wrap=True)
+
+
+def print_c_check(checked: "CCheck") -> None:
+    """Print the sizes of generated C code, and how much its logits differ from ONNX Runtime's."""
+    target = checked.target
+    table = _table("C code on an emulated Cortex-M4F, -Os", ("",), "", "")
+    rows = {
+        "ONNX bytes": f"{checked.onnx_bytes:,}",
+        "flash bytes: code and constants": f"{target.flash_bytes:,}" if target else "–",
+        "RAM bytes: memory and stack": f"{target.ram_bytes:,}" if target else "–",
+        "  of it memory, the segment included": f"{checked.memory_bytes:,}",
+        "instructions for one segment": f"{target.instructions:,}" if target else "–",
+        "largest difference of logits": _difference(target.difference if target else None),
+        "  on this machine": _difference(checked.host_difference),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out().print(table)
+
+
+def _difference(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"

@@ -1,4 +1,7 @@
-"""ECG segments on disk → datasets in memory, split by subject."""
+"""ECG segments on disk → datasets in memory, split by subject.
+
+What imports recordings is not offered here: it is slow to import, and parser processes import this.
+"""
 
 from atml.ecg.dataset import Dataset, DirectoryReport, check_directory, load_dataset
 from atml.ecg.segment import AFIB_RHYTHM, CLASSES, GRAMMAR, SAMPLING_RATE_HZ, SegmentName

@@ -37,8 +37,7 @@ def bootstrap_intervals(
     subjects = subject_fbeta.size
     if subjects < 2 or resamples == 0:
         return {}
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
+    times = resampled_subjects(subjects, resamples=resamples, seed=seed)
     pooled = by_subject.resampled(times)
     figures = {
         "f1": pooled.fbeta(1.0),
@@ -51,10 +50,17 @@ def bootstrap_intervals(
         "subject_mean_fbeta": times @ subject_fbeta / subjects,
         "g": times @ (subject_fbeta > g_above).astype(float) / subjects,
     }
-    return {name: _percentiles(values) for name, values in figures.items() if np.isfinite(values).any()}
+    return {name: percentiles(values) for name, values in figures.items() if np.isfinite(values).any()}
 
 
-def _percentiles(values: Floats) -> tuple[float, float]:
+def resampled_subjects(subjects: int, *, resamples: int, seed: int) -> Floats:
+    """Return [resamples, subjects] how often each subject is drawn, with replacement."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
+
+
+def percentiles(values: Floats) -> tuple[float, float]:
+    """Return the 95 % interval of the values of a metric in resamples, of which one at least is defined."""
     # NaN: a resample with only one class, in which the metric is undefined.
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

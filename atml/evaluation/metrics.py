@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +78,15 @@ class Metrics:
             "per_rhythm": [asdict(rhythm) for rhythm in self.per_rhythm],
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the metrics that `to_dict` wrote."""
+        return cls(
+            **{
+                **values,
+                "per_subject": tuple(SubjectMetrics(**one) for one in values["per_subject"]),
+                "per_rhythm": tuple(RhythmMetrics(**one) for one in values["per_rhythm"]),
+                "intervals": {name: (low, high) for name, (low, high) in values["intervals"].items()},
+            }
+        )

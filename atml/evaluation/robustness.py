@@ -2,8 +2,8 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,6 +97,18 @@ class Robustness:
             "finite_on_extremes": self.finite_on_extremes,
             "flat_line_is_afib": self.flat_line_is_afib,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the results that `to_dict` wrote; the properties are computed again."""
+        own = {field.name: values[field.name] for field in fields(cls)}
+        return cls(
+            **{
+                **own,
+                "undisturbed": DisturbedMetrics(**own["undisturbed"]),
+                "disturbed": tuple(DisturbedMetrics(**one) for one in own["disturbed"]),
+            }
+        )
 
 
 def robustness(

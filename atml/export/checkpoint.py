@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
-from atml.files import whole
+from atml.files import read_file, whole
 
 FORMAT = 1
+MOST_BYTES = 10_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +87,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _content(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            # torch.save writes zip files; for anything else torch.load would try older formats.
-            if zipfile.is_zipfile(file):
-                file.seek(0)
-                return torch.load(file, map_location="cpu", weights_only=True)
+        file = io.BytesIO(read_file(path, most_bytes=MOST_BYTES))
+        # torch.save writes zip files; for anything else torch.load would try older formats.
+        if zipfile.is_zipfile(file):
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # damaged bytes raise whatever its unpickler meets first

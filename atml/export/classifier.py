@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
 from atml.export.session import INPUT, OUTPUT, open_session
+from atml.files import read_file
 
 BATCH = 256
+MOST_BYTES = 1_000_000_000  # of a model's file
 
 
 class OnnxClassifier:
@@ -61,7 +63,7 @@ def _read(model: bytes | str | PathLike[str]) -> bytes:
     if isinstance(model, bytes):
         return model
     try:
-        return Path(model).read_bytes()
+        return read_file(Path(model), most_bytes=MOST_BYTES)
     except OSError as error:
         raise ModelError(f"{model} cannot be read: {error.strerror}.") from error
 

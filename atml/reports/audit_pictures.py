@@ -31,7 +31,7 @@ def page(title: str, traces: Sequence[Trace]) -> bytes:
     """
     shown = [(caption, samples[: WIDTH * SAMPLING_RATE_HZ // SECOND]) for caption, samples in traces]
     shown = shown[:MOST_TRACES]
-    gain = _gain([samples for _, samples in shown])
+    gain = millimetres_per_unit([samples for _, samples in shown])
     column, row = WIDTH * PIXELS + MARGIN, HEIGHT * PIXELS + CAPTION + MARGIN
     rows = math.ceil(len(shown) / COLUMNS)
     image = Image.new("RGB", (MARGIN + COLUMNS * column, MARGIN + TITLE + rows * row), WHITE)
@@ -49,7 +49,7 @@ def page(title: str, traces: Sequence[Trace]) -> bytes:
     return content.getvalue()
 
 
-def _gain(traces: Sequence[NDArray[np.float32]]) -> float:
+def millimetres_per_unit(traces: Sequence[NDArray[np.float32]]) -> float:
     """Return the millimetres per unit at which all traces fit and the largest can be seen."""
     highest = max((float(np.ptp(samples)) for samples in traces), default=0.0) * UNIT
     if highest == 0 or 1 <= highest <= HEIGHT:

@@ -84,7 +84,7 @@ def judge_again(stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFit
     leaders = _leaders(known, phase)
     folds = range(phase.data.folds)
     jobs = [
-        job(phase, dataset.fingerprint, _proposal(one.trial), fold=fold, seed=CUT_AGAIN)
+        job(phase, dataset.fingerprint, proposal_of(one.trial), fold=fold, seed=CUT_AGAIN)
         for one in leaders
         for fold in folds
     ]
@@ -148,7 +148,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
         counts=counts,
         fits=tuple(fits),
-        proposal=_proposal(leader.trial),
+        proposal=proposal_of(leader.trial),
         threshold=threshold,
         out_of_fold=evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta),
     )
@@ -158,7 +158,8 @@ def _counts(dataset: Dataset, fit: Fit) -> FoldCounts:
     return FoldCounts.of(dataset.labels[fit.valid_rows], fit.valid_scores, dataset.subjects[fit.valid_rows])
 
 
-def _proposal(trial: FrozenTrial) -> Proposal:
+def proposal_of(trial: FrozenTrial) -> Proposal:
+    """Return the network and the learning rate that a trial trained."""
     architecture = get_architecture(records.architecture(trial))
     config = architecture.config_from_dict(records.config(trial) or {})
     return Proposal(

@@ -122,6 +122,12 @@ def run_fits(
     return [_load(_path(folder, one)) for one in jobs]
 
 
+def stored_fits(jobs: Sequence[FitJob], folder: Path) -> list[Fit] | None:
+    """Return the stored results of `jobs`; None if one is missing."""
+    paths = [_path(folder, one) for one in jobs]
+    return [_load(path) for path in paths] if all(path.exists() for path in paths) else None
+
+
 @contextmanager
 def _children_without_ctrl_c() -> Iterator[None]:
     """Start children that never receive Ctrl-C; this process handles it.

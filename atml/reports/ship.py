@@ -12,15 +12,18 @@ import numpy as np
 
 from atml.ecg import Dataset
 from atml.errors import StudyError
-from atml.evaluation import Metrics, Robustness
+from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.fits import Fit
+from atml.reports.html import report_html
 from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
 from atml.reports.looks import count_look, looks
+from atml.reports.model_card import model_card
 from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.scored import Scored
 from atml.reports.vectors import VECTORS, make_vectors
 from atml.service.studies import StoredStudy
 from atml.tuning.phases import Phase
@@ -75,6 +78,7 @@ def ship(
             'is not shipped; use a study with size_of = "onnx"'
         )
     robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
+    scored = Scored.of(chosen.fits, dataset)
     figures = {
         "onnx_bytes": len(onnx),
         "threshold": chosen.threshold,
@@ -85,6 +89,7 @@ def ship(
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
+        "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
         "robustness": robustness.to_dict(),
     }
 
@@ -92,15 +97,23 @@ def ship(
         config, length = chosen.proposal.config_dict(), dataset.segment_length
         save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
 
+    facts, name = _facts(stored, choice, dataset, test), bundle_name(phase, choice)
+    card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
+    # Without example ECGs, since a bundle is handed on.
+    page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=scored)
     models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
-    contents = {**models, "metrics.json": to_json(figures).encode()}
+    contents = {
+        **models,
+        "metrics.json": to_json(figures).encode(),
+        "MODEL_CARD.md": card.encode(),
+        "report.html": page.encode(),
+    }
     files = [
         *(BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()),
         BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
         BundleFile(name="model.pt", write=write_checkpoint),
     ]
-    folder = out / stored.study.study_name / bundle_name(phase, choice)
-    bundle = write_bundle(folder, files, _facts(stored, choice, dataset, test))
+    bundle = write_bundle(out / stored.study.study_name / name, files, facts)
     return Model(
         choice=choice,
         bundle=bundle,

@@ -19,6 +19,7 @@ from pydantic import (
 
 from atml.ecg.segment import canonical_subject
 from atml.errors import ModelError, SpecError
+from atml.files import read_file
 from atml.models import ARCHITECTURES, get_architecture
 from atml.training import AugmentationSettings, TrainingSettings
 from atml.tuning import records
@@ -29,6 +30,7 @@ from atml.tuning.sizes import SizeOf
 for settings in (AugmentationSettings, TrainingSettings):
     with_config(ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True))(settings)
 
+MOST_BYTES = 1_000_000  # of a spec
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
 # Limits far above sensible values, so that nothing computed from them overflows.
@@ -271,12 +273,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         SpecError: there is no such file, or it is not TOML; names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_file(path, most_bytes=MOST_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(f"{path}: no such spec; `atml specs list` shows those that ship with ATML") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as a text file ({error})") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: is not a text file in UTF-8 ({error})") from None
+    # Besides TOMLDecodeError: an integer of thousands of digits, or lists nested too deeply.
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None
 
 

@@ -3,12 +3,21 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from atml import files
 from atml.errors import AtmlError, CannotWrite
-from atml.files import cannot_write, make_folder, prepare_folder, remove_abandoned, whole, write_whole
+from atml.files import (
+    cannot_write,
+    make_folder,
+    prepare_folder,
+    read_file,
+    remove_abandoned,
+    whole,
+    write_whole,
+)
 from tests.disks import small_disk
 
 
@@ -147,3 +156,18 @@ def test_every_reason_is_told_in_words_with_what_to_do(code, told):
 def test_a_caller_may_know_better_what_to_do():
     error = cannot_write("here", OSError(errno.ENOSPC, ""), advice="set ATML_CACHE")
     assert str(error) == "cannot write here: its disk is full; set ATML_CACHE"
+
+
+class TestReading:
+    def test_a_file_is_read_if_it_is_not_too_large(self, tmp_path):
+        path = tmp_path / "file"
+        path.write_bytes(b"12345")
+        assert read_file(path, most_bytes=5) == b"12345"
+        with pytest.raises(OSError, match="has 5 bytes, more than 4"):
+            read_file(path, most_bytes=4)
+
+    def test_a_pipe_or_a_device_is_refused_at_once(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+            with pytest.raises(OSError, match="not a regular file"):
+                read_file(path, most_bytes=10)

@@ -10,13 +10,21 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from atml.cli.schemas.bundles import (
+    CodeDocument,
     FinalDocument,
     ManifestDocument,
     MetricsFileDocument,
     PredictionDocument,
     VerificationDocument,
 )
-from atml.cli.schemas.data import AuditDocument, CheckedDirectoryDocument, SimulationDocument
+from atml.cli.schemas.data import (
+    AuditDocument,
+    CheckedDirectoryDocument,
+    ContentsDocument,
+    FetchedDocument,
+    ImportDocument,
+    SimulationDocument,
+)
 from atml.cli.schemas.metrics import MetricsDocument
 from atml.cli.schemas.studies import OutcomeDocument, RunDocument, SpecDocument, StatusDocument
 
@@ -31,6 +39,10 @@ COMMANDS: Mapping[str, Any] = {
     "evaluate": MetricsDocument,
     "predict": list[PredictionDocument],
     "verify": VerificationDocument,
+    "export-c": CodeDocument,
+    "data import": ImportDocument,
+    "data fetch": FetchedDocument,
+    "data show": ContentsDocument,
     "data check": CheckedDirectoryDocument,
     "data audit": AuditDocument,
     "data simulate": SimulationDocument,

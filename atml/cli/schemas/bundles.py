@@ -96,6 +96,38 @@ class VerificationDocument(Document):
     """Every check; if the manifest cannot be read, there are no others."""
 
 
+class TargetDocument(Document):
+    """What was measured on an emulated Cortex-M4F, compiled with -Os."""
+
+    difference: float
+    """Largest difference of a logit from ONNX Runtime's."""
+    flash_bytes: int
+    """Code and constants, without functions of the C library."""
+    stack_bytes: int
+    """Stack of one call."""
+    ram_bytes: int
+    """Memory and stack; the segment is part of the memory."""
+    instructions: int
+    """Instructions executed for one segment, to the nearest 40; not a time."""
+
+
+class CodeDocument(Document):
+    """C code of a model."""
+
+    files: list[str]
+    """The files that were written."""
+    onnx_bytes: int
+    """Size of the model file in bytes."""
+    memory_bytes: int
+    """Memory that the caller provides, the segment included."""
+    host_difference: float | None
+    """Largest difference of a logit on this machine; null without `--check` or a compiler."""
+    target: TargetDocument | None
+    """Figures of a microcontroller; null without `--check` or the tools for it."""
+    missing_packages: list[str]
+    """Debian's packages that would have allowed more checks."""
+
+
 class MetricsFileDocument(Document):
     """`metrics.json` of a bundle."""
 

@@ -1,5 +1,7 @@
 """Segments on disk."""
 
+from typing import Any
+
 from atml.cli.schemas.document import Document
 
 
@@ -108,3 +110,105 @@ class SimulationDocument(Document):
     """Number of segments."""
     rhythms: dict[str, int]
     """Number of segments by rhythm."""
+
+
+class RecordDocument(Document):
+    """A recording and what was taken from it."""
+
+    record: str
+    """Name of the recording."""
+    subject: str
+    """Subject in the names of its segments, such as `S12`."""
+    person: str
+    """What the source calls the subject."""
+    channel: str
+    """The channel that was read."""
+    unit: str
+    """`mV`, or empty if the source's unit is not a voltage."""
+    rate_hz: float
+    """Sampling rate of the source."""
+    seconds: float
+    """Length."""
+    missing_seconds: float
+    """Length of gaps and flat lines."""
+    segments: int
+    """Number of segments made of it."""
+
+
+class SkippedRecordDocument(ProblemDocument):
+    """A record that cannot be used."""
+
+    unreadable: bool
+    """Whether the operating system denied access."""
+
+
+class ImportDocument(Document):
+    """Segments made of recordings."""
+
+    directory: str
+    """Where they were written."""
+    format: str
+    """Format of the recordings."""
+    segments: int
+    """Number of segments."""
+    positive: list[str]
+    """Rhythms that are the class to find."""
+    positive_segments: int
+    """Number of their segments."""
+    rhythms: dict[str, int]
+    """Number of segments by rhythm, as the source names it."""
+    records: list[RecordDocument]
+    """The recordings."""
+    notes: list[str]
+    """What to check."""
+    skipped: list[SkippedRecordDocument]
+    """Records left out with `--skip-bad`."""
+
+
+class FetchedDocument(Document):
+    """A downloaded database."""
+
+    directory: str
+    """Where its files are."""
+    database: str
+    """Its name."""
+    files: int
+    """Number of files."""
+    records: int
+    """Number of recordings."""
+    downloaded_bytes: int
+    """Bytes downloaded by this call."""
+    licence: str
+    """Its licence."""
+
+
+class RhythmCountDocument(Document):
+    """The segments of one rhythm."""
+
+    rhythm: str
+    """As the source names it."""
+    afib: bool
+    """Whether it is the class to find."""
+    segments: int
+    """Number of segments."""
+    subjects: int
+    """Number of subjects that have it."""
+
+
+class ContentsDocument(Document):
+    """What a directory of segments, or one segment, holds."""
+
+    path: str
+    """The directory or file."""
+    segments: int
+    """Number of segments."""
+    subjects: int
+    """Number of subjects."""
+    samples: int
+    """Samples of a segment."""
+    problems: int
+    """Files that cannot be used."""
+    rhythms: list[RhythmCountDocument]
+    """The most frequent first."""
+    provenance: dict[str, Any] | None
+    """`provenance.json` of imported segments; null for others."""

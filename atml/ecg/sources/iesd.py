@@ -4,6 +4,7 @@
 with it. Parser processes import this module, so it imports nothing slow.
 """
 
+import contextlib
 import math
 import os
 import stat
@@ -18,6 +19,8 @@ from atml.errors import DataError, NoSegments
 # Ten minutes at 250 Hz take a quarter of this. A larger file is something else, and reading it could
 # exhaust the memory.
 LARGEST_FILE_BYTES = 8 * 2**20
+
+_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 RESTORE = "fetch or write the file again, or remove it"
 
@@ -93,7 +96,8 @@ def read_segment(path: Path) -> NDArray[np.float32] | Problem:
     try:
         text = _read_bytes(path)
     except FileNotFoundError:
-        return Problem(file=path.name, text="is a link to nothing; remove it", unreadable=True)
+        reason = "is a link to nothing; remove it" if path.is_symlink() else "does not exist; check the path"
+        return Problem(file=path.name, text=reason, unreadable=True)
     except OSError as error:
         reason = error.strerror or str(error)
         return Problem(
@@ -103,18 +107,33 @@ def read_segment(path: Path) -> NDArray[np.float32] | Problem:
         )
     if isinstance(text, Problem):
         return text
+    return _parsed(path.name, text)
+
+
+def _parsed(file: str, text: bytes) -> NDArray[np.float32] | Problem:
     if not text.strip():
-        return Problem(file=path.name, line=1, text=f"the file is empty; {RESTORE}")
+        return Problem(file=file, line=1, text=f"the file is empty; {RESTORE}")
     lines = text.rstrip().split(b"\n")
     try:
         # float() on bytes is strict except for "_", "nan" and "inf"; takes a quarter of a millisecond.
         with np.errstate(over="ignore"):
             samples = np.array([float(line) for line in lines], dtype=np.float32)
     except ValueError:
-        return _first_problem(path.name, lines)
+        plain = _plain_text(text)
+        return _first_problem(file, lines) if plain == text else _parsed(file, plain)
     if b"_" in text or not np.isfinite(samples).all():
-        return _first_problem(path.name, lines)
+        return _first_problem(file, lines)
     return samples
+
+
+def _plain_text(text: bytes) -> bytes:
+    """Return text as UTF-8 with newlines: other systems write a byte order mark, UTF-16, or only CR."""
+    for mark, encoding in _MARKS.items():
+        if text.startswith(mark):
+            with contextlib.suppress(UnicodeDecodeError):
+                text = text.decode(encoding).encode()
+            break
+    return text if b"\n" in text else text.replace(b"\r", b"\n")
 
 
 def _read_bytes(path: Path) -> bytes | Problem:

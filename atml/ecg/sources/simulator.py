@@ -4,11 +4,7 @@ They are not recordings of people. They let the first command run anywhere and t
 The same seed gives the same files, and subject *n* does not depend on the number of subjects.
 """
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +16,7 @@ from atml.ecg.synthesis.heart import Heart, Rng, change_posture, draw_heart
 from atml.ecg.synthesis.recording import band_pass, clock, normalise, record
 from atml.ecg.synthesis.rhythms import MARGIN_SECONDS, RHYTHMS
 from atml.errors import DataError
-from atml.files import cannot_write
+from atml.files import whole_directory
 
 # Some subjects have both classes, some always fibrillate and some never do. Most have both, so that a
 # network cannot infer the class from the subject, and ranks real segments better (AUC +.03 compared with
@@ -81,7 +77,7 @@ def simulate(
     _require(first_subject >= 0, f"first subject must not be negative but got {first_subject}")
 
     counts = dict.fromkeys(RHYTHMS, 0)
-    with _written_whole(directory) as unfinished:
+    with whole_directory(directory) as unfinished:
         for done in range(subjects):
             number = first_subject + done
             drawn = draw_subject(number, segments_per_subject, segment_length, seed)
@@ -133,27 +129,6 @@ def _draw_segment(
 def _require(holds: bool, message: str) -> None:
     if not holds:
         raise DataError(f"{message}.")
-
-
-@contextlib.contextmanager
-def _written_whole(directory: Path) -> Iterator[Path]:
-    """Yield a directory next to ``directory`` and rename it if the block succeeds."""
-    try:
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise DataError(
-                f"{directory} exists and is not an empty directory; name another, or remove it first."
-            )
-        parent = Path(os.path.abspath(directory)).parent  # noqa: PTH100  (resolve() follows links)
-        parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
-        try:
-            yield unfinished
-            unfinished.chmod(0o755)  # mkdtemp's is private to its owner
-            unfinished.replace(directory)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(directory, error) from error
 
 
 def _notice(subjects: int, seed: int) -> str:

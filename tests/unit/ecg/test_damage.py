@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from atml.ecg import check_directory
+from atml.ecg import check_directory, load_dataset
 
 Writer = Callable[..., Path]
 
@@ -85,6 +86,18 @@ def test_pipe_in_place_of_a_segment_is_named_and_not_waited_for(directory: Path,
     os.mkfifo(directory / "S8-N-0.txt")
     (problem,) = check_directory(directory, cache_dir=cache).problems
     assert "no ordinary file" in problem.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be with mark"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_text_of_other_systems_is_read(encoding: str, newline: str, directory: Path, cache: Path) -> None:
+    text = newline.join(["0.5", "-0.25"] * 25)
+    content = ("\ufeff" + text).encode("utf-16-be") if "mark" in encoding else text.encode(encoding)
+    (directory / "S8-N-0.txt").write_bytes(content)
+    assert check_directory(directory, cache_dir=cache).problems == ()
+    dataset = load_dataset(directory, cache_dir=cache)
+    (at,) = np.flatnonzero(dataset.subjects == "S8")
+    np.testing.assert_array_equal(dataset.samples(np.array([at]))[0], [0.5, -0.25] * 25)
 
 
 def test_huge_file_is_named_and_not_read(directory: Path, cache: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_title_says_at_which_gain_all_traces_fit(texts, amplitude, gain):
 
 def test_a_tiny_signal_is_enlarged(texts):
     page("S1", [("trace", BEAT / 1000)])
-    assert audit_pictures._gain([BEAT / 1000]) == 10 * 2**10
+    assert audit_pictures.millimetres_per_unit([BEAT / 1000]) == 10 * 2**10
 
 
 @pytest.mark.parametrize("length", [2, 250, 9000])

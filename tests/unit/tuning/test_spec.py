@@ -158,6 +158,7 @@ EVERY_NUMBER = {
             "baseline_wander": 0.4,
             "time_stretch": 0.1,
             "shift": 0.1,
+            "flat_line": 0.02,
         },
     },
     "pruning": {
@@ -232,6 +233,28 @@ def test_every_mistake_is_named_at_once():
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "not valid TOML"),
+        (b"a = " + b"9" * 5000, "not valid TOML"),
+        (b"a = 1\n" * 400_000, "has 2,400,000 bytes, more than 1,000,000"),
+        ("name = 'é'".encode("latin-1"), "is not a text file in UTF-8"),
+    ],
+)
+def test_a_hostile_file_is_refused_in_a_sentence(tmp_path, content, text):
+    path = tmp_path / "hostile.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError, match=text):
+        load_spec(path)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/tmp", "/dev/null/none"])
+def test_what_is_no_file_is_refused_in_a_sentence(path):
+    with pytest.raises(SpecError, match=r"not a regular file|cannot be read"):
+        load_spec(Path(path))
+
+
 def test_broken_toml_names_the_line(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text('phase = "architecture"\nname = \n')
@@ -239,7 +262,7 @@ def test_broken_toml_names_the_line(tmp_path):
         load_spec(path)
 
 
-@pytest.mark.parametrize(("content", "part"), [(None, "no such spec"), (b"\xff\xfe\x00", "cannot be read")])
+@pytest.mark.parametrize(("content", "part"), [(None, "no such spec"), (b"\xff\xfe\x00", "not a text file")])
 def test_missing_and_binary_files_are_one_message(tmp_path, content, part):
     path = tmp_path / "spec.toml"
     if content is not None:

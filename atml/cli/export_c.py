@@ -1,0 +1,68 @@
+"""`atml export-c`."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atml.cli import options
+
+if TYPE_CHECKING:
+    from atml.export.c import CCheck
+
+
+def export_c(
+    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the C files.")] = Path("ecm"),
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Store weights in one byte each; a bundle's INT8 file is used anyway."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Build it, run its self-test and measure flash, RAM and instructions."),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model as C99 code for a microcontroller.
+
+    The folder gets ecm.c, ecm.h, ecm_selftest.c and a Makefile. --check runs the self-test on this machine
+    and on an emulated Cortex-M4F, as far as the tools for it are installed.
+
+    Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
+    """
+    from atml.cli.console import err
+    from atml.export.c import check_c, read_model, to_c, write_c
+    from atml.reports.bundle import to_json
+
+    sources = to_c(read_model(model, int8=int8))
+    write_c(sources, out)
+    checked = (
+        check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None
+    )
+    if as_json:
+        not_checked = {
+            "memory_bytes": sources.memory_bytes,
+            "host_difference": None,
+            "target": None,
+            "missing_packages": (),
+        }
+        facts = dataclasses.asdict(checked) if checked else not_checked
+        written = [str(out / name) for name in sources.files]
+        typer.echo(to_json({"files": written, "onnx_bytes": sources.onnx_bytes, **facts}), nl=False)
+        return
+    if checked:
+        _print_check(checked)
+    typer.echo(f"{out}: {', '.join(sources.files)}; {sources.memory_bytes:,} bytes of memory")
+
+
+def _print_check(checked: "CCheck") -> None:
+    """Print what was measured, and what is missing to measure the rest."""
+    from atml.cli.console import out
+    from atml.cli.tables import print_c_check
+    from atml.export.c import tools
+
+    print_c_check(checked)
+    if checked.missing_packages:
+        out().print(f"  for the rest: {tools.advice(checked.missing_packages)}", markup=False)

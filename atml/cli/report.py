@@ -1,0 +1,64 @@
+"""`atml report`."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml import defaults
+from atml.cli import options
+
+
+def report(
+    what: Annotated[
+        str, typer.Argument(metavar="STUDY|BUNDLE", help="Name of a study, or a bundle's folder.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The page; NAME-report.html in this folder by default."),
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", metavar="FILE", help="Also write the model card, in Markdown.")
+    ] = None,
+    results: Annotated[
+        Path, typer.Option("--results", metavar="DIR", help="Folder in which a study's bundles are.")
+    ] = defaults.OUT,
+    train: Annotated[
+        Path | None,
+        typer.Option("--train", metavar="DIR", help="Training segments, for examples, if they have moved."),
+    ] = None,
+    traces: Annotated[
+        bool, typer.Option("--traces/--no-traces", help="Whether to draw example ECGs of the worst subjects.")
+    ] = True,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    storage: options.Storage = defaults.STORAGE,
+    artifacts: options.Artifacts = defaults.ARTIFACTS,
+) -> None:
+    """Write a report of a search and its model: one HTML file that needs no network.
+
+    It shows the front, architectures, learning rates, learning curves, pruned trials, subjects, rhythms,
+    calibration, robustness, cost and how to reproduce it all. Example ECGs are patients' data: leave them
+    out with --no-traces before you pass the file on.
+
+    Example:  atml report ecm --open
+    """
+    from atml import api
+    from atml.cli.terminal import Terminal
+
+    path = api.report(
+        what,
+        storage=storage,
+        artifacts=artifacts,
+        results=results,
+        train=train,
+        traces=traces,
+        out=out,
+        card=card,
+        watch=Terminal(),
+    )
+    typer.echo(path)
+    if card is not None:
+        typer.echo(card)
+    if open_it and not webbrowser.open(path.resolve().as_uri()):
+        typer.echo(f"No browser was found; open {path} in one.", err=True)

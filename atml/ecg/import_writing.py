@@ -1,0 +1,171 @@
+"""A directory of imported segments while it is being written, and what was made."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from re import Pattern
+
+from atml.ecg.cutting import SEGMENT_SECONDS, Cut, cut, missing
+from atml.ecg.provenance import IndexedSegment
+from atml.ecg.segment import AFIB_RHYTHM, SegmentName, subject_order
+from atml.ecg.sources.iesd import Problem
+from atml.ecg.sources.recording import Item, Recording
+from atml.ecg.subjects import SUGGESTED_PATTERN, look_like_one_person, numbers, person
+from atml.errors import BadRecording
+
+NOT_POSITIVE = f"{AFIB_RHYTHM}_negative"  # file-name rhythm of AFIB when it is not the class to find
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedRecord:
+    """A recording and what was taken from it."""
+
+    record: str
+    subject: str  # as in the segments' names: "S12"
+    person: str  # what the source calls the subject
+    channel: str
+    unit: str  # "mV", or empty if the source's unit is not a voltage
+    rate_hz: float
+    seconds: float
+    missing_seconds: float  # gaps and flat lines
+    segments: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """The result of `import_recordings`."""
+
+    directory: Path
+    format: str
+    segments: int
+    positive: tuple[str, ...]  # rhythms that became AFIB
+    positive_segments: int
+    rhythms: dict[str, int]  # rhythm as the source names it → segments, the most frequent first
+    records: tuple[ImportedRecord, ...]
+    notes: tuple[str, ...]  # what the user should check
+    skipped: tuple[Problem, ...]  # records left out because they are damaged or unusable
+
+    @property
+    def subjects(self) -> dict[str, tuple[ImportedRecord, ...]]:
+        """The records of each subject."""
+        grouped: dict[str, list[ImportedRecord]] = {}
+        for one in self.records:
+            grouped.setdefault(one.subject, []).append(one)
+        return {subject: tuple(grouped[subject]) for subject in sorted(grouped, key=subject_order)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """A segment whose file has no final name yet: subjects get their numbers when all are known."""
+
+    person: str
+    rhythm: str  # of the file name
+    indexed: IndexedSegment
+
+
+@dataclass(kw_only=True)
+class Writing:
+    """Writes the segments of one record after another."""
+
+    directory: Path
+    positive: tuple[str, ...]
+    step_seconds: float
+    pattern: Pattern[str] | None  # finds the person in a record's name
+    problems: list[Problem] = field(default_factory=list)
+    _written: list[_Written] = field(default_factory=list)
+    _records: list[ImportedRecord] = field(default_factory=list)
+    _notes: list[str] = field(default_factory=list)
+    _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
+
+    def add(self, item: Item) -> None:
+        """Read one record or file and write its segments, or note what is wrong with it."""
+        try:
+            recordings = list(item.read())
+            people = [person(one.record, one.subject, self.pattern) for one in recordings]
+            cuts = [list(cut(one, step_seconds=self.step_seconds)) for one in recordings]
+        except BadRecording as error:
+            self.problems.append(Problem(file=item.name, text=str(error)))
+            return
+        except OSError as error:
+            text = f"cannot be read: {error.strerror or error}; check its permissions and its disk"
+            self.problems.append(Problem(file=item.name, text=text))
+            return
+        if not recordings:
+            self._notes.append(f"{item.name}: has no signal; left out")
+        for recording, who, found in zip(recordings, people, cuts, strict=True):
+            if self.pattern is None and recording.subject is None:
+                self._guessed.append(recording.record)
+            self._records.append(self._record(recording, who, len(found)))
+            for one in found:
+                self._write(recording.record, who, one)
+
+    def _record(self, recording: Recording, who: str, segments: int) -> ImportedRecord:
+        gone = float(missing(recording).sum()) / recording.rate_hz
+        if gone > 0:
+            self._notes.append(f"{recording.record}: {gone:.1f} s without signal; no segment touches them")
+        if not segments:
+            self._notes.append(f"{recording.record}: no {SEGMENT_SECONDS:g} s of one rhythm; left out")
+        return ImportedRecord(
+            record=recording.record,
+            subject="",
+            person=who,
+            channel=recording.channel,
+            unit=recording.unit,
+            rate_hz=recording.rate_hz,
+            seconds=len(recording.signal) / recording.rate_hz,
+            missing_seconds=gone,
+            segments=segments,
+        )
+
+    def _write(self, record: str, who: str, one: Cut) -> None:
+        file = f"{len(self._written)}.unnamed"
+        text = ("%.7g\n" * len(one.samples)) % tuple(one.samples.tolist())
+        (self.directory / file).write_text(text, encoding="ascii")
+        indexed = IndexedSegment(file=file, record=record, start_seconds=one.start_seconds, rhythm=one.rhythm)
+        self._written.append(_Written(person=who, rhythm=self._named(one.rhythm), indexed=indexed))
+
+    def _named(self, rhythm: str) -> str:
+        """Return the rhythm of the file name: AFIB for all rhythms to find, and only for those."""
+        if rhythm.upper() in {one.upper() for one in self.positive}:
+            return AFIB_RHYTHM
+        return NOT_POSITIVE if rhythm == AFIB_RHYTHM else rhythm
+
+    def finish(self, out: Path, format_: str) -> tuple[Import, list[IndexedSegment]]:
+        """Give the segments their names; return what was made, and the index."""
+        number = numbers(one.person for one in self._records)
+        index, counts = [], Counter[str]()
+        for one in self._written:
+            name = SegmentName(
+                number=number[one.person], rhythm=one.rhythm, index=str(counts[one.person])
+            ).filename
+            counts[one.person] += 1
+            (self.directory / one.indexed.file).rename(self.directory / name)
+            index.append(replace(one.indexed, file=name))
+        result = Import(
+            directory=out,
+            format=format_,
+            segments=len(index),
+            positive=self.positive,
+            positive_segments=sum(one.rhythm == AFIB_RHYTHM for one in self._written),
+            rhythms=dict(Counter(one.rhythm for one in index).most_common()),
+            records=tuple(replace(one, subject=f"S{number[one.person]}") for one in self._records),
+            notes=(*self._notes, *self._warnings()),
+            skipped=tuple(self.problems),
+        )
+        return result, index
+
+    def _warnings(self) -> list[str]:
+        warnings = []
+        alike = look_like_one_person(self._guessed)
+        if alike:
+            warnings.append(
+                f"each record was taken for another person, but {', '.join(alike)} look like records of one: "
+                f"if they are, import again with --subject '{SUGGESTED_PATTERN}', or one person may be both "
+                "in training and in validation"
+            )
+        if not any(one.rhythm == AFIB_RHYTHM for one in self._written):
+            warnings.append(
+                f"no segment has the rhythm to find, {' or '.join(self.positive)}; "
+                "say with --positive which of the rhythms it is"
+            )
+        return warnings

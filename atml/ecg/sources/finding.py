@@ -1,0 +1,60 @@
+"""Which recordings a path holds, and who reads them."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from atml.ecg.sources import csv_tables, edf, npz, other_segments, parquet, wfdb_records
+from atml.ecg.sources.recording import Item, Reading
+from atml.errors import DataError, NoSegments
+
+Find = Callable[[Sequence[Path], Path, Reading], list[Item]]
+
+# In order of preference: directories of WFDB records often hold lists in CSV, too.
+FORMATS: dict[str, tuple[tuple[str, ...], Find]] = {
+    "wfdb": ((".hea",), wfdb_records.find),
+    "edf": ((".edf",), edf.find),
+    "segments": ((".txt",), other_segments.find),
+    "parquet": ((".parquet",), parquet.find),
+    "npz": ((".npz",), npz.find),
+    "csv": ((".csv", ".tsv"), csv_tables.find),
+}
+_SEGMENT = re.compile(r"S[0-9]+-.*\.txt")
+_DIGITS = re.compile(r"(\d+)")
+
+
+def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, list[Item]]:
+    """Return the format of the recordings below a path, and the recordings, in natural order.
+
+    Raises:
+        NoSegments: there is nothing of a known format.
+        DataError: the path or the format does not exist, or an option or a package is missing.
+    """
+    if format_ is not None and format_ not in FORMATS:
+        raise DataError(f"--format takes one of {', '.join(FORMATS)} but got {format_}")
+    found = _files(path)
+    for name in FORMATS if format_ is None else [format_]:
+        endings, find = FORMATS[name]
+        files = [file for file in found if file.suffix.lower() in endings and _belongs(name, file)]
+        if files:
+            return name, find(sorted(files, key=_natural), path, reading)
+    wanted = ", ".join(ending for endings, _ in FORMATS.values() for ending in endings)
+    raise NoSegments(f"{path} holds no recording: no file ends in {wanted}.")
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise NoSegments(f"{path} does not exist; check the path.")
+    below = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
+
+
+def _belongs(name: str, file: Path) -> bool:
+    return name != "segments" or _SEGMENT.fullmatch(file.name) is not None
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts data_9 before data_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(path.as_posix())]

@@ -1,0 +1,148 @@
+"""What every reader of recordings returns: a signal, its rate, and which rhythm is where."""
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg.segment import AFIB_RHYTHM
+from atml.errors import BadRecording, DataError
+
+# Rhythm codes of PhysioNet's annotations (https://archive.physionet.org/physiobank/annotations.shtml).
+RHYTHM_CODES = frozenset(
+    "AB AFIB AFL B BII IVR J N NOD P PREX SAB SBR SVTA T VFIB VFL VT".split()  # noqa: SIM905
+)
+MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50.0, 100_000.0
+
+_ECG_CHANNEL = re.compile(r"ecg|ekg|\b(ml)?i{1,3}\b|\bav[rlf]\b|\b(ml)?v[1-9]r?\b", re.IGNORECASE)
+_NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_+.]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A part of a recording that has one rhythm."""
+
+    rhythm: str  # "AFIB", "N", …
+    start_seconds: float
+    end_seconds: float  # exclusive
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """One channel of one recording."""
+
+    record: str  # its name in the source
+    signal: NDArray[np.float64]  # [samples], NaN where nothing was recorded
+    rate_hz: float
+    spans: tuple[Span, ...]  # in order; no rhythm is known between them
+    channel: str = ""
+    unit: str = ""  # "mV" if the source's unit was known; empty otherwise
+    subject: str | None = None  # the person, if the source says
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A record or file that has been found but not read."""
+
+    name: str
+    read: Callable[[], Iterable[Recording]]  # raises BadRecording
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How to read recordings."""
+
+    lead: str | None = None  # name or number of the channel; numbers begin at 0
+    rate_hz: float | None = None  # where the format does not hold it
+    columns: dict[str, str] = field(default_factory=dict)  # role → column or array
+    annotator: str = "atr"  # extension of WFDB annotation files
+    rhythms: frozenset[str] = frozenset()  # further texts that are rhythms
+
+
+def rhythm_code(text: str) -> str:
+    """Return a rhythm as a part of a file name: "(AFIB\\0" becomes "AFIB", "sinus rhythm" "sinus_rhythm"."""
+    code = _NOT_IN_A_CODE.sub("_", text.strip(" \t\r\n\0").removeprefix("(").strip(" \t\r\n\0"))
+    return AFIB_RHYTHM if code.upper() == AFIB_RHYTHM else code
+
+
+def spans_between(changes: Iterable[tuple[float, str | None]], end_seconds: float) -> tuple[Span, ...]:
+    """Return the spans of rhythms that last until the next change; `None` is no rhythm."""
+    ordered = sorted(changes, key=lambda change: change[0])
+    ends = [*(seconds for seconds, _ in ordered[1:]), end_seconds]
+    return tuple(
+        Span(rhythm=rhythm, start_seconds=start, end_seconds=min(end, end_seconds))
+        for (start, rhythm), end in zip(ordered, ends, strict=True)
+        if rhythm is not None and start < min(end, end_seconds)
+    )
+
+
+def choose_channel(names: Sequence[str], lead: str | None) -> int:
+    """Return the index of the channel to read: the lead asked for, or else the first ECG channel.
+
+    Raises:
+        BadRecording: there is no such channel, or it is unclear which one is the ECG.
+    """
+    has = ", ".join(f"{index} {name}" for index, name in enumerate(names)) or "none"
+    if lead is not None:
+        lowered = [name.strip().lower() for name in names]
+        if lead.strip().lower() in lowered:
+            return lowered.index(lead.strip().lower())
+        if lead.isascii() and lead.isdigit() and int(lead) < len(names):
+            return int(lead)
+        raise BadRecording(f"has no channel {lead}, but {has}; choose another with --lead")
+    for index, name in enumerate(names):
+        if _ECG_CHANNEL.search(name):
+            return index
+    if len(names) == 1:
+        return 0
+    raise BadRecording(f"its channels are {has}; say with --lead which is the ECG")
+
+
+def checked_rate(rate_hz: float) -> float:
+    """Return a sampling rate if it is that of an ECG.
+
+    Raises:
+        BadRecording: it is not.
+    """
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise BadRecording(
+            f"its sampling rate is {rate_hz:g} Hz, which is not within {LOWEST_RATE_HZ:g} to "
+            f"{HIGHEST_RATE_HZ:g} Hz; check the file or --rate"
+        )
+    return rate_hz
+
+
+def in_millivolts(signal: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64], str]:
+    """Return a signal in mV with "mV", or as it is with "" if its unit is not a voltage."""
+    factor = MILLIVOLTS.get(unit.strip().lower())
+    return (signal, "") if factor is None else (signal * factor, "mV")
+
+
+def load_reader(package: str, what: str) -> Any:
+    """Import an optional package.
+
+    Raises:
+        DataError: it is not installed; says how to install it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+            return import_module(package)
+    except ImportError as error:
+        raise DataError(
+            f"reading {what} needs the Python package {package.partition('.')[0]} ({error}); "
+            "install it with: pip install 'atml[formats]'"
+        ) from None
+
+
+def record_name(path: Path, top: Path) -> str:
+    """Return a file's path below `top`, without its ending, with slashes on every system."""
+    return path.relative_to(top).with_suffix("").as_posix() if path != top else path.stem

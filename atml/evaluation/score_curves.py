@@ -1,0 +1,110 @@
+"""The ROC curve and the calibration of scores, as the few figures that a picture needs."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atml.evaluation.confusion import Floats
+from atml.evaluation.labelled import labelled_scores
+
+BINS = 10
+MOST_ROC_POINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """The segments whose score is within `low` and `high`."""
+
+    low: float
+    high: float
+    segments: int
+    mean_score: float
+    afib_share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCurves:
+    """How well scores separate the classes, and how well they serve as probabilities.
+
+    `roc` are pairs (false positive rate, true positive rate) from (0, 0) to (1, 1); it is empty when
+    there is only one class. `brier` is the mean squared difference between score and label (Brier 1950).
+    `calibration_error` is the expected calibration error: the mean over `reliability`, weighted by
+    segments, of |mean score - share of AFIB| (Naeini et al. 2015). Bins without segments are omitted.
+    """
+
+    segments: int
+    afib_share: float
+    roc: tuple[tuple[float, float], ...]
+    reliability: tuple[ReliabilityBin, ...]
+    brier: float
+    calibration_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-serialisable dict whose keys are the field names."""
+        return {
+            **asdict(self),
+            "roc": [list(point) for point in self.roc],
+            "reliability": [asdict(one) for one in self.reliability],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the curves that `to_dict` wrote."""
+        return cls(
+            **{
+                **values,
+                "roc": tuple((x, y) for x, y in values["roc"]),
+                "reliability": tuple(ReliabilityBin(**one) for one in values["reliability"]),
+            }
+        )
+
+
+def score_curves(labels: ArrayLike, scores: ArrayLike, *, bins: int = BINS) -> ScoreCurves:
+    """Return the curves of scores that the model was not trained on.
+
+    `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB). `bins` of equal width divide the scores. Of
+    the ROC curve at most 200 points are kept, evenly spaced along it. Raises ValueError as `evaluate` does.
+    """
+    positive, score = labelled_scores(labels, scores)
+    reliability = _reliability(positive, score, bins)
+    gaps = [one.segments * abs(one.mean_score - one.afib_share) for one in reliability]
+    return ScoreCurves(
+        segments=positive.size,
+        afib_share=float(positive.mean()),
+        roc=_roc(positive, score),
+        reliability=reliability,
+        brier=float(((score - positive) ** 2).mean()),
+        calibration_error=float(sum(gaps) / positive.size),
+    )
+
+
+def _reliability(positive: NDArray[np.bool_], score: Floats, bins: int) -> tuple[ReliabilityBin, ...]:
+    place = np.clip((score * bins).astype(np.int64), 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, weights=score, minlength=bins)
+    afib = np.bincount(place[positive], minlength=bins)
+    return tuple(
+        ReliabilityBin(
+            low=i / bins,
+            high=(i + 1) / bins,
+            segments=int(counts[i]),
+            mean_score=float(sums[i] / counts[i]),
+            afib_share=float(afib[i] / counts[i]),
+        )
+        for i in np.flatnonzero(counts)
+    )
+
+
+def _roc(positive: NDArray[np.bool_], score: Floats) -> tuple[tuple[float, float], ...]:
+    if positive.all() or not positive.any():
+        return ()
+    # Late: importing scikit-learn takes longer than most evaluations.
+    from sklearn.metrics import roc_curve
+
+    false_rate, true_rate, _ = roc_curve(positive, score)
+    along = false_rate + true_rate  # grows from 0 to 2
+    kept = np.unique(np.searchsorted(along, np.linspace(0, 2, MOST_ROC_POINTS)).clip(max=along.size - 1))
+    return tuple((round(float(false_rate[i]), 5), round(float(true_rate[i]), 5)) for i in kept)

@@ -1,0 +1,14 @@
+"""C99 code for microcontrollers: from a model file to `ecm.c`, `ecm.h`, a self-test and a Makefile.
+
+    model.onnx ─► graph ─► generator (emx-onnx-cgen) ─► arena, sharing ─► network ─► sources ─► check
+
+Each weight is restored from INT8 beside its layer (`graph`), emx-onnx-cgen makes a C function of each node
+(`generator`), tensors that are needed at different times share memory (`arena`), and functions that differ
+only in numbers become one (`sharing`).
+"""
+
+from atml.export.c.check import CCheck, TargetFigures, check_c
+from atml.export.c.model_file import read_model
+from atml.export.c.sources import CSources, to_c, write_c
+
+__all__ = ["CCheck", "CSources", "TargetFigures", "check_c", "read_model", "to_c", "write_c"]

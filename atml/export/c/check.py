@@ -1,0 +1,91 @@
+"""Building, running and measuring generated C code: on this machine and on an emulated Cortex-M4F."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from atml.errors import ModelError
+from atml.export.c import tools
+from atml.export.c.sources import CSources, write_c
+
+_SELFTEST = re.compile(r"segments (\d+) difference (\S+) largest (\S+) ok")
+_MEASURED = re.compile(r"stack (\d+) instructions (\d+) overflowed ([01])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFigures:
+    """What was measured on an emulated Cortex-M4F, compiled with -Os."""
+
+    difference: float  # largest, between the logits and ONNX Runtime's
+    flash_bytes: int  # code and constants of ecm.o, without the C library's expf, tanhf, sqrtf and memcpy
+    stack_bytes: int  # of one call of ecm(), the C library's functions included
+    ram_bytes: int  # memory and stack; the segment is part of the memory
+    instructions: int  # executed by one call, for one segment, to the nearest 40; not a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class CCheck:
+    """The result of `check_c`; None where tools are missing."""
+
+    onnx_bytes: int
+    memory_bytes: int
+    host_difference: float | None
+    target: TargetFigures | None
+    missing_packages: tuple[str, ...]  # Debian's, that would have allowed more
+
+
+def check_c(sources: CSources, progress: Callable[[str], None] | None = None) -> CCheck:
+    """Build C code, run its self-test and measure it, as far as the tools for it are installed.
+
+    On this machine all warnings are errors and the sanitizers for addresses and undefined behaviour are on.
+
+    Raises:
+        ModelError: it cannot be built, or its logits differ from ONNX Runtime's.
+    """
+    say = progress or (lambda _text: None)
+    missing_host, missing_target = tools.missing_for_host(), tools.missing_for_target()
+    with tempfile.TemporaryDirectory(prefix="atml-") as name:
+        folder = Path(name)
+        write_c(sources, folder)
+        host = target = None
+        if not missing_host:
+            say("self-test on this machine, with sanitizers")
+            host = _difference(tools.run(["make", "-s", "check"], folder))
+        if not missing_target:
+            say("self-test on an emulated Cortex-M4F")
+            target = _on_target(sources, folder)
+    return CCheck(
+        onnx_bytes=sources.onnx_bytes,
+        memory_bytes=sources.memory_bytes,
+        host_difference=host,
+        target=target,
+        missing_packages=tuple(dict.fromkeys([*missing_host, *missing_target])),
+    )
+
+
+def _on_target(sources: CSources, folder: Path) -> TargetFigures:
+    difference = _difference(tools.run(["make", "-s", "qemu"], folder))
+    flash = int(tools.run(["make", "-s", "arm"], folder).splitlines()[-1].split()[0])
+    # The self-test's rule builds this program, too.
+    (folder / "ecm_selftest.c").write_text(sources.measurement, encoding="utf-8")
+    output = tools.run(["make", "-s", "qemu"], folder)
+    found = _MEASURED.search(output)
+    if found is None or found[3] == "1":
+        raise ModelError(f"The network could not be measured on the emulated Cortex-M4F: {output[-500:]}")
+    stack = int(found[1])
+    return TargetFigures(
+        difference=difference,
+        flash_bytes=flash,
+        stack_bytes=stack,
+        ram_bytes=sources.memory_bytes + stack,
+        instructions=int(found[2]),
+    )
+
+
+def _difference(output: str) -> float:
+    found = _SELFTEST.search(output)
+    if found is None:
+        raise ModelError(f"The C code's self-test did not report success: {output[-500:]}")
+    return float(found[2])

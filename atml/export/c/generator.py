@@ -1,0 +1,199 @@
+"""emx-onnx-cgen: from an ONNX model to C functions, one for each node, and the calls of them."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from emx_onnx_cgen import CodegenError, Compiler
+from emx_onnx_cgen.compiler import CompilerOptions
+from emx_onnx_cgen.lowering.registry import get_lowering, register_lowering
+from onnx import ModelProto, NodeProto, numpy_helper
+
+from atml.errors import ModelError
+from atml.export.graph import Array
+
+_CONSTANT = re.compile(r"^const EMX_UNUSED \w+ (weight\d+_(\w+))\[", re.MULTILINE)
+_FUNCTION = re.compile(r"^EMX_NODE_FN void (node\d+_(\w+))\((.*?)\) \{\n.*?^\}$", re.MULTILINE | re.DOTALL)
+_HELPER = re.compile(r"^static inline \w+ (\w+)\(.*?^\}$", re.MULTILINE | re.DOTALL)
+_TEMPORARY = re.compile(r"^    float (tmp\w+)((?:\[\d+\])+);$", re.MULTILINE)
+_CALL = re.compile(r"^    (node\d+_\w+)\((.*)\);$", re.MULTILINE)
+_NUMBER = re.compile(r"\d+")
+_BODY = "\nvoid model("
+
+# The generator's template of each operator that ATML's networks use.
+_TEMPLATES = {
+    "Abs": "unary",
+    "Add": "binary",
+    "BatchNormalization": "batch_norm",
+    "Cast": "cast",
+    "Clip": "clip",
+    "Concat": "concat",
+    "Conv": "conv",
+    "DequantizeLinear": "dequantize_linear",
+    "Flatten": "reshape",
+    "GRU": "gru",
+    "Gemm": "gemm",
+    "GlobalMaxPool": "reduce",
+    "HardSwish": "unary",
+    "InstanceNormalization": "instance_normalization",
+    "MaxPool": "maxpool",
+    "Mul": "binary",
+    "ReduceMax": "reduce",
+    "ReduceMean": "reduce",
+    "Relu": "unary",
+    "Reshape": "reshape",
+    "Sigmoid": "unary",
+    "Split": "split",
+    "Swish": "unary",
+    "Transpose": "transpose",
+    "Unsqueeze": "reshape",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """What computes one node."""
+
+    name: str
+    operator: str  # in lower case
+    text: str
+    outputs: tuple[bool, ...]  # by parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One node: a function and the names of the tensors it reads and writes."""
+
+    function: Function
+    arguments: tuple[str, ...]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors that the call reads."""
+        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if not out)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The tensors that the call writes."""
+        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A network in C, before its tensors have places."""
+
+    constants: dict[str, Array]
+    helpers: tuple[str, ...]  # functions that functions of nodes call
+    temporaries: dict[str, int]  # numbers in each tensor
+    calls: tuple[Call, ...]
+
+
+def generate(model: ModelProto) -> Program:
+    """Generate C for a model with fixed shapes.
+
+    Raises:
+        ModelError: names the operator that cannot be generated.
+    """
+    _check(model)
+    return _parsed(_generated(model), model)
+
+
+def _check(model: ModelProto) -> None:
+    """Refuse what the templates of this package do not cover."""
+    for node in model.graph.node:
+        if node.op_type not in _TEMPLATES:
+            raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
+        if node.op_type == "Conv" and _rank(model, node.output[0]) != 3:
+            raise ModelError("C code cannot be generated: Conv has more than one axis.")
+        if node.op_type == "GRU" and not _is_plain_gru(node):
+            raise ModelError(
+                "C code cannot be generated: a GRU must have linear_before_reset, sigmoid and tanh, "
+                "no clipping and no initial state."
+            )
+
+
+def _is_plain_gru(node: NodeProto) -> bool:
+    attributes = {a.name: a.i for a in node.attribute}
+    known = attributes.keys() <= {"direction", "hidden_size", "linear_before_reset"}
+    return known and attributes.get("linear_before_reset") == 1 and len(node.input) <= 4
+
+
+def _rank(model: ModelProto, name: str) -> int:
+    return next((len(v.type.tensor_type.shape.dim) for v in model.graph.value_info if v.name == name), 0)
+
+
+def _generated(model: ModelProto) -> str:
+    _read_directions()
+    with tempfile.TemporaryDirectory(prefix="atml-") as folder:
+        _write_templates(Path(folder))
+        options = CompilerOptions(
+            template_dir=Path(folder),
+            restrict_arrays=False,
+            large_temp_threshold_bytes=0,
+            large_weight_threshold=0,
+        )
+        try:
+            text: str = Compiler(options).compile(model)
+        except CodegenError as error:
+            raise ModelError(f"C code cannot be generated: {error}") from error
+    return text
+
+
+def _write_templates(folder: Path) -> None:
+    """Write the templates that are needed, those of this package before the generator's.
+
+    The generator compiles all of its 169 templates for every model, which takes seconds: the rest is empty.
+    """
+    ours, theirs = (resources.files(package) / "templates" for package in ("atml.export.c", "emx_onnx_cgen"))
+    for template in theirs.iterdir():
+        text = ""
+        if template.name.removesuffix("_op.c.j2") in _TEMPLATES.values():
+            source = ours / template.name
+            text = (source if source.is_file() else template).read_text(encoding="utf-8")
+        (folder / template.name).write_text(text, encoding="utf-8")
+
+
+def _read_directions() -> None:
+    """Let the generator read a GRU's direction: version 1.4 expects text and gets bytes."""
+    lower: Any = get_lowering("GRU")
+    if getattr(lower, "__module__", "") == __name__:
+        return
+
+    def lower_gru(graph: Any, node: Any) -> Any:
+        texts = {n: v.decode() if isinstance(v, bytes) else v for n, v in node.attrs.items()}
+        return lower(graph, replace(node, attrs=texts))
+
+    register: Callable[..., Any] = register_lowering("GRU")
+    register(lower_gru)
+
+
+def _parsed(text: str, model: ModelProto) -> Program:
+    head, body = text.split(_BODY)
+    values = {t.name.replace(".", "_"): numpy_helper.to_array(t) for t in model.graph.initializer}
+    functions = {match[1]: _function(match) for match in _FUNCTION.finditer(head)}
+    return Program(
+        constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
+        helpers=tuple(match[0] for match in _HELPER.finditer(head)),
+        temporaries={
+            match[1]: int(np.prod([int(n) for n in _NUMBER.findall(match[2])]))
+            for match in _TEMPORARY.finditer(body)
+        },
+        calls=tuple(
+            Call(function=functions[match[1]], arguments=tuple(match[2].split(", ")))
+            for match in _CALL.finditer(body)
+        ),
+    )
+
+
+def _function(match: re.Match[str]) -> Function:
+    return Function(
+        name=match[1],
+        operator=match[2],
+        text=match[0],
+        outputs=tuple(not parameter.startswith("const ") for parameter in match[3].split(", ")),
+    )

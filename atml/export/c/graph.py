@@ -1,0 +1,153 @@
+"""An ONNX model as the C generator takes it: one segment at a time, each weight beside its layer.
+
+The INT8 file keeps weights of many layers in one tensor. Here every layer gets its own int8 array and
+restores it just before it runs, so that only one layer's weights are in memory at a time.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from atml.errors import ModelError
+from atml.export.graph import Array, Graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """A weight as it is stored: floats of 16 or 32 bits, or int8 codes with a scale for each channel."""
+
+    values: Array
+    scales: Array | None = None
+    axis: int | None = None  # of the channels; None: one scale for all values
+
+    def part(self, start: int, stop: int) -> "_Stored":
+        """Return a part along the first axis."""
+        scales = self.scales[start:stop] if self.scales is not None and self.axis == 0 else self.scales
+        return _Stored(values=self.values[start:stop], scales=scales, axis=self.axis)
+
+
+_Found = dict[str, _Stored]
+
+
+def prepared(model: ModelProto) -> ModelProto:
+    """Return the model for a batch of one, without weights that several layers share.
+
+    16 bit floats become integers of the same bits, since C99 has no type for them; a Cast marks where they
+    are to be read as floats.
+
+    Raises:
+        ModelError: its weights are stored in a way that `to_onnx` and `quantize_weights` do not use.
+    """
+    graph = Graph(model)
+    found = _take_weights(graph)
+    nodes, graph.nodes[:] = list(graph.nodes), []
+    restored: dict[str, str] = {}
+    for node in nodes:
+        for slot, name in enumerate(node.input):
+            if name in found and name not in restored:
+                restored[name] = _restored(graph, found[name])
+            elif name in graph.constants and name not in restored:
+                # Under a new name: the generator ignores the case of names.
+                restored[name] = graph.add_constant(graph.constants.pop(name))
+            node.input[slot] = restored.get(name, name)
+        graph.nodes.append(_averaging(node) if node.op_type == "GlobalAveragePool" else node)
+    fixed = _for_one_segment(graph)
+    _join_swish(fixed)
+    return fixed
+
+
+def _take_weights(graph: Graph) -> _Found:
+    """Remove all weights and the nodes that restore them; return how each is stored."""
+    found = {name: _Stored(values=value) for name, value in graph.weights.items()}
+    found |= {n: _Stored(values=v) for n, v in graph.constants.items() if v.dtype == np.int8}
+    for node in list(graph.nodes):
+        if all(name in found or name in graph.constants for name in node.input):
+            if node.op_type not in _READERS:
+                raise ModelError(f"C code cannot be generated: {node.op_type} of a weight is not supported.")
+            found |= zip(node.output, _READERS[node.op_type](graph, node, found), strict=True)
+            graph.nodes.remove(node)
+    graph.weights.clear()
+    graph.constants = {n: v for n, v in graph.constants.items() if n not in found}
+    return found
+
+
+def _cast(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
+    return [found[node.input[0]]]
+
+
+def _split(graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
+    whole, count = found[node.input[0]], len(node.output)
+    lengths = graph.constants[node.input[1]] if len(node.input) > 1 else [len(whole.values) // count] * count
+    ends = np.cumsum(lengths).tolist()
+    return [whole.part(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
+
+
+def _dequantize(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
+    codes, scales = (found[name].values for name in node.input)
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    return [_Stored(values=codes, scales=scales, axis=None if scales.size == 1 else axis)]
+
+
+def _multiply(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
+    codes, scales = (found[name].values for name in node.input)
+    return [_Stored(values=codes, scales=scales, axis=1)]
+
+
+_READERS: dict[str, Callable[[Graph, NodeProto, _Found], Iterable[_Stored]]] = {
+    "Cast": _cast,
+    "DequantizeLinear": _dequantize,
+    "Mul": _multiply,
+    "Split": _split,
+}
+
+
+def _restored(graph: Graph, weight: _Stored) -> str:
+    """Add a weight and what restores its floats; return the name of the floats."""
+    if weight.scales is None:
+        return _floats(graph, weight.values)
+    codes = graph.add_weight(weight.values)
+    scales = _floats(graph, weight.scales.reshape(-1 if weight.axis is not None else ()))
+    restored = graph.add_name()
+    axis: dict[str, Any] = {} if weight.axis is None else {"axis": weight.axis}
+    graph.nodes.append(helper.make_node("DequantizeLinear", [codes, scales], [restored], **axis))
+    return restored
+
+
+def _floats(graph: Graph, values: Array) -> str:
+    if values.dtype != np.float16:
+        return graph.add_weight(values)
+    bits = graph.add_weight(values.view(np.uint16))
+    restored = graph.add_name()
+    graph.nodes.append(helper.make_node("Cast", [bits], [restored], to=TensorProto.FLOAT))
+    return restored
+
+
+def _join_swish(model: ModelProto) -> None:
+    """Make one node of x * sigmoid(x), so that no second copy of x is needed.
+
+    Opset 17 has no Swish, so this comes after the inference of shapes.
+    """
+    nodes = model.graph.node
+    for node in [node for node in nodes if node.op_type == "Sigmoid"]:
+        readers = [other for other in nodes if node.output[0] in other.input]
+        if len(readers) == 1 and readers[0].op_type == "Mul" and node.input[0] in readers[0].input:
+            readers[0].op_type = "Swish"
+            readers[0].input[:] = node.input
+            nodes.remove(node)
+
+
+def _averaging(pool: NodeProto) -> NodeProto:
+    """Return a ReduceMean, since the generated pool copies each channel to the stack."""
+    return helper.make_node("ReduceMean", pool.input, pool.output, axes=[2], keepdims=1)
+
+
+def _for_one_segment(graph: Graph) -> ModelProto:
+    """Return the model with the shapes of all tensors."""
+    model = graph.to_model()
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)

@@ -1,0 +1,28 @@
+"""Which model file of a bundle becomes C code."""
+
+from pathlib import Path
+
+from atml.errors import ModelError
+from atml.export.quantize import quantize_weights
+from atml.files import in_words
+
+MODEL, INT8_MODEL = "model.onnx", "model.int8.onnx"
+
+
+def read_model(place: Path, *, int8: bool) -> bytes:
+    """Return the bytes of an ONNX file, or of a bundle's INT8 file if it has one, else of its fp32 file.
+
+    With `int8`, weights of an fp32 file are rounded to INT8.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    path = place
+    if place.is_dir():
+        path = place / INT8_MODEL
+        path = path if path.exists() else place / MODEL
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {in_words(error)}") from None
+    return quantize_weights(content) if int8 and path.name != INT8_MODEL else content

@@ -1,0 +1,152 @@
+"""The texts of `ecm.c` and `ecm.h`."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import onnx
+from jinja2 import Environment, StrictUndefined
+
+from atml.errors import ModelError
+from atml.export.c.arena import VIEWS, Arena, plan
+from atml.export.c.generator import Program, generate
+from atml.export.c.graph import prepared
+from atml.export.c.sharing import Shared
+from atml.export.graph import Array
+from atml.export.metadata import OnnxMetadata
+from atml.export.session import INPUT, OUTPUT
+
+_C_TYPES = {"float32": "float", "int8": "int8_t", "uint16": "uint16_t"}
+_WIDTH = 100
+# How a 16 bit float is read; the generator sees an integer.
+_HALF = re.compile(r"\(float\)(input0(?:\[\w+\])+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCode:
+    """A network in C99."""
+
+    source: str  # ecm.c
+    header: str  # ecm.h
+    memory_bytes: int  # that the caller provides; the segment is in it
+
+
+def network_code(model: bytes, metadata: OnnxMetadata, segment_length: int) -> NetworkCode:
+    """Return the C code of a model that `to_onnx` or `quantize_weights` made.
+
+    Raises:
+        ModelError: names the operator that cannot be generated.
+    """
+    program = generate(prepared(onnx.load_from_string(model)))
+    arena = plan(program.calls, {INPUT: segment_length, **program.temporaries}, source=INPUT)
+    facts = {
+        "metadata": metadata,
+        "samples": segment_length,
+        "seconds": segment_length / metadata.sampling_rate_hz,
+        "memory": arena.size,
+        "margin": _margin(metadata.threshold),
+        "onnx_bytes": len(model),
+    }
+    return NetworkCode(
+        source=rendered("ecm.c.j2", **facts, **_parts(program, arena)),
+        header=rendered("ecm.h.j2", **facts),
+        memory_bytes=4 * arena.size,
+    )
+
+
+def rendered(template: str, **values: object) -> str:
+    """Return a text made from one of this package's templates."""
+    environment = Environment(  # noqa: S701 - the result is C, not HTML
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
+    )
+    content = (resources.files("atml.export.c") / "templates" / template).read_text(encoding="utf-8")
+    return environment.from_string(content).render(values)
+
+
+def array_text(ctype: str, name: str, values: Array) -> str:
+    """Return the definition of a constant array, flat."""
+    numbers = ", ".join(number_text(value) for value in values.ravel().tolist())
+    return f"static const {ctype} {name}[{values.size}] = {{\n{_wrapped(numbers)}\n}};"
+
+
+def number_text(value: float) -> str:
+    """Return a number as C reads it, with as many digits as a 32 bit float needs."""
+    if isinstance(value, int):
+        return str(value)
+    shortest = np.format_float_positional(np.float32(value), unique=True, trim="0")
+    if len(shortest) > 14:
+        shortest = np.format_float_scientific(np.float32(value), unique=True, trim="0")
+    return f"{shortest}f"
+
+
+def _wrapped(numbers: str) -> str:
+    """Break a list of numbers into lines."""
+    lines, line = [], ""
+    for number in numbers.split(" "):
+        if len(line) + len(number) > _WIDTH:
+            lines.append(line.rstrip())
+            line = ""
+        line += f"{number} "
+    return "\n".join(f"    {one}" for one in [*lines, line.rstrip()])
+
+
+def _margin(threshold: float) -> str:
+    """Return the difference of the logits at which the probability is `threshold`."""
+    if threshold <= 0:
+        return "(-INFINITY)"
+    return "INFINITY" if threshold >= 1 else number_text(math.log(threshold / (1 - threshold)))
+
+
+def _parts(program: Program, arena: Arena) -> dict[str, object]:
+    """Return the constants, functions and calls of a network, as text."""
+    calls = [
+        call
+        for call in program.calls
+        if not (call.function.operator in VIEWS and set(call.writes) <= arena.offsets.keys())
+    ]
+    shared = Shared([call.function for call in calls])
+    functions = [_tidy(text) for text in shared.texts]
+    if unknown := {n for call in calls for n in call.arguments} - _known(program, arena):
+        raise ModelError(
+            f"C code cannot be generated: tensors of another type than float: {sorted(unknown)}."
+        )
+    read = {name for call in calls for name in call.reads}
+    constants = {name: value for name, value in program.constants.items() if name in read}
+    places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
+    places |= {name: f"ROM({name})" for name in constants} | {OUTPUT: f"(void *){OUTPUT}"}
+    return {
+        "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
+        "helpers": _used([text.replace("static inline", "static") for text in program.helpers], functions),
+        "functions": functions,
+        "calls": [shared.call(call.function, [places[a] for a in call.arguments]) for call in calls],
+        "logits": OUTPUT,
+        "halves": any("uint16_t" in text for text in functions),
+        "copies": any("memcpy" in text or "uint16_t" in text for text in functions),
+    }
+
+
+def _known(program: Program, arena: Arena) -> set[str]:
+    return {*program.constants, *arena.offsets, OUTPUT}
+
+
+def _tidy(text: str) -> str:
+    text = text.replace("EMX_NODE_FN", "static").replace("idx_t", "int")
+    return _HALF.sub(r"from_half(\1)", text) if "uint16_t" in text else text
+
+
+def _used(helpers: Iterable[str], functions: Iterable[str]) -> list[str]:
+    """Return the helpers that the functions need, directly or through other helpers."""
+    kept: list[str] = []
+    needed = "\n".join(functions)
+    for text in reversed(list(helpers)):
+        if f"{_name(text)}(" in needed:
+            kept.insert(0, text)
+            needed += text.split("{", 1)[1]
+    return kept
+
+
+def _name(helper: str) -> str:
+    return helper.split("(", 1)[0].split()[-1]

@@ -1,0 +1,55 @@
+"""What a report says first: whose it is, the answer and which targets are met."""
+
+from atml.reports.html import words
+from atml.reports.html.contents import Contents, ModelPart, Target
+from atml.reports.html.targets import targets_met
+
+
+def title(shown: Contents) -> str:
+    """Name the study or the model."""
+    if shown.study and not shown.about_model:
+        return f"study {shown.study.name}"
+    return f"model {shown.model.name} of study {shown.model.study}" if shown.model else ""
+
+
+def answer(shown: Contents) -> str:
+    """Return the answer in a sentence or two."""
+    study, model = shown.study, shown.model
+    if model is None:
+        return study.answer if study else ""
+    if study is None or shown.about_model:
+        return f"This model is {_in_words(model)}{_on_test(model)}."
+    if model.trial == study.best:
+        return (
+            f"{study.answer} Evaluated again on new folds, its mean over all folds is "
+            f"{model.folds_fbeta:.3f}{_on_test(model)}."
+        )
+    return f"{study.answer} After a second evaluation the choice is {_in_words(model)}{_on_test(model)}."
+
+
+def targets(shown: Contents) -> tuple[Target, ...]:
+    """Return the targets; only a shipped model can meet that of robustness."""
+    study, model = shown.study, shown.model
+    of_study = study is not None and not shown.about_model
+    return targets_met(
+        shown.spec["targets"],
+        beta=study.beta if study else model.beta if model else 0.0,
+        fbeta=study.best_fbeta if study and of_study else model.folds_fbeta if model else None,
+        onnx_bytes=study.best_bytes if study and of_study else model.onnx_bytes if model else None,
+        robust_fbeta=model.robustness.robust_fbeta if model and model.robustness else None,
+    )
+
+
+def _in_words(model: ModelPart) -> str:
+    return (
+        f"{model.architecture} with {model.onnx_bytes:,} bytes: F{model.beta:g} {model.folds_fbeta:.3f} "
+        "(mean over all folds) on subjects it was not trained on"
+    )
+
+
+def _on_test(model: ModelPart) -> str:
+    if model.test is None:
+        return ""
+    ends = model.test.intervals.get("fbeta")
+    spread = f" (95 % interval {words.interval(ends)})" if ends else ""
+    return f"; on {model.test.subjects} test subjects {model.test.fbeta:.3f}{spread}"

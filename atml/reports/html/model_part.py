@@ -1,0 +1,133 @@
+"""What a report and a model card say about a shipped model, from the files of its bundle."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, score_curves, trade_off
+from atml.reports.html.contents import ModelPart, Trace
+from atml.reports.scored import Scored
+from atml.version import __version__
+
+SUBJECTS_SHOWN, WRONG_SHOWN = 4, 2
+
+
+def model_part(
+    manifest: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    *,
+    name: str = "",
+    scored: Scored | None = None,
+    with_traces: bool = False,
+    segment_length: int | None = None,
+) -> ModelPart:
+    """Return what is said about a model.
+
+    Args:
+        manifest: Content of the bundle's `manifest.json`, or the facts from which it is written.
+        figures: Content of `metrics.json`.
+        name: Of the bundle.
+        scored: Held-out scores of its networks, for the ROC curve, calibration, abstention and examples.
+        with_traces: Include example ECGs from `scored`.
+        segment_length: Samples of a segment, if known.
+    """
+    out_of_fold = Metrics.from_dict(figures["out_of_fold"])
+    test, robustness = figures.get("test"), figures.get("robustness")
+    return ModelPart(
+        name=name or f"trial {manifest['trial']}",
+        study=str(manifest["study"]),
+        trial=int(manifest["trial"]),
+        architecture=str(manifest["architecture"]),
+        config=manifest["config"],
+        learning_rate=float(manifest["learning_rate"]),
+        onnx_bytes=int(figures["onnx_bytes"]),
+        threshold=float(figures["threshold"]),
+        parity=float(figures["parity"]),
+        beta=out_of_fold.beta,
+        sizes=tuple(manifest.get("sizes", ())),
+        created=str(manifest["created"]),
+        version=str(manifest.get("atml", __version__)),
+        segment_length=scored.dataset.segment_length if scored else segment_length,
+        search_fbeta=float(figures["search_fbeta"]),
+        folds_fbeta=float(figures["folds_fbeta"]),
+        out_of_fold=out_of_fold,
+        test=Metrics.from_dict(test) if test else None,
+        test_looks=int(figures.get("test_looks", 0)),
+        robustness=Robustness.from_dict(robustness) if robustness else None,
+        curves=_curves(figures, scored),
+        abstentions=_abstentions(scored, out_of_fold) if scored else (),
+        traces=_traces(scored, out_of_fold) if scored and with_traces else (),
+        training_data=manifest["training_data"],
+        test_data=manifest.get("test_data"),
+        spec=manifest["spec"],
+        files=tuple(manifest.get("files", ())),
+    )
+
+
+def badness(recall: float, specificity: float | None, afib_segments: int) -> float:
+    """Return the smaller of a subject's sensitivity and specificity, of those that are defined."""
+    return min(recall if afib_segments else 1.0, 1.0 if specificity is None else specificity)
+
+
+def worst_first(metrics: Metrics) -> list[Any]:
+    """Return the subjects, those with the smallest sensitivity or specificity first."""
+    return sorted(
+        metrics.per_subject,
+        key=lambda one: (badness(one.recall, one.specificity, one.afib_segments), one.subject),
+    )
+
+
+def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | None:
+    kept = figures.get("score_curves")
+    if kept:
+        return ScoreCurves.from_dict(kept)
+    return score_curves(scored.labels, scored.scores) if scored else None
+
+
+def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
+    return trade_off(
+        scored.labels,
+        scored.scores,
+        scored.subjects,
+        scored.rhythms,
+        threshold=metrics.threshold,
+        beta=metrics.beta,
+    )
+
+
+def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:
+    """Return examples of the worst subjects: of each, the most confident errors and one right answer."""
+    found = []
+    for subject in worst_first(metrics)[:SUBJECTS_SHOWN]:
+        own = np.flatnonzero(scored.subjects == subject.subject)
+        afib, score = scored.labels[own] == 1, scored.scores[own]
+        called = score >= metrics.threshold
+        order = np.argsort(score, kind="stable")
+        alarms, misses = order[(called & ~afib)[order]][::-1], order[(~called & afib)[order]]
+        both = len(alarms) and len(misses)
+        shown = [*alarms[: 1 if both else WRONG_SHOWN], *misses[: 1 if both else WRONG_SHOWN]]
+        right = order[(called == afib)[order]]
+        shown += [right[len(right) // 2]] if len(right) else []  # a typical one
+        found += [_trace(scored, int(own[at]), metrics.threshold) for at in shown]
+    return tuple(found)
+
+
+def _trace(scored: Scored, at: int, threshold: float) -> Trace:
+    dataset, row = scored.dataset, int(scored.rows[at])
+    is_afib, called = bool(dataset.labels[row]), bool(scored.scores[at] >= threshold)
+    kinds = {
+        (True, True): "AFIB, called AFIB",
+        (True, False): "AFIB, missed",
+        (False, True): "not AFIB, called AFIB",
+        (False, False): "not AFIB, not called",
+    }
+    return Trace(
+        subject=str(dataset.subjects[row]),
+        rhythm=str(dataset.rhythms[row]),
+        kind=kinds[is_afib, called],
+        is_right=is_afib == called,
+        score=float(scored.scores[at]),
+        file=dataset.files[row] if dataset.store_names else "",
+        samples=dataset.samples(np.array([row]))[0],
+    )

@@ -1,0 +1,190 @@
+"""Puts a report together: one HTML page with its styles and pictures, without scripts."""
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from atml.reports.audit_pictures import SECOND
+from atml.reports.html import words
+from atml.reports.html.answer import answer, targets, title
+from atml.reports.html.contents import Contents, ModelPart, StudyPart
+from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
+from atml.reports.html.model_part import model_part
+from atml.reports.html.reproduce import commands, facts, missing
+from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
+from atml.reports.html.study_part import study_part
+from atml.reports.html.toml import spec_as_toml
+from atml.reports.scored import Scored
+from atml.service.studies import StoredStudy
+from atml.version import __version__
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+PACKAGES = ("torch", "onnxruntime", "optuna", "numpy")
+STATES = (
+    ("good", "good: trained on all folds"),
+    ("tried", "tried, stopped earlier"),
+    ("bad", "bad"),
+    ("pruned", "pruned: near a bad one"),
+    ("open", "not tried"),
+)
+
+
+def report_html(
+    *,
+    stored: StoredStudy | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    name: str = "",
+    scored: Scored | None = None,
+    with_traces: bool = False,
+) -> str:
+    """Return the report of a study, of one of its models, or of both, as one HTML page.
+
+    Args:
+        stored: The study.
+        manifest: The facts in the model's `manifest.json`.
+        figures: The figures in its `metrics.json`.
+        name: Of the bundle.
+        scored: Held-out scores, for the ROC curve and calibration; not needed if `figures` has them as
+            `score_curves`.
+        with_traces: Draw example ECGs of `scored`, which puts patients' data into the page.
+
+    Raises:
+        ValueError: there is neither a study nor a model.
+    """
+    model = None
+    if manifest is not None and figures is not None:
+        model = model_part(manifest, figures, name=name, scored=scored, with_traces=with_traces)
+    return render(contents(study_part(stored) if stored else None, model))
+
+
+def contents(
+    study: StudyPart | None, model: ModelPart | None, models: tuple[ModelPart, ...] = ()
+) -> Contents:
+    """Return what a report says, with the time and the versions of this process.
+
+    It is about the study if there are `models`, of which `model` is shown in detail; else about `model`.
+
+    Raises:
+        ValueError: there is neither a study nor a model.
+    """
+    if study is None and model is None:
+        raise ValueError("a report needs a study or a model, but got neither.")
+    return Contents(
+        about_model=model is not None and not models,
+        study=study,
+        model=model,
+        models=models or ((model,) if model else ()),
+        created=datetime.now(UTC).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC"),
+        versions={
+            "atml": __version__,
+            "Python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
+    )
+
+
+def render(shown: Contents) -> str:
+    """Return the page."""
+    model = shown.model
+    charts = _charts(shown)
+    gain = gain_of(model.traces) if model and model.traces else 0
+    return (
+        environment(html=True)
+        .get_template("report.html")
+        .render(
+            contents=shown,
+            css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            title=f"ATML report: {title(shown)}",
+            answer=answer(shown),
+            targets=targets(shown),
+            sections=_sections(shown, charts),
+            charts=charts,
+            evaluations=_evaluations(model),
+            traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
+            paper=f"{SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
+            disturbed=_disturbed(model),
+            states=STATES,
+            signs=SIGNS,
+            worst=words.worst,
+            metric_names=words.metric_names,
+            commands=commands(shown),
+            facts=facts(shown),
+            spec=spec_as_toml(shown.spec),
+            missing=missing(shown),
+        )
+    )
+
+
+@cache
+def environment(*, html: bool) -> Environment:
+    """Return the templates' environment; only HTML is escaped."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=html,  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(words.FILTERS)
+    return made
+
+
+def _charts(shown: Contents) -> dict[str, Any]:
+    study, model = shown.study, shown.model
+    charts: dict[str, Any] = {}
+    if study:
+        charts |= {
+            "front": front_chart(study),
+            "rates": [(name, rate_chart(name, points)) for name, points in study.rates.items()],
+            "first_fold": first_fold_chart(study),
+            "losses": loss_charts(study),
+        }
+    if model and model.curves:
+        charts |= {
+            "roc": roc_chart(model.curves, model.out_of_fold),
+            "reliability": reliability_chart(model.curves),
+        }
+    return charts
+
+
+def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the identifier and name of every section that the page has."""
+    study, model = shown.study, shown.model
+    named = [
+        ("models", "Models" if len(shown.models) > 1 else "Model", model),
+        ("front", "Front", study and charts.get("front")),
+        ("architectures", "Architectures", study),
+        ("rates", "Learning rates", study),
+        ("curves", "Learning curves", study and charts.get("first_fold")),
+        ("ended", "Ended early", study),
+        ("subjects", "Subjects", model),
+        ("rhythms", "Rhythms", model),
+        ("scores", "ROC and calibration", model),
+        ("robustness", "Robustness", model and model.robustness),
+        ("cost", "Cost", study),
+        ("looks", "Looks at the test set", True),
+        ("again", "Reproduce", True),
+    ]
+    return [(name, text) for name, text, there in named if there]
+
+
+def _evaluations(model: ModelPart | None) -> list[tuple[str, Any]]:
+    if model is None:
+        return []
+    tested = [("Test subjects", model.test)] if model.test else []
+    return [*tested, ("Training subjects, out of fold", model.out_of_fold)]
+
+
+def _disturbed(model: ModelPart | None) -> list[Any]:
+    if model is None or model.robustness is None:
+        return []
+    ordered = sorted(model.robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
+    return [model.robustness.undisturbed, *ordered]

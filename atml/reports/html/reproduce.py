@@ -1,0 +1,59 @@
+"""How to make what a report shows again, and what it lacks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from atml.reports.html import words
+from atml.reports.html.contents import Contents
+from atml.version import __version__
+
+
+def commands(shown: Contents) -> str:
+    """Return the commands, one a line."""
+    name = shown.study.name if shown.study else shown.model.study if shown.model else ""
+    tested = bool(shown.study and shown.study.looks) or bool(shown.model and shown.model.test)
+    lines = [
+        f"pip install atml=={shown.model.version if shown.model else __version__}",
+        "atml search study.toml --train TRAIN",
+        f"atml finalize {name}{' --test TEST' if tested else ''}",
+        f"atml report {name}",
+    ]
+    return "\n".join(lines)
+
+
+def facts(shown: Contents) -> list[tuple[str, str]]:
+    """Return what identifies the data and the software."""
+    study, model = shown.study, shown.model
+    found = []
+    if study:
+        data = study.data
+        count = f"{data['segments']:,} of {data['subjects']} subjects, {data['segment_length']} samples each"
+        found.append(("Training segments", f"{count}, in {data['directory']}; {_fingerprint(data)}"))
+    elif model:
+        data = model.training_data
+        found.append(("Training segments", f"{data['segments']:,}; {_fingerprint(data)}"))
+    if model and model.test_data:
+        data = model.test_data
+        found.append(("Test segments", f"{data['segments']:,}; {_fingerprint(data)}"))
+    if model:
+        found.append(("Model made", f"{model.created} by ATML {model.version}"))
+    return [*found, ("Versions of this report", words.items_text(shown.versions))]
+
+
+def _fingerprint(data: Mapping[str, Any]) -> str:
+    return f"fingerprint {data['fingerprint']}"
+
+
+def missing(shown: Contents) -> str:
+    """Return in a sentence what is left out, and why; nothing if all is there."""
+    if shown.model is None:
+        return (
+            "No shipped model of this study was found, so subjects, rhythms, ROC, calibration and robustness "
+            "are left out; `atml finalize` makes one."
+        )
+    if shown.study is None:
+        return (
+            "The storage does not have this model's study, so its front, learning rates, learning curves, "
+            "pruned trials and cost are left out."
+        )
+    return ""

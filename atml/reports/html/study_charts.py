@@ -1,0 +1,172 @@
+"""The pictures of a study: its front, its learning rates and its learning curves."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from atml.reports.html.contents import Curve, RatePoint, StudyPart, TrialRow
+from atml.reports.html.svg import Chart, Scale
+
+# A shape and a letter tell states apart without colour.
+SIGNS = {"good": "●", "tried": "○", "bad": "×", "pruned": "–", "open": ""}
+MOST_CURVES = 8
+BELOW_FRONT = 0.03  # of F-beta
+MOST_TICKS = 10
+CELL, ROW = 24, 18
+SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
+
+
+def front_chart(study: StudyPart) -> Markup | None:
+    """Draw F-beta over the bytes of the ONNX file; None without a trial."""
+    shown = (*study.front, *study.others)
+    if not shown:
+        return None
+    sizes = [row.onnx_bytes for row in shown]
+    x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
+    best = max(row.fbeta for row in shown)
+    errors = [row.standard_error or 0.0 for row in study.front]
+    lowest = min((row.fbeta - error for row, error in zip(study.front, errors, strict=True)), default=best)
+    # Networks that learned little would squeeze the others together.
+    floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
+    ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
+    wanted = study.fbeta_target
+    y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
+    chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
+    target = min(study.onnx_bytes_target or x.high, x.high)
+    if wanted and y.low < wanted < y.high and target > x.low:
+        chart.box((x.low, target), (wanted, y.high), "target")
+    classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
+    ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
+    chart.axes("ONNX file (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks())
+    for size in study.size_classes:
+        if x.low < size < x.high:
+            chart.line([(size, y.low), (size, y.high)], "size-class")
+    for row in study.others:
+        if row.fbeta >= y.low:
+            css = "finished" if row.is_finished else "unfinished"
+            chart.dot(
+                row.onnx_bytes, row.fbeta, 3.5 if row.is_finished else 2.5, css, title=in_words(row, study)
+            )
+    steps = [(row.onnx_bytes, row.fbeta) for row in study.front]
+    corners = [p for one, two in pairwise(steps) for p in (one, (two[0], one[1]))] + steps[-1:]
+    chart.line([*corners, (x.high, steps[-1][1])] if steps else [], "front-line")
+    for place, row in enumerate(study.front):
+        _front_point(chart, row, study, place)
+    return chart.render()
+
+
+def _front_point(chart: Chart, row: TrialRow, study: StudyPart, place: int) -> None:
+    if row.standard_error:
+        low, high = row.fbeta - row.standard_error, row.fbeta + row.standard_error
+        chart.error_bar(row.onnx_bytes, max(low, chart.y.low), high, "error")
+    words, link = in_words(row, study), f"trial-{row.number}"
+    chart.dot(row.onnx_bytes, row.fbeta, 5.5, "front", title=words, link=link)
+    chart.text(row.onnx_bytes, row.fbeta, str(row.number), "name", shift=(7, 16 if place % 2 else -8))
+
+
+def _front_label(study: StudyPart) -> str:
+    listed = "; ".join(f"{row.onnx_bytes:,} bytes {row.fbeta:.3f}" for row in study.front)
+    return f"F{study.beta:g} over ONNX bytes. On the front: {listed or 'nothing yet'}."
+
+
+def in_words(row: TrialRow, study: StudyPart) -> str:
+    """Describe a trial in one line."""
+    error = f" ± {row.standard_error:.4f}" if row.standard_error is not None else ""
+    folds = "all folds" if row.is_finished else f"{row.folds} fold(s)"
+    return (
+        f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} bytes, learning rate "
+        f"{row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} on {folds}"
+    )
+
+
+def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
+    """Draw what became of each size and learning rate of an architecture."""
+    sizes = sorted({point.onnx_bytes for point in points})
+    rates = sorted({point.learning_rate for point in points})
+    left, top = 44, 4
+    width, height = left + CELL * len(rates) + 4, top + ROW * len(sizes) + 20
+    counts = {state: sum(point.state == state for point in points) for state in SIGNS}
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    parts = [
+        Markup('<svg class="rates" role="img" aria-label="{}" width="{}" viewBox="0 0 {} {}">').format(
+            f"{name}: of {len(points)} points {listed}", width, width, height
+        )
+    ]
+    for point in points:
+        x = left + CELL * rates.index(point.learning_rate)
+        y = top + ROW * (len(sizes) - 1 - sizes.index(point.onnx_bytes))
+        found = "" if point.fbeta is None else f", F-beta {point.fbeta:.3f}"
+        words = f"{point.onnx_bytes:,} bytes, learning rate {point.learning_rate:g}: {point.state}{found}"
+        cell = Markup(
+            '<g class="cell {}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="3"/>'
+            '<text class="mid" x="{}" y="{}">{}</text></g>'
+        )
+        middle, base = x + (CELL - 2) / 2, y + 12.5
+        sign = SIGNS[point.state]
+        parts.append(cell.format(point.state, words, x, y, CELL - 2, ROW - 2, middle, base, sign))
+    for place, size in enumerate(reversed(sizes)):
+        text = Markup('<text class="tick end" x="{}" y="{}">{}</text>')
+        parts.append(text.format(left - 5, top + ROW * place + 12, f"{size / 1000:.1f}"))
+    for place in sorted({0, len(rates) - 1}):
+        text = Markup('<text class="tick mid" x="{}" y="{}">{}</text>')
+        parts.append(text.format(left + CELL * place + (CELL - 2) / 2, height - 6, f"{rates[place]:g}"))
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def first_fold_chart(study: StudyPart) -> Markup | None:
+    """Draw F-beta over the epochs of the first fold, of all trials; None without one."""
+    curves = [curve for curve in study.curves if curve.fbeta]
+    epochs = max((len(curve.fbeta[0]) for curve in curves), default=0)
+    if not epochs:
+        return None
+    values = [value for curve in curves for value in curve.fbeta[0]]
+    best = max(values)
+    y = Scale.around([best, max(min(values), best - 0.12)])
+    chart = Chart(
+        x=Scale(low=1, high=max(2, epochs)),
+        y=y,
+        label=f"F{study.beta:g} over the epochs of the first fold, for {len(curves)} trials",
+    )
+    chart.axes(
+        "epoch",
+        f"F{study.beta:g} on the first fold",
+        x_ticks=_epochs(epochs),
+        y_ticks=y.ticks(),
+    )
+    for curve in sorted(curves, key=lambda one: one.is_on_front):
+        points = [(i, max(value, y.low)) for i, value in enumerate(curve.fbeta[0], start=1)]
+        css = "series a" if curve.is_on_front else "series faint"
+        chart.line(points, css, title=f"trial {curve.number}: {curve.label}")
+    return chart.render()
+
+
+def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
+    """Draw the losses of the trials on the front, one chart each with a line for each fold."""
+    shown = [curve for curve in study.curves if curve.is_on_front][-MOST_CURVES:]
+    return [(f"trial {curve.number}: {curve.label}", _loss_chart(curve)) for curve in shown]
+
+
+def _loss_chart(curve: Curve) -> Markup:
+    values = [value for fold in (*curve.train_loss, *curve.valid_loss) for value in fold]
+    epochs = max(len(fold) for fold in curve.train_loss)
+    # The first epochs' validation loss may be many times as large as all that follows.
+    ceiling = 1.5 * max(value for fold in curve.train_loss for value in fold)
+    y = Scale.around([min(values), min(max(values), ceiling)])
+    chart = Chart(
+        x=Scale(low=1, high=max(2, epochs)),
+        y=y,
+        label=f"loss of trial {curve.number} in training and on held-out subjects, by epoch",
+        width=300,
+        height=200,
+    )
+    chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=y.ticks(5))
+    for css, folds in (("series a", curve.train_loss), ("series b", curve.valid_loss)):
+        for fold in folds:
+            chart.line([(epoch, min(value, y.high)) for epoch, value in enumerate(fold, start=1)], css)
+    return chart.render()
+
+
+def _epochs(count: int) -> list[tuple[float, str]]:
+    step = max(1, -(-count // 8))
+    return [(epoch, str(epoch)) for epoch in range(1, count + 1, step)]

@@ -1,0 +1,84 @@
+"""How a report writes numbers and names."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from atml.evaluation import Metrics
+from atml.evaluation.metrics import SubjectMetrics
+from atml.reports.html.model_part import worst_first
+
+WORST_SHOWN = 12
+NONE = "–"
+
+
+def f3(value: float | None) -> str:
+    """Format a figure with three decimals."""
+    return _decimals(value, 3)
+
+
+def f4(value: float | None) -> str:
+    """Format a figure with four decimals."""
+    return _decimals(value, 4)
+
+
+def _decimals(value: float | None, count: int) -> str:
+    # Adding 0 turns -0.0 into 0.0.
+    return NONE if value is None or not math.isfinite(value) else f"{round(value, count) + 0.0:.{count}f}"
+
+
+def percent(value: float | None) -> str:
+    """Format a share in per cent."""
+    return NONE if value is None else f"{value:.1%}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Format an interval."""
+    return NONE if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def kb(count: int) -> str:
+    """Format a size; 1 KB = 1,000 bytes."""
+    return f"{count / 1000:g} KB"
+
+
+def sizes(limits: Sequence[int]) -> str:
+    """Name the sizes within which a model is the best."""
+    return ", ".join(kb(one) for one in limits) if limits else "the targets"
+
+
+def duration(seconds: float) -> str:
+    """Format a time in minutes or hours."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 7200 else f"{seconds / 60:.1f} min"
+
+
+def items_text(values: Mapping[str, Any]) -> str:
+    """List names with their values."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
+    """Return the fields of the metrics with the words for them."""
+    beta = f"F{metrics.beta:g}"
+    return [
+        ("fbeta", beta),
+        ("f1", "F1"),
+        ("recall", "sensitivity (recall)"),
+        ("specificity", "specificity"),
+        ("precision", "precision"),
+        ("accuracy", "accuracy"),
+        ("roc_auc", "ROC-AUC"),
+        ("subject_mean_fbeta", f"mean {beta} of subjects"),
+        ("g", f"subjects with {beta} above 0.9"),
+    ]
+
+
+def worst(metrics: Metrics) -> list[tuple[list[SubjectMetrics], bool]]:
+    """Return the worst subjects and, if there are many, the others; with whether they are the others."""
+    ranked = worst_first(metrics)
+    if len(ranked) <= 1.5 * WORST_SHOWN:
+        return [(ranked, False)]
+    return [(ranked[:WORST_SHOWN], False), (ranked[WORST_SHOWN:], True)]
+
+
+FILTERS = {one.__name__: one for one in (f3, f4, percent, interval, kb, sizes, duration, items_text)}

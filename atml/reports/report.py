@@ -1,0 +1,187 @@
+"""Collects what a report needs from the storage, bundles, artifacts and segments."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import BaseStorage
+
+from atml.errors import AtmlError, ModelError
+from atml.evaluation import Estimate
+from atml.files import in_words
+from atml.reports.bundle import MANIFEST, Bundle, load_bundle
+from atml.reports.html.contents import Contents, ModelPart
+from atml.reports.html.model_part import model_part
+from atml.reports.html.page import contents
+from atml.reports.html.study_part import study_part
+from atml.reports.scored import Scored, stored_scores
+from atml.service.data import load_training_data
+from atml.service.studies import StoredStudy, StudyData, check_data, load, study_names
+from atml.service.watch import Watch
+from atml.tuning.ranking import Contender, rank
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a report looks for what it says."""
+
+    storage: BaseStorage | None  # None: a bundle without a storage
+    artifacts: str | Path
+    results: Path  # bundles of a study are in its folder STUDY
+    train: Path | None  # where the training segments are now, if they have moved
+    with_traces: bool
+    watch: Watch
+
+
+def is_bundle(what: str | Path) -> bool:
+    """Whether `what` is a bundle's folder rather than a study's name."""
+    # A study's name has no separator.
+    return "/" in str(what) or (Path(what) / MANIFEST).is_file()
+
+
+def of_bundle(folder: Path, sources: Sources) -> Contents:
+    """Return what there is to say about a bundle and, if the storage has it, its study.
+
+    Raises:
+        ModelError: the folder holds no bundle, or its metrics cannot be read.
+    """
+    bundle, figures = _read(folder)
+    stored = _study_of(bundle, sources)
+    model = _with_scores(bundle, figures, stored, sources)
+    return contents(study_part(stored) if stored else None, model)
+
+
+def of_study(name: str, sources: Sources) -> Contents:
+    """Return what there is to say about a study and its bundles.
+
+    Raises:
+        UnknownStudy: the storage has no such study.
+    """
+    assert sources.storage is not None  # noqa: S101
+    stored = load(sources.storage, name)
+    found = _bundles(stored, sources)
+    if not found:
+        return contents(study_part(stored), None)
+    chosen = _answer(stored, found)
+    models = tuple(
+        _with_scores(bundle, figures, stored, sources) if bundle is chosen else _model(bundle, figures)
+        for bundle, figures in found
+    )
+    ordered = tuple(sorted(models, key=lambda model: model.onnx_bytes))
+    model = next(one for one in models if one.trial == int(chosen.manifest["trial"]))
+    return contents(study_part(stored), model, ordered)
+
+
+def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
+    bundle, path = load_bundle(folder), folder / METRICS
+    try:
+        figures: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: {in_words(error)}") from None
+    except ValueError as error:
+        raise ModelError(f"{path} is not the metrics of a bundle: {error}") from None
+    _model(bundle, figures)
+    return bundle, figures
+
+
+def _model(
+    bundle: Bundle, figures: Mapping[str, Any], scored: Scored | None = None, *, with_traces: bool = False
+) -> ModelPart:
+    try:
+        return model_part(
+            bundle.manifest,
+            figures,
+            name=bundle.folder.resolve().name,
+            scored=scored,
+            with_traces=with_traces,
+            segment_length=bundle.classifier.segment_length,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{bundle.folder / METRICS} was written by another version of ATML ({error!r}); "
+            "run `atml finalize` again"
+        ) from None
+
+
+def _bundles(stored: StoredStudy, sources: Sources) -> list[tuple[Bundle, Mapping[str, Any]]]:
+    found = []
+    for path in sorted((sources.results / stored.study.study_name).glob(f"*/{MANIFEST}")):
+        try:
+            bundle, figures = _read(path.parent)
+        except ModelError as error:
+            sources.watch.say(f"left out {path.parent}: {error}")
+            continue
+        if _is_of(bundle, stored):
+            found.append((bundle, figures))
+    return found
+
+
+def _is_of(bundle: Bundle, stored: StoredStudy) -> bool:
+    data = bundle.manifest.get("training_data", {})
+    same = bool(data.get("fingerprint") == stored.data.fingerprint)
+    return same and bundle.study == stored.study.study_name
+
+
+def _answer(stored: StoredStudy, found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
+    """Return the bundle that answers the study's targets best, by F-beta over all folds."""
+    trials = stored.study.get_trials(deepcopy=False)
+    contenders = [
+        Contender(
+            trial=trials[int(bundle.manifest["trial"])],
+            onnx_bytes=int(figures["onnx_bytes"]),
+            estimate=Estimate(
+                fbeta=float(figures["folds_fbeta"]),
+                standard_error=None,
+                threshold=float(figures["threshold"]),
+                by_fold=(),
+            ),
+        )
+        for bundle, figures in found
+    ]
+    first = rank(contenders, stored.phase.targets)[0]
+    return found[next(i for i, one in enumerate(contenders) if one is first)][0]
+
+
+def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
+    if sources.storage is None or bundle.study not in study_names(sources.storage):
+        return None
+    stored = load(sources.storage, bundle.study)
+    if _is_of(bundle, stored):
+        return stored
+    sources.watch.say(f"study {bundle.study!r} in the storage used other segments than this bundle")
+    return None
+
+
+def _with_scores(
+    bundle: Bundle, figures: Mapping[str, Any], stored: StoredStudy | None, sources: Sources
+) -> ModelPart:
+    scored = None
+    if stored is not None and (sources.with_traces or "score_curves" not in figures):
+        scored = _scored(int(bundle.manifest["trial"]), stored, sources)
+    return _model(bundle, figures, scored, with_traces=sources.with_traces)
+
+
+def _scored(trial: int, stored: StoredStudy, sources: Sources) -> Scored | None:
+    """Return the held-out scores of a trial's network; None, and a message, if they are not at hand."""
+    data, train = stored.phase.data, sources.train
+    spec = data.model_copy(update={"train": str(train.resolve())}) if train else data
+    try:
+        with sources.watch.progress(f"Reading {spec.train}", "files") as update:
+            dataset = load_training_data(spec, update)
+        check_data(stored, StudyData.of(dataset))
+    except AtmlError as error:
+        if train is not None:
+            raise
+        sources.watch.say(f"without examples: {error}\n(--train names the folder if it has moved)")
+        return None
+    scored = stored_scores(stored, trial, dataset, sources.artifacts)
+    if scored is None:
+        sources.watch.say(
+            f"without examples: {sources.artifacts} lacks the scores of trial {trial}; "
+            "--artifacts names the folder that `atml finalize` used"
+        )
+    return scored

@@ -1,0 +1,202 @@
+"""What a segment directory holds: counts, and examples on ECG paper as one HTML page without a network."""
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, check_directory, load_dataset
+from atml.ecg.provenance import IndexedSegment, read_index, read_provenance
+from atml.ecg.sources.iesd import Problem, read_segment
+from atml.errors import BadSegment
+from atml.reports.paper import PAPER_STYLE, strip
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RhythmCount:
+    """The segments of one rhythm."""
+
+    rhythm: str  # as the source names it
+    afib: bool  # whether it is the class to find
+    segments: int
+    subjects: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a directory of segments, or one segment, holds."""
+
+    path: str
+    segments: int
+    subjects: int
+    samples: int  # of a segment
+    problems: int  # files that cannot be used
+    rhythms: tuple[RhythmCount, ...]  # the most frequent first
+    provenance: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """A segment to draw."""
+
+    rhythm: str
+    caption: str
+    samples: NDArray[np.float32]
+
+
+def contents(path: str | Path, *, progress: Progress | None = None) -> Contents:
+    """Count the segments of a directory by rhythm.
+
+    Raises:
+        NoSegments: there is no segment.
+        BadSegment: the path is a file that is not a segment.
+    """
+    path = Path(path)
+    if path.is_file():
+        name, samples = _one(path)
+        count = RhythmCount(rhythm=name.rhythm, afib=bool(name.label), segments=1, subjects=1)
+        return Contents(
+            path=str(path),
+            segments=1,
+            subjects=1,
+            samples=len(samples),
+            problems=0,
+            rhythms=(count,),
+            provenance=None,
+        )
+    report = check_directory(path, progress=progress)
+    dataset = load_dataset(path, skip_bad=True)
+    indexed = _indexed(path)
+    of_rhythm: dict[tuple[str, bool], list[str]] = {}
+    for file, subject, label in zip(dataset.files, dataset.subjects, dataset.labels, strict=True):
+        key = _rhythm(file, indexed), bool(label)
+        of_rhythm.setdefault(key, []).append(str(subject))
+    return Contents(
+        path=str(path),
+        segments=report.segments,
+        subjects=len(report.counts),
+        samples=report.segment_length,
+        problems=len(report.problems),
+        rhythms=tuple(
+            RhythmCount(rhythm=rhythm, afib=afib, segments=len(subjects), subjects=len(set(subjects)))
+            for (rhythm, afib), subjects in sorted(of_rhythm.items(), key=lambda item: -len(item[1]))
+        ),
+        provenance=read_provenance(path),
+    )
+
+
+def examples(path: str | Path, count: int) -> list[Example]:
+    """Return up to `count` segments of each rhythm, evenly spaced over its subjects and their time."""
+    path = Path(path)
+    if path.is_file():
+        name, samples = _one(path)
+        return [Example(rhythm=name.rhythm, caption=path.name, samples=samples)]
+    dataset = load_dataset(path, skip_bad=True)
+    indexed = _indexed(path)
+    rows: dict[str, list[int]] = {}
+    for row, file in enumerate(dataset.files):
+        rows.setdefault(_rhythm(file, indexed), []).append(row)
+    drawn = []
+    for rhythm, of_rhythm in sorted(rows.items(), key=lambda item: -len(item[1])):
+        of_rhythm.sort(key=lambda row: _order(dataset.files[row]))
+        places = np.linspace(0, len(of_rhythm) - 1, min(count, len(of_rhythm))).round().astype(int)
+        for row in (of_rhythm[place] for place in places):
+            caption = _caption(dataset.files[row], indexed)
+            samples = dataset.samples(np.array([row]))[0]
+            drawn.append(Example(rhythm=rhythm, caption=caption, samples=samples))
+    return drawn
+
+
+def page(of: Contents, drawn: list[Example]) -> str:
+    """Return an HTML page with the counts and the examples, each at 25 mm/s and 10 mm/mV."""
+    rhythms = "".join(
+        f"<tr><td>{_text(one.rhythm or '(none)')}<td>{'AFIB' if one.afib else 'Normal'}"
+        f"<td>{one.segments:,}<td>{one.subjects:,}<td>{_duration(one.segments * of.samples)}</tr>"
+        for one in of.rhythms
+    )
+    figures = []
+    for rhythm in dict.fromkeys(example.rhythm for example in drawn):
+        figures.append(f"<h2>{_text(rhythm or '(none)')}</h2>")
+        figures += [
+            f"<figure>{strip(example.samples)}<figcaption>{_text(example.caption)}</figcaption></figure>"
+            for example in drawn
+            if example.rhythm == rhythm
+        ]
+    title = f"{of.segments:,} segments of {of.subjects:,} subjects"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(Path(of.path).name)}: {title}</title><style>{PAPER_STYLE}</style></head><body><main>"
+        f"<h1>{_text(Path(of.path).name)}</h1><p>{title}, {of.samples:,} samples "
+        f"({of.samples / SAMPLING_RATE_HZ:g} s) each.{_unit(of.provenance)}</p>{_provenance(of.provenance)}"
+        "<table><thead><tr><th>rhythm<th>class<th>segments<th>subjects<th>duration</tr></thead>"
+        f"<tbody>{rhythms}</tbody></table>{''.join(figures)}</main></body></html>\n"
+    )
+
+
+def _one(path: Path) -> tuple[SegmentName, NDArray[np.float32]]:
+    name = SegmentName.parse(path.name)
+    samples = read_segment(path)
+    if isinstance(samples, Problem):
+        raise BadSegment(str(samples))
+    return name, samples
+
+
+def _indexed(path: Path) -> dict[str, IndexedSegment]:
+    return {one.file: one for one in read_index(path)}
+
+
+def _rhythm(file: str, indexed: dict[str, IndexedSegment]) -> str:
+    return indexed[file].rhythm if file in indexed else SegmentName.parse(file).rhythm
+
+
+def _order(file: str) -> tuple[int, int]:
+    name = SegmentName.parse(file)
+    return int(name.number), int(name.index)
+
+
+def _caption(file: str, indexed: dict[str, IndexedSegment]) -> str:
+    one = indexed.get(file)
+    return file if one is None else f"{file}, {one.record} from {_clock(one.start_seconds)}"
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02}:{seconds % 60:04.1f}"
+
+
+def _duration(samples: int) -> str:
+    seconds = samples / SAMPLING_RATE_HZ
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:g} s"
+
+
+def _unit(document: dict[str, Any] | None) -> str:
+    known = document is not None and all(one["unit"] == "mV" for one in document.get("records", []))
+    return "" if known else " Their unit is not known; 1 is drawn as 1 mV."
+
+
+def _provenance(document: dict[str, Any] | None) -> str:
+    if document is None:
+        return ""
+    channels = {f"{one['channel']} at {one['rate_hz']:g} Hz" for one in document.get("records", [])}
+    facts = {
+        "origin": document.get("origin"),
+        "licence": document.get("licence"),
+        "recorded": ", ".join(sorted(channels)),
+        "filter": document.get("filter"),
+        "class to find": ", ".join(document.get("positive_rhythms", [AFIB_RHYTHM])),
+    }
+    return "<dl>" + "".join(f"<dt>{key}<dd>{_text(value)}" for key, value in facts.items() if value) + "</dl>"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

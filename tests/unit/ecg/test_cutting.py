@@ -1,0 +1,114 @@
+"""From a signal of any rate to segments of 250 Hz."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atml.ecg.cutting import band_pass, cut, resample
+from atml.ecg.sources.recording import Recording, Span
+from atml.errors import BadRecording
+from tests.recordings import sine
+
+
+def recording(signal, rate_hz, *spans):
+    return Recording(
+        record="r",
+        signal=signal,
+        rate_hz=rate_hz,
+        spans=tuple(Span(rhythm=r, start_seconds=a, end_seconds=b) for r, a, b in spans),
+    )
+
+
+def cuts(signal, rate_hz, *spans, step_seconds=5.0):
+    return list(cut(recording(signal, rate_hz, *spans), step_seconds=step_seconds))
+
+
+def strongest(samples):
+    """The frequency of the largest peak, its amplitude and its phase at the first sample."""
+    spectrum = np.fft.rfft(samples) / len(samples)
+    place = int(np.argmax(np.abs(spectrum)))
+    return place * 250 / len(samples), 2 * np.abs(spectrum[place]), np.angle(spectrum[place])
+
+
+@pytest.mark.parametrize("rate_hz", [100.0, 128.0, 200.0, 250.0, 257.3, 360.0, 500.0, 1000.0])
+def test_a_sine_keeps_frequency_amplitude_and_time(rate_hz):
+    for one in cuts(sine(rate_hz, 30), rate_hz, ("N", 0, 30)):
+        frequency, amplitude, phase = strongest(one.samples)
+        assert len(one.samples) == 1250
+        assert frequency == pytest.approx(10.0)
+        assert amplitude == pytest.approx(1.0, abs=0.01)
+        assert phase == pytest.approx(-np.pi / 2, abs=0.02)  # of a sine; each begins at a multiple of 5 s
+        assert abs(one.samples.mean()) < 0.05  # the offset of 0.3 is gone, even at the ends
+
+
+@pytest.mark.parametrize(
+    ("hz", "low", "high"),
+    [(0.1, 0, 0.02), (1.0, 0.85, 1.01), (40, 0.85, 1.01), (60, 0, 0.15), (100, 0, 0.01)],
+)
+def test_the_filter_passes_half_to_fifty_hertz(hz, low, high):
+    filtered = band_pass(sine(250, 60, hz))[5000:10000]
+    assert low <= np.ptp(filtered) / 2 <= high
+
+
+def test_what_lies_above_the_new_rate_does_not_fold_back():
+    samples, _ = resample(sine(1000, 20, 240), 1000)
+    assert np.ptp(samples[500:-500]) < 0.02
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rate_hz=st.sampled_from([128.0, 200.0, 250.0, 360.0]),
+    changes=st.lists(st.floats(0, 60), min_size=1, max_size=5, unique=True).map(sorted),
+    gap=st.tuples(st.floats(0, 55), st.floats(0.1, 5)),
+    step_seconds=st.sampled_from([1.0, 5.0, 7.5]),
+)
+def test_no_segment_crosses_a_change_of_rhythm_or_a_gap(rate_hz, changes, gap, step_seconds):
+    signal = sine(rate_hz, 60)
+    start, end = round(gap[0] * rate_hz), round((gap[0] + gap[1]) * rate_hz)
+    signal[start:end] = np.nan
+    bounds = [*changes, 60.0]
+    spans = [(f"R{n}", a, b) for n, (a, b) in enumerate(itertools.pairwise(bounds))]
+    for one in cuts(signal, rate_hz, *spans, step_seconds=step_seconds):
+        (_, first, last) = next(span for span in spans if span[0] == one.rhythm)
+        assert first - 1e-6 <= one.start_seconds
+        assert one.start_seconds + 5 <= last + 1e-6
+        assert one.start_seconds >= end / rate_hz - 1e-6 or one.start_seconds + 5 <= start / rate_hz + 1e-6
+        assert np.isfinite(one.samples).all()
+
+
+def test_segments_begin_with_the_rhythm_and_follow_each_other():
+    found = cuts(sine(250, 40), 250, ("N", 0, 18.3), ("AFIB", 18.3, 40))
+    assert [(one.rhythm, round(one.start_seconds, 3)) for one in found] == [
+        *(("N", start) for start in (0, 5, 10)),
+        *(("AFIB", start) for start in (18.3, 23.3, 28.3, 33.3)),
+    ]
+
+
+def test_a_segment_that_just_fits_is_kept():
+    assert len(cuts(sine(128, 10), 128, ("N", 0, 5), ("B", 5, 10))) == 2
+    assert len(cuts(sine(360, 5), 360, ("N", 0, 5))) == 1
+    assert cuts(sine(360, 4.99), 360, ("N", 0, 5)) == []
+
+
+def test_a_flat_line_is_a_gap_but_a_pause_is_not():
+    signal = sine(250, 30)
+    signal[2500:4000] = 0.7  # 6 s
+    assert [one.start_seconds for one in cuts(signal, 250, ("N", 0, 30))] == [0, 5, 16, 21]
+    pause = sine(250, 30)
+    pause[2500:2750] = 0.7  # 1 s
+    assert len(cuts(pause, 250, ("N", 0, 30))) == 6
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, 10.0, 1e6])
+def test_a_senseless_rate_is_refused(rate_hz):
+    with pytest.raises(BadRecording, match=re.escape(f"sampling rate is {rate_hz:g} Hz")):
+        cuts(sine(250, 30), rate_hz, ("N", 0, 30))
+
+
+def test_a_recording_without_signal_is_refused():
+    with pytest.raises(BadRecording, match="has no signal, only gaps"):
+        cuts(np.full(5000, np.nan), 250, ("N", 0, 20))

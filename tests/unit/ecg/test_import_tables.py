@@ -1,0 +1,236 @@
+"""EDF, CSV, NPZ, Parquet and segment directories as segments."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from atml.ecg import load_dataset, simulate
+from atml.ecg.importing import import_recordings
+from atml.ecg.provenance import read_index
+from atml.errors import DataError
+from tests.recordings import sine, write_edf
+
+COLUMNS = {"signal": "ecg", "rhythm": "label", "subject": "patient"}
+needs_edf = pytest.mark.skipif(find_spec("pyedflib") is None, reason="pip install 'atml[formats]'")
+needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pip install 'atml[formats]'")
+
+
+def starts(folder):
+    return [(one.record, one.start_seconds, one.rhythm) for one in read_index(folder)]
+
+
+def amplitude(folder):
+    return np.ptp(load_dataset(folder).samples()[:, 250:1000], axis=1) / 2
+
+
+def rows(rate_hz=200):
+    """Two people; N for 10 s and AFIB for 12 s of each."""
+    ecg = np.tile(sine(rate_hz, 22), 2)
+    label = (["N"] * (10 * rate_hz) + ["AFIB"] * (12 * rate_hz)) * 2
+    patient = [1] * (22 * rate_hz) + [2] * (22 * rate_hz)
+    return {"ecg": ecg, "label": label, "patient": patient}
+
+
+def write_csv(path, columns, delimiter=","):
+    lines = [delimiter.join(columns)]
+    lines += [delimiter.join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+EXPECTED = [("h", 0.0, "N"), ("h", 5.0, "N"), ("h", 10.0, "AFIB"), ("h", 15.0, "AFIB")]
+
+
+def check_rows(folder):
+    data = load_dataset(folder)
+    assert [(start, rhythm) for _, start, rhythm in starts(folder)] == [(s, r) for _, s, r in EXPECTED] * 2
+    assert sorted(set(data.subjects)) == ["S1", "S2"]
+    assert amplitude(folder) == pytest.approx(np.ones(8), abs=0.02)
+
+
+class TestCsv:
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_a_row_for_each_sample(self, tmp_path, delimiter):
+        write_csv(tmp_path / "h.csv", rows(), delimiter)
+        import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        check_rows(tmp_path / "out")
+
+    def test_a_column_of_times_gives_the_rate_and_the_gaps(self, tmp_path):
+        time = np.arange(4000) / 128
+        kept = (time < 12) | (time > 14)
+        table = {"t": time.round(4)[kept], "ecg": sine(128, 31.25)[kept], "label": ["AFIB"] * kept.sum()}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+        assert made.records[0].rate_hz == pytest.approx(128, rel=1e-4)
+        assert made.records[0].missing_seconds == pytest.approx(2, abs=0.02)
+        found = [start for _, start, _ in starts(tmp_path / "out")]
+        assert found == pytest.approx([0, 5, 14.01, 19.01, 24.01], abs=0.02)
+
+    def test_missing_values_are_gaps_and_missing_labels_no_rhythm(self, tmp_path):
+        table = rows()
+        cells = [f"{value:.5f}" for value in table["ecg"]]
+        cells[400:420] = [""] * 20
+        label = list(table["label"])
+        label[2000:4400] = [""] * 2400
+        write_csv(tmp_path / "h.csv", {**table, "ecg": cells, "label": label})
+        import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        assert [start for name, start, _ in starts(tmp_path / "out") if name == "h:0"] == [2.1]
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            ("ecg,label\n1,N\n?,N\n", r"line 3: expected a number in column ecg but got '\?'"),
+            ("signal,label\n1,N\n", "has no column ecg, but signal, label; see --columns"),
+            ("", "has no column ecg, but none"),
+            ("ecg,label\n\xff,N\n", "is not a CSV file in UTF-8"),
+            ("ecg,label\n", "h: has no rows"),
+        ],
+    )
+    def test_a_broken_table_is_named_with_its_line(self, tmp_path, content, sentence):
+        (tmp_path / "h.csv").write_bytes(content.encode("latin-1"))
+        columns = {"signal": "ecg", "rhythm": "label"}
+        with pytest.raises(DataError, match=sentence):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=200)
+
+    def test_what_is_missing_is_asked_for(self, tmp_path):
+        write_csv(tmp_path / "h.csv", rows())
+        for columns, sentence in (
+            ({}, "tables need --columns to say which column holds the signal and the rhythm"),
+            ({"signal": "ecg"}, "which column holds the rhythm"),
+            ({**COLUMNS, "lead": "ecg"}, "--columns: lead is not one of signal, rhythm"),
+            (COLUMNS, "the sampling rate is unknown; give --rate HZ"),
+        ):
+            with pytest.raises(DataError, match=sentence):
+                import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+
+    @pytest.mark.parametrize("rate_hz", [0, -1, float("inf")])
+    def test_a_senseless_rate_is_refused(self, tmp_path, rate_hz):
+        write_csv(tmp_path / "h.csv", {"ecg": [1, 2], "label": ["N", "N"]})
+        (tmp_path / "S1-N-0.txt").write_text("1\n2\n")
+        for name in ("h.csv", "S1-N-0.txt"):
+            with pytest.raises(DataError, match=f"its sampling rate is {rate_hz} Hz"):
+                import_recordings(
+                    tmp_path / name,
+                    tmp_path / "out",
+                    columns={"signal": "ecg", "rhythm": "label"},
+                    rate_hz=rate_hz,
+                )
+
+
+class TestNpz:
+    def test_arrays_of_samples(self, tmp_path):
+        np.savez(tmp_path / "h.npz", **rows())
+        import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        check_rows(tmp_path / "out")
+
+    def test_a_matrix_has_a_recording_in_each_row(self, tmp_path):
+        ecg = np.stack([sine(360, 10)] * 4)
+        np.savez(tmp_path / "h.npz", ecg=ecg, label=[1.0, 0.0, 1.0, 0.0], patient=[7, 7, 8, 8], fs=360)
+        made = import_recordings(
+            tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "rate": "fs"}, positive=["1"]
+        )
+        assert (made.segments, made.positive_segments, list(made.subjects)) == (8, 4, ["S7", "S8"])
+        assert starts(tmp_path / "out")[:3] == [("h:0", 0, "1"), ("h:0", 5, "1"), ("h:1", 0, "0")]
+
+    def test_damage_and_pickles_are_refused(self, tmp_path):
+        (tmp_path / "h.npz").write_bytes(b"PK\x03\x04 nothing")
+        with pytest.raises(DataError, match="cannot be read as NPZ"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS)
+        np.savez(tmp_path / "h.npz", ecg=np.array([{}], dtype=object), label=[1], patient=[1])
+        with pytest.raises(DataError, match="cannot be read as NPZ"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS)
+        np.savez(tmp_path / "h.npz", ecg=sine(250, 10), label=["N"])
+        columns = {"signal": "ecg", "rhythm": "label"}
+        with pytest.raises(DataError, match="rhythm has 1 values for 2500 of the signal"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=columns, rate_hz=250)
+        with pytest.raises(DataError, match="has no array patient, but ecg, label"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS, rate_hz=250)
+
+
+@needs_parquet
+class TestParquet:
+    def test_a_row_for_each_sample_or_for_each_recording(self, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.table(rows()), tmp_path / "h.parquet")
+        import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        check_rows(tmp_path / "out")
+        listed = {"ecg": [sine(250, 10), sine(250, 7)], "label": ["AFIB", "N"], "patient": ["a", "b"]}
+        parquet.write_table(pa.table(listed), tmp_path / "l.parquet")
+        made = import_recordings(tmp_path / "l.parquet", tmp_path / "out2", columns=COLUMNS, rate_hz=250)
+        assert made.rhythms == {"AFIB": 2, "N": 1}
+        assert len(made.subjects) == 2
+
+    def test_damage_is_named(self, tmp_path):
+        (tmp_path / "h.parquet").write_bytes(b"PAR1 nothing PAR1")
+        with pytest.raises(DataError, match=r"h: h\.parquet cannot be read as Parquet"):
+            import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS)
+
+    def test_a_missing_package_is_named(self, tmp_path, monkeypatch):
+        (tmp_path / "h.parquet").touch()
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+        with pytest.raises(DataError, match=r"Parquet files needs .* pyarrow .*atml\[formats\]"):
+            import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS)
+
+
+@needs_edf
+class TestEdf:
+    def test_annotations_with_and_without_duration(self, tmp_path):
+        signals = {"RESP": sine(200, 40, 1), "ECG II": 1000 * sine(200, 40)}
+        annotations = [(0, -1, "Recording starts"), (2, -1, "(N"), (14, 11, "AFIB"), (30, -1, "lights off")]
+        write_edf(tmp_path / "h1.edf", signals=signals, annotations=annotations, patient="P12")
+        made = import_recordings(tmp_path / "h1.edf", tmp_path / "out")
+        assert starts(tmp_path / "out") == [
+            *(("h1", start, "N") for start in (2, 7)),
+            *(("h1", start, "AFIB") for start in (14, 19)),
+        ]
+        assert [(one.channel, one.unit, one.person) for one in made.records] == [("ECG II", "mV", "P12")]
+        assert amplitude(tmp_path / "out") == pytest.approx(np.ones(4), abs=0.02)
+
+    def test_other_names_of_rhythms_are_those_to_find(self, tmp_path):
+        annotations = [(0, -1, "atrial fib"), (20, -1, "N")]
+        write_edf(tmp_path / "h1.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
+        made = import_recordings(tmp_path, tmp_path / "out", positive=["atrial fib"])
+        assert made.rhythms == {"atrial_fib": 4, "N": 4}
+        assert made.positive_segments == 4
+
+    def test_what_is_wrong_is_named(self, tmp_path):
+        signals = {"left": 1000 * sine(200, 40), "right": 1000 * sine(200, 40)}
+        write_edf(tmp_path / "h1.edf", signals=signals, annotations=[(0, -1, "begin")])
+        with pytest.raises(DataError, match="h1: its channels are 0 left, 1 right; say with --lead"):
+            import_recordings(tmp_path, tmp_path / "out")
+        with pytest.raises(DataError, match="h1: no annotation in it is a rhythm such as AFIB"):
+            import_recordings(tmp_path, tmp_path / "out", lead="right")
+        content = (tmp_path / "h1.edf").read_bytes()
+        (tmp_path / "h1.edf").write_bytes(content[: len(content) // 2])
+        with pytest.raises(DataError, match=r"h1: cannot be read as EDF: .*; export or fetch it again"):
+            import_recordings(tmp_path, tmp_path / "out")
+
+
+class TestSegmentDirectories:
+    def test_another_length_and_rate(self, tmp_path):
+        (tmp_path / "in").mkdir()
+        for name in ("S3-AFIB-0", "S3-N-1", "S04--0"):
+            text = "".join(f"{value:.6f}\n" for value in sine(300, 30))
+            (tmp_path / "in" / f"{name}.txt").write_text(text)
+        made = import_recordings(tmp_path / "in", tmp_path / "out", rate_hz=300)
+        assert made.rhythms == {"": 6, "AFIB": 6, "N": 6}
+        assert sorted(set(load_dataset(tmp_path / "out").subjects)) == ["S3", "S4"]
+        assert amplitude(tmp_path / "out") == pytest.approx(np.ones(18), abs=0.03)
+
+    def test_a_directory_that_was_imported_can_be_imported(self, tmp_path):
+        simulate(tmp_path / "in", subjects=2, segments_per_subject=4, segment_length=2500)
+        made = import_recordings(tmp_path / "in", tmp_path / "out", rate_hz=250)
+        again = import_recordings(tmp_path / "out", tmp_path / "again", rate_hz=250)
+        assert (made.segments, again.segments) == (16, 16)
+        assert list(again.subjects) == ["S0", "S1"]
+
+    def test_rate_is_asked_for_and_broken_files_are_named(self, tmp_path):
+        (tmp_path / "S1-N-0.txt").write_text("1\nx\n")
+        with pytest.raises(DataError, match="give their sampling rate with --rate HZ"):
+            import_recordings(tmp_path, tmp_path / "out")
+        with pytest.raises(DataError, match=r"S1-N-0\.txt: line 2: expected a number but got 'x'"):
+            import_recordings(tmp_path, tmp_path / "out", rate_hz=250)
