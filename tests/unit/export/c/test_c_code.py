@@ -187,7 +187,9 @@ class TestText:
             [helper.make_tensor("w", TensorProto.FLOAT, [4, 2], np.ones(8))],
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        metadata = OnnxMetadata(sampling_rate_hz=250, classes=("a", "b"), threshold=0.5, architecture="x")
+        metadata = OnnxMetadata(
+            sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="x"
+        )
         onnx.helper.set_model_props(proto, metadata.to_properties())
         with pytest.raises(ModelError, match="operator Erf is not supported"):
             to_c(proto.SerializeToString(), np.ones((1, 4)))
