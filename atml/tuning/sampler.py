@@ -91,11 +91,22 @@ class FrontSampler(BaseSampler):
             leader = standings.leader(int(self._random.choice(self._sizes)))
             if leader is not None and free[leader]:
                 return leader
-        draws = standings.posterior.draw_of(np.arange(len(free)), self._random, SIZES_TRIED * DRAWS)
-        for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(free)):
-            within = standings.within(int(self._random.choice(self._sizes)))
-            best = np.where(within, of_one_size, -np.inf).argmax(axis=1)
+        possible = self._may_be_best(standings)
+        draws = standings.posterior.draw_of(possible, self._random, SIZES_TRIED * DRAWS)
+        for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(possible)):
+            within = standings.within(int(self._random.choice(self._sizes)))[possible]
+            best = possible[np.where(within, of_one_size, -np.inf).argmax(axis=1)]
             taken = best[free[best]][:TAKEN]
             if len(taken):
                 return int(taken[seconds[taken].argmin()])
-        return int(np.where(free, draws[-1], -np.inf).argmax())
+        left = np.flatnonzero(free)
+        return int(left[standings.posterior.draw_of(left, self._random)[0].argmax()])
+
+    def _may_be_best(self, standings: Standings) -> NDArray[np.int64]:
+        """Return the points that may be drawn as the best of some size; drawing all takes much longer."""
+        possible = np.zeros(len(self._grid.points), bool)
+        for size in self._sizes:
+            within = standings.within(size)
+            leader = int(np.where(within, standings.posterior.mean, -np.inf).argmax())
+            possible |= within & standings.posterior.may_beat(leader)
+        return np.flatnonzero(possible)

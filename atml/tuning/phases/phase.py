@@ -85,7 +85,10 @@ class Phase(StudySpec):
 
     def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
         """Whether nothing is left to train: every point is finished, running or ruled out."""
-        now = self.standings(grid, trials)
+        ruled_out = self.pruner().ruled_out(trials, grid)
+        if len(trials) + ruled_out.sum() < len(grid.points):
+            return False  # a trial ends or holds one point only
+        now = Standings.of(grid, self.data.folds, trials, ruled_out=ruled_out)
         return bool((now.closed | now.running).all())
 
     def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
