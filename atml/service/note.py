@@ -2,8 +2,7 @@
 
 import time
 
-from optuna import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
 
 from atml.service.studies import StoredStudy
@@ -17,7 +16,7 @@ LINE = "*What stands above is kept up to date by ATML; what you write below stay
 
 
 class NoteKeeper:
-    """Keeps a study's note up to date; a callback of `Study.optimize`.
+    """Keeps a study's note up to date.
 
     Only the worker whose trial reaches the front writes, so a thousand workers do not write more than
     one.
@@ -28,11 +27,10 @@ class NoteKeeper:
         self._unseen: set[int] = set()
         self._not_before = 0.0
 
-    def __call__(self, _study: Study, trial: FrozenTrial) -> None:
-        """Update the note if a finished trial of this worker is the best or on the front."""
-        if trial.state == TrialState.COMPLETE:
-            self._unseen.add(trial.number)
-        if not self._unseen or time.monotonic() < self._not_before:
+    def update(self, trial: int) -> None:
+        """Update the note if `trial` or another that this worker completed is the best or on the front."""
+        self._unseen.add(trial)
+        if time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
         result = _outcome(self._stored)

@@ -67,6 +67,12 @@ class StoredStudy:
         """Every point that the study may try."""
         return self.phase.grid(self.candidates)
 
+    @cached_property
+    def study_id(self) -> int:
+        """The study's identifier in its storage."""
+        storage: BaseStorage = self.study._storage
+        return storage.get_study_id_from_name(self.study.study_name)
+
     def snapshot(self) -> Snapshot:
         """Read the study's state."""
         return Snapshot.of(self.study, self.phase)

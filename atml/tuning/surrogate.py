@@ -4,6 +4,7 @@ Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 2
 Swersky, Snoek and Adams, Multi-Task Bayesian Optimization, 2013.
 """
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +108,7 @@ class Surrogate:
         # Every fold contributes 1/folds to the mean. A fold's difficulty is left out, since it is the same
         # for all points.
         self._prior = self._shared + (self._within_fold + k.fit * own) / folds
+        self._turn = threading.Lock()
         self._forget()
 
     def posterior(self, point: Indices, fold: Indices, fbeta: Floats) -> Posterior:
@@ -115,14 +117,15 @@ class Surrogate:
         The factorization is kept, so when a study grows, a new fit costs O(n²) instead of O(n³).
         """
         given = dict(zip(zip(point.tolist(), fold.tolist(), strict=True), fbeta.tolist(), strict=True))
-        if not given.keys() >= self._known.keys():
-            self._forget()
-        self._learn([fit for fit in given if fit not in self._known])
-        errors = np.clip([1 - given[fit] for fit in self._known], SMALLEST_ERROR, LARGEST_ERROR)
-        values = -np.log(errors)
-        level = float(np.median(values)) if len(values) else 0.0
-        mean = level + solve_triangular(self._root, values - level, lower=True) @ self._whitened
-        return Posterior(mean=mean, prior=self._prior, whitened=self._whitened)
+        with self._turn:
+            if not given.keys() >= self._known.keys():
+                self._forget()
+            self._learn([fit for fit in given if fit not in self._known])
+            errors = np.clip([1 - given[fit] for fit in self._known], SMALLEST_ERROR, LARGEST_ERROR)
+            values = -np.log(errors)
+            level = float(np.median(values)) if len(values) else 0.0
+            mean = level + solve_triangular(self._root, values - level, lower=True) @ self._whitened
+            return Posterior(mean=mean, prior=self._prior, whitened=self._whitened)
 
     def _forget(self) -> None:
         self._known: dict[tuple[int, int], None] = {}  # (point, fold) of the fits, in the order of the rows
