@@ -45,8 +45,7 @@ class NoteKeeper:
 
 def note(result: Outcome) -> str:
     """Return a study's result so far, in Markdown."""
-    lines = [_answer(result), ""]
-    lines += _front(result) if len(result.phase.directions) > 1 else _ranking(result)
+    lines = [_answer(result), "", *_table(result)]
     spent = result.spent
     ended = f"; ended because {result.stop.because}" if result.stop else ""
     pruned = sum(result.pruned.values())
@@ -92,34 +91,17 @@ def _answer(result: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _front(result: Outcome) -> list[str]:
+def _table(result: Outcome) -> list[str]:
+    trials = result.front if len(result.phase.directions) > 1 else result.best_of_each
     lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
-    for trial in result.front[:MOST_ROWS]:
+    for trial in trials[:MOST_ROWS]:
         failed = result.phase.failed_targets(trial)
         verdict = f"misses {', '.join(failed)}" if failed else "met"
-        rate = records.learning_rate(trial) or 0.0
-        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} | {verdict} |")
-    return _with_rest(lines, len(result.front))
-
-
-def _ranking(result: Outcome) -> list[str]:
-    lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate |"]
-    lines.append("|--:|--:|--:|--:|:--|--:|")
-    best_of_each = result.best_of_each
-    for trial in best_of_each[:MOST_ROWS]:
-        rate = records.learning_rate(trial) or 0.0
-        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} |")
-    return _with_rest(lines, len(best_of_each))
-
-
-def _figures(trial: FrozenTrial) -> str:
-    parameters = f"{records.parameters(trial):,}"
-    return f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)} | {parameters}"
-
-
-def _with_rest(lines: list[str], count: int) -> list[str]:
-    left_out = count - MOST_ROWS
+        figures = f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)}"
+        candidate = f"{records.parameters(trial):,} | {records.architecture(trial)}"
+        lines.append(f"| {figures} | {candidate} | {records.learning_rate(trial):.3g} | {verdict} |")
+    left_out = len(trials) - MOST_ROWS
     return [*lines, "", f"and {left_out} more"] if left_out > 0 else lines
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
@@ -11,11 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
 from atml.pruners import should_prune
-from atml.training import TrainingState
 from atml.tuning import failures, records, stop
 from atml.tuning.budget import active_seconds, may_train, out_of_time
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
-from atml.tuning.fit import FoldFit
+from atml.tuning.fit import FoldFit, Trainer
 from atml.tuning.grid import Grid, Point, key_of, point_of
 from atml.tuning.phases import Phase
 from atml.tuning.processes import this_process
@@ -27,14 +25,6 @@ from atml.tuning.sizes import onnx_metadata
 
 class TrialInterrupted(Exception):
     """This worker was asked to leave; the trial is queued again and does not count."""
-
-
-class FoldTrainer(Protocol):
-    """Trains a candidate; `atml.tuning.fit.Trainer` implements it."""
-
-    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
-        """Return the training of `proposal` without the subjects of one fold."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +45,7 @@ class Objective:
     phase: Phase
     study: Study
     grid: Grid
-    trainer: FoldTrainer
+    trainer: Trainer
     device: str = "cpu"
     asked_to_leave: Callable[[], bool] = lambda: False
     keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
