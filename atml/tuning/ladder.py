@@ -1,6 +1,7 @@
 """The ladder of learning rates that a search may try."""
 
 import itertools
+import math
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -20,7 +21,7 @@ class LearningRateLadder(BaseModel):
         ValueError: the range is empty or not positive, or its rungs coincide.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float = 4e-3
     high: float = 1e-1
@@ -29,7 +30,7 @@ class LearningRateLadder(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_ladder(self) -> Self:
-        if not 0 < self.low <= self.high:
+        if not 0 < self.low <= self.high < math.inf:
             raise ValueError(f"`low` and `high` must be 0 < low <= high but got {self.low} and {self.high}")
         if self.steps < 1 or (self.steps == 1) != (self.low == self.high):
             raise ValueError(f"`steps` must be 1 for one learning rate, else 2 or more, but got {self.steps}")
