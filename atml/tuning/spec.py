@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from optuna.trial import FrozenTrial
 from pydantic import (
@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
-    model_validator,
     with_config,
 )
 
@@ -59,28 +58,6 @@ class DataSpec(Section):
     exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
 
 
-class LadderSpec(Section):
-    """The learning rates that may be tried."""
-
-    low: Annotated[float, Field(gt=0)] = 4e-3
-    high: Annotated[float, Field(gt=0)] = 1e-1
-    steps: Annotated[int, Field(ge=1, le=1000)] = 7
-    scale: Literal["log", "linear"] = "log"
-
-    @model_validator(mode="after")
-    def _is_a_ladder(self) -> Self:
-        self.ladder()
-        return self
-
-    def ladder(self) -> LearningRateLadder:
-        """Return the ladder these fields describe.
-
-        Raises:
-            ValueError: the range is empty or its rungs coincide.
-        """
-        return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
-
-
 def known_architecture(name: str) -> str:
     """Return `name` if that architecture exists; a pydantic validator."""
     try:
@@ -95,11 +72,6 @@ def all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice:
         raise ValueError(f"values must differ ({', '.join(twice)} is repeated)")
     return values
-
-
-def all_architectures() -> tuple[str, ...]:
-    """Return the names of all candidates."""
-    return tuple(ARCHITECTURES)
 
 
 Architectures = Annotated[
@@ -120,12 +92,12 @@ Shapes = Annotated[
 class SearchSpec(Section):
     """The space of points of a study."""
 
-    architectures: Architectures = Field(default_factory=all_architectures)
+    architectures: Architectures = tuple(ARCHITECTURES)
     # Each architecture is scaled to each of these that it can fit.
     sizes: Sizes = (2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     # Factors by which the first width is stretched relative to the others; 1 scales all equally.
     shapes: Shapes = (1.0,)
-    learning_rate: LadderSpec = LadderSpec()
+    learning_rate: LearningRateLadder = LearningRateLadder()
 
 
 class NeighbourhoodSpec(Section):
