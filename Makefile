@@ -20,6 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install  ## Simulated segments to a bundle, in a few minutes.
 	$(BIN)/atml run --name demo --spec studies/demo/joint.toml --workers $(WORKERS) --storage sqlite:///demo.db
+	for bundle in results/demo/*/; do $(BIN)/atml verify $$bundle || exit 1; done
 
 dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for another database.
 	$(BIN)/atml dashboard --storage $(or $(ATML_STORAGE),sqlite:///demo.db)

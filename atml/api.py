@@ -225,6 +225,7 @@ def verify(
     bundle: str | Path,
     data: str | Path | Dataset | None = None,
     *,
+    build: bool = True,
     skip_bad: bool = False,
     watch: Watch | None = None,
 ) -> list[Check]:
@@ -233,6 +234,7 @@ def verify(
     Args:
         bundle: The bundle's folder.
         data: The test segments, a directory or a data set, to compute the metrics again.
+        build: Build the C code and run its self-test, which takes several seconds.
         skip_bad: Leave broken segment files out.
         watch: Receives reports.
 
@@ -248,7 +250,7 @@ def verify(
         if data is None or isinstance(data, Dataset)
         else load_segments(Path(data), watch, skip_bad=skip_bad)
     )
-    return check_bundle(bundle, data=dataset)
+    return check_bundle(bundle, data=dataset, build=build)
 
 
 def report(

@@ -13,8 +13,6 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from optuna.samplers import RandomSampler
-
 from atml.evaluation import Estimate
 from atml.service.alive import Registration, Workers
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
@@ -22,6 +20,7 @@ from atml.service.studies import load
 from atml.service.worker import quieten_optuna, take_trials
 from atml.tuning import records
 from atml.tuning.objective import Objective
+from atml.tuning.sampler import FrontSampler
 from tests.databases import close
 
 
@@ -32,25 +31,23 @@ class NoTraining(Objective):
     seconds: float = 0.0
 
     def _run(self, trial, point):
-        self._record_point(trial, point)
+        if records.NETWORK not in trial.user_attrs:
+            trial.set_user_attr(records.NETWORK, point.network())
         self._refuse_untrained(trial, self.study.get_trials(deepcopy=False), begun=False)
         time.sleep(self.seconds)
         fbeta = record_epoch(trial, point.learning_rate, self.seconds, folds=self.phase.data.folds)
         return self.phase.values(fbeta, point.candidate.onnx_bytes)
 
 
-class RandomPoint(RandomSampler):
+class RandomPoint(FrontSampler):
     """Draws a point of a grid, at no cost."""
 
     def __init__(self, grid, seed):
-        super().__init__(seed)
-        self._grid, self._points = grid, random.Random(seed)
+        super().__init__(grid, [grid.onnx_bytes.max()], standings=None, seed=seed)
+        self._points = random.Random(seed)
 
-    def infer_relative_search_space(self, study, trial):
-        return self._grid.space()
-
-    def sample_relative(self, study, trial, search_space):
-        return self._points.choice(self._grid.points).params
+    def suggest(self, trials):
+        return self._points.choice(self._grid.points)
 
 
 def record_epoch(trial, learning_rate, seconds, *, folds):

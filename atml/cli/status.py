@@ -64,13 +64,11 @@ def _print_one(of: "Snapshot", state: "Progress") -> None:
 
 
 def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]") -> None:
-    from rich.table import Table
-
     from atml.cli.console import out
+    from atml.cli.tables import new_table
 
-    table = Table()
-    for name in ("study", "phase", "trained", "running", "untrained", "best F-beta", "ONNX", "state"):
-        table.add_column(name, justify="left" if name in ("study", "phase", "state") else "right")
+    names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "ONNX", "state")
+    table = new_table("studies", ("study", "phase", "state"), *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))
     out().print(table if loaded else "No study yet; start one with `atml run` or `atml search SPEC`.")
@@ -103,15 +101,15 @@ def _doing(stored: "StoredStudy", state: "Progress") -> str:
 
 
 def _print_workers(workers: "list[WorkerState]") -> None:
-    from rich.table import Table
-
     from atml.cli.console import out
+    from atml.cli.tables import new_table
 
     if not workers:
         return
-    table = Table()
-    for name in ("worker", "host", "pid", "device", "study", "trial", "epoch", "last seen"):
-        table.add_column(name, justify="right" if name in ("worker", "pid", "trial", "epoch") else "left")
+    left = ("host", "device", "study", "last seen")
+    table = new_table(
+        "workers", left, "worker", "host", "pid", "device", "study", "trial", "epoch", "last seen"
+    )
     for worker in workers:
         table.add_row(
             str(worker.number),

@@ -33,7 +33,7 @@ SHOWN = (
 MOST_ROWS = 15
 
 
-def _table(title: str, left: tuple[str, ...], *headings: str) -> Any:
+def new_table(title: str, left: tuple[str, ...], *headings: str) -> Any:
     """Return an empty table; columns are right-aligned except those named in `left`."""
     from rich.table import Table
 
@@ -81,35 +81,29 @@ def print_outcome(outcome: "Outcome") -> None:
     console.print(_targets(outcome), markup=False)
 
 
+TRIAL_COLUMNS = ("trial", "architecture", "learning rate", "F-beta", "± s.e.", "ONNX", "parameters")
+
+
 def _ranking_table(outcome: "Outcome") -> Any:
-    table = _table(
-        f"{outcome.study}: best trial of each architecture",
-        ("architecture",),
-        "#",
-        "architecture",
-        "trial",
-        "learning rate",
-        "F-beta",
-        "± s.e.",
-        "worst",
-        "ONNX",
-        "parameters",
-    )
-    for place, trial in enumerate(outcome.best_of_each, start=1):
-        table.add_row(str(place), *_cells(trial), style="bold" if place == 1 else None)
+    from atml.tuning import records
+
+    title = f"{outcome.study}: best trial of each architecture"
+    table = new_table(title, ("architecture",), *TRIAL_COLUMNS, "worst")
+    for trial in outcome.best_of_each:
+        worst = f"{records.metric(trial, 'worst') or 0:.4f}"
+        table.add_row(*_trial_cells(trial), worst, style="bold" if trial is outcome.best else None)
     return table
 
 
-def _cells(trial: "FrozenTrial") -> list[str]:
+def _trial_cells(trial: "FrozenTrial") -> list[str]:
     from atml.tuning import records
 
     return [
-        records.architecture(trial),
         str(trial.number),
-        f"{records.learning_rate(trial):g}",
+        records.architecture(trial),
+        f"{records.learning_rate(trial):.3g}",
         f"{records.fbeta(trial):.4f}",
         _standard_error(trial),
-        f"{records.metric(trial, 'worst') or 0:.4f}",
         kilobytes(records.onnx_bytes(trial)),
         f"{records.parameters(trial):,}",
     ]
@@ -123,33 +117,13 @@ def _standard_error(trial: "FrozenTrial") -> str:
 
 
 def _front_table(outcome: "Outcome") -> Any:
-    from atml.tuning import records
-
-    table = _table(
-        f"{outcome.study}: front of F-beta and size",
-        ("architecture", "targets"),
-        "trial",
-        "architecture",
-        "learning rate",
-        "F-beta",
-        "± s.e.",
-        "ONNX",
-        "parameters",
-        "targets",
-    )
+    title = f"{outcome.study}: front of F-beta and size"
+    table = new_table(title, ("architecture", "targets"), *TRIAL_COLUMNS, "targets")
     for trial in outcome.front[:MOST_ROWS]:
         failed = outcome.phase.failed_targets(trial)
-        table.add_row(
-            str(trial.number),
-            records.architecture(trial),
-            f"{records.learning_rate(trial):.3g}",
-            f"{records.fbeta(trial):.4f}",
-            _standard_error(trial),
-            kilobytes(records.onnx_bytes(trial)),
-            f"{records.parameters(trial):,}",
-            f"misses {', '.join(failed)}" if failed else "met",
-            style="bold" if outcome.best and trial.number == outcome.best.number else None,
-        )
+        verdict = f"misses {', '.join(failed)}" if failed else "met"
+        is_best = outcome.best is not None and trial.number == outcome.best.number
+        table.add_row(*_trial_cells(trial), verdict, style="bold" if is_best else None)
     return table
 
 
@@ -157,7 +131,7 @@ def _size_table(outcome: "Outcome") -> Any:
     """Show the best model of each size, and the gain in the second half of the search."""
     from atml.tuning import records
 
-    table = _table(
+    table = new_table(
         f"{outcome.study}: best within each size",
         ("architecture",),
         "at most",
@@ -235,16 +209,16 @@ def print_metrics(metrics: "Metrics", *, title: str) -> None:
     """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
     console = out()
     title = f"{title}: {metrics.segments:,} segments of {metrics.subjects} subjects"
-    pooled = _table(title, ("metric",), "metric", "value", "95 % interval")
+    pooled = new_table(title, ("metric",), "metric", "value", "95 % interval")
     for name in SHOWN:
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
         pooled.add_row(_label(name, metrics.beta), _figure(getattr(metrics, name)), interval)
-    rhythms = _table("by rhythm", ("rhythm",), "rhythm", "segments", "called AFIB", "accuracy")
+    rhythms = new_table("by rhythm", ("rhythm",), "rhythm", "segments", "called AFIB", "accuracy")
     for rhythm in metrics.per_rhythm:
         shares = (f"{rhythm.called_afib:.1%}", f"{rhythm.accuracy:.1%}")
         rhythms.add_row(rhythm.rhythm or "(none)", f"{rhythm.segments:,}", *shares)
-    subjects = _table(
+    subjects = new_table(
         "by subject", ("subject",), "subject", "segments", "AFIB", "F-beta", "recall", "specificity"
     )
     for one in metrics.per_subject:
@@ -274,7 +248,7 @@ def print_robustness(robustness: "Robustness") -> None:
     """Print how a model does under each disturbance, and what it answers to extreme segments."""
     console = out()
     fbeta = _label("fbeta", robustness.beta)
-    table = _table(
+    table = new_table(
         f"robustness: {robustness.segments:,} segments of {robustness.subjects} subjects",
         ("disturbance",),
         "disturbance",
@@ -326,7 +300,7 @@ def print_final(final: "Final") -> None:
 
 
 def _candidates_table(final: "Final") -> Any:
-    table = _table(
+    table = new_table(
         "best trials evaluated again on other folds",
         ("architecture",),
         "trial",
@@ -356,7 +330,7 @@ def _candidates_table(final: "Final") -> Any:
 
 def _models_table(final: "Final") -> Any:
     """Show what each size buys."""
-    table = _table(
+    table = new_table(
         "models",
         ("best within", "architecture"),
         "best within",
@@ -407,7 +381,7 @@ def print_audit(audit: "LabelAudit") -> None:
     """Print the subjects with suspicious labels, the total, the networks, and where the list is."""
     console = out()
     title = f"{audit.directory}: suspicious labels by subject"
-    table = _table(title, ("subject",), "subject", "segments", "labelled AFIB", "labelled Normal", "share")
+    table = new_table(title, ("subject",), "subject", "segments", "labelled AFIB", "labelled Normal", "share")
     doubtful = [one for one in audit.subjects if one.suspicious]
     afib, normal = (sum(one.label == label for one in audit.suspicious) for label in ("AFIB", "Normal"))
     rows = [(one.subject, one.segments, one.suspicious_afib, one.suspicious_normal) for one in doubtful]

@@ -14,14 +14,18 @@ def verify(
         Path | None,
         typer.Option("--data", metavar="DIR", help="The test segments, to compute the metrics again."),
     ] = None,
+    build: Annotated[
+        bool, typer.Option("--build/--no-build", help="Build the C code and run its self-test.")
+    ] = True,
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,
 ) -> None:
     """Check that a bundle is complete and unchanged, and that its models still give the same answers.
 
-    Checked are the files' checksums, that no subject is in training and test both, the ONNX files, and
-    that ONNX Runtime and PyTorch compute the logits that are stored with the bundle. The exit code is 1 if
-    a check fails.
+    Checked are the files' checksums, that no subject is in training and test both, the ONNX files, that
+    ONNX Runtime and PyTorch compute the logits that are stored with the bundle, and that the C code is the
+    one that is generated of the model and passes its self-test here and on an emulated Cortex-M4F. Missing
+    tools are named. The exit code is 1 if a check fails.
 
     Example:  atml verify results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """
@@ -30,7 +34,7 @@ def verify(
     from atml.cli.terminal import Terminal
     from atml.reports.bundle import to_json
 
-    checks = api.verify(bundle, data, skip_bad=skip_bad, watch=Terminal())
+    checks = api.verify(bundle, data, build=build, skip_bad=skip_bad, watch=Terminal())
     if as_json:
         typer.echo(to_json({"checks": [check.to_dict() for check in checks]}), nl=False)
     else:

@@ -140,8 +140,11 @@ class NeighbourhoodPruner(BasePruner):
         for trial in trials:
             if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
                 continue
-            score, place = self.score(trial), self.place(trial)
-            if score is not None and place is not None and self._is_bad(score):
+            score = self.score(trial)
+            if score is None or not self._is_bad(score):
+                continue
+            place = self.place(trial)
+            if place is not None:
                 found.append(BadTrial(trial=trial, place=place, score=score))
         return found
 

@@ -16,6 +16,7 @@ from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
+from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.fits import Fit
 from atml.reports.html import report_html
@@ -97,13 +98,15 @@ def ship(
         config, length = chosen.proposal.config_dict(), dataset.segment_length
         save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
 
+    models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
+    code, figures["c"] = c_code(models)
     facts, name = _facts(stored, choice, dataset, test), bundle_name(phase, choice)
     card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
     # Without example ECGs, since a bundle is handed on.
     page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=scored)
-    models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
     contents = {
         **models,
+        **{name: text.encode() for name, text in code.items()},
         "metrics.json": to_json(figures).encode(),
         "MODEL_CARD.md": card.encode(),
         "report.html": page.encode(),

@@ -1,4 +1,7 @@
-"""Checking a bundle: whether its files are those that were shipped, and its models still answer the same."""
+"""Checking a bundle: whether its files are those that were shipped, and its models still answer the same.
+
+That includes the C code, which is built and run on this machine and on an emulated Cortex-M4F.
+"""
 
 import hashlib
 import json
@@ -15,9 +18,11 @@ from numpy.typing import NDArray
 from atml.ecg import Dataset
 from atml.errors import AtmlError, ModelError
 from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
+from atml.export.c import CCheck, CSources, check_c, to_c, tools
 from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, checksum, read_manifest
+from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
 
@@ -43,17 +48,18 @@ class _Skipped(Exception):
     """A check cannot be made; the message says why."""
 
 
-def verify(folder: str | Path, *, data: Dataset | None = None) -> list[Check]:
+def verify(folder: str | Path, *, data: Dataset | None = None, build: bool = True) -> list[Check]:
     """Check a bundle: files, models, test vectors, subjects, and with `data` its metrics.
 
     Args:
         folder: The bundle's folder.
-        data: The test segments, or the training segments, on which the metrics are computed again.
+        data: The test segments, on which the metrics are computed again.
+        build: Build the C code and run its self-test, which takes several seconds.
 
     Returns:
         Every check. If the manifest cannot be read, there are no others.
     """
-    bundle = _Bundle(Path(folder), data)
+    bundle = _Bundle(Path(folder), data, build=build)
     checks: dict[str, Callable[[], str]] = {
         "manifest": bundle.check_manifest,
         "files": bundle.check_files,
@@ -64,6 +70,9 @@ def verify(folder: str | Path, *, data: Dataset | None = None) -> list[Check]:
         "INT8 logits": lambda: bundle.check_logits(MODEL_INT8),
         "PyTorch": bundle.check_checkpoint,
         "metrics": bundle.check_metrics,
+        "C code": bundle.check_c_code,
+        "C on this machine": bundle.check_c_here,
+        "C on a Cortex-M4F": bundle.check_c_on_target,
     }
     found: list[Check] = []
     for name, check in checks.items():
@@ -90,9 +99,10 @@ def _require(holds: bool, message: str) -> None:
 class _Bundle:
     """A bundle that may be damaged; what several checks need is read once."""
 
-    def __init__(self, folder: Path, data: Dataset | None) -> None:
+    def __init__(self, folder: Path, data: Dataset | None, *, build: bool) -> None:
         self.folder = folder
         self.data = data
+        self.build = build
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -198,6 +208,39 @@ class _Bundle:
         limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
         _require(largest <= limit, f"logits differ by {largest:.2g} from those in {VECTORS}")
         return f"{len(found)} segments, largest difference {largest:.1g}"
+
+    @cached_property
+    def c_sources(self) -> CSources:
+        if "ecm.c" not in {file["name"] for file in self.manifest["files"]}:
+            raise _Skipped(f"the bundle has no C code: {self.metrics['c'].get('refused') or ''}")
+        return to_c(self.content(c_model(dict.fromkeys(self.models, b""))))
+
+    @cached_property
+    def c_checked(self) -> CCheck:
+        if not self.build:
+            raise _Skipped("the C code is not built")
+        return check_c(self.c_sources)
+
+    def check_c_code(self) -> str:
+        files = self.c_sources.files
+        changed = [name for name, text in files.items() if self.content(name) != text.encode()]
+        _require(not changed, f"{', '.join(changed)} is not the code that is generated of the model")
+        return f"{', '.join(files)} are what is generated of the model"
+
+    def check_c_here(self) -> str:
+        found = self.c_checked
+        if found.host_difference is None:
+            raise _Skipped(tools.advice(tools.missing_for_host()))
+        return f"self-test with sanitizers, largest difference {found.host_difference:.1g}"
+
+    def check_c_on_target(self) -> str:
+        target = self.c_checked.target
+        if target is None:
+            raise _Skipped(tools.advice(tools.missing_for_target()))
+        return (
+            f"emulated: {target.flash_bytes:,} bytes of flash, {target.ram_bytes:,} of RAM, "
+            f"{target.instructions:,} instructions, largest difference {target.difference:.1g}"
+        )
 
     def check_metrics(self) -> str:
         if self.data is None:

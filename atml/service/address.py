@@ -26,14 +26,3 @@ class Address:
             raise AddressError(f"{self.host}: no such host or address: {error.strerror}") from None
         # An IPv6 address may include its interface: fe80::1%eth0.
         return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
-
-    def url(self, scheme: str, port: int) -> str:
-        """Return a URL of this host with the actual port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{port}"
-
-    def refusal(self, reason: object) -> AddressError:
-        """Return the error to raise when listening fails."""
-        return AddressError(
-            f"cannot listen on {self.host} port {self.port}: {reason}; choose another with --port"
-        )

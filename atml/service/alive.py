@@ -34,6 +34,7 @@ LOST_SECONDS = 60.0  # time without a heartbeat after which a worker counts as d
 SETTLE_SECONDS = 60.0
 SHOWN_SECONDS = 600.0  # how long a lost worker is shown
 KEPT_SECONDS = 86_400.0
+_AWAY = (SQLAlchemyError, StorageInternalError, AtmlError)  # the database does not answer
 
 # The database's clock for all, since those of the machines may differ.
 _NOW = {
@@ -145,7 +146,7 @@ class Registration:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        with self._turn, _unless_away():
+        with self._turn, suppress(*_AWAY):
             self._workers.leave(self._entry.worker)
 
     @contextmanager
@@ -167,7 +168,7 @@ class Registration:
             self._beat()
 
     def _beat(self) -> None:
-        with self._turn, _unless_away():
+        with self._turn, suppress(*_AWAY):
             if not self._over.is_set():
                 self._workers.storage.once(lambda: self._workers.beat(self._entry))
 
@@ -249,9 +250,3 @@ def _seen(row: dict[str, Any]) -> SeenWorker:
         last_seen_seconds=max(0.0, float(row["ago"])),
         uptime_seconds=float(row["uptime"]),
     )
-
-
-@contextmanager
-def _unless_away() -> Iterator[None]:
-    with suppress(SQLAlchemyError, StorageInternalError, AtmlError):
-        yield

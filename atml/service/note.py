@@ -2,8 +2,7 @@
 
 import time
 
-from optuna import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
 
 from atml.service.studies import StoredStudy
@@ -17,7 +16,7 @@ LINE = "*What stands above is kept up to date by ATML; what you write below stay
 
 
 class NoteKeeper:
-    """Keeps a study's note up to date; a callback of `Study.optimize`.
+    """Keeps a study's note up to date.
 
     Only the worker whose trial reaches the front writes, so a thousand workers do not write more than
     one.
@@ -28,11 +27,10 @@ class NoteKeeper:
         self._unseen: set[int] = set()
         self._not_before = 0.0
 
-    def __call__(self, _study: Study, trial: FrozenTrial) -> None:
-        """Update the note if a finished trial of this worker is the best or on the front."""
-        if trial.state == TrialState.COMPLETE:
-            self._unseen.add(trial.number)
-        if not self._unseen or time.monotonic() < self._not_before:
+    def update(self, trial: int) -> None:
+        """Update the note if `trial` or another that this worker completed is the best or on the front."""
+        self._unseen.add(trial)
+        if time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
         result = _outcome(self._stored)
@@ -47,8 +45,7 @@ class NoteKeeper:
 
 def note(result: Outcome) -> str:
     """Return a study's result so far, in Markdown."""
-    lines = [_answer(result), ""]
-    lines += _front(result) if len(result.phase.directions) > 1 else _ranking(result)
+    lines = [_answer(result), "", *_table(result)]
     spent = result.spent
     ended = f"; ended because {result.stop.because}" if result.stop else ""
     pruned = sum(result.pruned.values())
@@ -94,34 +91,17 @@ def _answer(result: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _front(result: Outcome) -> list[str]:
+def _table(result: Outcome) -> list[str]:
+    trials = result.front if len(result.phase.directions) > 1 else result.best_of_each
     lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
-    for trial in result.front[:MOST_ROWS]:
+    for trial in trials[:MOST_ROWS]:
         failed = result.phase.failed_targets(trial)
         verdict = f"misses {', '.join(failed)}" if failed else "met"
-        rate = records.learning_rate(trial) or 0.0
-        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} | {verdict} |")
-    return _with_rest(lines, len(result.front))
-
-
-def _ranking(result: Outcome) -> list[str]:
-    lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate |"]
-    lines.append("|--:|--:|--:|--:|:--|--:|")
-    best_of_each = result.best_of_each
-    for trial in best_of_each[:MOST_ROWS]:
-        rate = records.learning_rate(trial) or 0.0
-        lines.append(f"| {_figures(trial)} | {records.architecture(trial)} | {rate:.3g} |")
-    return _with_rest(lines, len(best_of_each))
-
-
-def _figures(trial: FrozenTrial) -> str:
-    parameters = f"{records.parameters(trial):,}"
-    return f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)} | {parameters}"
-
-
-def _with_rest(lines: list[str], count: int) -> list[str]:
-    left_out = count - MOST_ROWS
+        figures = f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)}"
+        candidate = f"{records.parameters(trial):,} | {records.architecture(trial)}"
+        lines.append(f"| {figures} | {candidate} | {records.learning_rate(trial):.3g} | {verdict} |")
+    left_out = len(trials) - MOST_ROWS
     return [*lines, "", f"and {left_out} more"] if left_out > 0 else lines
 
 

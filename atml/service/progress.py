@@ -82,27 +82,24 @@ def worker_states(seen: Sequence[SeenWorker], studies: Sequence[Progress]) -> li
     held = {(trial.host, trial.pid): (of.study, trial) for of in studies for trial in of.running}
     found = []
     for one in seen:
-        process = one.entry.process
-        study, trial = held.get((process.host, process.pid), (one.entry.study, None))
-        found.append(_worker_state(one, study, trial))
+        entry, process = one.entry, one.entry.process
+        study, trial = held.get((process.host, process.pid), (entry.study, None))
+        found.append(
+            WorkerState(
+                host=process.host,
+                pid=process.pid,
+                number=entry.number,
+                device=entry.device,
+                threads=entry.threads,
+                study=study,
+                trial=trial.number if trial else None,
+                epoch=trial.epoch if trial else None,
+                epochs=trial.epochs if trial else None,
+                last_seen_seconds=round(one.last_seen_seconds, 1),
+                lost=one.is_lost,
+            )
+        )
     return found
-
-
-def _worker_state(seen: SeenWorker, study: str | None, trial: RunningTrial | None) -> WorkerState:
-    entry = seen.entry
-    return WorkerState(
-        host=entry.process.host,
-        pid=entry.process.pid,
-        number=entry.number,
-        device=entry.device,
-        threads=entry.threads,
-        study=study,
-        trial=trial.number if trial else None,
-        epoch=trial.epoch if trial else None,
-        epochs=trial.epochs if trial else None,
-        last_seen_seconds=round(seen.last_seen_seconds, 1),
-        lost=seen.is_lost,
-    )
 
 
 def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from optuna.artifacts import Boto3ArtifactStore
 from optuna.artifacts._protocol import ArtifactStore
 
-from atml.errors import AtmlError, CannotWrite, StorageError
+from atml.errors import CannotWrite, StorageError
 
 SCHEME = "s3://"
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
@@ -90,20 +90,14 @@ class S3Store:
 def _explained(url: str) -> Iterator[None]:
     """Raise botocore's errors as one sentence that says what to do."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise _explanation(url, error) from None
-
-
-def _explanation(url: str, error: Any) -> AtmlError:
-    from botocore.exceptions import ParamValidationError
-
-    # All other errors may go away: the bucket is created, credentials renewed, the network fixed.
-    kind = StorageError if isinstance(error, ParamValidationError) else CannotWrite
-    return kind(f"{url}: {_advice(error)}")
+        # All other errors may go away: the bucket is created, credentials renewed, the network fixed.
+        kind = StorageError if isinstance(error, ParamValidationError) else CannotWrite
+        raise kind(f"{url}: {_advice(error)}") from None
 
 
 def _advice(error: Any) -> str:

@@ -18,7 +18,6 @@ from atml.tuning import records, stop
 from atml.tuning.candidates import Candidate
 from atml.tuning.grid import Grid
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
-from atml.tuning.phases.phase import stored_candidates
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.spec import differences
 
@@ -66,6 +65,12 @@ class StoredStudy:
     def grid(self) -> Grid:
         """Every point that the study may try."""
         return self.phase.grid(self.candidates)
+
+    @cached_property
+    def study_id(self) -> int:
+        """The study's identifier in its storage."""
+        storage: BaseStorage = self.study._storage
+        return storage.get_study_id_from_name(self.study.study_name)
 
     def snapshot(self) -> Snapshot:
         """Read the study's state."""
@@ -195,7 +200,7 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
         return None
     phase = resolve_base(storage, stored.phase)
     candidates = _candidates(phase, stored.data.segment_length)
-    stored.study.set_user_attr(CANDIDATES, stored_candidates(candidates))
+    stored.study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
     stored.study.set_user_attr(SPEC, phase.stored())
     return load(storage, stored.study.study_name)
 
@@ -219,7 +224,7 @@ def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(phase.metric_names))
     study.set_user_attr(DATA, asdict(data))
-    study.set_user_attr(CANDIDATES, stored_candidates(candidates))
+    study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
     study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
 
 

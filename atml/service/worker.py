@@ -3,23 +3,26 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import optuna
 import torch
-from optuna import Study, Trial
-from optuna.trial import FrozenTrial, TrialState
+from optuna import Study, Trial, TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, StudyError
 from atml.files import prepare_folder
-from atml.service.alive import Checked, Registration, close_dead_trials
+from atml.service.alive import Checked, Registration, close_dead_trials, storage_of
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data
 from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
+from atml.service.storage import Storage
 from atml.service.studies import StoredStudy, StudyData, check_data
 from atml.training import choose_device
 from atml.tuning import failures, records, stop
@@ -27,6 +30,7 @@ from atml.tuning.budget import exhausted, spent
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective, TrialInterrupted
+from atml.tuning.sampler import FrontSampler
 from atml.tuning.stop import Stop, StoppedBy
 
 TrialFunction = Callable[[Trial], float | Sequence[float]]
@@ -129,7 +133,9 @@ def take_trials(
             return
         if not is_fully_claimed(stored, checked):
             pause_seconds = FIRST_WAIT_SECONDS
-            _run_one(study, objective, note)
+            trial = _next_trial(stored, checked.trials)
+            if _run_one(study, trial, objective) == TrialState.COMPLETE:
+                note.update(trial.number)
         elif wait:  # a running trial may fail and leave room for another
             time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
             pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
@@ -148,14 +154,52 @@ def is_over(stored: StoredStudy, checked: Checked) -> bool:
     return sign is not None
 
 
-def _run_one(study: Study, objective: TrialFunction, note: NoteKeeper) -> None:
+def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
+    """Run a trial to its end; unlike `Study.optimize`, without reading it again from the database."""
+
+    def end(state: TrialState, values: Sequence[float] | None = None) -> TrialState:
+        storage_of(study).set_trial_state_values(trial._trial_id, state, values)
+        return state
+
     try:
-        study.optimize(objective, n_trials=1, catch=(TrialInterrupted,), callbacks=[note])
-    except (UnboundLocalError, AssertionError) as slip:
-        # Optuna raises these when it can neither record nor read a failed trial.
-        if isinstance(slip.__context__, AtmlError):
-            raise slip.__context__ from None
+        values = objective(trial)
+    except TrialPruned:
+        return end(TrialState.PRUNED)
+    except TrialInterrupted:
+        return end(TrialState.FAIL)
+    except BaseException:
+        with suppress(AtmlError, UpdateFinishedTrialError):  # then others close it, or have done so
+            end(TrialState.FAIL)
         raise
+    return end(TrialState.COMPLETE, values if isinstance(values, Sequence) else [values])
+
+
+def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:
+    """Claim a queued trial, or start one at the point that the sampler suggests.
+
+    A new trial is created with its parameters, which `Study.ask` would add one by one.
+    """
+    study, storage = stored.study, storage_of(stored.study)
+    for queued in trials:
+        if queued.state == TrialState.WAITING and _claim(storage, queued):
+            return Trial(study, queued._trial_id)
+    if not isinstance(study.sampler, FrontSampler):
+        return study.ask()
+    point = study.sampler.suggest(trials)
+    template = create_trial(
+        state=TrialState.RUNNING,
+        params=point.params,
+        distributions=stored.grid.space(),
+        user_attrs={records.NETWORK: point.network()},
+    )
+    return Trial(study, storage.start_trial(stored.study_id, template))
+
+
+def _claim(storage: Storage, queued: FrozenTrial) -> bool:
+    try:
+        return storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
+    except UpdateFinishedTrialError:
+        return False
 
 
 def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | None:

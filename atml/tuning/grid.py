@@ -43,6 +43,11 @@ class Point:
         names = (records.ARCHITECTURE, records.ONNX_BYTES, records.LEARNING_RATE)
         return dict(zip(names, self.key, strict=True))
 
+    def network(self) -> dict[str, Any]:
+        """The network, as recorded on a trial."""
+        config = self.proposal().config_dict()
+        return {"config": config, "parameters": self.candidate.parameters}
+
     def proposal(self) -> Proposal:
         """Return the network and learning rate to train."""
         return self.candidate.proposal(self.learning_rate)

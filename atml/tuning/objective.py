@@ -1,10 +1,8 @@
 """The objective of every phase: runs one trial from suggestion to recorded result."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
@@ -12,12 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
 from atml.pruners import should_prune
-from atml.training import TrainingState
 from atml.tuning import failures, records, stop
 from atml.tuning.budget import active_seconds, may_train, out_of_time
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
-from atml.tuning.fit import FoldFit
-from atml.tuning.grid import Grid, Point, key_of
+from atml.tuning.fit import FoldFit, Trainer
+from atml.tuning.grid import Grid, Point, key_of, point_of
 from atml.tuning.phases import Phase
 from atml.tuning.processes import this_process
 from atml.tuning.proposal import Proposal
@@ -25,19 +22,9 @@ from atml.tuning.records import CurvePoint, PrunedBy
 from atml.tuning.retry import queue_again
 from atml.tuning.sizes import onnx_metadata
 
-GIVE_WAY_SECONDS = 2.0
-
 
 class TrialInterrupted(Exception):
     """This worker was asked to leave; the trial is queued again and does not count."""
-
-
-class FoldTrainer(Protocol):
-    """Trains a candidate; `atml.tuning.fit.Trainer` implements it."""
-
-    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
-        """Return the training of `proposal` without the subjects of one fold."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +45,7 @@ class Objective:
     phase: Phase
     study: Study
     grid: Grid
-    trainer: FoldTrainer
+    trainer: Trainer
     device: str = "cpu"
     asked_to_leave: Callable[[], bool] = lambda: False
     keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
@@ -93,7 +80,8 @@ class Objective:
 
     def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
         proposal = point.proposal()
-        self._record_point(trial, point)
+        if records.NETWORK not in trial.user_attrs:  # it was queued
+            trial.set_user_attr(records.NETWORK, point.network())
         begun = self._checkpoint(trial)
         trials = self.study.get_trials(deepcopy=False)
         folds = _known_folds(trial, trials)
@@ -115,12 +103,6 @@ class Objective:
         self.keep(trial, model, metrics)
         return self.phase.values(known.fbeta, point.candidate.onnx_bytes)
 
-    @staticmethod
-    def _record_point(trial: Trial, point: Point) -> None:
-        config = point.proposal().config_dict()
-        network = {"config": config, "parameters": point.candidate.parameters}
-        trial.set_user_attr(records.NETWORK, network)
-
     def _record_folds(self, trial: Trial, folds: dict[int, FoldCounts]) -> None:
         counts = list(folds.values())
         known = estimate(counts, beta=self.phase.beta)
@@ -131,41 +113,13 @@ class Objective:
         """Prune `trial` if a rule excludes it before its first epoch, or before it continues."""
         if not may_train(self.phase.budget, trials, trial.number):
             raise _pruned(trial, PrunedBy.BUDGET, "other workers took the last trials of the budget")
-        twin = self._twin(trial, trials)
+        twin = _twin(trial, trials)
         if twin is not None:
             raise _pruned(trial, PrunedBy.DUPLICATE, f"trial {twin} has the same parameters")
         pruner = self.phase.pruner()
         neighbour = pruner.bad_neighbour(trials, trials[trial.number])
         if neighbour is not None and not begun:
             raise _pruned(trial, PrunedBy.NEIGHBOURHOOD, pruner.in_words(neighbour))
-
-    def _twin(self, trial: Trial, trials: list[FrozenTrial]) -> int | None:
-        """Return another live trial at the same point: two workers may draw it at the same time.
-
-        The later trial yields, unless it checked before the earlier one had written its parameters.
-        The earlier one therefore waits briefly for the later one to yield, and otherwise yields itself.
-        """
-        due = time.monotonic() + GIVE_WAY_SECONDS
-        while twins := self._live_at(trial, trials):
-            if twins[0] < trial.number or time.monotonic() > due:
-                return twins[0]
-            time.sleep(GIVE_WAY_SECONDS / 20)
-            trials = self.study.get_trials(deepcopy=False)
-        return None
-
-    @staticmethod
-    def _live_at(trial: Trial, trials: list[FrozenTrial]) -> list[int]:
-        """Return the other trials at this trial's point that were not interrupted and did not yield."""
-        own = key_of(trial.params)
-        return [
-            other.number
-            for other in trials
-            if key_of(other.params) == own
-            and other.number != trial.number
-            and other.state != TrialState.FAIL
-            and not records.released_point(other)
-            and not _is_retried_by(trial, other)
-        ]
 
     def _train(self, trial: Trial, proposal: Proposal, fold: int, begun: Checkpoint | None) -> FoldFit:
         """Train on one fold to the end, or until a rule ends the trial."""
@@ -241,6 +195,24 @@ class Objective:
             return sign.because
         trials = self.study.get_trials(deepcopy=False)
         return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+
+
+def _twin(trial: Trial, trials: list[FrozenTrial]) -> int | None:
+    """Return an earlier trial at the same point that was not interrupted and did not yield.
+
+    Two workers may draw a point at the same time. Since a trial has its parameters from the moment that it
+    has its number, the later of two always sees the earlier.
+    """
+    own = key_of(trial.params)
+    for other in trials[: trial.number]:
+        if (
+            point_of(other) == own
+            and other.state != TrialState.FAIL
+            and not records.released_point(other)
+            and not _is_retried_by(trial, other)
+        ):
+            return other.number
+    return None
 
 
 def _known_folds(trial: Trial, trials: list[FrozenTrial]) -> dict[int, FoldCounts]:

@@ -1,6 +1,6 @@
 """The sampler of ATML's studies, which suggests points that may be the best of their size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from atml.tuning.cost import expected_seconds
-from atml.tuning.grid import Grid
-from atml.tuning.standings import Standings
+from atml.tuning.grid import Grid, Point
+from atml.tuning.standings import Mask, Standings
+from atml.tuning.surrogate import Posterior
 
 SIZES_TRIED = 4  # before any free point is accepted
 DRAWS = 8  # per size
@@ -72,10 +73,14 @@ class FrontSampler(BaseSampler):
         """Return the parameters of the point to train next."""
         if not search_space:
             return {}
-        trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+        trials = study.get_trials(deepcopy=False)
+        return self.suggest([one for one in trials if one.number != trial.number]).params
+
+    def suggest(self, trials: Sequence[FrozenTrial]) -> Point:
+        """Return the point to train next, given the study's trials."""
         standings = self._standings(trials)
         free = ~(standings.closed | standings.running)
-        return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))].params
+        return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))]
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -83,7 +88,7 @@ class FrontSampler(BaseSampler):
         """Draw a parameter that is not one of the grid's."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def _choose(self, standings: Standings, free: NDArray[np.bool_], seconds: NDArray[np.float64]) -> int:
+    def _choose(self, standings: Standings, free: Mask, seconds: NDArray[np.float64]) -> int:
         """Return a free point or, if none is left, any point, which the objective will prune."""
         if not free.any():
             return int(self._random.integers(len(free)))
@@ -91,11 +96,22 @@ class FrontSampler(BaseSampler):
             leader = standings.leader(int(self._random.choice(self._sizes)))
             if leader is not None and free[leader]:
                 return leader
-        draws = standings.posterior.draw_of(np.arange(len(free)), self._random, SIZES_TRIED * DRAWS)
-        for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(free)):
-            within = standings.within(int(self._random.choice(self._sizes)))
-            best = np.where(within, of_one_size, -np.inf).argmax(axis=1)
+        possible = _may_be_best(standings.posterior, [standings.within(size) for size in self._sizes])
+        draws = standings.posterior.draw_of(possible, self._random, SIZES_TRIED * DRAWS)
+        for of_one_size in draws.reshape(SIZES_TRIED, DRAWS, len(possible)):
+            within = standings.within(int(self._random.choice(self._sizes)))[possible]
+            best = possible[np.where(within, of_one_size, -np.inf).argmax(axis=1)]
             taken = best[free[best]][:TAKEN]
             if len(taken):
                 return int(taken[seconds[taken].argmin()])
-        return int(np.where(free, draws[-1], -np.inf).argmax())
+        left = _may_be_best(standings.posterior, [free])
+        return int(left[standings.posterior.draw_of(left, self._random)[0].argmax()])
+
+
+def _may_be_best(posterior: Posterior, groups: Iterable[Mask]) -> NDArray[np.int64]:
+    """Return the points that may be drawn as the best of some group; drawing all takes much longer."""
+    possible = np.zeros(len(posterior.mean), bool)
+    for group in groups:
+        leader = int(np.where(group, posterior.mean, -np.inf).argmax())
+        possible |= group & posterior.may_beat(leader)
+    return np.flatnonzero(possible)

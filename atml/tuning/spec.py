@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from optuna.trial import FrozenTrial
 from pydantic import (
@@ -13,7 +13,6 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
-    model_validator,
     with_config,
 )
 
@@ -68,32 +67,6 @@ class DataSpec(Section):
     """Subjects to leave out, such as `"S4"`; `atml run` adds those of `--test`."""
 
 
-class LadderSpec(Section):
-    """The ladder of learning rates; only its rungs are tried."""
-
-    low: Annotated[float, Field(gt=0)] = 4e-3
-    """Lowest rung."""
-    high: Annotated[float, Field(gt=0)] = 1e-1
-    """Highest rung."""
-    steps: Annotated[int, Field(ge=1, le=1000)] = 7
-    """Number of rungs."""
-    scale: Literal["log", "linear"] = "log"
-    """Whether neighbouring rungs have the same ratio or the same difference."""
-
-    @model_validator(mode="after")
-    def _is_a_ladder(self) -> Self:
-        self.ladder()
-        return self
-
-    def ladder(self) -> LearningRateLadder:
-        """Return the ladder these fields describe.
-
-        Raises:
-            ValueError: the range is empty or its rungs coincide.
-        """
-        return LearningRateLadder(low=self.low, high=self.high, steps=self.steps, scale=self.scale)
-
-
 def known_architecture(name: str) -> str:
     """Return `name` if that architecture exists; a pydantic validator."""
     try:
@@ -108,11 +81,6 @@ def all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice:
         raise ValueError(f"values must differ ({', '.join(twice)} is repeated)")
     return values
-
-
-def all_architectures() -> tuple[str, ...]:
-    """Return the names of all candidates."""
-    return tuple(ARCHITECTURES)
 
 
 Architectures = Annotated[
@@ -133,14 +101,14 @@ Shapes = Annotated[
 class SearchSpec(Section):
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
-    architectures: Architectures = Field(default_factory=all_architectures)
+    architectures: Architectures = Field(default_factory=lambda: tuple(ARCHITECTURES))
     """Names of the architectures; all of them by default. Phase 2 takes those of its base instead."""
     sizes: Sizes = (2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 26_000, 43_000)
     """Bytes; each architecture is scaled to the largest network that fits into each size."""
     shapes: Shapes = (1.0,)
     """Factors by which the first width is stretched relative to the others, at the same size; 1 scales all
     equally."""
-    learning_rate: LadderSpec = LadderSpec()
+    learning_rate: LearningRateLadder = LearningRateLadder()
     """The ladder of learning rates; only its rungs are tried."""
 
 

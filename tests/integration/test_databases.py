@@ -12,7 +12,9 @@ from optuna.trial import TrialState
 
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
+from atml.service.worker import take_trials
 from atml.tuning import records, stop
+from atml.tuning.grid import key_of
 from atml.tuning.standings import Standings
 from tests.databases import close, on_every_storage
 from tests.waiting import PATIENCE_SECONDS
@@ -124,6 +126,35 @@ def test_a_queued_point_that_one_process_has_claimed_is_held_for_the_others(
 
     stored.study.optimize(look, n_trials=1)
     assert seen == [point.key]
+
+
+def test_a_new_trial_is_seen_with_its_parameters_and_network_from_the_start(
+    request, storage, storage_url, dataset, wide_phase
+):
+    stored = create_or_resume(storage, wide_phase(), dataset)
+    stored.study.sampler = stored.phase.sampler(0, stored.grid)
+    elsewhere = open_storage(storage_url)
+    request.addfinalizer(lambda: close(elsewhere))
+    seen = []
+
+    def look(trial):
+        seen.extend(load(elsewhere, "first").study.trials)
+        return 0.5
+
+    take_trials(stored, look, leave=lambda: bool(seen))
+    (trial,) = seen
+    point = stored.grid.points[stored.grid.index[key_of(trial.params)]]
+    assert trial.state == TrialState.RUNNING
+    assert trial.user_attrs[records.NETWORK] == point.network()
+
+
+def test_start_times_follow_the_order_in_which_trials_become_visible(
+    storage_url, storage, dataset, wide_phase
+):
+    stored = create_or_resume(storage, wide_phase(budget={"trials": 30}), dataset)
+    finish(crowd(storage_url, "first", 6, "--random"))
+    started = [trial.datetime_start for trial in stored.study.trials]
+    assert started == sorted(started)
 
 
 OPEN = """

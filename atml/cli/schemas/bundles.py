@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from atml.cli.schemas.document import Document
-from atml.cli.schemas.metrics import MetricsDocument, RobustnessDocument
+from atml.cli.schemas.metrics import MetricsDocument, RobustnessDocument, ScoreCurvesDocument
 
 
 class Int8Document(Document):
@@ -128,6 +128,17 @@ class CodeDocument(Document):
     """Debian's packages that would have allowed more checks."""
 
 
+class BundledCodeDocument(Document):
+    """The C code in a bundle."""
+
+    model: str
+    """The model file it computes: `model.int8.onnx` if there is one."""
+    memory_bytes: int | None
+    """Memory that the caller provides, the segment included; null if there is no code."""
+    refused: str | None
+    """Why there is no code; null if there is."""
+
+
 class MetricsFileDocument(Document):
     """`metrics.json` of a bundle."""
 
@@ -147,6 +158,10 @@ class MetricsFileDocument(Document):
     """Metrics of the new folds' networks on the subjects that each has not seen."""
     search_fbeta: float
     """F-beta in the search."""
+    score_curves: ScoreCurvesDocument
+    """How well the out-of-fold scores separate the classes and serve as probabilities."""
+    c: BundledCodeDocument
+    """The C code in the bundle."""
     folds_fbeta: float
     """Mean F-beta over all folds, those of the search and the new ones."""
     robustness: RobustnessDocument

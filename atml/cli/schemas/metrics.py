@@ -126,3 +126,36 @@ class RobustnessDocument(Document):
     """Whether all answers to extreme segments are finite."""
     flat_line_is_afib: bool
     """Whether a flat line is called AFIB."""
+
+
+class ReliabilityDocument(Document):
+    """The segments whose score is within a range."""
+
+    low: float
+    """Lower end of the range."""
+    high: float
+    """Upper end of the range."""
+    segments: int
+    """Number of segments."""
+    mean_score: float
+    """Mean of their scores."""
+    afib_share: float
+    """Fraction labelled AFIB."""
+
+
+class ScoreCurvesDocument(Document):
+    """How well scores separate the classes, and how well they serve as probabilities."""
+
+    segments: int
+    """Number of segments."""
+    afib_share: float
+    """Fraction labelled AFIB."""
+    roc: list[tuple[float, float]]
+    """Pairs (false positive rate, true positive rate); empty if one class is absent."""
+    reliability: list[ReliabilityDocument]
+    """Ten ranges of the score; those without segments are omitted."""
+    brier: float
+    """Mean squared difference of score and label."""
+    calibration_error: float
+    """Expected calibration error: mean over the ranges, weighted by segments, of |mean score -
+    AFIB share|."""

@@ -96,7 +96,7 @@ def _wrapped(numbers: str) -> str:
 def _margin(threshold: float) -> str:
     """Return the difference of the logits at which the probability is `threshold`."""
     if threshold <= 0:
-        return "(-INFINITY)"
+        return "-INFINITY"
     return "INFINITY" if threshold >= 1 else number_text(math.log(threshold / (1 - threshold)))
 
 

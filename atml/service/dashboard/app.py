@@ -12,7 +12,7 @@ from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
-from atml.errors import DashboardError
+from atml.errors import AddressError, DashboardError
 from atml.service.address import Address
 from atml.service.dashboard import guards
 from atml.service.dashboard.answers import WithHttpErrors
@@ -117,11 +117,14 @@ def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any])
     except (OSError, ValueError) as error:
         wasyncore.close_all(connections, ignore_all=True)
         reason = getattr(error, "strerror", None) or error
-        raise address.refusal(reason) from None
+        raise AddressError(
+            f"cannot listen on {address.host} port {address.port}: {reason}; choose another with --port"
+        ) from None
 
 
 def _url(address: Address, server: Any) -> str:
     """Return the URL to open, with the actual port."""
     several = getattr(server, "effective_listen", None)
     port = several[0][1] if several else getattr(server, "effective_port", address.port)
-    return address.url("http", port) + "/"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{port}/"

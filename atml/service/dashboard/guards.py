@@ -19,7 +19,6 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from atml.errors import DashboardError
 from atml.service.dashboard.paths import decoded_path, routed_path
 
-READING = ("GET", "HEAD")
 ARTIFACTS = "/artifacts/"
 REALM = 'Basic realm="ATML dashboard", charset="UTF-8"'
 
@@ -82,25 +81,24 @@ def refuse_undecodable_paths(app: WSGIApplication) -> WSGIApplication:
     guards did.
     """
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    def is_allowed(environ: WSGIEnvironment) -> bool:
         try:
             decoded_path(environ)
         except UnicodeError:
-            return _refuse(start, "400 Bad Request", "The path is not UTF-8.")
-        return app(environ, start)
+            return False
+        return True
 
-    return guarded
+    return _refuse_unless(is_allowed, app, "400 Bad Request", "The path is not UTF-8.")
 
 
 def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIApplication:
     """Answer 401 to every request without the right credentials."""
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if credentials.open_with(environ.get("HTTP_AUTHORIZATION", "")):
-            return app(environ, start)
-        return _refuse(start, "401 Unauthorized", "This dashboard requires a user and a password.", REALM)
+    def is_allowed(environ: WSGIEnvironment) -> bool:
+        return credentials.open_with(environ.get("HTTP_AUTHORIZATION", ""))
 
-    return guarded
+    why = "This dashboard requires a user and a password."
+    return _refuse_unless(is_allowed, app, "401 Unauthorized", why, ("WWW-Authenticate", REALM))
 
 
 def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplication:
@@ -110,35 +108,25 @@ def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplicat
     requests carry that domain.
     """
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if _hostname(environ.get("HTTP_HOST", "")) in hosts:
-            return app(environ, start)
-        names = ", ".join(sorted(hosts))
-        return _refuse(start, "421 Misdirected Request", f"This dashboard answers to {names} only.")
+    def is_allowed(environ: WSGIEnvironment) -> bool:
+        return _hostname(environ.get("HTTP_HOST", "")) in hosts
 
-    return guarded
+    why = f"This dashboard answers to {', '.join(sorted(hosts))} only."
+    return _refuse_unless(is_allowed, app, "421 Misdirected Request", why)
 
 
 def refuse_foreign_writes(app: WSGIApplication) -> WSGIApplication:
     """Answer 403 to writes that a page of another site makes with this browser's credentials."""
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in READING or _is_own(environ):
-            return app(environ, start)
-        return _refuse(start, "403 Forbidden", "Pages of other sites cannot write here.")
+    def is_allowed(environ: WSGIEnvironment) -> bool:
+        return _is_reading(environ) or _is_own(environ)
 
-    return guarded
+    return _refuse_unless(is_allowed, app, "403 Forbidden", "Pages of other sites cannot write here.")
 
 
 def read_only(app: WSGIApplication) -> WSGIApplication:
     """Answer 403 to every request that is not a GET or a HEAD."""
-
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in READING:
-            return app(environ, start)
-        return _refuse(start, "403 Forbidden", "This dashboard is read-only.")
-
-    return guarded
+    return _refuse_unless(_is_reading, app, "403 Forbidden", "This dashboard is read-only.")
 
 
 def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
@@ -191,13 +179,27 @@ def _change_headers(app: WSGIApplication, change: Callable[[Headers], None]) -> 
     return changed
 
 
-def _refuse(start: StartResponse, status: str, why: str, challenge: str | None = None) -> list[bytes]:
+def _refuse_unless(
+    is_allowed: Callable[[WSGIEnvironment], bool],
+    app: WSGIApplication,
+    status: str,
+    why: str,
+    *headers: tuple[str, str],
+) -> WSGIApplication:
     body = f"{why}\n".encode()
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    if challenge:
-        headers.append(("WWW-Authenticate", challenge))
-    start(status, headers)
-    return [body]
+    plain = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if is_allowed(environ):
+            return app(environ, start)
+        start(status, [*plain, *headers])
+        return [body]
+
+    return guarded
+
+
+def _is_reading(environ: WSGIEnvironment) -> bool:
+    return environ["REQUEST_METHOD"] in ("GET", "HEAD")
 
 
 def _is_own(environ: WSGIEnvironment) -> bool:

@@ -9,11 +9,6 @@ from optuna.trial import TrialState
 
 Explain = Callable[[str, sqlalchemy.ExceptionContext], Exception | None]
 
-_LOCK_STUDY = sqlalchemy.text(
-    "SELECT study_id FROM studies"
-    " WHERE study_id = (SELECT study_id FROM trials WHERE trial_id = :trial_id) FOR UPDATE"
-)
-
 
 class Database(RDBStorage):
     """Optuna's storage; database errors are raised as `AtmlError`.
@@ -38,6 +33,7 @@ class Database(RDBStorage):
                 engine.dispose()  # otherwise its connection would stay open
             raise
         self.shown = shown(url)
+        self._for_update = "" if self.engine.name == "sqlite" else " FOR UPDATE"
         self._explain = explain
 
     def explain_errors(self) -> None:
@@ -54,20 +50,25 @@ class Database(RDBStorage):
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         """Change a trial's state; return False if another process claimed the trial first."""
-        if state == TrialState.RUNNING and self.engine.name == "postgresql":
-            self._lock_study_of(trial_id)
+        if state == TrialState.RUNNING:
+            study = "(SELECT study_id FROM trials WHERE trial_id = :number)"
+            self._lock_study(study, trial_id)
         return super().set_trial_state_values(trial_id, state, values)
 
-    def _lock_study_of(self, trial_id: int) -> None:
-        """Lock the study in the session whose transaction then claims the trial.
+    def lock_study(self, study_id: int) -> None:
+        """Lock a study until the next call of this thread has ended."""
+        self._lock_study(":number", study_id)
+
+    def _lock_study(self, study: str, number: int) -> None:
+        """Lock a study in the session whose transaction then starts a trial.
 
         Start times decide which worker gets the last trial of a budget, so trials must become visible in
-        that order. Optuna takes this lock to create a trial, but not to claim a queued one. SQLite has
-        only one writer anyway.
+        that order. SQLite has only one writer, from the first statement on.
         """
+        query = f"SELECT study_id FROM studies WHERE study_id = {study}"  # noqa: S608
         session = self.scoped_session()
         try:
-            session.execute(_LOCK_STUDY, {"trial_id": trial_id})
+            session.execute(sqlalchemy.text(query + self._for_update), {"number": number})
         except BaseException:
             session.close()
             raise

@@ -6,12 +6,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
@@ -118,6 +119,16 @@ class Storage(_Relay):  # type: ignore[misc]
         except _PASSING:
             self._outage = time.monotonic()
             raise
+
+    def start_trial(self, study_id: int, template: FrozenTrial) -> int:
+        """Create a running trial whose start time is that at which others see it; return its identifier."""
+
+        def create() -> int:
+            self._database.lock_study(study_id)
+            template.datetime_start = datetime.now()
+            return self._cached.create_new_trial(study_id, template)
+
+        return self.retry(create)
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None

@@ -2,14 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
 from atml.tuning.grid import Grid
-from atml.tuning.ladder import LearningRateLadder
 from atml.tuning.pruning import FirstFoldPruner, LearningRatePruner
 from atml.tuning.race import Race
 from atml.tuning.ranking import contenders, rank
@@ -54,11 +53,7 @@ class Phase(StudySpec):
 
     def grid(self, candidates: Sequence[Candidate]) -> Grid:
         """Return all points of the study."""
-        return Grid(tuple(candidates), self.ladder())
-
-    def ladder(self) -> LearningRateLadder:
-        """Return the learning rates that may be tried."""
-        return self.search.learning_rate.ladder()
+        return Grid(tuple(candidates), self.search.learning_rate)
 
     def race(self) -> Race:
         """Return the race, which decides which candidates continue to another fold."""
@@ -73,7 +68,11 @@ class Phase(StudySpec):
             keep=self.pruning.keep,
         )
         return LearningRatePruner(
-            behind, self.ladder(), radius=rule.radius, threshold=rule.threshold, metric=rule.metric
+            behind,
+            self.search.learning_rate,
+            radius=rule.radius,
+            threshold=rule.threshold,
+            metric=rule.metric,
         )
 
     def sampler(self, worker: int, grid: Grid) -> BaseSampler:
@@ -92,7 +91,10 @@ class Phase(StudySpec):
 
     def is_exhausted(self, grid: Grid, trials: Sequence[FrozenTrial]) -> bool:
         """Whether nothing is left to train: every point is finished, running or ruled out."""
-        now = self.standings(grid, trials)
+        ruled_out = self.pruner().ruled_out(trials, grid)
+        if len(trials) + ruled_out.sum() < len(grid.points):
+            return False  # a trial ends or holds one point only
+        now = Standings.of(grid, self.data.folds, trials, ruled_out=ruled_out)
         return bool((now.closed | now.running).all())
 
     def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -106,8 +108,3 @@ class Phase(StudySpec):
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
         return self.targets.failed_by(trial)
-
-
-def stored_candidates(candidates: Sequence[Candidate]) -> list[Any]:
-    """Return candidates as stored with a study."""
-    return [candidate.to_list() for candidate in candidates]

