@@ -49,7 +49,7 @@ def print_contents(found: "Contents") -> None:
     title = (
         f"{found.path}: {found.segments:,} segments of {found.subjects:,} subjects, {found.samples:,} samples"
     )
-    table = _table(title, ("rhythm", "class"), "rhythm", "class", "segments", "subjects")
+    table = new_table(title, ("rhythm", "class"), "rhythm", "class", "segments", "subjects")
     for one in found.rhythms:
         class_ = "AFIB" if one.afib else "Normal"
         table.add_row(one.rhythm or "(none)", class_, f"{one.segments:,}", f"{one.subjects:,}")
@@ -370,7 +370,7 @@ def _sizes(sizes: tuple[int, ...]) -> str:
 
 def print_checks(checks: "Sequence[Check]", *, title: str) -> None:
     """Print the result of every check of a bundle."""
-    table = _table(title, ("check", "result", "detail"), "check", "result", "detail")
+    table = new_table(title, ("check", "result", "detail"), "check", "result", "detail")
     for check in checks:
         style = {"failed": "bold red", "skipped": "dim"}.get(check.result)
         table.add_row(check.name, check.result, check.detail, style=style)
@@ -399,7 +399,7 @@ def print_audit(audit: "LabelAudit") -> None:
 def print_c_check(checked: "CCheck") -> None:
     """Print the sizes of generated C code, and how much its logits differ from ONNX Runtime's."""
     target = checked.target
-    table = _table("C code on an emulated Cortex-M4F, -Os", ("",), "", "")
+    table = new_table("C code on an emulated Cortex-M4F, -Os", ("",), "", "")
     rows = {
         "ONNX bytes": f"{checked.onnx_bytes:,}",
         "flash bytes: code and constants": f"{target.flash_bytes:,}" if target else "–",
