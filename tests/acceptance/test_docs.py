@@ -28,6 +28,8 @@ RUN = [
     *(f"howto/{name}.md" for name in ("segments", "targets", "finalize", "report", "service", "gpu", "int8")),
 ]
 COMMANDS = typer.main.get_command(app)
+# The first test pays for running all the pages, which takes about a minute and a half on a quiet machine.
+pytestmark = pytest.mark.timeout(900)
 
 
 class Reader:
