@@ -31,8 +31,7 @@ class NoTraining(Objective):
     seconds: float = 0.0
 
     def _run(self, trial, point):
-        if records.NETWORK not in trial.user_attrs:
-            trial.set_user_attr(records.NETWORK, point.network())
+        trial.set_user_attr(records.NETWORK, point.network())
         self._refuse_untrained(trial, self.study.get_trials(deepcopy=False), begun=False)
         time.sleep(self.seconds)
         fbeta = record_epoch(trial, point.learning_rate, self.seconds, folds=self.phase.data.folds)

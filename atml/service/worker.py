@@ -29,6 +29,7 @@ from atml.tuning import failures, records, stop
 from atml.tuning.budget import exhausted, spent
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
+from atml.tuning.grid import FIXED_PARAMS
 from atml.tuning.objective import Objective, TrialInterrupted
 from atml.tuning.sampler import FrontSampler
 from atml.tuning.stop import Stop, StoppedBy
@@ -177,7 +178,7 @@ def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState
 def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:
     """Claim a queued trial, or start one at the point that the sampler suggests.
 
-    A new trial is created with its parameters, which `Study.ask` would add one by one.
+    A new trial is created with the parameters that it will be given, so others know its point from the start.
     """
     study, storage = stored.study, storage_of(stored.study)
     for queued in trials:
@@ -185,13 +186,8 @@ def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:
             return Trial(study, queued._trial_id)
     if not isinstance(study.sampler, FrontSampler):
         return study.ask()
-    point = study.sampler.suggest(trials)
-    template = create_trial(
-        state=TrialState.RUNNING,
-        params=point.params,
-        distributions=stored.grid.space(),
-        user_attrs={records.NETWORK: point.network()},
-    )
+    fixed = {FIXED_PARAMS: study.sampler.suggest(trials).params}
+    template = create_trial(state=TrialState.RUNNING, system_attrs=fixed)
     return Trial(study, storage.start_trial(stored.study_id, template))
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from statistics import mean
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,9 @@ def expected_seconds(grid: Grid, trials: Iterable[FrozenTrial]) -> NDArray[np.fl
         curve = records.curve(trial)
         at = grid.index.get(key_of(trial.params) or ("", 0, 0.0))
         if curve and at is not None:
-            factors[records.architecture(trial)].append(mean(p.seconds for p in curve) / scale[at])
-    overall = mean(mean(known) for known in factors.values()) if factors else 1.0
-    by_name = {name: mean(factors[name]) if name in factors else overall for name in grid.architectures}
+            factors[records.architecture(trial)].append(fmean(p.seconds for p in curve) / scale[at])
+    overall = fmean(fmean(known) for known in factors.values()) if factors else 1.0
+    by_name = {name: fmean(factors[name]) if name in factors else overall for name in grid.architectures}
     seconds: NDArray[np.float64] = scale * np.array(
         [by_name[point.candidate.architecture] for point in grid.points]
     )

@@ -23,6 +23,7 @@ from atml.tuning.ladder import LearningRateLadder
 from atml.tuning.proposal import Proposal
 
 Key = tuple[str, int, float]
+FIXED_PARAMS = "fixed_params"  # Optuna's attribute with the parameters that a trial will be given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,8 @@ def key_of(params: Mapping[str, Any]) -> Key | None:
 
 
 def point_of(trial: FrozenTrial) -> Key | None:
-    """Return the key of a trial's point, also if the trial is still queued with its parameters."""
-    return key_of({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+    """Return the key of a trial's point, also if the trial has not yet been given its parameters."""
+    return key_of({**trial.system_attrs.get(FIXED_PARAMS, {}), **trial.params})
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,8 +80,7 @@ class Objective:
 
     def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
         proposal = point.proposal()
-        if records.NETWORK not in trial.user_attrs:  # it was queued
-            trial.set_user_attr(records.NETWORK, point.network())
+        trial.set_user_attr(records.NETWORK, point.network())
         begun = self._checkpoint(trial)
         trials = self.study.get_trials(deepcopy=False)
         folds = _known_folds(trial, trials)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import fmean, stdev
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -79,7 +79,7 @@ def tied(one: Contender, other: Contender) -> bool:
     if len(differences) < 2:
         return False
     error = stdev(differences) / math.sqrt(len(differences))
-    return abs(mean(differences)) <= TIED_STANDARD_ERRORS * error
+    return abs(fmean(differences)) <= TIED_STANDARD_ERRORS * error
 
 
 def front(among: Sequence[Contender]) -> list[Contender]:
