@@ -42,11 +42,8 @@ def spread_over_devices(requested: str, workers: int) -> list[str]:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a description such as "cuda:0 NVIDIA A100" or "cpu, 1 thread"."""
-    if device.type == "cuda":
-        return f"{device} {torch.cuda.get_device_name(device)}"
-    threads = torch.get_num_threads()
-    return f"{device}, {threads} thread{'' if threads == 1 else 's'}"
+    """Return a description such as "cuda:0 NVIDIA A100" or "cpu"."""
+    return f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ CONTENT = {
     "blank line within": ("0.5\n\n" * 25, 2, "expected a number but got an empty line"),
     "binary": (bytes(range(256)) * 4, 1, "expected a number but got binary data"),
     "zeros": (b"\0" * 500, 1, "expected a number but got binary data"),
-    "other encoding": ("0.5\n".encode("utf-16") * 50, 1, "expected a number but got binary data"),
+    "other encoding": ("0.5\n".encode("utf-16") * 50, 2, "expected a number but got binary data"),
 }
 
 
