@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import optuna
 import pytest
 import torch
@@ -21,6 +22,10 @@ from atml.tuning.phases import Phase, parse_spec
 from tests.databases import close
 from tests.pgbouncer import PgBouncer, is_installed
 from tests.postgres import PostgresServer
+
+# A busy machine may take seconds over what takes milliseconds on a quiet one.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
