@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from emx_onnx_cgen import CodegenError, Compiler
-from emx_onnx_cgen.compiler import CompilerOptions
-from emx_onnx_cgen.lowering.registry import get_lowering, register_lowering
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
@@ -128,6 +125,10 @@ def _rank(model: ModelProto, name: str) -> int:
 
 
 def _generated(model: ModelProto) -> str:
+    # Late: it takes most of a second to import, and most commands generate nothing.
+    from emx_onnx_cgen import CodegenError, Compiler
+    from emx_onnx_cgen.compiler import CompilerOptions
+
     _read_directions()
     with tempfile.TemporaryDirectory(prefix="atml-") as folder:
         _write_templates(Path(folder))
@@ -160,6 +161,8 @@ def _write_templates(folder: Path) -> None:
 
 def _read_directions() -> None:
     """Let the generator read a GRU's direction: version 1.4 expects text and gets bytes."""
+    from emx_onnx_cgen.lowering.registry import get_lowering, register_lowering
+
     lower: Any = get_lowering("GRU")
     if getattr(lower, "__module__", "") == __name__:
         return

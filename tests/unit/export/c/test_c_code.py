@@ -45,10 +45,12 @@ needs_target = pytest.mark.skipif(bool(missing_target), reason=tools.advice(miss
 @cache
 def model(name: str, *, int8: bool = False) -> bytes:
     """Return a network of about 4 KB, or the smallest, as if it had been trained."""
-    torch.manual_seed(0)
+    if int8:
+        return quantize_weights(model(name))
     architecture = get_architecture(name)
     found = sized_candidates([name], [BYTES], LENGTH)
     smallest = replace(architecture.default(), **architecture.minimum_widths)
+    torch.manual_seed(0)
     network = architecture.build(found[0].config if found else smallest, LENGTH)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -60,8 +62,7 @@ def model(name: str, *, int8: bool = False) -> bytes:
     metadata = OnnxMetadata(
         sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.4217, architecture=name
     )
-    exported = to_onnx(network, segment_length=LENGTH, metadata=metadata)
-    return quantize_weights(exported) if int8 else exported
+    return to_onnx(network, segment_length=LENGTH, metadata=metadata)
 
 
 def segments(count: int) -> np.ndarray:
