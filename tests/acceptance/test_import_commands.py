@@ -134,7 +134,7 @@ def test_wrong_usage_is_told(tmp_path, call):
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     write_patients(tmp_path / "db", 1, seconds=20)
-    for copy in range(300):
+    for copy in range(3000):  # many seconds of work, so that the signal finds the command at work
         for ending in ("hea", "dat", "atr"):
             text = (tmp_path / "db" / f"data_0_1.{ending}").read_bytes()
             (tmp_path / "db" / f"x{copy}.{ending}").write_bytes(text.replace(b"data_0_1 ", b"x%d " % copy))
