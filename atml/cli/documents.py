@@ -58,6 +58,7 @@ def trial_document(trial: "FrozenTrial") -> dict[str, Any]:
         "threshold": known.threshold if known else None,
         "onnx_bytes": trial.params.get(records.ONNX_BYTES),
         "parameters": records.parameters(trial),
+        **asdict(records.footprint(trial)),
         "epochs": len(records.curve(trial)),
         "seconds": records.training_seconds(trial),
         "metrics": records.metrics(trial) or None,

@@ -34,7 +34,7 @@ def submit(
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
     dataset = load_phase_data(phase, watch)
-    stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True)
+    stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
     say_left_out(stored, watch)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

@@ -81,14 +81,19 @@ def print_outcome(outcome: "Outcome") -> None:
     console.print(_targets(outcome), markup=False)
 
 
-TRIAL_COLUMNS = ("trial", "architecture", "learning rate", "F-beta", "± s.e.", "ONNX", "parameters")
+SIZE_NAMES = {"onnx": "ONNX", "int8": "INT8", "flash": "flash"}
+
+
+def _trial_columns(outcome: "Outcome") -> tuple[str, ...]:
+    size = SIZE_NAMES[outcome.phase.targets.size_of]
+    return ("trial", "architecture", "learning rate", "F-beta", "± s.e.", size, "parameters", "RAM")
 
 
 def _ranking_table(outcome: "Outcome") -> Any:
     from atml.tuning import records
 
     title = f"{outcome.study}: best trial of each architecture"
-    table = new_table(title, ("architecture",), *TRIAL_COLUMNS, "worst")
+    table = new_table(title, ("architecture",), *_trial_columns(outcome), "worst")
     for trial in outcome.best_of_each:
         worst = f"{records.metric(trial, 'worst') or 0:.4f}"
         table.add_row(*_trial_cells(trial), worst, style="bold" if trial is outcome.best else None)
@@ -98,6 +103,7 @@ def _ranking_table(outcome: "Outcome") -> Any:
 def _trial_cells(trial: "FrozenTrial") -> list[str]:
     from atml.tuning import records
 
+    ram = records.footprint(trial).ram_bytes
     return [
         str(trial.number),
         records.architecture(trial),
@@ -106,6 +112,7 @@ def _trial_cells(trial: "FrozenTrial") -> list[str]:
         _standard_error(trial),
         kilobytes(records.onnx_bytes(trial)),
         f"{records.parameters(trial):,}",
+        "–" if ram is None else kilobytes(ram),
     ]
 
 
@@ -118,7 +125,7 @@ def _standard_error(trial: "FrozenTrial") -> str:
 
 def _front_table(outcome: "Outcome") -> Any:
     title = f"{outcome.study}: front of F-beta and size"
-    table = new_table(title, ("architecture", "targets"), *TRIAL_COLUMNS, "targets")
+    table = new_table(title, ("architecture", "targets"), *_trial_columns(outcome), "targets")
     for trial in outcome.front[:MOST_ROWS]:
         failed = outcome.phase.failed_targets(trial)
         verdict = f"misses {', '.join(failed)}" if failed else "met"
@@ -137,7 +144,7 @@ def _size_table(outcome: "Outcome") -> Any:
         "at most",
         "F-beta",
         "± s.e.",
-        "ONNX",
+        SIZE_NAMES[outcome.phase.targets.size_of],
         "architecture",
         "trial",
         "gained in 2nd half",

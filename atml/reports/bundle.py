@@ -41,6 +41,12 @@ class Bundle:
         """Name of the study it comes from."""
         return str(self.manifest["study"])
 
+    @property
+    def least_confidence(self) -> float | None:
+        """Answers with a lower confidence are withheld; None if every segment gets an answer."""
+        least: float | None = self.manifest.get("least_confidence")
+        return least
+
 
 def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """Load the bundle in `folder`.

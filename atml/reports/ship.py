@@ -14,6 +14,7 @@ from atml.ecg import Dataset
 from atml.errors import StudyError
 from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
+from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.c_files import c_code
@@ -72,7 +73,7 @@ def ship(
         tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
         count_look(stored, onnx, test, tested.fbeta)
     int8 = int8_version(onnx, some, test, beta=phase.beta)
-    if phase.targets.size_of == "int8" and int8 is not None and not int8.is_close:
+    if phase.targets.size_of != "onnx" and int8 is not None and not int8.is_close:
         differing = 1 - int8.agreement.decisions_equal
         raise StudyError(
             f"the INT8 version of trial {chosen.trial} decides {differing:.1%} of segments otherwise, so it "
@@ -80,16 +81,22 @@ def ship(
         )
     robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
     scored = Scored.of(chosen.fits, dataset)
+    coverage, withheld = phase.finalize.coverage, None
+    if coverage is not None:
+        withheld = abstaining(coverage, scored, OnnxClassifier(onnx), test, beta=phase.beta)
+    least_confidence = withheld.least_confidence if withheld else None
     figures = {
         "onnx_bytes": len(onnx),
         "threshold": chosen.threshold,
         "parity": parity,
         "test": tested.to_dict() if tested else None,
+        "latency_ms": OnnxClassifier(onnx).latency_ms(),
         "test_looks": len(looks(stored.study)),
         "int8": int8.to_dict() if int8 else None,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
+        "abstention": withheld.to_dict() if withheld else None,
         "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
         "robustness": robustness.to_dict(),
     }
@@ -99,8 +106,9 @@ def ship(
         save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
 
     models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
-    code, figures["c"] = c_code(models)
-    facts, name = _facts(stored, choice, dataset, test), bundle_name(phase, choice)
+    code, figures["c"] = c_code(models, least_confidence)
+    facts = {**_facts(stored, choice, dataset, test), "least_confidence": least_confidence}
+    name = bundle_name(phase, choice)
     card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
     # Without example ECGs, since a bundle is handed on.
     page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=scored)

@@ -213,7 +213,10 @@ class _Bundle:
     def c_sources(self) -> CSources:
         if "ecm.c" not in {file["name"] for file in self.manifest["files"]}:
             raise _Skipped(f"the bundle has no C code: {self.metrics['c'].get('refused') or ''}")
-        return to_c(self.content(c_model(dict.fromkeys(self.models, b""))))
+        return to_c(
+            self.content(c_model(dict.fromkeys(self.models, b""))),
+            least_confidence=self.manifest.get("least_confidence"),
+        )
 
     @cached_property
     def c_checked(self) -> CCheck:

@@ -69,7 +69,7 @@ def open_study(
     storage: BaseStorage, phase: Phase, dataset: Dataset, watch: Watch, *, extend: bool = False
 ) -> StoredStudy:
     """Create or resume a study, and clean up after an earlier crash or stop."""
-    stored = create_or_resume(storage, phase, dataset, extend=extend)
+    stored = create_or_resume(storage, phase, dataset, extend=extend, watch=watch)
     if stored.waits_for is not None:  # submitted before its base had ended
         stored = begin(storage, stored) or stored
     say_left_out(stored, watch)

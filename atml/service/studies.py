@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, grouped_folds
 from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
+from atml.service.watch import Watch
 from atml.tuning import records, stop
 from atml.tuning.candidates import Candidate
 from atml.tuning.grid import Grid
@@ -25,6 +26,8 @@ SPEC = records.SPEC
 DATA = "data"
 CANDIDATES = "candidates"  # computed once, so that every worker compares the same networks
 EXTENDABLE = ("budget.", "targets.", "finalize.")
+# These decide which networks are compared, which is settled when a study is created.
+NOT_EXTENDABLE = ("targets.size_of", "targets.max_")
 FORMAT = "format"  # of the attributes of a study and its trials
 PRESENT_FORMAT = 3
 CREATION_SECONDS = 5.0  # creating a study takes less than a second
@@ -84,7 +87,13 @@ class StoredStudy:
 
 
 def create_or_resume(
-    storage: BaseStorage, phase: Phase, dataset: Dataset, *, extend: bool = False, may_wait: bool = False
+    storage: BaseStorage,
+    phase: Phase,
+    dataset: Dataset,
+    *,
+    extend: bool = False,
+    may_wait: bool = False,
+    watch: Watch | None = None,
 ) -> StoredStudy:
     """Create the study that `phase` describes, or resume it.
 
@@ -94,6 +103,7 @@ def create_or_resume(
         dataset: Segments to train on.
         extend: Allow the budget and the targets to differ from the stored ones.
         may_wait: Create a phase 2 before its base has ended; `begin` completes it later.
+        watch: Follows the measuring of the networks.
 
     Raises:
         SpecChanged: the study exists with another spec or other data; lists the differences.
@@ -106,7 +116,7 @@ def create_or_resume(
     grouped_folds(dataset, folds=phase.data.folds, seed=phase.data.seed)
     if not _is_complete(storage, phase.name):
         waits = may_wait and not _base_has_ended(storage, phase)
-        _create(storage, phase if waits else resolve_base(storage, phase), data)
+        _create(storage, phase if waits else resolve_base(storage, phase), data, watch or Watch())
     stored = load(storage, phase.name)
     check_data(stored, data)
     return _check_spec(stored, phase, extend=extend)
@@ -199,7 +209,7 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
     if not _base_has_ended(storage, stored.phase):
         return None
     phase = resolve_base(storage, stored.phase)
-    candidates = _candidates(phase, stored.data.segment_length)
+    candidates = _candidates(phase, stored.data.segment_length, Watch())
     stored.study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
     stored.study.set_user_attr(SPEC, phase.stored())
     return load(storage, stored.study.study_name)
@@ -212,24 +222,25 @@ def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
     return sign is not None and sign.by is not stop.StoppedBy.USER
 
 
-def _create(storage: BaseStorage, phase: Phase, data: StudyData) -> None:
+def _create(storage: BaseStorage, phase: Phase, data: StudyData, watch: Watch) -> None:
     # Before the study is created: others treat a study that stays incomplete as abandoned.
     waits = isinstance(phase, WidthPhase) and not phase.base.architectures
-    candidates = () if waits else _candidates(phase, data.segment_length)
+    candidates = () if waits else _candidates(phase, data.segment_length, watch)
     study = optuna.create_study(
         storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
     study.set_user_attr(FORMAT, PRESENT_FORMAT)  # first: a study with a format is ATML's
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(list(phase.metric_names))
+        study.set_metric_names(phase.metric_names())
     study.set_user_attr(DATA, asdict(data))
     study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
     study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
 
 
-def _candidates(phase: Phase, segment_length: int) -> tuple[Candidate, ...]:
-    candidates = phase.candidates(segment_length)
+def _candidates(phase: Phase, segment_length: int, watch: Watch) -> tuple[Candidate, ...]:
+    with watch.progress("Measuring networks", "architectures") as update:
+        candidates = phase.candidates(segment_length, update)
     if not candidates:
         raise SpecError(
             f"{phase.name}: no architecture can be made as small as {max(phase.search.sizes)} bytes; "
@@ -260,7 +271,7 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
     if not changed:
         return stored
     name = stored.study.study_name
-    harmless = all(line.startswith(EXTENDABLE) for line in changed)
+    harmless = all(line.startswith(EXTENDABLE) and not line.startswith(NOT_EXTENDABLE) for line in changed)
     if not (extend and harmless):
         proceed = "add --extend to go on with these" if harmless else "give the new study another name"
         listed = "\n  ".join(changed)

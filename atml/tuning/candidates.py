@@ -1,7 +1,7 @@
 """The networks that a study compares: each architecture scaled to each requested size."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from atml.errors import ModelError
+from atml.export.c import Footprint
 from atml.models import Architecture, Config, count_parameters, get_architecture
 from atml.tuning.proposal import Proposal
 from atml.tuning.sizes import SizeOf, size_before_training
@@ -16,6 +17,7 @@ from atml.tuning.sizes import SizeOf, size_before_training
 # Of two files of nearly the same size, only one is trained.
 APART = 1.1
 LARGEST_SCALE = 64.0
+UNKNOWN = Footprint()
 BISECTIONS = 20
 
 
@@ -25,11 +27,12 @@ class Candidate:
 
     architecture: str
     config: Config
-    onnx_bytes: int  # of the file with float32 weights, or with INT8 weights if that is what counts
+    onnx_bytes: int  # of the file, or the flash, that counts as the size
     parameters: int
     activations: int  # numbers output by all layers for one segment; they predict training time
     # Factor by which the first width is stretched relative to the others; 1 scales all equally.
     shape: float = 1.0
+    footprint: Footprint = UNKNOWN  # of the INT8 model's C code
 
     def proposal(self, learning_rate: float) -> Proposal:
         """Return this network with a learning rate."""
@@ -47,12 +50,14 @@ class Candidate:
             self.parameters,
             self.activations,
             self.shape,
+            asdict(self.footprint),
         ]
 
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> Self:
         """Return the candidate that `to_list` wrote."""
-        name, config, onnx_bytes, parameters, activations, shape = values
+        # Studies of earlier versions have no footprint.
+        name, config, onnx_bytes, parameters, activations, shape, *footprint = values
         return cls(
             architecture=name,
             config=get_architecture(name).config_from_dict(config),
@@ -60,6 +65,7 @@ class Candidate:
             parameters=parameters,
             activations=activations,
             shape=shape,
+            footprint=Footprint(**footprint[0]) if footprint else UNKNOWN,
         )
 
 
@@ -71,12 +77,15 @@ def sized_candidates(
     shapes: Sequence[float] = (1.0,),
     size_of: SizeOf = "onnx",
 ) -> tuple[Candidate, ...]:
-    """Return, for each architecture and each size, the largest network whose ONNX file fits into it.
+    """Return, for each architecture and each size, the largest network that fits into it.
 
-    `size_of` says whether that is the file with float32 or with INT8 weights. The widths of an architecture
-    are scaled together (compound scaling, Tan and Le, 2019). `shapes` other than 1 stretch the first width
-    relative to the others by that factor, for the same size. An architecture whose smallest network fits no
-    size has no candidate; one without widths has one.
+    `size_of` says whether the file with float32 or with INT8 weights has to fit, or the flash. The widths of
+    an architecture are scaled together (compound scaling, Tan and Le, 2019). `shapes` other than 1 stretch
+    the first width relative to the others by that factor, for the same size. An architecture whose smallest
+    network fits no size has no candidate; one without widths has one.
+
+    Raises:
+        ModelError: flash is to be measured, and cannot be.
     """
     return tuple(
         candidate

@@ -1,7 +1,7 @@
 """The points of a study: every candidate at every learning rate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -47,7 +47,8 @@ class Point:
     def network(self) -> dict[str, Any]:
         """The network, as recorded on a trial."""
         config = self.proposal().config_dict()
-        return {"config": config, "parameters": self.candidate.parameters}
+        footprint = {n: v for n, v in asdict(self.candidate.footprint).items() if v is not None}
+        return {"config": config, "parameters": self.candidate.parameters, **footprint}
 
     def proposal(self) -> Proposal:
         """Return the network and learning rate to train."""

@@ -25,9 +25,9 @@ class LearningRateLadder(BaseModel):
 
     low: float = 4e-3
     """Lowest rung."""
-    high: float = 1e-1
+    high: float = 3e-1
     """Highest rung."""
-    steps: Annotated[int, Field(le=1000)] = 7
+    steps: Annotated[int, Field(le=1000)] = 9
     """Number of rungs."""
     scale: Literal["log", "linear"] = "log"
     """Whether neighbouring rungs have the same ratio or the same difference."""

@@ -5,13 +5,14 @@ resumed run needs is in user attributes with the names below.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Estimate, FoldCounts, Metrics
+from atml.export.c import Footprint
 
 # Parameters. The first two name a candidate.
 ARCHITECTURE = "architecture"
@@ -19,7 +20,7 @@ ONNX_BYTES = "onnx_bytes"
 LEARNING_RATE = "learning_rate"
 # Attributes of a trial. Each costs a transaction.
 WORKER = "worker"
-NETWORK = "network"  # config and number of parameters
+NETWORK = "network"  # config, number of parameters, and what its C code needs
 CURVE = "curve"
 RESULT = "result"  # estimate, metrics, and counts of the held-out subjects of each fold
 PRUNED_BY = "pruned_by"
@@ -223,6 +224,12 @@ def parameters(trial: FrozenTrial) -> int | None:
     """Number of weights of the network, once it is known."""
     count: int | None = trial.user_attrs.get(NETWORK, {}).get("parameters")
     return count
+
+
+def footprint(trial: FrozenTrial) -> Footprint:
+    """What the C code of this trial's network needs, as far as it is known."""
+    values = trial.user_attrs.get(NETWORK, {})
+    return Footprint(**{f.name: values.get(f.name) for f in fields(Footprint)})
 
 
 def architecture(trial: FrozenTrial) -> str:

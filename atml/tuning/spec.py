@@ -153,9 +153,18 @@ class TargetsSpec(Section):
     onnx_bytes: Bytes | None = None
     """Largest size of the model file in bytes."""
     size_of: SizeOf = "onnx"
-    """The file whose bytes count in all sizes of the spec, `search.sizes` and `finalize.sizes` too:
-    `model.onnx` or, with `"int8"`, the file with INT8 weights, `model.int8.onnx`. Both are known before
-    training."""
+    """Whose bytes count in all sizes of the spec, `search.sizes` and `finalize.sizes` too: `"onnx"` is
+    `model.onnx`, `"int8"` the file with INT8 weights, `model.int8.onnx`, and `"flash"` the code and constants
+    of the C code that is made of it, compiled for a Cortex-M4F. All are known before training; flash needs
+    the compiler where the study is created."""
+    max_ram_bytes: Bytes | None = None
+    """Most RAM that the C code may need: the segment, all tensors, and 512 bytes for the stack. This and the
+    limits below leave networks out before the search begins, so each model that is found keeps to them."""
+    max_flash_bytes: Bytes | None = None
+    """Most flash that the C code may take. It is measured with the compiler where the study is created."""
+    max_instructions: Count | None = None
+    """Most instructions that the C code may execute for one segment. They are counted on an emulated
+    Cortex-M4F where the study is created."""
     robust_fbeta: Share | None = None
     """Floor for shipped models: the smallest F-beta under any disturbance that is not severe (noise, motion,
     spikes and the like). It is measured on unseen subjects in `atml finalize`, and does not end a search."""
@@ -191,6 +200,10 @@ class FinalizeSpec(Section):
     """Best trials of each size that are trained again on different folds."""
     seeds: Count = 3
     """Number of trainings of each shipped model on all subjects."""
+    coverage: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of segments that get an answer, such as 0.9. `atml predict` calls the rest, whose scores are
+    nearest to the threshold, "no answer". The confidence that this takes is chosen on out-of-fold scores. By
+    default every segment gets an answer."""
 
 
 class StudySpec(Section):

@@ -41,6 +41,7 @@ SECTIONS = {
     "subjects",
     "rhythms",
     "scores",
+    "device",
     "robustness",
     "cost",
     "looks",

@@ -1,6 +1,7 @@
 """From a finished study to its bundle, with real fits; they run within this process, to start in a moment."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,8 +11,11 @@ import torch
 
 from atml.ecg import grouped_folds, load_dataset
 from atml.errors import SpecChanged, StudyError
+from atml.evaluation import confidence
 from atml.export import OnnxClassifier, load_checkpoint
+from atml.export.c import tools
 from atml.reports import int8
+from atml.reports.bundle import load_bundle
 from atml.reports.finalize import finalize
 from atml.reports.fits import job, run_fits
 from atml.service.studies import create_or_resume
@@ -170,6 +174,34 @@ class TestShipping:
         fewer = held_out.select(np.arange(len(held_out) - 1))
         assert make(test=fewer).test_looks == before + 2 * models
         assert make().test_looks == before + 2 * models
+
+    def test_with_a_coverage_the_bundle_says_below_which_confidence_it_gives_no_answer(
+        self, make, stored, held_out
+    ):
+        answered = stored.phase.finalize.model_copy(update={"coverage": 0.8})
+        model = make(test=held_out, finalize=answered).recommended
+        bundle = load_bundle(model.bundle)
+        figures = json.loads((model.bundle / "metrics.json").read_text())["abstention"]
+        assert bundle.least_confidence == figures["least_confidence"] > 0.5
+        assert figures["out_of_fold"]["coverage"] == pytest.approx(0.8, abs=0.01)
+        assert figures["out_of_fold"]["metrics"]["segments"] < model.choice.candidate.out_of_fold.segments
+        scores = bundle.classifier.probabilities(held_out.samples())
+        sure = confidence(scores, bundle.classifier.metadata.threshold) >= bundle.least_confidence
+        assert figures["test"]["coverage"] == pytest.approx(sure.mean())
+        least = np.log(bundle.least_confidence / (1 - bundle.least_confidence))
+        header = (model.bundle / "ecm.h").read_text()
+        stated = re.search(r"ECM_LEAST_MARGIN \((.*)f\)", header)
+        assert float(stated[1]) == pytest.approx(least, rel=1e-5)
+        assert load_bundle(make().recommended.bundle).least_confidence is None
+
+    def test_a_bundle_says_what_its_c_code_needs(self, make):
+        model = make().recommended
+        figures = json.loads((model.bundle / "metrics.json").read_text())
+        trial = model.choice.candidate.contender.trial
+        assert figures["c"]["ram_bytes"] == records.footprint(trial).ram_bytes
+        assert figures["c"]["ram_bytes"] > figures["c"]["memory_bytes"]
+        assert (figures["c"]["flash_bytes"] is None) == bool(tools.missing_for_flash())
+        assert figures["latency_ms"] > 0
 
 
 class TestData:

@@ -137,6 +137,36 @@ class BundledCodeDocument(Document):
     """Memory that the caller provides, the segment included; null if there is no code."""
     refused: str | None
     """Why there is no code; null if there is."""
+    ram_bytes: int | None
+    """That memory and 512 bytes for the stack."""
+    macs: int | None
+    """Multiply-accumulates for one segment."""
+    flash_bytes: int | None
+    """Code and constants, compiled with -Os for a Cortex-M4F; null if the compiler was missing."""
+    instructions: int | None
+    """Instructions for one segment on an emulated Cortex-M4F; null if the emulator was missing."""
+
+
+class WithheldDocument(Document):
+    """Figures of a model that gives no answer where it is not confident."""
+
+    coverage: float
+    """Share of segments that get an answer."""
+    subject_coverage: float
+    """The smallest such share of any subject."""
+    metrics: MetricsDocument | None
+    """Metrics of the answered segments; null if there are none."""
+
+
+class AbstentionDocument(Document):
+    """The confidence below which a model gives no answer."""
+
+    least_confidence: float
+    """From .5, at the threshold, to 1."""
+    out_of_fold: WithheldDocument
+    """Figures on the scores that it was chosen on."""
+    test: WithheldDocument | None
+    """Figures on the test segments; null without `--test`."""
 
 
 class MetricsFileDocument(Document):
@@ -152,6 +182,10 @@ class MetricsFileDocument(Document):
     """Metrics on the test segments; null without `--test`."""
     test_looks: int
     """How often models of this study had been evaluated on test segments."""
+    abstention: AbstentionDocument | None
+    """When it gives no answer; null unless the spec has `finalize.coverage`."""
+    latency_ms: float
+    """Median time of one segment in ONNX Runtime, with one thread, where the model was finalized."""
     int8: Int8Document | None
     """Its INT8 version; null if that is not smaller."""
     out_of_fold: MetricsDocument

@@ -28,9 +28,17 @@ class TrialDocument(Document):
     threshold: float | None
     """The threshold, the same for all folds, with the best mean F-beta."""
     onnx_bytes: int | None
-    """Size of its model file in bytes."""
+    """Its size in bytes, of what `targets.size_of` names."""
     parameters: int | None
     """Number of trainable parameters."""
+    ram_bytes: int | None
+    """RAM that the INT8 model's C code needs, with 512 bytes for the stack; null if none can be generated."""
+    macs: int | None
+    """Multiply-accumulates for one segment."""
+    flash_bytes: int | None
+    """Flash of the C code; null unless the study's targets name flash."""
+    instructions: int | None
+    """Instructions for one segment on a Cortex-M4F; null unless the study's targets limit them."""
     epochs: int
     """Number of epochs trained, over all folds."""
     seconds: float
@@ -183,7 +191,7 @@ class RunningTrialDocument(Document):
     fbeta: float
     """F-beta so far."""
     onnx_bytes: int | None
-    """Size of its model file in bytes."""
+    """Its size in bytes, of what `targets.size_of` names."""
     host: str
     """Host of its worker."""
     pid: int

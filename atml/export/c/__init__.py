@@ -8,7 +8,20 @@ only in numbers become one (`sharing`).
 """
 
 from atml.export.c.check import CCheck, TargetFigures, check_c
+from atml.export.c.footprint import Footprint, footprint, known_footprint, measured_footprint
 from atml.export.c.model_file import read_model
 from atml.export.c.sources import CSources, to_c, write_c
 
-__all__ = ["CCheck", "CSources", "TargetFigures", "check_c", "read_model", "to_c", "write_c"]
+__all__ = [
+    "CCheck",
+    "CSources",
+    "Footprint",
+    "TargetFigures",
+    "check_c",
+    "footprint",
+    "known_footprint",
+    "measured_footprint",
+    "read_model",
+    "to_c",
+    "write_c",
+]

@@ -3,12 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from atml.export.c.generator import Call
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The computation of one node: an operator, and the tensors that it reads and writes."""
+
+    operator: str  # in lower case
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Buffer:
-    """Memory that is needed from one call to another, both included."""
+    """Memory that is needed from one step to another, both included."""
 
     size: int  # numbers
     first: int
@@ -33,10 +40,10 @@ _IN_PLACE = {"abs", "add", "clip", "hardswish", "instancenormalization", "mul", 
 VIEWS = {"flatten", "reshape", "squeeze", "unsqueeze"}
 
 
-def plan(calls: Sequence[Call], sizes: Mapping[str, int], *, source: str) -> Arena:
+def plan(steps: Sequence[Step], sizes: Mapping[str, int], *, source: str) -> Arena:
     """Place the tensors of `sizes`, which lists their numbers; `source`, the input, comes first."""
-    shared = _shared(calls, sizes, source)
-    buffers = {name: _lifetime(members, calls, sizes, source) for name, members in shared.items()}
+    shared = _shared(steps, sizes, source)
+    buffers = {name: _lifetime(members, steps, sizes, source) for name, members in shared.items()}
     places = place(list(buffers.values()))
     offsets = {
         member: place for place, members in zip(places, shared.values(), strict=True) for member in members
@@ -75,15 +82,15 @@ def _first_fit(buffers: Sequence[Buffer], order: Iterable[int]) -> list[int]:
     return [places[index] for index in range(len(buffers))]
 
 
-def _shared(calls: Sequence[Call], sizes: Mapping[str, int], source: str) -> dict[str, list[str]]:
+def _shared(steps: Sequence[Step], sizes: Mapping[str, int], source: str) -> dict[str, list[str]]:
     """Return the tensors that share one buffer, by the first of them."""
-    last_read = {name: i for i, call in enumerate(calls) for name in call.reads}
+    last_read = {name: i for i, step in enumerate(steps) for name in step.reads}
     members = {source: [source]}
     first = {source: source}
-    for index, call in enumerate(calls):
-        for name in (name for name in call.writes if name in sizes):
-            whose = next((n for n in call.reads if _may_replace(n, name, call, sizes)), None)
-            if whose is not None and call.function.operator not in VIEWS:
+    for index, step in enumerate(steps):
+        for name in (name for name in step.writes if name in sizes):
+            whose = next((n for n in step.reads if _may_replace(n, name, step, sizes)), None)
+            if whose is not None and step.operator not in VIEWS:
                 dies = max(last_read.get(other, 0) for other in members[first[whose]])
                 whose = whose if dies == index else None
             first[name] = first[whose] if whose is not None else name
@@ -91,13 +98,13 @@ def _shared(calls: Sequence[Call], sizes: Mapping[str, int], source: str) -> dic
     return members
 
 
-def _may_replace(read: str, written: str, call: Call, sizes: Mapping[str, int]) -> bool:
-    known = call.function.operator in _IN_PLACE | VIEWS
+def _may_replace(read: str, written: str, step: Step, sizes: Mapping[str, int]) -> bool:
+    known = step.operator in _IN_PLACE | VIEWS
     return known and read in sizes and sizes[read] == sizes[written]
 
 
-def _lifetime(members: Iterable[str], calls: Sequence[Call], sizes: Mapping[str, int], source: str) -> Buffer:
+def _lifetime(members: Iterable[str], steps: Sequence[Step], sizes: Mapping[str, int], source: str) -> Buffer:
     names = set(members)
-    uses = [i for i, call in enumerate(calls) if names & {*call.reads, *call.writes}]
+    uses = [i for i, step in enumerate(steps) if names & {*step.reads, *step.writes}]
     start = 0 if source in names else min(uses)
     return Buffer(size=sizes[next(iter(names))], first=start, last=max(uses, default=0))

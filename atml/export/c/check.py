@@ -26,6 +26,14 @@ class TargetFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasuredCall:
+    """One call of `ecm` on an emulated Cortex-M4F."""
+
+    stack_bytes: int
+    instructions: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CCheck:
     """The result of `check_c`; None where tools are missing."""
 
@@ -67,21 +75,29 @@ def check_c(sources: CSources, progress: Callable[[str], None] | None = None) ->
 
 def _on_target(sources: CSources, folder: Path) -> TargetFigures:
     difference = _difference(tools.run(["make", "-s", "qemu"], folder))
-    flash = int(tools.run(["make", "-s", "arm"], folder).splitlines()[-1].split()[0])
+    call = measured_on_target(sources, folder)
+    return TargetFigures(
+        difference=difference,
+        flash_bytes=tools.flash_bytes(folder),
+        stack_bytes=call.stack_bytes,
+        ram_bytes=sources.memory_bytes + call.stack_bytes,
+        instructions=call.instructions,
+    )
+
+
+def measured_on_target(sources: CSources, folder: Path) -> MeasuredCall:
+    """Measure one call of `ecm` on an emulated Cortex-M4F; `folder` has the C files.
+
+    Raises:
+        ModelError: it cannot be built or run.
+    """
     # The self-test's rule builds this program, too.
     (folder / "ecm_selftest.c").write_text(sources.measurement, encoding="utf-8")
     output = tools.run(["make", "-s", "qemu"], folder)
     found = _MEASURED.search(output)
     if found is None or found[3] == "1":
         raise ModelError(f"The network could not be measured on the emulated Cortex-M4F: {output[-500:]}")
-    stack = int(found[1])
-    return TargetFigures(
-        difference=difference,
-        flash_bytes=flash,
-        stack_bytes=stack,
-        ram_bytes=sources.memory_bytes + stack,
-        instructions=int(found[2]),
-    )
+    return MeasuredCall(stack_bytes=int(found[1]), instructions=int(found[2]))
 
 
 def _difference(output: str) -> float:

@@ -1,9 +1,11 @@
 """emx-onnx-cgen: from an ONNX model to C functions, one for each node, and the calls of them."""
 
+import atexit
 import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -96,12 +98,16 @@ def generate(model: ModelProto) -> Program:
     Raises:
         ModelError: names the operator that cannot be generated.
     """
-    _check(model)
+    check_operators(model)
     return _parsed(_generated(model), model)
 
 
-def _check(model: ModelProto) -> None:
-    """Refuse what the templates of this package do not cover."""
+def check_operators(model: ModelProto) -> None:
+    """Refuse what the templates of this package do not cover.
+
+    Raises:
+        ModelError: names the operator.
+    """
     for node in model.graph.node:
         if node.op_type not in _TEMPLATES:
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
@@ -126,23 +132,33 @@ def _rank(model: ModelProto, name: str) -> int:
 
 def _generated(model: ModelProto) -> str:
     # Late: it takes most of a second to import, and most commands generate nothing.
-    from emx_onnx_cgen import CodegenError, Compiler
+    from emx_onnx_cgen import CodegenError
+
+    try:
+        text: str = _compiler().compile(model)
+    except CodegenError as error:
+        raise ModelError(f"C code cannot be generated: {error}") from error
+    return text
+
+
+@cache
+def _compiler() -> Any:
+    """Return the generator; it is kept, since it compiles its templates when it is first used."""
+    from emx_onnx_cgen import Compiler
     from emx_onnx_cgen.compiler import CompilerOptions
 
     _read_directions()
-    with tempfile.TemporaryDirectory(prefix="atml-") as folder:
-        _write_templates(Path(folder))
-        options = CompilerOptions(
-            template_dir=Path(folder),
+    templates = tempfile.TemporaryDirectory(prefix="atml-")
+    atexit.register(templates.cleanup)
+    _write_templates(Path(templates.name))
+    return Compiler(
+        CompilerOptions(
+            template_dir=Path(templates.name),
             restrict_arrays=False,
             large_temp_threshold_bytes=0,
             large_weight_threshold=0,
         )
-        try:
-            text: str = Compiler(options).compile(model)
-        except CodegenError as error:
-            raise ModelError(f"C code cannot be generated: {error}") from error
-    return text
+    )
 
 
 def _write_templates(folder: Path) -> None:

@@ -11,7 +11,7 @@ import onnx
 from jinja2 import Environment, StrictUndefined
 
 from atml.errors import ModelError
-from atml.export.c.arena import VIEWS, Arena, plan
+from atml.export.c.arena import VIEWS, Arena, Step, plan
 from atml.export.c.generator import Program, generate
 from atml.export.c.graph import prepared
 from atml.export.c.sharing import Shared
@@ -34,20 +34,26 @@ class NetworkCode:
     memory_bytes: int  # that the caller provides; the segment is in it
 
 
-def network_code(model: bytes, metadata: OnnxMetadata, segment_length: int) -> NetworkCode:
+def network_code(
+    model: bytes, metadata: OnnxMetadata, segment_length: int, *, least_confidence: float | None = None
+) -> NetworkCode:
     """Return the C code of a model that `to_onnx` or `quantize_weights` made.
 
     Raises:
         ModelError: names the operator that cannot be generated.
     """
     program = generate(prepared(onnx.load_from_string(model)))
-    arena = plan(program.calls, {INPUT: segment_length, **program.temporaries}, source=INPUT)
+    steps = [
+        Step(operator=call.function.operator, reads=call.reads, writes=call.writes) for call in program.calls
+    ]
+    arena = plan(steps, {INPUT: segment_length, **program.temporaries}, source=INPUT)
     facts = {
         "metadata": metadata,
         "samples": segment_length,
         "seconds": segment_length / metadata.sampling_rate_hz,
         "memory": arena.size,
         "margin": _margin(metadata.threshold),
+        "least_margin": None if least_confidence is None else _margin(least_confidence),
         "onnx_bytes": len(model),
     }
     return NetworkCode(

@@ -29,7 +29,9 @@ class CSources:
     measurement: str  # a program for `check_c`
 
 
-def to_c(model: bytes, segments: ArrayLike | None = None) -> CSources:
+def to_c(
+    model: bytes, segments: ArrayLike | None = None, *, least_confidence: float | None = None
+) -> CSources:
     """Return C99 code for a model file, fp32 or INT8. The same bytes give the same text.
 
     Example:
@@ -40,6 +42,8 @@ def to_c(model: bytes, segments: ArrayLike | None = None) -> CSources:
         model: What `to_onnx` or `quantize_weights` returned.
         segments: A few segments [n, segment_length] for the self-test, by default simulated ones. They are
             written into its file, so they should not be a patient's.
+        least_confidence: From .5 to 1: answers with a lower confidence are to be withheld. The header says
+            how; the code is the same.
 
     Raises:
         ModelError: names the operator that cannot be generated, or the segments cannot be used.
@@ -47,7 +51,7 @@ def to_c(model: bytes, segments: ArrayLike | None = None) -> CSources:
     classifier = OnnxClassifier(model)
     length = classifier.segment_length
     stored = as_integers(_simulated(length) if segments is None else segments)
-    code = network_code(model, classifier.metadata, length)
+    code = network_code(model, classifier.metadata, length, least_confidence=least_confidence)
     logits = classifier.logits(stored.astype(np.float32))
     selftest = rendered(
         "ecm_selftest.c.j2",

@@ -30,6 +30,21 @@ def missing_for_target() -> list[str]:
     return missing if _has_picolibc() else [*missing, _LIBRARY]
 
 
+def missing_for_flash() -> list[str]:
+    """Return the Debian packages that are missing to compile the code for a Cortex-M4F."""
+    missing = _missing({program: _TARGET[program] for program in _TARGET if "qemu" not in program})
+    return missing if _has_picolibc() else [*missing, _LIBRARY]
+
+
+def flash_bytes(folder: Path) -> int:
+    """Compile the C files in `folder` for a Cortex-M4F; return the bytes of code and constants.
+
+    Raises:
+        ModelError: they cannot be compiled.
+    """
+    return int(run(["make", "-s", "arm"], folder).splitlines()[-1].split()[0])
+
+
 def advice(packages: Sequence[str]) -> str:
     """Return how to install packages."""
     return f"apt-get install {' '.join(packages)}"

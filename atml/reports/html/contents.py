@@ -29,6 +29,7 @@ class TrialRow:
     architecture: str
     onnx_bytes: int
     parameters: int | None
+    ram_bytes: int | None  # of its C code
     learning_rate: float
     fbeta: float
     standard_error: float | None
@@ -185,6 +186,7 @@ class ModelPart:
     config: Mapping[str, Any]
     learning_rate: float
     onnx_bytes: int
+    device: tuple[tuple[str, str], ...]  # figure, value; what it needs on a microcontroller
     threshold: float
     parity: float
     beta: float
@@ -200,6 +202,7 @@ class ModelPart:
     robustness: Robustness | None
     curves: ScoreCurves | None
     abstentions: tuple[Abstention, ...]  # out of fold, by falling coverage
+    withheld: Mapping[str, Any] | None  # the abstention that was chosen for it, as `metrics.json` has it
     traces: tuple[Trace, ...]
     training_data: Mapping[str, Any]  # fingerprint, segments
     test_data: Mapping[str, Any] | None

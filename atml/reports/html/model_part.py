@@ -42,6 +42,7 @@ def model_part(
         config=manifest["config"],
         learning_rate=float(manifest["learning_rate"]),
         onnx_bytes=int(figures["onnx_bytes"]),
+        device=_device(figures),
         threshold=float(figures["threshold"]),
         parity=float(figures["parity"]),
         beta=out_of_fold.beta,
@@ -57,6 +58,7 @@ def model_part(
         robustness=Robustness.from_dict(robustness) if robustness else None,
         curves=_curves(figures, scored),
         abstentions=_abstentions(scored, out_of_fold) if scored else (),
+        withheld=figures.get("abstention"),
         traces=_traces(scored, out_of_fold) if scored and with_traces else (),
         training_data=manifest["training_data"],
         test_data=manifest.get("test_data"),
@@ -76,6 +78,22 @@ def worst_first(metrics: Metrics) -> list[Any]:
         metrics.per_subject,
         key=lambda one: (badness(one.recall, one.specificity, one.afib_segments), one.subject),
     )
+
+
+def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the sizes of the model's files and what its C code needs, as far as they are recorded."""
+    code, int8 = figures.get("c") or {}, figures.get("int8") or {}
+    latency = figures.get("latency_ms")
+    rows = [
+        ("model.onnx", figures["onnx_bytes"], "bytes"),
+        ("model.int8.onnx", int8.get("onnx_bytes") if int8.get("shipped") else None, "bytes"),
+        (f"flash of ecm.c (from {code.get('model')})", code.get("flash_bytes"), "bytes"),
+        ("RAM, with 512 bytes of stack", code.get("ram_bytes"), "bytes"),
+        ("instructions for one segment, Cortex-M4F", code.get("instructions"), ""),
+        ("multiply-accumulates for one segment", code.get("macs"), ""),
+    ]
+    found = [(name, f"{value:,} {unit}".strip()) for name, value, unit in rows if value is not None]
+    return (*found, *([("ONNX Runtime, where it was made", f"{latency:.2f} ms")] if latency else []))
 
 
 def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | None:

@@ -85,6 +85,7 @@ def _row(trial: FrozenTrial, on_front: set[int]) -> TrialRow:
         architecture=records.architecture(trial),
         onnx_bytes=records.onnx_bytes(trial),
         parameters=records.parameters(trial),
+        ram_bytes=records.footprint(trial).ram_bytes,
         learning_rate=records.learning_rate(trial) or 0.0,
         fbeta=records.fbeta(trial),
         standard_error=known.standard_error if known else None,

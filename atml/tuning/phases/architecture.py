@@ -20,7 +20,6 @@ class ArchitecturePhase(Phase):
     """Maximises F-beta over architectures and learning rates, every network scaled to one size."""
 
     directions: ClassVar[tuple[Direction, ...]] = ("maximize",)
-    metric_names: ClassVar[tuple[str, ...]] = ("fbeta",)
 
     phase: Literal["architecture"] = "architecture"
     """Architectures and learning rates are searched at one size, for F-beta alone."""

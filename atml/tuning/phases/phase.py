@@ -1,13 +1,14 @@
 """The base of all phases: the compared networks, the sampler, the pruner and the objectives."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
+from atml.tuning.footprints import with_footprint, within_limits
 from atml.tuning.grid import Grid
 from atml.tuning.pruning import FirstFoldPruner, LearningRatePruner
 from atml.tuning.race import Race
@@ -23,7 +24,6 @@ class Phase(StudySpec):
     """A spec together with the rules of its phase."""
 
     directions: ClassVar[tuple[Direction, ...]] = ("maximize", "minimize")
-    metric_names: ClassVar[tuple[str, ...]] = ("fbeta", "onnx_bytes")
 
     search: SearchSpec
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
@@ -32,24 +32,39 @@ class Phase(StudySpec):
     def architectures(self) -> tuple[str, ...]:
         """Return the names of the architectures that are compared."""
 
+    def metric_names(self) -> list[str]:
+        """Return the names of the objectives, in order."""
+        return ["fbeta", f"{self.targets.size_of}_bytes"][: len(self.directions)]
+
     def values(self, fbeta: float, onnx_bytes: int) -> float | tuple[float, ...]:
         """Return the objective values of a trained trial."""
         return (fbeta, float(onnx_bytes))
 
-    def candidates(self, segment_length: int) -> tuple[Candidate, ...]:
+    def candidates(
+        self, segment_length: int, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[Candidate, ...]:
         """Return the networks that are compared on segments of that length.
 
+        `progress` is called with (architectures done, architectures in total).
+
         Raises:
-            ModelError: no architecture fits the segments or the sizes.
+            ModelError: no architecture fits the segments or the sizes, or one cannot be measured.
+            SpecError: no network keeps to the limits of the targets.
         """
         names = fitting_architectures(self.architectures(), segment_length)
-        return sized_candidates(
-            names,
-            self.search.sizes,
-            segment_length,
-            shapes=self.search.shapes,
-            size_of=self.targets.size_of,
-        )
+        found: list[Candidate] = []
+        for done, name in enumerate(names, start=1):
+            sized = sized_candidates(
+                [name],
+                self.search.sizes,
+                segment_length,
+                shapes=self.search.shapes,
+                size_of=self.targets.size_of,
+            )
+            found += [with_footprint(one, self.targets, segment_length) for one in sized]
+            if progress is not None:
+                progress(done, len(names))
+        return within_limits(found, self.targets)
 
     def grid(self, candidates: Sequence[Candidate]) -> Grid:
         """Return all points of the study."""

@@ -1,8 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atml.export.c.arena import Buffer, place, plan
-from atml.export.c.generator import Call, Function
+from atml.export.c.arena import Buffer, Step, place, plan
 
 buffers = st.lists(
     st.builds(
@@ -34,20 +33,18 @@ def test_needs_no_more_than_the_sum_and_no_less_than_the_busiest_moment(given_bu
     assert busiest <= size <= sum(one.size for one in given_buffers)
 
 
-def call(operator: str, reads: list[str], writes: list[str]) -> Call:
-    outputs = (False,) * len(reads) + (True,) * len(writes)
-    function = Function(name=f"node_{operator}", operator=operator, text="", outputs=outputs)
-    return Call(function=function, arguments=(*reads, *writes))
+def step(operator: str, reads: list[str], writes: list[str]) -> Step:
+    return Step(operator=operator, reads=tuple(reads), writes=tuple(writes))
 
 
 operators = st.sampled_from(["conv", "swish", "add", "flatten", "relu"])
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> tuple[list[Call], dict[str, int]]:
-    """Calls that each read one or two earlier tensors."""
+def programs(draw: st.DrawFn) -> tuple[list[Step], dict[str, int]]:
+    """Steps that each read one or two earlier tensors."""
     sizes = {"ecg": draw(st.integers(1, 50))}
-    calls = []
+    steps = []
     for index in range(draw(st.integers(1, 15))):
         operator = draw(operators)
         read = draw(st.sampled_from(sorted(sizes)))
@@ -56,24 +53,24 @@ def programs(draw: st.DrawFn) -> tuple[list[Call], dict[str, int]]:
             reads.append(draw(st.sampled_from([n for n in sorted(sizes) if sizes[n] == sizes[read]])))
         name = f"t{index}"
         sizes[name] = draw(st.integers(1, 50)) if operator == "conv" else sizes[read]
-        calls.append(call(operator, reads, [name]))
-    return calls, sizes
+        steps.append(step(operator, reads, [name]))
+    return steps, sizes
 
 
 @given(programs())
-def test_every_call_finds_what_it_reads_where_it_was_written(program: tuple[list[Call], dict[str, int]]):
-    calls, sizes = program
-    arena = plan(calls, sizes, source="ecg")
+def test_every_step_finds_what_it_reads_where_it_was_written(program: tuple[list[Step], dict[str, int]]):
+    steps, sizes = program
+    arena = plan(steps, sizes, source="ecg")
     written: dict[int, str] = {arena.offsets["ecg"] + i: f"ecg{i}" for i in range(sizes["ecg"])}
     content = {"ecg": [f"ecg{i}" for i in range(sizes["ecg"])]}
-    for one in calls:
+    for one in steps:
         for name in one.reads:
             start = arena.offsets[name]
             assert [written[start + i] for i in range(sizes[name])] == content[name]
         (result,) = one.writes
         start = arena.offsets[result]
         # A view is not copied, so it must already be in place.
-        view = one.function.operator == "flatten"
+        view = one.operator == "flatten"
         content[result] = content[one.reads[0]] if view else [f"{result}.{i}" for i in range(sizes[result])]
         if not view:
             written |= {start + i: value for i, value in enumerate(content[result])}
@@ -83,14 +80,14 @@ def test_every_call_finds_what_it_reads_where_it_was_written(program: tuple[list
 
 
 def test_an_operator_on_single_numbers_replaces_its_input_if_nobody_needs_it():
-    calls = [call("conv", ["ecg"], ["a"]), call("relu", ["a"], ["b"]), call("conv", ["b"], ["c"])]
-    arena = plan(calls, {"ecg": 10, "a": 20, "b": 20, "c": 5}, source="ecg")
+    steps = [step("conv", ["ecg"], ["a"]), step("relu", ["a"], ["b"]), step("conv", ["b"], ["c"])]
+    arena = plan(steps, {"ecg": 10, "a": 20, "b": 20, "c": 5}, source="ecg")
     assert arena.offsets["a"] == arena.offsets["b"]
     assert arena.size == 30
 
 
 def test_the_input_is_kept_while_it_is_read_again():
-    calls = [call("relu", ["ecg"], ["a"]), call("add", ["ecg", "a"], ["b"])]
-    arena = plan(calls, {"ecg": 10, "a": 10, "b": 10}, source="ecg")
+    steps = [step("relu", ["ecg"], ["a"]), step("add", ["ecg", "a"], ["b"])]
+    arena = plan(steps, {"ecg": 10, "a": 10, "b": 10}, source="ecg")
     assert arena.offsets["a"] != arena.offsets["ecg"] == 0
     assert arena.size == 20

@@ -1,0 +1,113 @@
+"""What a network needs on a microcontroller, known before it is trained.
+
+Memory and multiply-accumulates follow from the graph. Flash is measured with the compiler, instructions on
+an emulated Cortex-M4F. Only instructions depend on weights, by 1 or 2 %: activations take branches.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, NodeProto
+
+from atml.errors import ModelError
+from atml.export.c import tools
+from atml.export.c.arena import Step, plan
+from atml.export.c.check import measured_on_target
+from atml.export.c.generator import check_operators
+from atml.export.c.graph import prepared
+from atml.export.c.sources import to_c, write_c
+from atml.export.session import INPUT, OUTPUT
+
+# Counted for the stack of one call. At most 384 bytes were measured, by a GRU of 42 KB.
+STACK_BYTES = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What one network needs; None where it was not measured."""
+
+    ram_bytes: int | None = None  # memory of ecm(), the segment included, and STACK_BYTES
+    macs: int | None = None  # multiply-accumulates for one segment
+    flash_bytes: int | None = None  # code and constants of ecm.o, by GCC with -Os for a Cortex-M4F
+    instructions: int | None = None  # executed for one segment, to the nearest 40; not a time
+
+
+def footprint(model: bytes) -> Footprint:
+    """Return what the C code of a model that `to_onnx` or `quantize_weights` made needs, without building it.
+
+    Raises:
+        ModelError: no C code can be generated for it; names the operator.
+    """
+    graph = prepared(onnx.load_from_string(model))
+    check_operators(graph)
+    shapes = _shapes(graph)
+    return Footprint(
+        ram_bytes=4 * _memory(graph, shapes) + STACK_BYTES,
+        macs=sum(_macs(node, shapes) for node in graph.graph.node),
+    )
+
+
+@lru_cache(maxsize=1024)
+def measured_footprint(model: bytes, *, instructions: bool = False) -> Footprint:
+    """Return what the C code of a model needs, with its flash, and with its `instructions` if asked for.
+
+    Raises:
+        ModelError: the compiler or the emulator is missing, with how to install it, or the C code cannot be
+            generated.
+    """
+    missing = tools.missing_for_target() if instructions else tools.missing_for_flash()
+    if missing:
+        raise ModelError(f"flash and instructions cannot be measured here: {tools.advice(missing)}")
+    sources = to_c(model)
+    with tempfile.TemporaryDirectory(prefix="atml-") as name:
+        write_c(sources, Path(name))
+        flash = tools.flash_bytes(Path(name))
+        count = measured_on_target(sources, Path(name)).instructions if instructions else None
+    return replace(footprint(model), flash_bytes=flash, instructions=count)
+
+
+def known_footprint(model: bytes) -> Footprint:
+    """Return what the C code of a model needs, measured as far as the tools for it are installed here.
+
+    Raises:
+        ModelError: no C code can be generated for it.
+    """
+    if tools.missing_for_flash():
+        return footprint(model)
+    return measured_footprint(model, instructions=not tools.missing_for_target())
+
+
+def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+
+
+def _memory(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how many numbers the tensors need that are not constant."""
+    nodes = model.graph.node
+    steps = [Step(operator=n.op_type.lower(), reads=tuple(n.input), writes=tuple(n.output)) for n in nodes]
+    written = {name for node in nodes for name in node.output if name and name != OUTPUT}
+    sizes = {name: math.prod(shapes[name]) for name in _in_order(nodes, written)}
+    return plan(steps, {INPUT: math.prod(shapes[INPUT]), **sizes}, source=INPUT).size
+
+
+def _in_order(nodes: Iterable[NodeProto], names: set[str]) -> list[str]:
+    return [name for node in nodes for name in node.output if name in names]
+
+
+def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if node.op_type == "Conv":
+        return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
+    if node.op_type == "Gemm":
+        return math.prod(shapes[node.input[1]])
+    if node.op_type == "GRU":
+        steps = shapes[node.input[0]][0]
+        return steps * (math.prod(shapes[node.input[1]]) + math.prod(shapes[node.input[2]]))
+    return 0

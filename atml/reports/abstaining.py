@@ -1,0 +1,62 @@
+"""The confidence below which a shipped model gives no answer, if its spec asks for one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from atml.ecg import Dataset
+from atml.evaluation import Abstention, abstain, least_confidence_for
+from atml.export import OnnxClassifier
+from atml.reports.assessment import scores
+from atml.reports.scored import Scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abstaining:
+    """A least confidence, chosen on out-of-fold scores, and how the model does with it."""
+
+    out_of_fold: Abstention
+    test: Abstention | None
+
+    @property
+    def least_confidence(self) -> float:
+        """Answers with a lower confidence are withheld."""
+        return self.out_of_fold.least_confidence
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON."""
+        return {
+            "least_confidence": self.least_confidence,
+            "out_of_fold": _to_dict(self.out_of_fold),
+            "test": _to_dict(self.test) if self.test else None,
+        }
+
+
+def abstaining(
+    coverage: float, scored: Scored, model: OnnxClassifier, test: Dataset | None, *, beta: float
+) -> Abstaining:
+    """Choose the least confidence at which the share `coverage` of out-of-fold scores gets an answer."""
+    threshold = model.metadata.threshold
+    least = least_confidence_for(scored.scores, threshold, coverage)
+    known = (scored.labels, scored.scores, scored.subjects, scored.rhythms)
+    return Abstaining(
+        out_of_fold=abstain(*known, threshold=threshold, least_confidence=least, beta=beta),
+        test=None
+        if test is None
+        else abstain(
+            test.labels,
+            scores(model, test),
+            test.subjects,
+            test.rhythms,
+            threshold=threshold,
+            least_confidence=least,
+            beta=beta,
+        ),
+    )
+
+
+def _to_dict(one: Abstention) -> dict[str, Any]:
+    return {
+        "coverage": one.coverage,
+        "subject_coverage": one.subject_coverage,
+        "metrics": one.metrics.to_dict() if one.metrics else None,
+    }

@@ -1,0 +1,88 @@
+"""What C code needs is known from the model file, and equals what is measured."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from atml.errors import ModelError
+from atml.export import quantize_weights, to_onnx
+from atml.export.c import check_c, footprint, known_footprint, measured_footprint, to_c, tools
+from atml.export.c.footprint import STACK_BYTES
+from atml.models import ARCHITECTURES, get_architecture
+from atml.tuning.proposal import Proposal
+from atml.tuning.sizes import footprint_before_training, onnx_metadata, size_before_training
+
+LENGTH = 1250
+missing = tools.missing_for_target()
+needs_target = pytest.mark.skipif(bool(missing), reason=tools.advice(missing))
+
+
+def proposal(name: str) -> Proposal:
+    architecture = get_architecture(name)
+    smallest = replace(architecture.default(), **architecture.minimum_widths)
+    return Proposal(architecture=architecture, config=smallest, learning_rate=1.0)
+
+
+@cache
+def model(name: str, *, int8: bool) -> bytes:
+    one = proposal(name)
+    content = to_onnx(one.build(LENGTH, seed=3), segment_length=LENGTH, metadata=onnx_metadata(one))
+    return quantize_weights(content) if int8 else content
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_memory_is_that_of_the_generated_code(name: str, int8: bool):
+    content = model(name, int8=int8)
+    assert footprint(content).ram_bytes == to_c(content).memory_bytes + STACK_BYTES
+
+
+def test_products_are_counted_as_pytorch_executes_them():
+    architecture = get_architecture("simple_cnn")
+    one = Proposal(architecture=architecture, config=architecture.default(), learning_rate=1.0)
+    network = one.build(LENGTH, seed=0).eval()
+    counted = 0
+
+    def count(module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal counted
+        counted += output.numel() * module.weight[0].numel()  # type: ignore[index, operator]
+
+    for part in network.modules():
+        if isinstance(part, torch.nn.Conv1d | torch.nn.Linear):
+            part.register_forward_hook(count)
+    network(torch.zeros(1, 1, LENGTH))
+    expected = counted
+    content = to_onnx(network, segment_length=LENGTH, metadata=onnx_metadata(one))
+    assert footprint(content).macs == expected
+
+
+@needs_target
+@pytest.mark.parametrize("name", ["conv_gru", "dscnn"])
+def test_flash_and_instructions_before_training_are_those_of_the_trained_model(name: str):
+    one = proposal(name)
+    before = footprint_before_training(one, LENGTH, instructions=True)
+    target = check_c(to_c(model(name, int8=True))).target
+    assert target is not None
+    assert before.flash_bytes == target.flash_bytes == size_before_training(one, LENGTH, "flash")[0]
+    assert before.instructions == pytest.approx(target.instructions, rel=0.03)
+    assert target.stack_bytes <= STACK_BYTES
+
+
+def test_without_the_compiler_flash_is_unknown_and_the_advice_names_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    content = model("linear", int8=True)
+    assert known_footprint(content) == footprint(content)
+    with pytest.raises(ModelError, match=r"apt-get install .*gcc-arm-none-eabi"):
+        measured_footprint(content)
+
+
+def test_what_cannot_be_generated_is_refused_by_name():
+    node = helper.make_node("Erf", ["ecg"], ["logits"])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("ecg", "logits")]
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    with pytest.raises(ModelError, match="Erf"):
+        footprint(content)
