@@ -47,7 +47,7 @@ SECTIONS = {
     "looks",
     "again",
 }
-OF_A_MODEL = {"models", "subjects", "rhythms", "scores", "robustness", "looks", "again"}
+OF_A_MODEL = {"models", "subjects", "rhythms", "scores", "device", "robustness", "looks", "again"}
 
 
 class InThisProcess(ThreadPoolExecutor):

@@ -168,6 +168,7 @@ def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str
         ("subjects", "Subjects", model),
         ("rhythms", "Rhythms", model),
         ("scores", "ROC and calibration", model),
+        ("device", "Device", model),
         ("robustness", "Robustness", model and model.robustness),
         ("cost", "Cost", study),
         ("looks", "Looks at the test set", True),
