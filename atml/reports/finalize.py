@@ -85,11 +85,19 @@ def finalize(
         for seed in seeds
     ]
     fits = run("retrain", jobs)
+    answer = answer_to(robust or candidates, phase)
     models = tuple(
-        ship(stored, dataset, test, choice, _best_of(fits[i * len(seeds) : (i + 1) * len(seeds)]), out)
+        ship(
+            stored,
+            dataset,
+            test,
+            choice,
+            _best_of(fits[i * len(seeds) : (i + 1) * len(seeds)]),
+            out,
+            recommended=choice.candidate is answer,
+        )
         for i, choice in enumerate(choices)
     )
-    answer = answer_to(robust or candidates, phase)
     return Final(
         candidates=tuple(candidates),
         models=models,

@@ -9,7 +9,6 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, ModelError
-from atml.evaluation import Estimate
 from atml.files import in_words
 from atml.reports.bundle import MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
@@ -20,7 +19,6 @@ from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
 from atml.service.studies import StoredStudy, StudyData, check_data, load, study_names
 from atml.service.watch import Watch
-from atml.tuning.ranking import Contender, rank
 
 METRICS = "metrics.json"
 
@@ -66,7 +64,7 @@ def of_study(name: str, sources: Sources) -> Contents:
     found = _bundles(stored, sources)
     if not found:
         return contents(study_part(stored), None)
-    chosen = _answer(stored, found)
+    chosen = _recommended(found)
     models = tuple(
         _with_scores(bundle, figures, stored, sources) if bundle is chosen else _model(bundle, figures)
         for bundle, figures in found
@@ -126,24 +124,11 @@ def _is_of(bundle: Bundle, stored: StoredStudy) -> bool:
     return same and bundle.study == stored.study.study_name
 
 
-def _answer(stored: StoredStudy, found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
-    """Return the bundle that answers the study's targets best, by F-beta over all folds."""
-    trials = stored.study.get_trials(deepcopy=False)
-    contenders = [
-        Contender(
-            trial=trials[int(bundle.manifest["trial"])],
-            onnx_bytes=int(figures["onnx_bytes"]),
-            estimate=Estimate(
-                fbeta=float(figures["folds_fbeta"]),
-                standard_error=None,
-                threshold=float(figures["threshold"]),
-                by_fold=(),
-            ),
-        )
-        for bundle, figures in found
-    ]
-    first = rank(contenders, stored.phase.targets)[0]
-    return found[next(i for i, one in enumerate(contenders) if one is first)][0]
+def _recommended(found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
+    """Return the newest bundle that met the targets best when it was made."""
+    bundles = [bundle for bundle, _ in found]
+    marked = [one for one in bundles if one.manifest.get("recommended")]
+    return max(marked or bundles, key=lambda one: str(one.manifest["created"]))
 
 
 def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:

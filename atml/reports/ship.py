@@ -58,7 +58,14 @@ class Model:
 
 
 def ship(
-    stored: StoredStudy, dataset: Dataset, test: Dataset | None, choice: Choice, fit: Fit, out: Path
+    stored: StoredStudy,
+    dataset: Dataset,
+    test: Dataset | None,
+    choice: Choice,
+    fit: Fit,
+    out: Path,
+    *,
+    recommended: bool,
 ) -> Model:
     """Evaluate a fit of a choice on the test segments and write its bundle into `out`/STUDY."""
     phase, chosen = stored.phase, choice.candidate
@@ -107,7 +114,11 @@ def ship(
 
     models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
     code, figures["c"] = c_code(models, least_confidence)
-    facts = {**_facts(stored, choice, dataset, test), "least_confidence": least_confidence}
+    facts = {
+        **_facts(stored, choice, dataset, test),
+        "recommended": recommended,
+        "least_confidence": least_confidence,
+    }
     name = bundle_name(phase, choice)
     card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
     # Without example ECGs, since a bundle is handed on.

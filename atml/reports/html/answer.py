@@ -35,7 +35,7 @@ def targets(shown: Contents) -> tuple[Target, ...]:
         shown.spec["targets"],
         beta=study.beta if study else model.beta if model else 0.0,
         fbeta=study.best_fbeta if study and of_study else model.folds_fbeta if model else None,
-        onnx_bytes=study.best_bytes if study and of_study else model.onnx_bytes if model else None,
+        onnx_bytes=study.best_bytes if study and of_study else model.counted_bytes if model else None,
         robust_fbeta=model.robustness.robust_fbeta if model and model.robustness else None,
     )
 

@@ -149,6 +149,7 @@ class StudyPart:
     onnx_bytes_target: int | None
     fbeta_target: float | None
     sizes: tuple[SizeRow, ...]
+    size_name: str  # of what counts as the size
     size_classes: tuple[int, ...]  # bytes
     architectures: tuple[ArchitectureRow, ...]
     rates: Mapping[str, tuple[RatePoint, ...]]  # architecture → its points
@@ -186,6 +187,7 @@ class ModelPart:
     config: Mapping[str, Any]
     learning_rate: float
     onnx_bytes: int
+    counted_bytes: int | None  # of what the spec's `targets.size_of` names
     device: tuple[tuple[str, str], ...]  # figure, value; what it needs on a microcontroller
     threshold: float
     parity: float

@@ -42,6 +42,7 @@ def model_part(
         config=manifest["config"],
         learning_rate=float(manifest["learning_rate"]),
         onnx_bytes=int(figures["onnx_bytes"]),
+        counted_bytes=_counted_bytes(figures, manifest["spec"]["targets"].get("size_of", "onnx")),
         device=_device(figures),
         threshold=float(figures["threshold"]),
         parity=float(figures["parity"]),
@@ -78,6 +79,17 @@ def worst_first(metrics: Metrics) -> list[Any]:
         metrics.per_subject,
         key=lambda one: (badness(one.recall, one.specificity, one.afib_segments), one.subject),
     )
+
+
+def _counted_bytes(figures: Mapping[str, Any], size_of: str) -> int | None:
+    code, int8 = figures.get("c") or {}, figures.get("int8") or {}
+    counted = {
+        "onnx": figures["onnx_bytes"],
+        "int8": int8.get("onnx_bytes"),
+        "flash": code.get("flash_bytes"),
+    }
+    size: int | None = counted[size_of]
+    return size
 
 
 def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -18,7 +18,7 @@ SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 
 
 
 def front_chart(study: StudyPart) -> Markup | None:
-    """Draw F-beta over the bytes of the ONNX file; None without a trial."""
+    """Draw F-beta over size; None without a trial."""
     shown = (*study.front, *study.others)
     if not shown:
         return None
@@ -38,7 +38,9 @@ def front_chart(study: StudyPart) -> Markup | None:
         chart.box((x.low, target), (wanted, y.high), "target")
     classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
     ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
-    chart.axes("ONNX file (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks())
+    chart.axes(
+        f"{study.size_name} (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks()
+    )
     for size in study.size_classes:
         if x.low < size < x.high:
             chart.line([(size, y.low), (size, y.high)], "size-class")

@@ -19,6 +19,7 @@ from atml.reports.html.contents import (
     TrialRow,
 )
 from atml.reports.html.rates import rate_points, rule_in_words
+from atml.reports.html.targets import SIZES
 from atml.reports.looks import looks
 from atml.service.studies import StoredStudy
 from atml.tuning import records
@@ -64,6 +65,7 @@ def study_part(stored: StoredStudy) -> StudyPart:
             SizeRow(limit=one.limit, best=_row(one.best, on_front), gained=one.gained)
             for one in result.by_size
         ),
+        size_name=SIZES[phase.targets.size_of],
         size_classes=tuple(sorted(phase.search.sizes)),
         architectures=_architectures(stored, of, trained),
         rates=rate_points(stored, of.trials),

@@ -5,6 +5,8 @@ from typing import Any
 
 from atml.reports.html.contents import Target
 
+SIZES = {"onnx": "ONNX file", "int8": "INT8 file", "flash": "flash"}
+
 
 def targets_met(
     targets: Mapping[str, Any],
@@ -15,10 +17,10 @@ def targets_met(
     robust_fbeta: float | None,
 ) -> tuple[Target, ...]:
     """Compare figures, None where there is none, with the targets that a spec sets."""
-    name = f"F{beta:g}"
+    name, size = f"F{beta:g}", SIZES[targets.get("size_of", "onnx")]
     rows = [
         (targets.get("fbeta"), "{} at least {:g}", name, fbeta, 1),
-        (targets.get("onnx_bytes"), "{} at most {:,} bytes", "ONNX file", onnx_bytes, -1),
+        (targets.get("onnx_bytes"), "{} at most {:,} bytes", size, onnx_bytes, -1),
         (targets.get("robust_fbeta"), "{} at least {:g}", f"{name} under disturbances", robust_fbeta, 1),
     ]
     return tuple(
