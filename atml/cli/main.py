@@ -45,7 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "Find the smallest and most accurate network that detects atrial fibrillation in a 5 s ECG.\n\n"
-        "Start with:  atml run    (simulated data)\n\n"
+        "Start with:  atml run --demo    (simulated segments, about two minutes)\n\n"
         "Then:  atml run --train DIR --test DIR --workers 2"
     ),
 )

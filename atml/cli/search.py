@@ -25,7 +25,7 @@ def search(
     Example:  atml search studies/phase1.toml --train data/iesd/train --workers 2
     """
     from atml import api
-    from atml.cli.console import out
+    from atml.cli.console import next_step, out
     from atml.cli.documents import outcome_document
     from atml.cli.tables import print_outcome
     from atml.cli.terminal import Terminal
@@ -46,3 +46,4 @@ def search(
         out().print_json(to_json(outcome_document(result)))
     else:
         print_outcome(result)
+        next_step(f"atml finalize {result.study} --test DIR", storage=storage)

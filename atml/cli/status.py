@@ -24,6 +24,7 @@ def status(
 
     Example:  atml status ecm-phase1 --json
     """
+    from atml.cli.console import next_step
     from atml.cli.documents import status_document
     from atml.reports.bundle import to_json
     from atml.service.alive import Workers
@@ -46,21 +47,29 @@ def status(
     else:
         _print_all(loaded, [of for _, of in shown], states)
     _print_workers(workers)
+    next_step(_what_next(study, [of for _, of in shown]), storage=storage)
+
+
+def _what_next(study: str | None, shown: "list[Snapshot]") -> str:
+    if study is None:
+        return f"atml status {shown[-1].study}" if shown else "atml run --demo"
+    return f"atml finalize {study} --test DIR" if shown[0].stop else f"atml stop {study}"
 
 
 def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
+    from atml.cli.display import so_far
     from atml.cli.tables import print_outcome
     from atml.tuning.outcome import outcome
 
     print_outcome(outcome(of))
     for trial in state.running:
         out().print(
-            f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}, "
-            f"F-beta {trial.fbeta:.4f}, on {trial.host} (pid {trial.pid})"
+            f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}"
+            f"{so_far(trial)}, on {trial.host} (pid {trial.pid})"
         )
     if state.running and state.seconds_left is not None:
-        out().print(f"  at most {clock(state.seconds_left)} left")
+        out().print(f"  about {clock(state.seconds_left)} left")
 
 
 def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]") -> None:
@@ -71,7 +80,7 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
     table = new_table("studies", ("study", "phase", "state"), *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))
-    out().print(table if loaded else "No study yet; start one with `atml run` or `atml search SPEC`.")
+    out().print(table if loaded else "No study yet; start one with `atml run --demo` or `atml search SPEC`.")
 
 
 def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:

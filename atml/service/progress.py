@@ -23,7 +23,7 @@ class RunningTrial:
     fold: int  # from 0
     epoch: int  # finished epochs of this fold
     epochs: int
-    fbeta: float
+    fbeta: float | None  # None before the first epoch has ended
     onnx_bytes: int | None
     host: str
     pid: int
@@ -57,7 +57,7 @@ class Progress:
     running: tuple[RunningTrial, ...]
     best: FrozenTrial | None
     finished: tuple[FrozenTrial, ...]
-    seconds_left: float | None
+    seconds_left: float | None  # an estimate
 
 
 def progress(of: Snapshot) -> Progress:
@@ -113,7 +113,7 @@ def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
         fold=fold,
         epoch=sum(point.fold == fold for point in records.curve(trial)),
         epochs=phase.training.epochs,
-        fbeta=records.fbeta(trial),
+        fbeta=records.fbeta(trial) if known or records.curve(trial) else None,
         onnx_bytes=trial.params.get(records.ONNX_BYTES),
         host=worker.get("host", ""),
         pid=worker.get("pid", 0),

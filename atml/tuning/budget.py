@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.tuning import records
 from atml.tuning.spec import BudgetSpec
+from atml.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +57,14 @@ def active_seconds(trials: Sequence[FrozenTrial], now: datetime) -> float:
 def exhausted(budget: BudgetSpec, used: Spent) -> str | None:
     """Return which part of the budget is used up, or None."""
     if budget.trials is not None and used.trained >= budget.trials:
-        return f"all {budget.trials} trials are trained"
+        return f"the budget of {counted(budget.trials, 'trial')} is spent"
     return out_of_time(budget, used.seconds)
 
 
 def out_of_time(budget: BudgetSpec, seconds: float) -> str | None:
     """Return a message if the time is used up, else None."""
     if budget.minutes is not None and seconds >= budget.minutes * 60:
-        return f"the {budget.minutes:g} minutes are over"
+        return f"the budget of {budget.minutes:g} min is spent"
     return None
 
 

@@ -176,7 +176,7 @@ class Objective:
         chance = race.chance_of(standings, at)
         if chance < race.chance and not race.leads(standings, at):
             limit = race.limit_for(point.candidate.onnx_bytes)
-            because = f"the probability of being the best within {limit} bytes is {chance:.2f}"
+            because = f"its chance of being the best within {limit} bytes is {chance:.2f}"
             raise _pruned(trial, PrunedBy.RACE, because)
 
     def _leave_if_over(self, trial: Trial) -> None:

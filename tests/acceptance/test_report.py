@@ -268,7 +268,7 @@ class TestContents:
             assert f">{one['subject']}</th>" in html
         for one in figures["robustness"]["disturbed"]:
             assert one["disturbance"].replace("_", " ") in html
-        assert f"{len(looks(shipped.stored.study))} time(s)" in html
+        assert f"evaluated on other segments {len(looks(shipped.stored.study))} time" in html
 
     def test_what_a_trial_recorded_is_text_and_not_markup(self, page_of_study):
         html = page_of_study.read_text()

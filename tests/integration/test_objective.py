@@ -197,7 +197,7 @@ class TestRace:
         (trial,) = behind.run(point(), keep=lambda trial, model, metrics: kept.append(model))
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "race")
         because = trial.user_attrs[records.PRUNED_BECAUSE]
-        assert because.startswith("the probability of being the best within 12000 bytes is 0.")
+        assert because.startswith("its chance of being the best within 12000 bytes is 0.")
         assert folds_of(trial) == [0, 0]
         assert list(records.folds(trial)) == [0]
         assert records.estimate(trial).folds == 1
@@ -451,7 +451,7 @@ class TestEndedEarly:
         ("sign", "budget", "because"),
         [
             (stop.StoppedBy.TARGETS, {}, "enough"),
-            (None, {"minutes": 1e-6}, "minutes are over"),
+            (None, {"minutes": 1e-6}, "min is spent"),
         ],
     )
     def test_a_trial_still_running_at_the_end_of_the_study_is_pruned_but_counts(

@@ -51,7 +51,9 @@ class TestWork:
     def test_the_budget_is_spent_to_the_trial_and_the_sign_says_so(self, run, make_phase1):
         study = run(make_phase1(budget={"trials": 3})).study
         assert len(records.trained(study.trials)) == 3
-        assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because="all 3 trials are trained")
+        assert stop.read(study) == stop.Stop(
+            by=stop.StoppedBy.BUDGET, because="the budget of 3 trials is spent"
+        )
 
     def test_untrained_trials_cost_no_budget(self, run, storage, dataset, make_phase1):
         phase = make_phase1(budget={"trials": 3})

@@ -130,6 +130,8 @@ class OutcomeDocument(Document):
     """Targets that the best trial misses."""
     advice: list[str]
     """What to relax so that the targets can be met."""
+    all_afib_fbeta: float | None
+    """F-beta of calling every segment AFIB, for comparison; null in studies of earlier versions."""
 
 
 class RunDocument(Document):
@@ -154,6 +156,8 @@ class StudyDataDocument(Document):
     """Number of subjects."""
     segment_length: int
     """Samples of a segment."""
+    afib_share: float | None
+    """Share of AFIB, the mean over subjects; null in studies of earlier versions."""
 
 
 class BudgetDocument(Document):
@@ -180,8 +184,8 @@ class RunningTrialDocument(Document):
     """Finished epochs of this fold."""
     epochs: int
     """Epochs of a fold."""
-    fbeta: float
-    """F-beta so far."""
+    fbeta: float | None
+    """F-beta so far; null before the first epoch has ended."""
     onnx_bytes: int | None
     """Size of its model file in bytes."""
     host: str
@@ -200,7 +204,7 @@ class StudyDocument(OutcomeDocument):
     running: list[RunningTrialDocument]
     """Trials in training."""
     seconds_left: float | None
-    """Estimate of the remaining time, at most; null if unknown."""
+    """Estimate of the remaining time; null if unknown."""
     waits_for: str | None
     """The phase 1 study that must end first; null if none."""
 

@@ -80,16 +80,16 @@ def test_only_trials_that_trained_are_spent(make_trial):
     ("budget", "trained", "seconds", "reason"),
     [
         ({"trials": 3}, 2, 1e9, None),
-        ({"trials": 3}, 3, 0, "all 3 trials are trained"),
+        ({"trials": 3}, 3, 0, "the budget of 3 trials is spent"),
         ({"trials": None, "minutes": 1}, 10**6, 59.9, None),
-        ({"trials": None, "minutes": 1}, 0, 60, "the 1 minutes are over"),
+        ({"trials": None, "minutes": 1}, 0, 60, "the budget of 1 min is spent"),
         ({"trials": None}, 10**6, 1e9, None),
     ],
 )
 def test_a_budget_ends_with_its_trials_or_its_minutes(budget, trained, seconds, reason):
     used = Spent(trained=trained, running=0, untrained=99, seconds=seconds)
     assert exhausted(BudgetSpec(**budget), used) == reason
-    assert (out_of_time(BudgetSpec(**budget), seconds) is not None) is ("minutes" in (reason or ""))
+    assert (out_of_time(BudgetSpec(**budget), seconds) is not None) is ("min " in (reason or ""))
 
 
 def racers(*starts):
