@@ -26,12 +26,14 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "Success.",
+    0: "Success. A search that has ended is one, whether or not its targets are met.",
     1: (
         "A mistake in the input, data or set-up, told in one sentence; or `atml data check` or `atml verify` "
         "found a problem."
     ),
     2: "Wrong usage: an unknown command or option, or a value that an option does not take.",
+    3: "With `--check-targets`: the study has ended without meeting its targets.",
+    4: "With `--check-targets`: the study was stopped or is still running, and its targets are not met.",
     73: "Only a worker that `atml run` or `atml search` started: it cannot write; a restart would not help.",
     130: "Interrupted by Ctrl-C. Nothing is lost: the same command continues.",
 }

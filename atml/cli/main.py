@@ -1,6 +1,6 @@
 """`atml`: parses, calls, and turns errors into one message and an exit code.
 
-Exit codes: 0 success, 1 user error or bad data, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 user error or bad data, 2 wrong usage, 130 interrupted; with --check-targets 3 and 4.
 Nothing heavy is imported here, so that `atml --help` is fast.
 """
 

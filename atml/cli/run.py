@@ -47,6 +47,7 @@ def run(
     device: options.Device = "auto",
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
+    check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
     """Search for a small, accurate model and write its bundle, unattended.
@@ -61,6 +62,7 @@ def run(
     from atml.cli.console import next_step
     from atml.cli.documents import final_document, outcome_document
     from atml.cli.tables import print_final, print_outcome
+    from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
     from atml.defaults import default_spec
     from atml.errors import SpecError
@@ -101,11 +103,13 @@ def run(
     if as_json:
         searches = [outcome_document(one) for one in result.searches]
         typer.echo(to_json({"studies": searches, "final": final_document(result.final)}), nl=False)
-        return
-    for one in result.searches:
-        print_outcome(one)
-    print_final(result.final)
-    next_step(f"atml report {result.searches[-1].study} --open", storage=storage)
+    else:
+        for one in result.searches:
+            print_outcome(one)
+        print_final(result.final)
+        next_step(f"atml report {result.searches[-1].study} --open", storage=storage)
+    if check_targets:
+        exit_by_targets(result.searches[-1], is_robust=result.final.is_robust)
 
 
 def _simulated(watch: "Terminal") -> tuple[Path, Path]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def status(
     study: Annotated[str | None, typer.Argument(help="Name of a study; all studies by default.")] = None,
     storage: options.Storage = defaults.STORAGE,
+    check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
     """Show studies and workers: trials by state, best trial, front, running trials and remaining time.
@@ -26,12 +27,16 @@ def status(
     """
     from atml.cli.console import next_step
     from atml.cli.documents import status_document
+    from atml.cli.targets import exit_by_targets
     from atml.reports.bundle import to_json
     from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
     from atml.service.studies import load, load_all
+    from atml.tuning.outcome import outcome
 
+    if check_targets and study is None:
+        raise typer.BadParameter("--check-targets needs the name of a study")
     opened = open_storage(storage)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
     shown = [(one, one.snapshot()) for one in loaded]
@@ -41,13 +46,15 @@ def status(
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
         typer.echo(to_json(status_document(shown, workers)), nl=False)
-        return
-    if study is not None:
-        _print_one(shown[0][1], states[0])
     else:
-        _print_all(loaded, [of for _, of in shown], states)
-    _print_workers(workers)
-    next_step(_what_next(study, [of for _, of in shown]), storage=storage)
+        if study is not None:
+            _print_one(shown[0][1], states[0])
+        else:
+            _print_all(loaded, [of for _, of in shown], states)
+        _print_workers(workers)
+        next_step(_what_next(study, [of for _, of in shown]), storage=storage)
+    if check_targets:
+        exit_by_targets(outcome(shown[0][1]))
 
 
 def _what_next(study: str | None, shown: "list[Snapshot]") -> str:

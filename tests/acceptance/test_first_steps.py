@@ -1,5 +1,6 @@
 """What a newcomer types first, and what the commands say then."""
 
+import json
 import os
 import pty
 import subprocess
@@ -9,7 +10,10 @@ import pytest
 
 from atml.api import search
 from atml.cli.run import SIMULATED
+from atml.reports.html.toml import spec_as_toml
+from atml.service.studies import create_or_resume
 from atml.service.watch import Watch
+from atml.tuning.stop import Stop, StoppedBy, request_stop
 
 
 def in_a_terminal(folder, *arguments):
@@ -89,3 +93,50 @@ def test_a_command_ends_with_the_next_step_in_a_terminal_but_not_when_piped(call
 def test_the_next_step_names_another_storage(tmp_path):
     shown = in_a_terminal(tmp_path, "status", "--storage", "sqlite:///other.db")
     assert "Next: atml run --demo --storage …" in shown
+
+
+class TestExitCodes:
+    """`--check-targets`, after trials whose F-beta is recorded."""
+
+    @pytest.fixture
+    def ended(self, storage, storage_url, dataset, make_phase1, make_trial, call, tmp_path):
+        def ended(fbeta, by, targets):
+            stored = create_or_resume(storage, make_phase1(targets=targets), dataset)
+            stored.study.add_trial(make_trial(curve=(fbeta,)))
+            if by:
+                request_stop(stored.study, Stop(by=by, because="a reason"))
+            return call(tmp_path, "status", "first", "--check-targets", "--storage", storage_url)
+
+        return ended
+
+    @pytest.mark.parametrize(
+        ("fbeta", "by", "code"),
+        [
+            (0.95, StoppedBy.BUDGET, 0),
+            (0.95, None, 0),
+            (0.85, StoppedBy.BUDGET, 3),
+            (0.85, StoppedBy.USER, 4),
+            (0.85, None, 4),
+        ],
+    )
+    def test_targets_met_missed_and_not_over_differ(self, ended, fbeta, by, code):
+        assert ended(fbeta, by, {"fbeta": 0.9}).returncode == code
+
+    def test_a_study_without_targets_cannot_be_asked(self, ended):
+        done = ended(0.95, None, {})
+        assert done.returncode == 1
+        assert "has no targets" in done.stderr
+
+    def test_a_study_has_to_be_named(self, call, tmp_path):
+        assert call(tmp_path, "status", "--check-targets").returncode == 2
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_search_tells_it_too_once_its_result_is_printed(self, call, tmp_path, phase1_document):
+        spec = {**phase1_document, "budget": {"trials": 1}, "targets": {"fbeta": 0.999}}
+        (tmp_path / "spec.toml").write_text(spec_as_toml(spec))
+        train = ["--train", spec["data"]["train"]]
+        command = ["search", "spec.toml", *train, "--workers", "1", "--device", "cpu"]
+        assert call(tmp_path, *command).returncode == 0
+        done = call(tmp_path, *command, "--check-targets", "--json")
+        assert done.returncode == 3
+        assert json.loads(done.stdout)["targets_met"] is False
