@@ -35,6 +35,7 @@ class StudyDisplay(StudyWatch):
         self._best: FrozenTrial | None = None
         self._blind = False
         self._error_told = False
+        self._overdue_told = False
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
         )
@@ -76,6 +77,7 @@ class StudyDisplay(StudyWatch):
                 self.say(_fitting(_finished_line(trial, now)))
         self._tell_lower_best(now)
         self._tell_first_error(now)
+        self._tell_overdue(now)
         if self._live:
             self._live.update(_live_view(now), refresh=True)
 
@@ -89,6 +91,14 @@ class StudyDisplay(StudyWatch):
             f"best is now trial {now.best.number} although its F-beta is lower than that of trial "
             f"{before.number}: {new} instead of {old} suits the targets better"
         )
+
+    def _tell_overdue(self, now: "Progress") -> None:
+        if now.overdue is not None and not self._overdue_told:
+            self._overdue_told = True
+            self.say(
+                f"The {now.minutes_budget:g} min are over before any trial has finished: trial {now.overdue} "
+                "may finish. For more, raise budget.minutes and add --extend to the same command"
+            )
 
     def _tell_first_error(self, now: "Progress") -> None:
         from atml.tuning.failures import ended_by_error, reason_of

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.service.alive import SeenWorker
 from atml.tuning import records
-from atml.tuning.budget import Spent, spent
+from atml.tuning.budget import Spent, first_to_finish, out_of_time, spent
 from atml.tuning.phases import Phase
 from atml.tuning.snapshot import Snapshot
 
@@ -58,6 +58,7 @@ class Progress:
     best: FrozenTrial | None
     finished: tuple[FrozenTrial, ...]
     seconds_left: float | None  # an estimate
+    overdue: int | None  # the trial that finishes although the time is over
 
 
 def progress(of: Snapshot) -> Progress:
@@ -74,6 +75,7 @@ def progress(of: Snapshot) -> Progress:
         best=ranking[0] if ranking else None,
         finished=tuple(trial for trial in trials if trial.state.is_finished()),
         seconds_left=_seconds_left(phase, trials, used),
+        overdue=first_to_finish(trials) if out_of_time(phase.budget, used.seconds) else None,
     )
 
 

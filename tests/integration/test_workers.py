@@ -55,6 +55,15 @@ class TestWork:
             by=stop.StoppedBy.BUDGET, because="the budget of 3 trials is spent"
         )
 
+    def test_a_study_that_is_too_short_for_its_first_trial_lets_that_finish_and_ends(
+        self, run, storage, dataset, make_phase1
+    ):
+        phase = make_phase1(budget={"trials": None, "minutes": 1e-6})
+        study = run(phase).study
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+        because = "the budget of 1e-06 min is spent"
+        assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because=because)
+
     def test_untrained_trials_cost_no_budget(self, run, storage, dataset, make_phase1):
         phase = make_phase1(budget={"trials": 3})
         stored = create_or_resume(storage, phase, dataset)

@@ -171,3 +171,16 @@ def test_only_a_study_that_has_ended_has_missed_its_targets(make_phase1, make_tr
     assert ("--extend" in shown) is (said == "missed")
     assert "calling every segment AFIB has F-beta 0.7143" in shown
     assert outcome_document(result)["all_afib_fbeta"] == 0.7143
+
+
+def test_a_first_trial_that_outlasts_the_minutes_is_told_once_with_what_to_do(
+    make_phase1, make_trial, capsys
+):
+    stored = Stored(optuna.create_study(), make_phase1(budget={"minutes": 1e-6}))
+    stored.study.add_trial(make_trial(state=TrialState.RUNNING, curve=(0.5,)))
+    with StudyDisplay(stored) as display:
+        display.update()
+        display.update()
+    shown = capsys.readouterr().err
+    assert shown.count("trial 0 may finish") == 1
+    assert "raise budget.minutes and add --extend" in shown
