@@ -19,6 +19,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "ORT_DISABLE_TELEMETRY": (
         "ATML always sets it to 1, since it handles patient data; ONNX Runtime would report to Microsoft."
     ),
+    "MLFLOW_TRACKING_URI": "MLflow's server or database; the default of `atml export-mlflow --tracking-uri`.",
+    "MLFLOW_DISABLE_TELEMETRY": "`atml export-mlflow` always sets it to true.",
     "PGPASSWORD": "Password of a PostgreSQL server; it may hold any character and is not part of the URL.",
     "AWS_ACCESS_KEY_ID": (
         "With `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL_S3`: boto3 reads them to reach S3."

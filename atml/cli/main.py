@@ -16,6 +16,7 @@ from atml.cli import (
     dashboard,
     evaluate,
     export_c,
+    export_mlflow,
     finalize,
     predict,
     recordings,
@@ -66,6 +67,7 @@ data_app.command("import")(recordings.import_)
 data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
 app.command("export-c")(export_c.export_c)
+app.command("export-mlflow")(export_mlflow.export_mlflow)
 app.add_typer(data_app, name="data")
 app.add_typer(specs_app, name="specs")
 

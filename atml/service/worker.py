@@ -141,7 +141,8 @@ def take_trials(
             time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
             pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
         else:
-            return
+            break
+    note.finish()
 
 
 def is_over(stored: StoredStudy, checked: Checked) -> bool:

@@ -10,12 +10,14 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
 
 from atml.errors import ModelError, StudyError
 from atml.export import to_onnx
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
+from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
 from atml.tuning.grid import key_of
@@ -240,3 +242,22 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in _status(Path(f"/proc/{pid}")).get("State", "")
+
+
+class TestNote:
+    def test_a_worker_that_is_asked_to_leave_brings_the_note_up_to_date(
+        self, storage, dataset, make_phase1, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("atml.service.note.LEAST_SECONDS_BETWEEN", 3600.0)
+        stored = create_or_resume(storage, make_phase1(), dataset)
+
+        def leave():
+            return len(records.trained(stored.study.trials)) == 2
+
+        def objective(trial):
+            trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]])
+            return 0.5
+
+        take_trials(stored, objective, leave=leave)
+        assert stop.read(stored.study) is None
+        assert "2 trained" in get_note(stored.study)

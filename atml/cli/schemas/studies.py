@@ -245,6 +245,21 @@ class StatusDocument(Document):
     """All workers, or those of the named study."""
 
 
+class MlflowDocument(Document):
+    """What `atml export-mlflow` wrote."""
+
+    experiment: str
+    """Name of the experiment."""
+    study_run: str
+    """Id of the study's run."""
+    created: int
+    """Runs of trials that were not there before."""
+    updated: int
+    """Runs of trials that have changed since the last export."""
+    unchanged: int
+    """Runs of trials that were complete already."""
+
+
 class SpecDocument(Document):
     """A spec that ships with ATML."""
 
