@@ -56,4 +56,4 @@ def export_mlflow(
         f"{study}: experiment {done.experiment!r} has {counted(done.created, 'new run')}, "
         f"{done.updated:,} updated and {done.unchanged:,} unchanged"
     )
-    next_step("mlflow ui --backend-store-uri URI    (pip install mlflow)")
+    next_step("mlflow server --backend-store-uri URI    (pip install mlflow)")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -104,7 +105,10 @@ def _client(tracking_uri: str) -> Any:
 @contextmanager
 def _errors_in_one_sentence(tracking_uri: str) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            # MLflow uses what SQLAlchemy 2.1 deprecates, which is nothing to users.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     except StorageError:
         raise
     except Exception as error:

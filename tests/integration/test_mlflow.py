@@ -13,8 +13,8 @@ from atml.service.studies import create_or_resume
 from tests.acceptance.conftest import call_atml
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed; pip install 'atml[mlflow]'")
-# MLflow uses what SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("default")
+# The test itself uses MLflow's client, which uses what SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class Place:
