@@ -19,11 +19,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install  ## Simulated segments to a bundle, in a few minutes.
-	$(BIN)/atml run --name demo --spec studies/demo/joint.toml --workers $(WORKERS) --storage sqlite:///demo.db
+	$(BIN)/atml run --demo --workers $(WORKERS)
 	for bundle in results/demo/*/; do $(BIN)/atml verify $$bundle || exit 1; done
 
 dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for another database.
-	$(BIN)/atml dashboard --storage $(or $(ATML_STORAGE),sqlite:///demo.db)
+	$(BIN)/atml dashboard
 
 test: install  ## All tests.
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -25,6 +25,7 @@ from atml.reports.model_card import card_of
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
+from atml.service.announcement import announcement
 from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
@@ -35,6 +36,7 @@ from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
 from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
+from atml.words import counted
 
 Spec = Phase | Mapping[str, Any] | str | Path
 
@@ -84,9 +86,11 @@ def search(
     watch = watch or Watch()
     quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
-    opened = open_storage(storage)
-    stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
-    return work_on(stored, _plan(storage, artifacts, workers, device), watch)
+    plan = _plan(storage, artifacts, workers, device)
+    dataset = load_phase_data(phase, watch)
+    watch.say(announcement([phase], plan))  # before anything is written
+    stored = open_study(open_storage(storage), phase, dataset, watch, extend=extend)
+    return work_on(stored, plan, watch)
 
 
 def run(
@@ -127,16 +131,17 @@ def run(
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
     shared = _shared_subjects(train, test)
+    phases = [with_training_data(one, train, skip_bad=skip_bad, exclude=shared) for one in phases]
+    plan = _plan(storage, artifacts, workers, device)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
     # Read now, so that a broken file is not found only after the search; nothing is scored yet.
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
+    watch.say(announcement(phases, plan, out=out))  # before anything is written
     opened = open_storage(storage)
-    plan = _plan(storage, artifacts, workers, device)
     outcomes = []
     for phase in phases:
-        ready = with_training_data(phase, train, skip_bad=skip_bad, exclude=shared)
-        stored = open_study(opened, ready, load_phase_data(ready, watch), watch, extend=extend)
+        stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
         outcomes.append(work_on(stored, plan, watch))
     return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
 
@@ -341,17 +346,16 @@ def _finalize(
     *,
     train: str | Path | None = None,
 ) -> Final:
-    with watch.progress(f"Finalizing {stored.study.study_name}", "fits") as update:
-        return make_bundle(
-            stored,
-            test=test,
-            out=out,
-            artifacts=plan.artifacts,
-            workers=plan.workers,
-            device=plan.device,
-            train=Path(train).resolve() if train else None,
-            report=lambda _stage, done, total: update(done, total),
-        )
+    return make_bundle(
+        stored,
+        test=test,
+        out=out,
+        artifacts=plan.artifacts,
+        workers=plan.workers,
+        device=plan.device,
+        train=Path(train).resolve() if train else None,
+        watch=watch,
+    )
 
 
 def _phases(specs: tuple[Spec, ...]) -> list[Phase]:
@@ -403,4 +407,4 @@ def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
     except (StorageError, StudyError) as error:
         return f"evaluation not counted: {error}"
     times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
-    return f"models of study {name!r} have been evaluated on other segments {times} time(s)"
+    return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

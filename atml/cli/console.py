@@ -1,10 +1,13 @@
 """Console output: results go to standard output, progress to standard error."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from atml import defaults
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,14 +58,26 @@ def _rich_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
     last = time.monotonic()
+    first: tuple[int, float] | None = None  # what was done at the start, and when that was
 
     def update(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_INTERVAL_SECONDS:
-            last = time.monotonic()
-            print(f"{what}: {done}/{total} {unit}", file=sys.stderr)  # noqa: T201
+        nonlocal first, last
+        now = time.monotonic()
+        before, since = first = first or (done, now)
+        if now - last >= PLAIN_INTERVAL_SECONDS:
+            last = now
+            left = (now - since) / (done - before) * (total - done) if before < done < total else 0
+            estimate = f", about {clock(left)} left" if left else ""
+            print(f"{what}: {done}/{total} {unit}{estimate}", file=sys.stderr)  # noqa: T201
 
     return update
+
+
+def next_step(command: str, *, storage: str | None = None) -> None:
+    """Say what to do next, in a terminal only; `storage` is named in it unless it would be used anyway."""
+    if sys.stdout.isatty():
+        given = storage not in (None, os.environ.get("ATML_STORAGE", defaults.STORAGE))
+        print(f"Next: {command}{' --storage …' if given else ''}")  # noqa: T201
 
 
 def kilobytes(count: int) -> str:

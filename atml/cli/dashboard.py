@@ -48,7 +48,7 @@ def dashboard(
     app = dashboard_app(opened, store, address=address, credentials=credentials, only_reading=read_only)
 
     def announce(url: str) -> None:
-        kept = f"{count} studies" if count != 1 else "1 study"
+        kept = "1 study" if count == 1 else f"{count} studies"
         manner = ", read-only" if read_only else ""
         typer.echo(f"Dashboard of {kept}{manner}: {url}  (Ctrl-C to quit)", err=True)
 

@@ -9,7 +9,8 @@ import typer
 
 from atml import defaults
 from atml.cli import options
-from atml.cli.console import bar
+from atml.cli.console import bar, next_step
+from atml.words import counted
 
 # `atml --help` imports this module, so slow imports (numpy, scikit-learn) are in the commands.
 
@@ -54,19 +55,20 @@ def check(
         typer.echo(json.dumps(fields, indent=2))
     else:
         typer.echo(
-            f"{directory}: {report.segments:,} {_plural(report.segments, 'segment')} of "
-            f"{len(report.counts):,} {_plural(len(report.counts), 'subject')}, "
-            f"{report.segment_length:,} samples each"
+            f"{directory}: {counted(report.segments, 'segment')} of "
+            f"{counted(len(report.counts), 'subject')}, {report.segment_length:,} samples each"
         )
         typer.echo(_table(report.counts))
         if report.ignored:
             typer.echo(f"Ignored (not segments): {_few(report.ignored)}")
         count = len(report.problems)
-        typer.echo(f"{count:,} {_plural(count, 'problem')}{':' if count else '.'}")
+        typer.echo(f"{counted(count, 'problem')}{':' if count else '.'}")
         for line in map(str, report.problems):
             typer.echo(f"  {line}")
     if report.problems:
         raise typer.Exit(1)
+    if not as_json:
+        next_step(f"atml run --train {directory}")
 
 
 @data_app.command()
@@ -125,6 +127,7 @@ def audit(
         typer.echo(to_json(found.to_dict()), nl=False)
     else:
         print_audit(found)
+        next_step("look at the pages; data.exclude_subjects of a spec leaves subjects out")
 
 
 @data_app.command()
@@ -165,17 +168,14 @@ def simulate(
     else:
         rhythms = ", ".join(f"{_shown(rhythm)} {count:,}" for rhythm, count in simulation.rhythms.items())
         typer.echo(
-            f"{directory}: {simulation.segments:,} simulated {_plural(simulation.segments, 'segment')}"
-            f" of {simulation.subjects:,} {_plural(simulation.subjects, 'subject')} ({rhythms})"
+            f"{directory}: {counted(simulation.segments, 'simulated segment')} of "
+            f"{counted(simulation.subjects, 'subject')} ({rhythms})"
         )
+        next_step(f"atml data check {directory}")
 
 
 def _shown(rhythm: str) -> str:
     return rhythm or "(none)"
-
-
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else f"{noun}s"
 
 
 def _few(names: tuple[str, ...], most: int = 5) -> str:

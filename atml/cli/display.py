@@ -8,6 +8,7 @@ from atml.cli.console import clock, err, kilobytes
 from atml.errors import CannotWrite, StorageUnreachable
 from atml.service.watch import StudyWatch
 from atml.tuning import records
+from atml.words import counted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from atml.service.studies import StoredStudy
 
 BAR_CELLS = 12
+MOST_COLUMNS = 120  # of a line about a trial
 
 
 class StudyDisplay(StudyWatch):
@@ -30,8 +32,10 @@ class StudyDisplay(StudyWatch):
         self._stored = stored
         self._console = err()
         self._seen: set[int] | None = None
+        self._best: FrozenTrial | None = None
         self._blind = False
         self._error_told = False
+        self._overdue_told = False
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if sys.stderr.isatty() else None
         )
@@ -70,10 +74,31 @@ class StudyDisplay(StudyWatch):
         self._seen = finished
         for trial in now.finished:
             if trial.number in news:
-                self.say(_finished_line(trial, now))
+                self.say(_fitting(_finished_line(trial, now)))
+        self._tell_lower_best(now)
         self._tell_first_error(now)
+        self._tell_overdue(now)
         if self._live:
             self._live.update(_live_view(now), refresh=True)
+
+    def _tell_lower_best(self, now: "Progress") -> None:
+        """Say why the F-beta of the best trial has fallen: the targets decide, not F-beta alone."""
+        before, self._best = self._best, now.best
+        if before is None or now.best is None or records.fbeta(now.best) >= records.fbeta(before):
+            return
+        old, new = (kilobytes(records.onnx_bytes(trial)) for trial in (before, now.best))
+        self.say(
+            f"best is now trial {now.best.number} although its F-beta is lower than that of trial "
+            f"{before.number}: {new} instead of {old} suits the targets better"
+        )
+
+    def _tell_overdue(self, now: "Progress") -> None:
+        if now.overdue is not None and not self._overdue_told:
+            self._overdue_told = True
+            self.say(
+                f"The {now.minutes_budget:g} min are over before any trial has finished: trial {now.overdue} "
+                "may finish. For more, raise budget.minutes and add --extend to the same command"
+            )
 
     def _tell_first_error(self, now: "Progress") -> None:
         from atml.tuning.failures import ended_by_error, reason_of
@@ -91,19 +116,22 @@ class StudyDisplay(StudyWatch):
 def _finished_line(trial: "FrozenTrial", now: "Progress") -> str:
     from optuna.trial import TrialState
 
-    what = f"trial {trial.number:>3} {records.architecture(trial):<14}{_rate(records.learning_rate(trial))}"
+    what = f"trial {trial.number:>3} {records.architecture(trial):<15}{_rate(records.learning_rate(trial))}"
     if trial.state == TrialState.COMPLETE:
         seconds = records.training_seconds(trial)
-        result = (
-            f"F-beta {records.fbeta(trial):.4f} {kilobytes(records.onnx_bytes(trial)):>8} in {seconds:.0f} s"
-        )
-        return f"{what} {result}   │ {_summary(now)}"
+        size = kilobytes(records.onnx_bytes(trial))
+        return f"{what} F-beta {records.fbeta(trial):.4f} {size:>8} {seconds:.0f} s │ {_summary(now)}"
     if trial.state == TrialState.PRUNED:
         epochs = len(records.curve(trial))
-        when = f"after {epochs} epochs" if epochs else "untrained"
+        when = f"after {counted(epochs, 'epoch')}" if epochs else "untrained"
         because = trial.user_attrs.get(records.PRUNED_BECAUSE, "")
         return f"{what} pruned {when} by {trial.user_attrs.get(records.PRUNED_BY)}: {because}"
     return f"{what} interrupted; queued again"
+
+
+def _fitting(line: str) -> str:
+    """Cut a line to what fits; the storage holds the whole reason."""
+    return line if len(line) <= MOST_COLUMNS else f"{line[: MOST_COLUMNS - 1]}…"
 
 
 def _rate(rate: float | None) -> str:
@@ -112,14 +140,11 @@ def _rate(rate: float | None) -> str:
 
 def _summary(now: "Progress") -> str:
     budget = f"/{now.trials_budget}" if now.trials_budget else ""
-    parts = [f"{now.spent.trained}{budget} trained"]
+    parts = [f"{now.spent.trained}{budget}"]
     if now.best is not None:
-        parts.append(
-            f"best {records.fbeta(now.best):.4f} {records.architecture(now.best)} "
-            f"{kilobytes(records.onnx_bytes(now.best))} (trial {now.best.number})"
-        )
+        parts.append(f"best {records.fbeta(now.best):.4f} (trial {now.best.number})")
     if now.seconds_left is not None:
-        parts.append(f"≤ {clock(now.seconds_left)} left")
+        parts.append(f"about {clock(now.seconds_left)} left" if now.seconds_left else "time is up")
     return " · ".join(parts)
 
 
@@ -129,10 +154,20 @@ def _live_view(now: "Progress") -> Any:
 
     untrained = f" · {now.spent.untrained} pruned untrained" if now.spent.untrained else ""
     lines = [
-        Text(f"{now.study}: {_summary(now)}{untrained}", style="bold", no_wrap=True, overflow="ellipsis")
+        Text(
+            f"{now.study}: trained {_summary(now)}{untrained}",
+            style="bold",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
     ]
     lines += [Text(_running_line(trial), no_wrap=True, overflow="ellipsis") for trial in now.running]
     return Group(*lines)
+
+
+def so_far(trial: "RunningTrial") -> str:
+    """Return the F-beta of a running trial, nothing before it has one."""
+    return "" if trial.fbeta is None else f" F-beta {trial.fbeta:.4f}"
 
 
 def _running_line(trial: "RunningTrial") -> str:
@@ -140,7 +175,7 @@ def _running_line(trial: "RunningTrial") -> str:
     meter = "█" * filled + "░" * (BAR_CELLS - filled)
     size = kilobytes(trial.onnx_bytes) if trial.onnx_bytes else ""
     return (
-        f"  {meter} trial {trial.number:>3} {trial.architecture:<14}{_rate(trial.learning_rate)} "
-        f"fold {trial.fold} epoch {trial.epoch}/{trial.epochs} F-beta {trial.fbeta:.4f} {size} "
+        f"  {meter} trial {trial.number:>3} {trial.architecture:<15}{_rate(trial.learning_rate)} "
+        f"fold {trial.fold} epoch {trial.epoch}/{trial.epochs}{so_far(trial)} {size} "
         f"[{trial.host} {trial.pid}]"
     )

@@ -40,6 +40,7 @@ def outcome_document(outcome: "Outcome") -> dict[str, Any]:
         "targets_met": outcome.targets_met,
         "failed_targets": list(outcome.failed_targets),
         "advice": list(outcome.advice),
+        "all_afib_fbeta": outcome.all_afib_fbeta,
     }
 
 

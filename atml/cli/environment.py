@@ -19,6 +19,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "ORT_DISABLE_TELEMETRY": (
         "ATML always sets it to 1, since it handles patient data; ONNX Runtime would report to Microsoft."
     ),
+    "MLFLOW_TRACKING_URI": "MLflow's server or database; the default of `atml export-mlflow --tracking-uri`.",
+    "MLFLOW_DISABLE_TELEMETRY": "`atml export-mlflow` always sets it to true.",
     "PGPASSWORD": "Password of a PostgreSQL server; it may hold any character and is not part of the URL.",
     "AWS_ACCESS_KEY_ID": (
         "With `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL_S3`: boto3 reads them to reach S3."
@@ -26,12 +28,14 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "Success.",
+    0: "Success. A search that has ended is one, whether or not its targets are met.",
     1: (
         "A mistake in the input, data or set-up, told in one sentence; or `atml data check` or `atml verify` "
         "found a problem."
     ),
     2: "Wrong usage: an unknown command or option, or a value that an option does not take.",
+    3: "With `--check-targets`: the study has ended without meeting its targets.",
+    4: "With `--check-targets`: the study was stopped or is still running, and its targets are not met.",
     73: "Only a worker that `atml run` or `atml search` started: it cannot write; a restart would not help.",
     130: "Interrupted by Ctrl-C. Nothing is lost: the same command continues.",
 }

@@ -33,9 +33,10 @@ def evaluate(
     Each evaluation of a bundle on segments other than its training segments is counted on its study, if
     --storage has it.
 
-    Example:  atml evaluate results/ecm-phase2/97-93 --data data/iesd/test
+    Example:  atml evaluate results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """
     from atml import api
+    from atml.cli.console import next_step
     from atml.cli.tables import print_metrics
     from atml.cli.terminal import Terminal
     from atml.reports.bundle import to_json
@@ -47,3 +48,4 @@ def evaluate(
         typer.echo(to_json(metrics.to_dict()), nl=False)
     else:
         print_metrics(metrics, title=f"{model} on {data}")
+        next_step(f"atml predict {model} FILE")

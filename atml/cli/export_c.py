@@ -32,7 +32,7 @@ def export_c(
 
     Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
     """
-    from atml.cli.console import err
+    from atml.cli.console import err, next_step
     from atml.export.c import check_c, read_model, to_c, write_c
     from atml.reports.bundle import to_json
 
@@ -55,6 +55,7 @@ def export_c(
     if checked:
         _print_check(checked)
     typer.echo(f"{out}: {', '.join(sources.files)}; {sources.memory_bytes:,} bytes of memory")
+    next_step(f"make -C {out}" if checked else "the same command with --check measures the code")
 
 
 def _print_check(checked: "CCheck") -> None:

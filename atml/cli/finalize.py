@@ -29,6 +29,7 @@ def finalize(
     Example:  atml finalize ecm-phase2 --test data/iesd/test
     """
     from atml import api
+    from atml.cli.console import next_step
     from atml.cli.documents import final_document
     from atml.cli.tables import print_final
     from atml.cli.terminal import Terminal
@@ -51,3 +52,4 @@ def finalize(
         typer.echo(to_json(final_document(final)), nl=False)
     else:
         print_final(final)
+        next_step(f"atml report {study} --open", storage=storage)

@@ -1,6 +1,6 @@
 """`atml`: parses, calls, and turns errors into one message and an exit code.
 
-Exit codes: 0 success, 1 user error or bad data, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 user error or bad data, 2 wrong usage, 130 interrupted; with --check-targets 3 and 4.
 Nothing heavy is imported here, so that `atml --help` is fast.
 """
 
@@ -16,6 +16,7 @@ from atml.cli import (
     dashboard,
     evaluate,
     export_c,
+    export_mlflow,
     finalize,
     predict,
     recordings,
@@ -45,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "Find the smallest and most accurate network that detects atrial fibrillation in a 5 s ECG.\n\n"
-        "Start with:  atml run    (simulated data)\n\n"
+        "Start with:  atml run --demo    (simulated segments, about two minutes)\n\n"
         "Then:  atml run --train DIR --test DIR --workers 2"
     ),
 )
@@ -66,6 +67,7 @@ data_app.command("import")(recordings.import_)
 data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
 app.command("export-c")(export_c.export_c)
+app.command("export-mlflow")(export_mlflow.export_mlflow)
 app.add_typer(data_app, name="data")
 app.add_typer(specs_app, name="specs")
 

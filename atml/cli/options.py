@@ -44,6 +44,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, fo
 Extend = Annotated[
     bool, typer.Option("--extend", help="Continue a study even if its spec's budget or targets have changed.")
 ]
+CheckTargets = Annotated[
+    bool,
+    typer.Option(
+        "--check-targets",
+        help="Exit with 3 if the study has ended without meeting its targets, with 4 if it has not ended.",
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave broken segment files out instead of refusing.")
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atml.cli import options
-from atml.cli.console import bar, err, out
+from atml.cli.console import bar, err, next_step, out
+from atml.words import counted
 
 if TYPE_CHECKING:
     from atml.ecg.importing import Import
@@ -114,6 +115,7 @@ def import_(
         typer.echo(json.dumps({**asdict(result), "directory": str(directory)}, indent=2, ensure_ascii=False))
     else:
         _print_import(result)
+        next_step(f"atml data check {directory}")
 
 
 def fetch(
@@ -143,10 +145,11 @@ def fetch(
         typer.echo(json.dumps({**asdict(result), "directory": str(directory)}, indent=2))
     else:
         typer.echo(
-            f"{directory}: {result.records:,} records, {result.files:,} files, "
+            f"{directory}: {counted(result.records, 'record')}, {counted(result.files, 'file')}, "
             f"{result.downloaded_bytes / 1e6:,.1f} MB downloaded\n"
             f"Licence: {result.licence}; ATTRIBUTION.md says how to cite it"
         )
+        next_step(f"atml data import {directory} --out {directory}-5s")
 
 
 def show(
@@ -188,14 +191,16 @@ def _print_import(result: "Import") -> None:
         more = f", … {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         segments = sum(one.segments for one in records)
         typer.echo(
-            f"{subject}: {records[0].person!r}, {len(names):,} record(s), {segments:,} segments: "
+            f"{subject}: {records[0].person!r}, {counted(len(names), 'record')}, "
+            f"{counted(segments, 'segment')}: "
             f"{', '.join(names[:MOST_NAMES])}{more}"
         )
     rhythms = ", ".join(f"{name or '(none)'} {count:,}" for name, count in result.rhythms.items())
     typer.echo(
-        f"{result.directory}: {result.segments:,} segments of {len(result.subjects):,} subjects from "
-        f"{len(result.records):,} records ({rhythms})\n"
-        f"{result.positive_segments:,} segments are the class to find: {', '.join(result.positive)}"
+        f"{result.directory}: {counted(result.segments, 'segment')} of "
+        f"{counted(len(result.subjects), 'subject')} from {counted(len(result.records), 'record')} "
+        f"({rhythms})\n"
+        f"of the class to find ({', '.join(result.positive)}): {counted(result.positive_segments, 'segment')}"
     )
     if result.skipped:
         typer.echo(f"Left out, since they cannot be used: {len(result.skipped):,}")

@@ -44,6 +44,7 @@ def report(
     Example:  atml report ecm --open
     """
     from atml import api
+    from atml.cli.console import next_step
     from atml.cli.terminal import Terminal
 
     path = api.report(
@@ -60,5 +61,7 @@ def report(
     typer.echo(path)
     if card is not None:
         typer.echo(card)
-    if open_it and not webbrowser.open(path.resolve().as_uri()):
+    if not open_it:
+        next_step(f"open {path} in a browser")
+    elif not webbrowser.open(path.resolve().as_uri()):
         typer.echo(f"No browser was found; open {path} in one.", err=True)

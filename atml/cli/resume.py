@@ -16,6 +16,7 @@ def resume(
 
     Example:  atml resume ecm-phase1
     """
+    from atml.cli.console import next_step
     from atml.errors import StudyError
     from atml.service.storage import open_storage
     from atml.service.studies import load
@@ -28,6 +29,7 @@ def resume(
     elif sign.by is StoppedBy.USER:
         clear_stop(stored.study)
         typer.echo(f"{study}: workers may continue it.")
+        next_step(f"atml worker {study}", storage=storage)
     elif sign.by is StoppedBy.ERRORS:
         raise StudyError(
             f"study {study!r} has ended because {sign.because}; once that is fixed, submit its spec under "

@@ -18,6 +18,12 @@ TRAIN_SUBJECTS, TEST_SUBJECTS = 24, 8
 def run(
     train: options.Train = None,
     test: options.Test = None,
+    demo: Annotated[
+        bool,
+        typer.Option(
+            "--demo", help=f"Try ATML on simulated segments, made in {SIMULATED}, with `demo/joint` as spec."
+        ),
+    ] = False,
     workers: options.Workers = defaults.default_workers(),
     spec: Annotated[
         Path | None,
@@ -41,20 +47,22 @@ def run(
     device: options.Device = "auto",
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
+    check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
     """Search for a small, accurate model and write its bundle, unattended.
 
     Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
     (see `atml specs list`). Run the same command again after an interruption: finished trials are kept.
-    Without --train, simulated segments are generated and used. Subjects of --test never take part in a
-    search.
+    Subjects of --test never take part in a search. --demo tries it in about two minutes.
 
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
     """
     from atml import api
+    from atml.cli.console import next_step
     from atml.cli.documents import final_document, outcome_document
     from atml.cli.tables import print_final, print_outcome
+    from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
     from atml.defaults import default_spec
     from atml.errors import SpecError
@@ -68,8 +76,15 @@ def run(
     if phase1 or phase2:
         specs = (phase1 or default_spec("phase1.toml"), phase2 or default_spec("phase2.toml"))
     watch = Terminal()
+    if demo:
+        if train or test:
+            raise SpecError("--demo uses simulated segments; leave --train and --test out, or --demo")
+        specs, name = specs or (default_spec("demo/joint.toml"),), name or "demo"
+        train, test = _simulated(watch)
     if train is None:
-        train, test = _simulated(test, watch)
+        raise SpecError(
+            "no training segments: give --train DIR, or --demo to try ATML on simulated segments first"
+        )
     result = api.run(
         train,
         test,
@@ -88,24 +103,25 @@ def run(
     if as_json:
         searches = [outcome_document(one) for one in result.searches]
         typer.echo(to_json({"studies": searches, "final": final_document(result.final)}), nl=False)
-        return
-    for one in result.searches:
-        print_outcome(one)
-    print_final(result.final)
+    else:
+        for one in result.searches:
+            print_outcome(one)
+        print_final(result.final)
+        next_step(f"atml report {result.searches[-1].study} --open", storage=storage)
+    if check_targets:
+        exit_by_targets(result.searches[-1], is_robust=result.final.is_robust)
 
 
-def _simulated(test: Path | None, watch: "Terminal") -> tuple[Path, Path]:
+def _simulated(watch: "Terminal") -> tuple[Path, Path]:
     """Simulate training and test segments unless they exist."""
     from atml.ecg import simulate
-    from atml.errors import SpecError
 
-    if test is not None:
-        raise SpecError("--test needs --train: a model trained on simulated segments is only for trying ATML")
-    watch.say(
-        f"No --train: using SIMULATED segments in {SIMULATED}. Their figures say nothing about patients."
-    )
     folders = (SIMULATED / "train", SIMULATED / "test")
     subjects = (TRAIN_SUBJECTS, TEST_SUBJECTS)
+    watch.say(
+        f"Demo: a search of a minute or two on SIMULATED segments in {SIMULATED}, made first if they are "
+        "missing. Its figures say nothing about patients."
+    )
     for seed, (folder, count) in enumerate(zip(folders, subjects, strict=True)):
         if not folder.exists():
             with watch.progress(f"Simulating {folder}", "segments") as update:

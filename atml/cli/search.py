@@ -18,6 +18,7 @@ def search(
     device: options.Device = "auto",
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
+    check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
     """Create the study that a spec describes, or resume it, and run workers until it is done.
@@ -25,9 +26,10 @@ def search(
     Example:  atml search studies/phase1.toml --train data/iesd/train --workers 2
     """
     from atml import api
-    from atml.cli.console import out
+    from atml.cli.console import next_step, out
     from atml.cli.documents import outcome_document
     from atml.cli.tables import print_outcome
+    from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
     from atml.reports.bundle import to_json
 
@@ -46,3 +48,6 @@ def search(
         out().print_json(to_json(outcome_document(result)))
     else:
         print_outcome(result)
+        next_step(f"atml finalize {result.study} --test DIR", storage=storage)
+    if check_targets:
+        exit_by_targets(result)

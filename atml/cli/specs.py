@@ -24,6 +24,7 @@ def list_specs(as_json: options.Json = False) -> None:
 
     Example:  atml specs list
     """
+    from atml.cli.console import next_step
     from atml.reports.bundle import to_json
 
     rows = [{"name": name, "description": _description(path)} for name, path in _specs().items()]
@@ -33,6 +34,7 @@ def list_specs(as_json: options.Json = False) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         typer.echo(f"{row['name']:{width}}  {row['description']}")
+    next_step("atml specs copy joint specs")
 
 
 @specs_app.command()
@@ -62,7 +64,7 @@ def copy(
         raise SpecError(f"{target} exists already; move it, or name another folder")
     make_folder(target.parent)
     write_whole(target, source.read_bytes())
-    typer.echo(f"{target}: edit it, then run `atml run --spec {target}`")
+    typer.echo(f"{target}: edit it, then run `atml run --spec {target} --train DIR`")
 
 
 def _specs() -> dict[str, Path]:

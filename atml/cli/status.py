@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def status(
     study: Annotated[str | None, typer.Argument(help="Name of a study; all studies by default.")] = None,
     storage: options.Storage = defaults.STORAGE,
+    check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
     """Show studies and workers: trials by state, best trial, front, running trials and remaining time.
@@ -24,13 +25,18 @@ def status(
 
     Example:  atml status ecm-phase1 --json
     """
+    from atml.cli.console import next_step
     from atml.cli.documents import status_document
+    from atml.cli.targets import exit_by_targets
     from atml.reports.bundle import to_json
     from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
     from atml.service.studies import load, load_all
+    from atml.tuning.outcome import outcome
 
+    if check_targets and study is None:
+        raise typer.BadParameter("--check-targets needs the name of a study")
     opened = open_storage(storage)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
     shown = [(one, one.snapshot()) for one in loaded]
@@ -40,27 +46,37 @@ def status(
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
         typer.echo(to_json(status_document(shown, workers)), nl=False)
-        return
-    if study is not None:
-        _print_one(shown[0][1], states[0])
     else:
-        _print_all(loaded, [of for _, of in shown], states)
-    _print_workers(workers)
+        if study is not None:
+            _print_one(shown[0][1], states[0])
+        else:
+            _print_all(loaded, [of for _, of in shown], states)
+        _print_workers(workers)
+        next_step(_what_next(study, [of for _, of in shown]), storage=storage)
+    if check_targets:
+        exit_by_targets(outcome(shown[0][1]))
+
+
+def _what_next(study: str | None, shown: "list[Snapshot]") -> str:
+    if study is None:
+        return f"atml status {shown[-1].study}" if shown else "atml run --demo"
+    return f"atml finalize {study} --test DIR" if shown[0].stop else f"atml stop {study}"
 
 
 def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
+    from atml.cli.display import so_far
     from atml.cli.tables import print_outcome
     from atml.tuning.outcome import outcome
 
     print_outcome(outcome(of))
     for trial in state.running:
         out().print(
-            f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}, "
-            f"F-beta {trial.fbeta:.4f}, on {trial.host} (pid {trial.pid})"
+            f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}"
+            f"{so_far(trial)}, on {trial.host} (pid {trial.pid})"
         )
     if state.running and state.seconds_left is not None:
-        out().print(f"  at most {clock(state.seconds_left)} left")
+        out().print(f"  about {clock(state.seconds_left)} left")
 
 
 def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]") -> None:
@@ -71,7 +87,7 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
     table = new_table("studies", ("study", "phase", "state"), *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))
-    out().print(table if loaded else "No study yet; start one with `atml run` or `atml search SPEC`.")
+    out().print(table if loaded else "No study yet; start one with `atml run --demo` or `atml search SPEC`.")
 
 
 def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from atml.cli.console import kilobytes, out
+from atml.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,8 @@ def new_table(title: str, left: tuple[str, ...], *headings: str) -> Any:
 def print_contents(found: "Contents") -> None:
     """Print what a segment directory holds, by rhythm."""
     title = (
-        f"{found.path}: {found.segments:,} segments of {found.subjects:,} subjects, {found.samples:,} samples"
+        f"{found.path}: {counted(found.segments, 'segment')} of {counted(found.subjects, 'subject')}, "
+        f"{counted(found.samples, 'sample')}"
     )
     table = new_table(title, ("rhythm", "class"), "rhythm", "class", "segments", "subjects")
     for one in found.rhythms:
@@ -56,7 +58,9 @@ def print_contents(found: "Contents") -> None:
     console = out()
     console.print(table)
     if found.problems:
-        console.print(f"  {found.problems:,} files cannot be used; see `atml data check`", markup=False)
+        console.print(
+            f"  {counted(found.problems, 'file')} cannot be used; see `atml data check`", markup=False
+        )
 
 
 def print_outcome(outcome: "Outcome") -> None:
@@ -74,11 +78,14 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(_errors(outcome), markup=False)  # an error's text may contain brackets
     for saving in outcome.savings:
         console.print(
-            f"  ended early by {saving.by}: {saving.trials} trials, about {saving.minutes:.1f} min saved"
+            f"  ended early by {saving.by}: {counted(saving.trials, 'trial')}, "
+            f"about {saving.minutes:.1f} min saved"
         )
     if outcome.stop:
         console.print(f"  ended because {outcome.stop.because}", markup=False)
     console.print(_targets(outcome), markup=False)
+    if outcome.all_afib_fbeta is not None:
+        console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 
 
 SIZE_NAMES = {"onnx": "ONNX", "int8": "INT8", "flash": "flash"}
@@ -180,24 +187,27 @@ def _errors(outcome: "Outcome") -> str:
 
 def _targets(outcome: "Outcome") -> str:
     from atml.tuning import records
+    from atml.tuning.stop import StoppedBy
 
     targets = outcome.phase.targets
     if targets.fbeta is None and targets.onnx_bytes is None:
         return "  no targets are set"
-    wanted = f"F-beta ≥ {targets.fbeta or 0:g}, ONNX ≤ {kilobytes(targets.onnx_bytes or 0)}"
+    size = SIZE_NAMES[targets.size_of]
+    wanted = f"F-beta ≥ {targets.fbeta or 0:g}, {size} ≤ {kilobytes(targets.onnx_bytes or 0)}"
     best = outcome.best
     if outcome.targets_met and best:
         return (
             f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
             f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, targets)}"
         )
-    lines = [f"  targets missed ({wanted})"]
+    over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
+    lines = [f"  targets {'missed' if over else 'not met yet'} ({wanted})"]
     if best:
         lines[0] += (
             f": {', '.join(outcome.failed_targets)}; nearest is trial {best.number} with "
             f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
         )
-    return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice)])
+    return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice if over)])
 
 
 def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
@@ -214,13 +224,19 @@ def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
 
 def print_metrics(metrics: "Metrics", *, title: str) -> None:
     """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
+    from atml.evaluation import fbeta_of_all_afib
+
     console = out()
-    title = f"{title}: {metrics.segments:,} segments of {metrics.subjects} subjects"
+    title = f"{title}: {counted(metrics.segments, 'segment')} of {counted(metrics.subjects, 'subject')}"
     pooled = new_table(title, ("metric",), "metric", "value", "95 % interval")
     for name in SHOWN:
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
         pooled.add_row(_label(name, metrics.beta), _figure(getattr(metrics, name)), interval)
+        if name == "fbeta":
+            share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
+            all_afib = f"{fbeta_of_all_afib(share, metrics.beta):.4f}"
+            pooled.add_row(f"  of calling all AFIB, F{metrics.beta:g}", all_afib, "")
     rhythms = new_table("by rhythm", ("rhythm",), "rhythm", "segments", "called AFIB", "accuracy")
     for rhythm in metrics.per_rhythm:
         shares = (f"{rhythm.called_afib:.1%}", f"{rhythm.accuracy:.1%}")
@@ -256,7 +272,7 @@ def print_robustness(robustness: "Robustness") -> None:
     console = out()
     fbeta = _label("fbeta", robustness.beta)
     table = new_table(
-        f"robustness: {robustness.segments:,} segments of {robustness.subjects} subjects",
+        f"robustness: {counted(robustness.segments, 'segment')} of {counted(robustness.subjects, 'subject')}",
         ("disturbance",),
         "disturbance",
         "ROC-AUC",
@@ -295,7 +311,8 @@ def print_final(final: "Final") -> None:
     console.print(_candidates_table(final))
     if final.recommended.test is not None:
         print_metrics(final.recommended.test, title="held-out test subjects, recommended model")
-        console.print(f"this study's models have been evaluated on test segments {final.test_looks} time(s)")
+        looks = counted(final.test_looks, "time")
+        console.print(f"this study's models have been evaluated on test segments {looks}")
     print_robustness(final.recommended.robustness)
     console.print(_models_table(final))
     if not final.is_robust:
@@ -396,7 +413,8 @@ def print_audit(audit: "LabelAudit") -> None:
         share = f"{sum(counts) / segments:.1%}"
         table.add_row(subject, f"{segments:,}", *(f"{count:,}" for count in counts), share)
     console.print(table)
-    console.print(f"  {len(audit.subjects) - len(doubtful)} subjects have none")
+    sound = len(audit.subjects) - len(doubtful)
+    console.print(f"  without one: {counted(sound, 'subject')}")
     networks = (f"{one.architecture} (ROC-AUC {one.roc_auc:.3f})" for one in audit.networks)
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):

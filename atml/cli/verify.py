@@ -30,6 +30,7 @@ def verify(
     Example:  atml verify results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """
     from atml import api
+    from atml.cli.console import next_step
     from atml.cli.tables import print_checks
     from atml.cli.terminal import Terminal
     from atml.reports.bundle import to_json
@@ -41,3 +42,5 @@ def verify(
         print_checks(checks, title=str(bundle))
     if any(check.result == "failed" for check in checks):
         raise typer.Exit(1)
+    if not as_json:
+        next_step(f"atml export-c {bundle} --out firmware --check")

@@ -50,6 +50,7 @@ def worker(
     from atml.service.studies import load
     from atml.service.worker import WorkerSettings, quieten_optuna, work
     from atml.training import choose_device
+    from atml.tuning.stop import read
 
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
@@ -72,7 +73,10 @@ def worker(
             registration=registration,
         )
         if study is not None:
-            work(load(opened, study), settings)
+            stored = load(opened, study)
+            work(stored, settings)
+            sign = read(stored.study)
+            _say(f"{study}: left, {'since ' + sign.because if sign else 'since this worker was asked to'}")
         else:
             serve(opened, settings, say=_say)
     if leave.requested():

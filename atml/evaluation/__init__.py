@@ -2,7 +2,7 @@
 
 from atml.evaluation.abstention import Abstention, abstain, confidence, least_confidence_for, trade_off
 from atml.evaluation.disturbances import DISTURBANCES, Disturbance
-from atml.evaluation.estimate import Estimate, FoldCounts, estimate, metrics_of_folds
+from atml.evaluation.estimate import Estimate, FoldCounts, estimate, fbeta_of_all_afib, metrics_of_folds
 from atml.evaluation.evaluate import evaluate
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 from atml.evaluation.paired import chance_to_be_better
@@ -39,6 +39,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "even_sample",
+    "fbeta_of_all_afib",
     "least_confidence_for",
     "metrics_of_folds",
     "predictive_values",

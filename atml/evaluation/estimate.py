@@ -124,6 +124,11 @@ def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
     )
 
 
+def fbeta_of_all_afib(afib_share: float, beta: float) -> float:
+    """Return F-beta of calling every segment AFIB: recall is 1, and precision the share of AFIB."""
+    return (1 + beta**2) * afib_share / (beta**2 * afib_share + 1)
+
+
 def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: float = 2.0) -> Metrics:
     """Return the metrics of all held-out subjects of `folds` at one of `THRESHOLDS`.
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from atml.version import __version__
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
+# What makes a model the same when it is shipped again.
+IDENTITY = ("study", "trial", "architecture", "config", "learning_rate", "training_data")
+KEPT = ".kept"  # ending of a user's file that a new bundle would have replaced
 FACTS = ("study", "trial", "architecture", "config", "threshold", "subjects", "test_data")
 # From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -101,19 +105,24 @@ class BundleFile:
 
 
 def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
-    """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle.
+    """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle of this model.
 
-    Everything is first written next to `folder` and then swapped with it, so a bundle is never incomplete.
-    Other files in `folder` are kept.
+    Everything is first written next to the folder and then swapped with it, so a bundle is never incomplete.
+    If the folder holds another model, such as one of an earlier study of the same name, the bundle goes into
+    `folder`-2, -3 …. Other files in the folder are kept, and those that the user has edited are kept under
+    another name.
+
+    Returns:
+        The bundle's folder.
 
     Raises:
         CannotWrite: the bundle cannot be written; an older one remains.
     """
+    folder = _folder_for(folder, facts)
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed process with the same number
         remove_abandoned(folder.parent)  # from other killed processes
-        _restore(folder)
         scratch.mkdir(parents=True)
         for file in files:
             file.write(scratch / file.name)
@@ -139,27 +148,50 @@ def _entry(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def _folder_for(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Return the first of `folder`, `folder`-2 … that does not hold another model."""
+    wanted = json.loads(json.dumps(dict(facts)))
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        _restore(place)
+        found = _manifest(place)
+        if found is None or all(found.get(name) == wanted.get(name) for name in IDENTITY):
+            return place
+    raise AssertionError  # `count` does not end
+
+
 def _copy_what_others_added(folder: Path, scratch: Path) -> None:
-    """Copy the users' files from an older bundle's folder: all that its manifest does not name."""
+    """Copy the users' files from an older bundle's folder: all that ATML did not write, or not like this."""
     if not folder.is_dir():
         return
-    own = {MANIFEST, *_names_in_manifest(folder)}
+    manifest = _manifest(folder) or {"files": []}
+    written = {file["name"]: file["sha256"] for file in manifest["files"]}
     for path in folder.iterdir():
-        copy = scratch / path.name
-        if path.name in own or copy.exists():
+        if path.name == MANIFEST and manifest.get("checksum") == checksum(manifest):
             continue
+        if path.name in written and path.is_file() and _entry(path)["sha256"] == written[path.name]:
+            continue
+        copy = _free(scratch / path.name)
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, copy, symlinks=True)
         else:
             shutil.copy2(path, copy, follow_symlinks=False)
 
 
-def _names_in_manifest(folder: Path) -> list[str]:
+def _free(path: Path) -> Path:
+    """Return `path`, or a name that is free if a file of the new bundle has it."""
+    names = (path.with_name(f"{path.name}{KEPT}{number or ''}") for number in count())
+    return path if not os.path.lexists(path) else next(one for one in names if not os.path.lexists(one))
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest in a folder, None if there is none that can be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return [str(file["name"]) for file in manifest["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        _ = [(file["name"], file["sha256"]) for file in manifest["files"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest
 
 
 def _replace(folder: Path, scratch: Path) -> None:

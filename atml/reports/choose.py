@@ -88,7 +88,7 @@ def judge_again(stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFit
         for one in leaders
         for fold in folds
     ]
-    fits = run("evaluate again", jobs)
+    fits = run("step 1 of 2: on new folds", jobs)
     return [
         _candidate(phase, one, dataset, fits[i * len(folds) : (i + 1) * len(folds)])
         for i, one in enumerate(leaders)

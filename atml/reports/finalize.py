@@ -1,6 +1,5 @@
 """From a finished study to its models: evaluate the leaders again, choose, retrain, test once, ship."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from atml.reports.ship import Model, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
 from atml.service.studies import StoredStudy, StudyData, check_data
+from atml.service.watch import Watch
 from atml.tuning.phases import Phase
-
-Reporter = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +37,7 @@ def finalize(
     workers: int,
     device: str = "auto",
     train: Path | None = None,
-    report: Reporter = lambda stage, done, total: None,
+    watch: Watch | None = None,
 ) -> Final:
     """Make a bundle of the best model of every size, and of the one that meets the targets best.
 
@@ -55,7 +53,7 @@ def finalize(
         workers: Fits at a time.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         train: Where the training segments are now, if they have moved.
-        report: Called with (stage, fits done, fits in all).
+        watch: Receives the progress of both stages.
 
     Raises:
         StudyError: no trial has finished the race, or training and test share a subject.
@@ -70,10 +68,9 @@ def finalize(
     folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
     def run(stage: str, jobs: list[FitJob]) -> list[Fit]:
-        def on_done(done: int, total: int) -> None:
-            report(stage, done, total)
-
-        return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
+        what = f"Finalizing {stored.study.study_name}, {stage}"
+        with (watch or Watch()).progress(what, "fits") as on_done:
+            return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
 
     candidates = judge_again(stored, phase, dataset, run)
     robust = _robust(candidates, dataset, phase)
@@ -84,7 +81,7 @@ def finalize(
         for choice in choices
         for seed in seeds
     ]
-    fits = run("retrain", jobs)
+    fits = run("step 2 of 2: on all subjects", jobs)
     answer = answer_to(robust or candidates, phase)
     models = tuple(
         ship(

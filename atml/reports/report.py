@@ -19,6 +19,7 @@ from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
 from atml.service.studies import StoredStudy, StudyData, check_data, load, study_names
 from atml.service.watch import Watch
+from atml.tuning import records
 
 METRICS = "metrics.json"
 
@@ -119,9 +120,13 @@ def _bundles(stored: StoredStudy, sources: Sources) -> list[tuple[Bundle, Mappin
 
 
 def _is_of(bundle: Bundle, stored: StoredStudy) -> bool:
-    data = bundle.manifest.get("training_data", {})
-    same = bool(data.get("fingerprint") == stored.data.fingerprint)
-    return same and bundle.study == stored.study.study_name
+    """Whether a bundle is of this study, and not of another one of the same name."""
+    facts, trials = bundle.manifest, stored.study.get_trials(deepcopy=False)
+    number = int(facts["trial"])
+    if bundle.study != stored.study.study_name or number >= len(trials):
+        return False
+    same = facts.get("training_data", {}).get("fingerprint") == stored.data.fingerprint
+    return bool(same and records.architecture(trials[number]) == facts["architecture"])
 
 
 def _recommended(found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
@@ -137,7 +142,7 @@ def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
     stored = load(sources.storage, bundle.study)
     if _is_of(bundle, stored):
         return stored
-    sources.watch.say(f"study {bundle.study!r} in the storage used other segments than this bundle")
+    sources.watch.say(f"study {bundle.study!r} in the storage is not the one that this bundle comes from")
     return None
 
 

@@ -1,6 +1,7 @@
 """The study's note in the dashboard: whether its targets are met, and its front or ranking."""
 
 import time
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
@@ -18,8 +19,8 @@ LINE = "*What stands above is kept up to date by ATML; what you write below stay
 class NoteKeeper:
     """Keeps a study's note up to date.
 
-    Only the worker whose trial reaches the front writes, so a thousand workers do not write more than
-    one.
+    Only the worker whose trial appears in the note writes while the study runs, so a thousand workers do
+    not write more than one.
     """
 
     def __init__(self, stored: StoredStudy) -> None:
@@ -28,18 +29,18 @@ class NoteKeeper:
         self._not_before = 0.0
 
     def update(self, trial: int) -> None:
-        """Update the note if `trial` or another that this worker completed is the best or on the front."""
+        """Update the note if `trial` or another that this worker completed is the best or in its table."""
         self._unseen.add(trial)
         if time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
         result = _outcome(self._stored)
-        if self._unseen & {one.number for one in (*result.ranking[:1], *result.front)}:
+        if self._unseen & {one.number for one in (*result.ranking[:1], *_listed(result))}:
             _write(self._stored, result)
         self._unseen.clear()
 
     def finish(self) -> None:
-        """Write the final note."""
+        """Write the note as this worker leaves, whether the study has ended or is interrupted."""
         _write(self._stored, _outcome(self._stored))
 
 
@@ -91,8 +92,13 @@ def _answer(result: Outcome) -> str:
     return "\n".join(lines)
 
 
+def _listed(result: Outcome) -> Sequence[FrozenTrial]:
+    """Return the trials of the table: the front, or the best of each architecture."""
+    return result.front if len(result.phase.directions) > 1 else result.best_of_each
+
+
 def _table(result: Outcome) -> list[str]:
-    trials = result.front if len(result.phase.directions) > 1 else result.best_of_each
+    trials = _listed(result)
     lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
     for trial in trials[:MOST_ROWS]:

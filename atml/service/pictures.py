@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from atml.evaluation import Metrics
 from atml.evaluation.metrics import SubjectMetrics
 from atml.tuning.records import CurvePoint
+from atml.words import counted
 
 WIDTH, MARGIN, ROW = 720, 24, 24
 CURVE, CONFUSION = 440, 400  # pixels of height
@@ -36,7 +37,7 @@ def picture(curve: Sequence[CurvePoint], metrics: Metrics) -> bytes:
     upper: list[Series] = [(GREEN, [point.fbeta for point in fold]) for fold in folds]
     lower: list[Series] = [(BLUE, [point.train_loss for point in fold]) for fold in folds]
     lower += [(ORANGE, [point.valid_loss for point in fold]) for fold in folds]
-    _plot(draw, 48, f"validation F-beta over {len(folds)} fold(s)", upper)
+    _plot(draw, 48, f"validation F-beta over {counted(len(folds), 'fold')}", upper)
     _plot(draw, CURVE // 2 + 48, "loss: train (blue), validation (orange)", lower)
     _confusion(draw, CURVE, metrics)
     some = f"the worst {len(shown)} of {len(ranked)}" if len(shown) < len(ranked) else f"{len(ranked)}"

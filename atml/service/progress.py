@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.service.alive import SeenWorker
 from atml.tuning import records
-from atml.tuning.budget import Spent, spent
+from atml.tuning.budget import Spent, first_to_finish, out_of_time, spent
 from atml.tuning.phases import Phase
 from atml.tuning.snapshot import Snapshot
 
@@ -23,7 +23,7 @@ class RunningTrial:
     fold: int  # from 0
     epoch: int  # finished epochs of this fold
     epochs: int
-    fbeta: float
+    fbeta: float | None  # None before the first epoch has ended
     onnx_bytes: int | None
     host: str
     pid: int
@@ -57,7 +57,8 @@ class Progress:
     running: tuple[RunningTrial, ...]
     best: FrozenTrial | None
     finished: tuple[FrozenTrial, ...]
-    seconds_left: float | None
+    seconds_left: float | None  # an estimate
+    overdue: int | None  # the trial that finishes although the time is over
 
 
 def progress(of: Snapshot) -> Progress:
@@ -74,6 +75,7 @@ def progress(of: Snapshot) -> Progress:
         best=ranking[0] if ranking else None,
         finished=tuple(trial for trial in trials if trial.state.is_finished()),
         seconds_left=_seconds_left(phase, trials, used),
+        overdue=first_to_finish(trials) if out_of_time(phase.budget, used.seconds) else None,
     )
 
 
@@ -113,7 +115,7 @@ def _running(trial: FrozenTrial, phase: Phase) -> RunningTrial:
         fold=fold,
         epoch=sum(point.fold == fold for point in records.curve(trial)),
         epochs=phase.training.epochs,
-        fbeta=records.fbeta(trial),
+        fbeta=records.fbeta(trial) if known or records.curve(trial) else None,
         onnx_bytes=trial.params.get(records.ONNX_BYTES),
         host=worker.get("host", ""),
         pid=worker.get("pid", 0),

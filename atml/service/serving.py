@@ -91,4 +91,7 @@ def _serve_one(
         return False
     say(f"{stored.study.study_name}: joined")
     work(stored, settings, wait=False)
+    sign = stop.read(stored.study)
+    if sign is not None:
+        say(f"{stored.study.study_name}: left, since {sign.because}")
     return True

@@ -16,6 +16,7 @@ from atml.training import choose_device, describe_device
 from atml.tuning.outcome import Outcome, outcome
 from atml.tuning.phases import Phase
 from atml.tuning.stop import StoppedBy, clear_stop, read
+from atml.words import counted
 
 
 def with_training_data(
@@ -78,7 +79,7 @@ def open_study(
         clear_stop(stored.study)
     closed = close_dead_trials(stored.study).closed
     if closed:
-        watch.say(f"{phase.name}: {closed} trial(s) of a killed worker are queued again")
+        watch.say(f"{phase.name}: queued again after a killed worker: {counted(closed, 'trial')}")
     return stored
 
 
@@ -93,16 +94,16 @@ def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
 
 def _say_skipped(dataset: Dataset, watch: Watch) -> Dataset:
     if dataset.skipped:
-        watch.say(f"{dataset.source}: left out {dataset.skipped} broken files")
+        watch.say(f"{dataset.source}: left out {counted(dataset.skipped, 'broken file')}")
     return dataset
 
 
 def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
-    data, budget = stored.data, stored.phase.budget
-    limits = [f"{budget.trials} trials"] if budget.trials else []
-    limits += [f"{budget.minutes:g} min"] if budget.minutes else []
+    data, phase = stored.data, stored.phase
+    trivial = data.all_afib_fbeta(phase.beta)
+    compare = "" if trivial is None else f"; calling every segment AFIB has F{phase.beta:g} {trivial:.4f}"
     watch.say(
-        f"{stored.study.study_name}: {data.segments:,} segments of {data.subjects} subjects, "
-        f"{plan.workers} worker{'s' if plan.workers > 1 else ''} on "
-        f"{describe_device(choose_device(plan.device))}, budget {' or '.join(limits) or 'none'}"
+        f"{stored.study.study_name}: {counted(data.segments, 'segment')} of "
+        f"{counted(data.subjects, 'subject')}, {counted(plan.workers, 'worker')} on "
+        f"{describe_device(choose_device(plan.device))}{compare}"
     )

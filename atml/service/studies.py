@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning
@@ -14,6 +15,7 @@ from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, grouped_folds
 from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
+from atml.evaluation import fbeta_of_all_afib
 from atml.service.watch import Watch
 from atml.tuning import records, stop
 from atml.tuning.candidates import Candidate
@@ -42,17 +44,25 @@ class StudyData:
     segments: int
     subjects: int
     segment_length: int
+    afib_share: float | None = None  # mean over subjects; None in studies of earlier versions
 
     @classmethod
     def of(cls, dataset: Dataset) -> "StudyData":
         """Describe a data set."""
+        names, subject = np.unique(dataset.subjects, return_inverse=True)
+        shares = np.bincount(subject, weights=dataset.labels) / np.bincount(subject)
         return cls(
             directory=dataset.source,
             fingerprint=dataset.fingerprint,
             segments=len(dataset),
-            subjects=len(set(dataset.subjects.tolist())),
+            subjects=len(names),
             segment_length=dataset.segment_length,
+            afib_share=round(float(shares.mean()), 6),
         )
+
+    def all_afib_fbeta(self, beta: float) -> float | None:
+        """F-beta of calling every segment AFIB: what a model has to beat."""
+        return None if self.afib_share is None else fbeta_of_all_afib(self.afib_share, beta)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +87,7 @@ class StoredStudy:
 
     def snapshot(self) -> Snapshot:
         """Read the study's state."""
-        return Snapshot.of(self.study, self.phase)
+        return Snapshot.of(self.study, self.phase, self.data.all_afib_fbeta(self.phase.beta))
 
     @property
     def waits_for(self) -> str | None:

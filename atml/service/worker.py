@@ -26,7 +26,7 @@ from atml.service.storage import Storage
 from atml.service.studies import StoredStudy, StudyData, check_data
 from atml.training import choose_device
 from atml.tuning import failures, records, stop
-from atml.tuning.budget import exhausted, spent
+from atml.tuning.budget import exhausted, first_to_finish, out_of_time, spent
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.grid import FIXED_PARAMS
@@ -141,7 +141,8 @@ def take_trials(
             time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
             pause_seconds = min(LONGEST_WAIT_SECONDS, 2 * pause_seconds)
         else:
-            return
+            break
+    note.finish()
 
 
 def is_over(stored: StoredStudy, checked: Checked) -> bool:
@@ -207,7 +208,7 @@ def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | No
     error = failures.hopeless(trials)
     if error is not None:
         return Stop(by=StoppedBy.ERRORS, because=error)
-    reason = exhausted(stored.phase.budget, spent(trials, datetime.now()))
+    reason = exhausted(stored.phase.budget, spent(trials, datetime.now()), first_to_finish(trials))
     if reason is not None:
         return Stop(by=StoppedBy.BUDGET, because=reason)
     if _is_out_of_points(stored, trials):
@@ -235,6 +236,8 @@ def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
     # On a small space all points may be running elsewhere.
     if any(trial.state == TrialState.WAITING for trial in trials):
         return False
+    if out_of_time(stored.phase.budget, used.seconds):  # only the first trial may finish
+        return True
     return stored.phase.is_exhausted(stored.grid, trials)
 
 

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.tuning import records
 from atml.tuning.spec import BudgetSpec
+from atml.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +54,28 @@ def active_seconds(trials: Sequence[FrozenTrial], now: datetime) -> float:
     return total
 
 
-def exhausted(budget: BudgetSpec, used: Spent) -> str | None:
-    """Return which part of the budget is used up, or None."""
+def exhausted(budget: BudgetSpec, used: Spent, first: int | None = None) -> str | None:
+    """Return which part of the budget is used up, or None; `first` is a trial that may finish beyond it."""
     if budget.trials is not None and used.trained >= budget.trials:
-        return f"all {budget.trials} trials are trained"
-    return out_of_time(budget, used.seconds)
+        return f"the budget of {counted(budget.trials, 'trial')} is spent"
+    return out_of_time(budget, used.seconds) if first is None else None
+
+
+def first_to_finish(trials: Sequence[FrozenTrial]) -> int | None:
+    """Return the trial that may finish although the time is over, since otherwise there is no model.
+
+    It is the oldest that runs or is queued, as long as none has run to its end. All processes find the same.
+    """
+    if records.completed(trials):
+        return None
+    left = [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
+    return min(left, key=_start_order).number if left else None
 
 
 def out_of_time(budget: BudgetSpec, seconds: float) -> str | None:
     """Return a message if the time is used up, else None."""
     if budget.minutes is not None and seconds >= budget.minutes * 60:
-        return f"the {budget.minutes:g} minutes are over"
+        return f"the budget of {budget.minutes:g} min is spent"
     return None
 
 

@@ -11,7 +11,7 @@ from atml.errors import CannotWrite, TrainingDiverged
 from atml.evaluation import FoldCounts, Metrics, estimate, metrics_of_folds
 from atml.pruners import should_prune
 from atml.tuning import failures, records, stop
-from atml.tuning.budget import active_seconds, may_train, out_of_time
+from atml.tuning.budget import active_seconds, first_to_finish, may_train, out_of_time
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
 from atml.tuning.fit import FoldFit, Trainer
 from atml.tuning.grid import Grid, Point, key_of, point_of
@@ -163,37 +163,38 @@ class Objective:
 
     def _leave_early(self, trial: Trial, fold: int) -> None:
         """End the trial between two epochs if this worker, the study or the pruner requires it."""
-        self._leave_if_over(trial)
+        if self._leave_if_over(trial):
+            return
         if fold == 0 and should_prune(trial):  # on further folds the race decides
             raise _pruned(trial, PrunedBy.PRUNER, "among the worst of the no larger trials at this epoch")
 
     def _leave_race(self, trial: Trial, point: Point) -> None:
         """End the trial between two folds if this worker or the study requires it, or if it cannot lead."""
-        self._leave_if_over(trial)
+        if self._leave_if_over(trial):
+            return
         standings = self.phase.standings(self.grid, self.study.get_trials(deepcopy=False))
         race = self.phase.race()
         at = self.grid.index[point.key]
         chance = race.chance_of(standings, at)
         if chance < race.chance and not race.leads(standings, at):
             limit = race.limit_for(point.candidate.onnx_bytes)
-            because = f"the probability of being the best within {limit} bytes is {chance:.2f}"
+            because = f"its chance of being the best within {limit} bytes is {chance:.2f}"
             raise _pruned(trial, PrunedBy.RACE, because)
 
-    def _leave_if_over(self, trial: Trial) -> None:
+    def _leave_if_over(self, trial: Trial) -> bool:
+        """End the trial if the study is over; return whether it has to finish beyond the study's time."""
         if self.asked_to_leave():
             raise TrialInterrupted
-        reason = self._study_is_over()
-        if reason:
-            raise _pruned(trial, PrunedBy.STOPPED, reason)
-
-    def _study_is_over(self) -> str | None:
         sign = stop.read(self.study)
         if sign is not None and sign.by is stop.StoppedBy.USER:
             raise TrialInterrupted
         if sign is not None:
-            return sign.because
+            raise _pruned(trial, PrunedBy.STOPPED, sign.because)
         trials = self.study.get_trials(deepcopy=False)
-        return out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+        reason = out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+        if reason and first_to_finish(trials) != trial.number:
+            raise _pruned(trial, PrunedBy.STOPPED, reason)
+        return reason is not None
 
 
 def _twin(trial: Trial, trials: list[FrozenTrial]) -> int | None:

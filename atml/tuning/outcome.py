@@ -13,6 +13,7 @@ from atml.tuning.ranking import best_within, contenders, front
 from atml.tuning.records import PrunedBy
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.stop import Stop
+from atml.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Outcome:
     targets_met: bool
     failed_targets: tuple[str, ...]  # by the best trial
     advice: tuple[str, ...]
+    all_afib_fbeta: float | None  # F-beta of calling every segment AFIB, if known
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -89,6 +91,7 @@ def outcome(of: Snapshot) -> Outcome:
         targets_met=best is not None and phase.meets_targets(best),
         failed_targets=failed_targets,
         advice=tuple(_advice(phase, best, failed_targets, trials)),
+        all_afib_fbeta=of.all_afib_fbeta,
     )
 
 
@@ -156,7 +159,7 @@ def _advice(
     if "onnx_bytes" in failed_targets:
         advice.append(f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes")
     if failed_targets:
-        more = "give the study more time: raise budget.trials or budget.minutes"
+        more = "give the study more time: raise budget.trials or budget.minutes, and add --extend"
         advice.append(f"or {more}" if advice else more)
     return advice
 
@@ -168,13 +171,15 @@ def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
     remedy = {
         PrunedBy.NEIGHBOURHOOD.value: "lower pruning.neighbourhood.threshold or its radius",
         PrunedBy.DIVERGED.value: "lower the learning rates",
-        PrunedBy.STOPPED.value: "raise budget.minutes",
+        PrunedBy.STOPPED.value: "raise budget.minutes, and add --extend to the same command",
     }
     rule, count = rules.most_common(1)[0]
     if rule == PrunedBy.ERROR.value:
         first = failures.reason_of(failures.ended_by_error(trials)[0])
-        return [f"no trial ran to its end; {count} ended with an error, the first with {first}"]
-    return [f"no trial ran to its end; {count} were pruned by {rule}: {remedy.get(rule, 'widen the search')}"]
+        ended = f"{counted(count, 'trial')} ended with an error, the first with {first}"
+        return [f"no trial ran to its end; {ended}"]
+    pruned = f"{counted(count, 'trial')} pruned by {rule}"
+    return [f"no trial ran to its end; {pruned}: {remedy.get(rule, 'widen the search')}"]
 
 
 def _floor3(value: float) -> float:

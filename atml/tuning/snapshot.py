@@ -21,11 +21,19 @@ class Snapshot:
     stop: Stop | None
     trials: list[FrozenTrial]
     taken: datetime
+    all_afib_fbeta: float | None = None  # F-beta of calling every segment AFIB, if known
 
     @classmethod
-    def of(cls, study: Study, phase: Phase) -> Self:
+    def of(cls, study: Study, phase: Phase, all_afib_fbeta: float | None = None) -> Self:
         """Read a study."""
         # The stop request first: a study that has spent its budget must not show too few trials.
         sign = stop.read(study)
         trials = study.get_trials(deepcopy=False)
-        return cls(study=study.study_name, phase=phase, stop=sign, trials=trials, taken=datetime.now())
+        return cls(
+            study=study.study_name,
+            phase=phase,
+            stop=sign,
+            trials=trials,
+            taken=datetime.now(),
+            all_afib_fbeta=all_afib_fbeta,
+        )

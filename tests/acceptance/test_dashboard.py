@@ -170,7 +170,11 @@ def test_the_study_opens_and_its_front_is_drawn(serve, open_page, shown, tmp_pat
     assert best == {(round(fbeta, 6), size) for fbeta, size in expected}
     assert sum(map(len, traces)) == 5
     page.wait_for_function(f"{FRONT}.querySelectorAll('.scatterlayer .point').length >= 5")
-    assert page.evaluate("document.body.innerText").count("onnx_bytes") > 0
+    titles = f"['::after', '::before'].map(which => getComputedStyle({FRONT}, which).content)"
+    assert page.evaluate(titles) == ['"fbeta"', '"onnx_bytes"']
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="onnx_bytes").click()
+    page.wait_for_function(f"{titles}[0] == '\"onnx_bytes\"'")
     page.screenshot(path=tmp_path / "front.png")
 
 
@@ -249,13 +253,35 @@ def test_another_address_without_credentials_is_refused_and_told_how(shown):
 
 def test_read_only_refuses_a_delete_and_nothing_changes(serve, open_page, shown, tmp_path):
     before = shown.contents()
-    page = open_page(heed_complaints=False)  # the browser logs every 403
-    page.goto(serve("--read-only") + "dashboard")
-    page.get_by_label("delete study").first.click()
-    with page.expect_response(lambda answer: answer.request.method == "DELETE") as waiting:
-        page.get_by_role("button", name="Yes").click()
-    assert waiting.value.status == 403
-    page.screenshot(path=tmp_path / "refused.png")
+    page = open_page()
+    url = serve("--read-only")
+    page.goto(url + "dashboard")
+    assert page.request.delete(f"{url}api/studies/{shown.study._study_id}").status == 403
     page.reload()
     expect(page.get_by_text("heart-phase2")).to_be_visible()
     assert shown.contents() == before
+
+
+@pytest.mark.parametrize("width", [1500, 390], ids=["wide", "phone"])
+def test_read_only_says_so_and_has_no_button_that_it_would_refuse(serve, open_page, shown, tmp_path, width):
+    study = f"dashboard/studies/{shown.study._study_id}"
+    trial = f"{study}/trials?numbers={shown.study.best_trials[0].number}"
+    icons = '[data-testid="AddBoxIcon"], [data-testid="EditIcon"]'
+    refused = f'{icons}, [aria-label$="study"], input[type="file"]'
+    places = {"dashboard": "heart-phase2", f"{study}/note": "Nearest", trial: "Artifacts"}
+    urls = {"writable": serve(), "read-only": serve("--read-only")}
+    seen = dict.fromkeys(urls, 0)
+    for kind, url in urls.items():
+        page = open_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        for place, landmark in places.items():
+            page.goto(url + place)
+            expect(page.get_by_text(landmark).first).to_be_visible(timeout=PATIENCE_MS)
+            boxes = f"[...document.querySelectorAll(`{refused}`)].map(e => e.parentElement.offsetParent)"
+            seen[kind] += page.evaluate(f"{boxes}.filter(Boolean).length")
+            banner = page.evaluate("getComputedStyle(document.body, '::after').content")
+            assert ("Read-only" in banner) is (kind == "read-only")
+            assert page.evaluate("document.documentElement.scrollWidth") <= max(width, 500)
+            page.screenshot(path=tmp_path / f"{kind}-{width}.png")
+    assert seen["read-only"] == 0
+    assert seen["writable"] > 0

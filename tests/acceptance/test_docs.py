@@ -25,7 +25,10 @@ from tests.acceptance.pages import DOCS, PAGES, ROOT, blocks, every
 # In this order in one folder, since a how-to page works on what the tutorial made.
 RUN = [
     "tutorial.md",
-    *(f"howto/{name}.md" for name in ("segments", "targets", "finalize", "report", "service", "gpu", "int8")),
+    *(
+        f"howto/{name}.md"
+        for name in ("segments", "targets", "finalize", "report", "mlflow", "service", "gpu", "int8")
+    ),
 ]
 COMMANDS = typer.main.get_command(app)
 # The first test pays for running all the pages, which takes about a minute and a half on a quiet machine.
@@ -178,6 +181,7 @@ def documents(reader):
         "predict": [reader.bundle, segment],
         "verify": [reader.bundle, *data],
         "export-c": [reader.bundle, "--out", "code"],
+        "export-mlflow": ["first", "--tracking-uri", "sqlite:///mlflow.db"],
         "data import": ["ecg/test", "--rate", "250", "--out", "imported"],
         "data show": ["ecg/test"],
         "data check": ["broken"],

@@ -85,7 +85,7 @@ def test_recordings_go_through_a_search_to_a_bundle(db, tmp_path, call):
 
 def test_import_says_who_is_who(db, tmp_path, call):
     done = call(tmp_path, "data", "import", db, "--out", "train", *IMPORT)
-    assert "S0: '0', 2 record(s), 16 segments: data_0_1, data_0_2" in done.stdout.splitlines()
+    assert "S0: '0', 2 records, 16 segments: data_0_1, data_0_2" in done.stdout.splitlines()
     assert "train: 96 segments of 6 subjects from 12 records (N 48, AFIB 48)" in done.stdout
     guessed = call(tmp_path, "data", "import", db, "--out", "guessed")
     assert "from 12 records" in guessed.stdout

@@ -68,7 +68,7 @@ def atml(workplace):
 def test_a_mistake_is_one_message_and_exit_code_1(atml, arguments, parts):
     code, message = atml(*arguments)
     assert [part for part in parts if part not in message] == []
-    assert message.startswith("Error: ")
+    assert message.count("Error: ") == 1
     assert code == 1
 
 

@@ -269,7 +269,7 @@ class TestContents:
             assert f">{one['subject']}</th>" in html
         for one in figures["robustness"]["disturbed"]:
             assert one["disturbance"].replace("_", " ") in html
-        assert f"{len(looks(shipped.stored.study))} time(s)" in html
+        assert f"evaluated on other segments {len(looks(shipped.stored.study))} time" in html
 
     def test_what_a_trial_recorded_is_text_and_not_markup(self, page_of_study):
         html = page_of_study.read_text()
@@ -384,6 +384,15 @@ class TestCommand:
         assert done.returncode == 1
         assert told in done.stderr
         assert "Traceback" not in done.stderr
+
+    def test_a_bundle_of_another_study_of_the_same_name_is_not_reported(self, shipped, tmp_path):
+        for name, trial in (("here", shipped.manifest["trial"]), ("from-elsewhere", 999)):
+            copy = shutil.copytree(shipped.bundle, tmp_path / "results" / "heart" / name)
+            (copy / "manifest.json").write_text(json.dumps({**shipped.manifest, "trial": trial}))
+        places = {**shipped.places, "results": tmp_path / "results"}
+        html = atml.report("heart", out=tmp_path / "page.html", **places).read_text()
+        assert "from-elsewhere" not in html
+        assert f"trial {shipped.manifest['trial']}" in html
 
     def test_a_bundle_of_another_version_is_named(self, shipped, tmp_path):
         copy = shutil.copytree(shipped.bundle, tmp_path / "bundle")

@@ -135,7 +135,7 @@ def test_status_lists_both_studies_as_json_and_as_a_table(workplace, story):
     for study in ours:
         assert study["spent"]["trained"] == study["budget"]["trials"] == 1
         assert study["running"] == []
-        assert study["stopped"]["because"] == "all 1 trials are trained"
+        assert study["stopped"]["because"] == "the budget of 1 trial is spent"
     table = workplace.call("status")
     assert table.returncode == 0
     assert "heart-phase1" in table.stdout

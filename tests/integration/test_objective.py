@@ -197,7 +197,7 @@ class TestRace:
         (trial,) = behind.run(point(), keep=lambda trial, model, metrics: kept.append(model))
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "race")
         because = trial.user_attrs[records.PRUNED_BECAUSE]
-        assert because.startswith("the probability of being the best within 12000 bytes is 0.")
+        assert because.startswith("its chance of being the best within 12000 bytes is 0.")
         assert folds_of(trial) == [0, 0]
         assert list(records.folds(trial)) == [0]
         assert records.estimate(trial).folds == 1
@@ -451,13 +451,14 @@ class TestEndedEarly:
         ("sign", "budget", "because"),
         [
             (stop.StoppedBy.TARGETS, {}, "enough"),
-            (None, {"minutes": 1e-6}, "minutes are over"),
+            (None, {"minutes": 1e-6}, "min is spent"),
         ],
     )
     def test_a_trial_still_running_at_the_end_of_the_study_is_pruned_but_counts(
-        self, search, make_phase1, sign, budget, because
+        self, search, make_phase1, make_trial, sign, budget, because
     ):
         here = search(make_phase1(budget=budget, training={"epochs": 3}))
+        here.add(make_trial, 1e-1, "optimized_afnet", curve=(1.0, 1.0))  # otherwise this one might finish
         if sign:
             stop.request_stop(here.study, stop.Stop(by=sign, because="enough"))
         (trial,) = here.run(point())
@@ -465,6 +466,18 @@ class TestEndedEarly:
         assert because in trial.user_attrs[records.PRUNED_BECAUSE]
         assert len(records.curve(trial)) == 1
         assert records.was_trained(trial)
+
+    def test_without_a_finished_trial_the_oldest_finishes_beyond_the_minutes(
+        self, search, make_phase1, make_trial
+    ):
+        rules = {"startup_trials": 1, "warmup_epochs": 0}
+        here = search(make_phase1(budget={"minutes": 1e-6}, pruning=rules))
+        behind = {"state": PRUNED, "pruned_by": "stopped", "onnx_bytes": 1}
+        here.add(make_trial, 1e-1, "optimized_afnet", curve=(1.0, 1.0), **behind)
+        first, second = here.run(point(1e-3), point(1e-2))
+        assert first.state == COMPLETE
+        assert folds_of(first) == [0, 0, 1, 1]
+        assert (second.state, second.user_attrs[records.PRUNED_BY]) == (PRUNED, "stopped")
 
     def test_between_two_folds_the_end_of_the_study_is_noticed_too(self, search, make_phase1):
         here = search(make_phase1(training={"epochs": 1}))

@@ -10,12 +10,14 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
 
 from atml.errors import ModelError, StudyError
 from atml.export import to_onnx
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
+from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
 from atml.tuning.grid import key_of
@@ -51,7 +53,18 @@ class TestWork:
     def test_the_budget_is_spent_to_the_trial_and_the_sign_says_so(self, run, make_phase1):
         study = run(make_phase1(budget={"trials": 3})).study
         assert len(records.trained(study.trials)) == 3
-        assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because="all 3 trials are trained")
+        assert stop.read(study) == stop.Stop(
+            by=stop.StoppedBy.BUDGET, because="the budget of 3 trials is spent"
+        )
+
+    def test_a_study_that_is_too_short_for_its_first_trial_lets_that_finish_and_ends(
+        self, run, storage, dataset, make_phase1
+    ):
+        phase = make_phase1(budget={"trials": None, "minutes": 1e-6})
+        study = run(phase).study
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+        because = "the budget of 1e-06 min is spent"
+        assert stop.read(study) == stop.Stop(by=stop.StoppedBy.BUDGET, because=because)
 
     def test_untrained_trials_cost_no_budget(self, run, storage, dataset, make_phase1):
         phase = make_phase1(budget={"trials": 3})
@@ -229,3 +242,22 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in _status(Path(f"/proc/{pid}")).get("State", "")
+
+
+class TestNote:
+    def test_a_worker_that_is_asked_to_leave_brings_the_note_up_to_date(
+        self, storage, dataset, make_phase1, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("atml.service.note.LEAST_SECONDS_BETWEEN", 3600.0)
+        stored = create_or_resume(storage, make_phase1(), dataset)
+
+        def leave():
+            return len(records.trained(stored.study.trials)) == 2
+
+        def objective(trial):
+            trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]])
+            return 0.5
+
+        take_trials(stored, objective, leave=leave)
+        assert stop.read(stored.study) is None
+        assert "2 trained" in get_note(stored.study)

@@ -26,7 +26,13 @@ from atml.cli.schemas.data import (
     SimulationDocument,
 )
 from atml.cli.schemas.metrics import MetricsDocument
-from atml.cli.schemas.studies import OutcomeDocument, RunDocument, SpecDocument, StatusDocument
+from atml.cli.schemas.studies import (
+    MlflowDocument,
+    OutcomeDocument,
+    RunDocument,
+    SpecDocument,
+    StatusDocument,
+)
 
 __all__ = ["COMMANDS", "FILES", "schema"]
 
@@ -40,6 +46,7 @@ COMMANDS: Mapping[str, Any] = {
     "predict": list[PredictionDocument],
     "verify": VerificationDocument,
     "export-c": CodeDocument,
+    "export-mlflow": MlflowDocument,
     "data import": ImportDocument,
     "data fetch": FetchedDocument,
     "data show": ContentsDocument,

@@ -138,6 +138,8 @@ class OutcomeDocument(Document):
     """Targets that the best trial misses."""
     advice: list[str]
     """What to relax so that the targets can be met."""
+    all_afib_fbeta: float | None
+    """F-beta of calling every segment AFIB, for comparison; null in studies of earlier versions."""
 
 
 class RunDocument(Document):
@@ -162,6 +164,8 @@ class StudyDataDocument(Document):
     """Number of subjects."""
     segment_length: int
     """Samples of a segment."""
+    afib_share: float | None
+    """Share of AFIB, the mean over subjects; null in studies of earlier versions."""
 
 
 class BudgetDocument(Document):
@@ -188,8 +192,8 @@ class RunningTrialDocument(Document):
     """Finished epochs of this fold."""
     epochs: int
     """Epochs of a fold."""
-    fbeta: float
-    """F-beta so far."""
+    fbeta: float | None
+    """F-beta so far; null before the first epoch has ended."""
     onnx_bytes: int | None
     """Its size in bytes, of what `targets.size_of` names."""
     host: str
@@ -208,7 +212,7 @@ class StudyDocument(OutcomeDocument):
     running: list[RunningTrialDocument]
     """Trials in training."""
     seconds_left: float | None
-    """Estimate of the remaining time, at most; null if unknown."""
+    """Estimate of the remaining time; null if unknown."""
     waits_for: str | None
     """The phase 1 study that must end first; null if none."""
 
@@ -247,6 +251,21 @@ class StatusDocument(Document):
     """All studies, or the named one."""
     workers: list[WorkerDocument]
     """All workers, or those of the named study."""
+
+
+class MlflowDocument(Document):
+    """What `atml export-mlflow` wrote."""
+
+    experiment: str
+    """Name of the experiment."""
+    study_run: str
+    """Id of the study's run."""
+    created: int
+    """Runs of trials that were not there before."""
+    updated: int
+    """Runs of trials that have changed since the last export."""
+    unchanged: int
+    """Runs of trials that were complete already."""
 
 
 class SpecDocument(Document):

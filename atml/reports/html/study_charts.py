@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from atml.reports.html.contents import Curve, RatePoint, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
+from atml.words import counted
 
 # A shape and a letter tell states apart without colour.
 SIGNS = {"good": "●", "tried": "○", "bad": "×", "pruned": "–", "open": ""}
@@ -75,7 +76,7 @@ def _front_label(study: StudyPart) -> str:
 def in_words(row: TrialRow, study: StudyPart) -> str:
     """Describe a trial in one line."""
     error = f" ± {row.standard_error:.4f}" if row.standard_error is not None else ""
-    folds = "all folds" if row.is_finished else f"{row.folds} fold(s)"
+    folds = "all folds" if row.is_finished else counted(row.folds, "fold")
     return (
         f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} bytes, learning rate "
         f"{row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} on {folds}"

@@ -7,6 +7,7 @@ from typing import Any
 from atml.evaluation import Metrics
 from atml.evaluation.metrics import SubjectMetrics
 from atml.reports.html.model_part import worst_first
+from atml.words import counted
 
 WORST_SHOWN = 12
 NONE = "–"
@@ -81,4 +82,4 @@ def worst(metrics: Metrics) -> list[tuple[list[SubjectMetrics], bool]]:
     return [(ranked[:WORST_SHOWN], False), (ranked[WORST_SHOWN:], True)]
 
 
-FILTERS = {one.__name__: one for one in (f3, f4, percent, interval, kb, sizes, duration, items_text)}
+FILTERS = {one.__name__: one for one in (f3, f4, percent, interval, kb, sizes, duration, items_text, counted)}

@@ -10,12 +10,12 @@ from typing import Any
 
 from bottle import HTTPError
 from optuna.artifacts.exceptions import ArtifactNotFound
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError
 
-NOT_FOUND, UNAVAILABLE = 404, 503
+NOT_FOUND, CONFLICT, UNAVAILABLE = 404, 409, 503
 
 
 class NotFound(HTTPError, KeyError):  # type: ignore[misc]  # bottle has no types
@@ -42,6 +42,8 @@ def _with_http_errors(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(*arguments, **options)
         except (KeyError, ArtifactNotFound):
             raise NotFound(NOT_FOUND, "no such study, trial or artifact") from None
+        except UpdateFinishedTrialError:
+            raise HTTPError(CONFLICT, "the trial has ended and cannot be changed") from None
         except (AtmlError, OSError) as error:
             raise HTTPError(UNAVAILABLE, str(error)) from None
         except StorageInternalError as error:

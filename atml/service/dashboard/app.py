@@ -16,7 +16,9 @@ from atml.errors import AddressError, DashboardError
 from atml.service.address import Address
 from atml.service.dashboard import guards
 from atml.service.dashboard.answers import WithHttpErrors
+from atml.service.dashboard.bodies import refuse_malformed_bodies
 from atml.service.dashboard.guards import Credentials
+from atml.service.dashboard.page import with_additions
 
 # A browser opens up to six connections to one server; two more to spare.
 THREADS = 8
@@ -53,7 +55,8 @@ def dashboard_app(
     app: WSGIApplication = optuna_dashboard.wsgi(
         WithHttpErrors(cached), artifact_store=WithHttpErrors(artifacts)
     )
-    app = guards.harmless_artifacts(_with_an_encoding(app))
+    app = with_additions(_with_an_encoding(app), only_reading=only_reading)
+    app = refuse_malformed_bodies(guards.harmless_artifacts(app))
     if only_reading:
         app = guards.read_only(app)
     app = guards.refuse_foreign_writes(app)

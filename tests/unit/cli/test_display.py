@@ -4,11 +4,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.cli.display import StudyDisplay
+from atml.cli.display import StudyDisplay, so_far
 from atml.cli.documents import outcome_document
 from atml.cli.tables import print_outcome
+from atml.service.progress import progress
 from atml.tuning.outcome import outcome
 from atml.tuning.snapshot import Snapshot
+from atml.tuning.stop import Stop, StoppedBy, request_stop
 
 
 @dataclass
@@ -53,7 +55,7 @@ def test_the_first_error_is_said_once_and_the_others_as_any_finished_trial(store
         display.update()
         shown = capsys.readouterr().err
         assert TOLD not in shown
-        assert "pruned after 1 epochs by error: ParityError: second [/n, L]" in shown
+        assert "pruned after 1 epoch by error: ParityError: second [/n, L]" in shown
 
 
 def test_an_error_of_an_earlier_run_is_said_too(stored, fail, capsys):
@@ -108,5 +110,77 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     print_outcome(result)
     shown = capsys.readouterr().out
     assert "no trial finished the race for conv_gru" in shown
-    assert "ended early by race: 1 trials" in shown
+    assert "ended early by race: 1 trial," in shown
     assert outcome_document(result)["unfinished"] == ["conv_gru"]
+
+
+def test_a_lower_best_is_explained_by_the_targets(make_phase2, make_trial, capsys):
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 3000})
+    study = optuna.create_study(directions=list(phase.directions))
+    with StudyDisplay(Stored(study, phase)) as display:
+        study.add_trial(make_trial(by_fold=(0.95, 0.95), onnx_bytes=5000, directions=2))
+        display.update()
+        study.add_trial(make_trial(by_fold=(0.91, 0.91), onnx_bytes=2000, directions=2))
+        display.update()
+        shown = capsys.readouterr().err
+        assert "best is now trial 1 although its F-beta is lower than that of trial 0" in shown
+        assert "2.0 KB instead of 5.0 KB suits the targets better" in shown
+        display.update()
+        assert "best is now" not in capsys.readouterr().err
+
+
+def test_a_line_about_a_trial_fits_120_columns_and_estimates_are_called_so(make_phase1, make_trial, capsys):
+    stored = Stored(optuna.create_study(), make_phase1(budget={"trials": 1000, "minutes": 600}))
+    reason = "its chance of being the best within 43000 bytes is 0.01, " * 3
+    ended = {"state": TrialState.PRUNED, "pruned_by": "race", "pruned_because": reason, "curve": (0.5,) * 9}
+    with StudyDisplay(stored) as display:
+        display.update()
+        stored.study.add_trial(make_trial(architecture="optimized_afnet", **ended))
+        known = {"curve": (0.9,), "onnx_bytes": 123_456, "learning_rate": 0.000123}
+        stored.study.add_trial(make_trial(architecture="optimized_afnet", **known))
+        display.update()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2, lines
+    assert [line for line in lines if len(line) > 120] == []
+    assert lines[0].endswith("…")
+    assert " · about " in lines[1]
+    assert lines[1].endswith(" left")
+
+
+def test_a_trial_without_an_epoch_has_no_fbeta_yet(stored, make_trial):
+    stored.study.add_trial(make_trial(state=TrialState.RUNNING))
+    stored.study.add_trial(make_trial(state=TrialState.RUNNING, curve=(0.0,)))
+    shown = progress(stored.snapshot()).running
+    assert [so_far(trial) for trial in shown] == ["", " F-beta 0.0000"]
+    assert [trial.fbeta for trial in shown] == [None, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("by", "said"), [(None, "not met yet"), (StoppedBy.USER, "not met yet"), (StoppedBy.BUDGET, "missed")]
+)
+def test_only_a_study_that_has_ended_has_missed_its_targets(make_phase1, make_trial, capsys, by, said):
+    study = optuna.create_study()
+    study.add_trial(make_trial(by_fold=(0.8, 0.8)))
+    if by:
+        request_stop(study, Stop(by=by, because="a reason"))
+    result = outcome(Snapshot.of(study, make_phase1(targets={"fbeta": 0.9}), 0.7143))
+    print_outcome(result)
+    shown = capsys.readouterr().out
+    assert f"targets {said} (F-beta ≥ 0.9" in shown
+    assert ("to relax" in shown) is (said == "missed")
+    assert ("--extend" in shown) is (said == "missed")
+    assert "calling every segment AFIB has F-beta 0.7143" in shown
+    assert outcome_document(result)["all_afib_fbeta"] == 0.7143
+
+
+def test_a_first_trial_that_outlasts_the_minutes_is_told_once_with_what_to_do(
+    make_phase1, make_trial, capsys
+):
+    stored = Stored(optuna.create_study(), make_phase1(budget={"minutes": 1e-6}))
+    stored.study.add_trial(make_trial(state=TrialState.RUNNING, curve=(0.5,)))
+    with StudyDisplay(stored) as display:
+        display.update()
+        display.update()
+    shown = capsys.readouterr().err
+    assert shown.count("trial 0 may finish") == 1
+    assert "raise budget.minutes and add --extend" in shown

@@ -64,6 +64,39 @@ def test_what_people_put_into_the_folder_stays(tmp_path):
     assert [entry["name"] for entry in manifest["files"]] == ["a"]
 
 
+def test_what_people_edited_or_put_under_a_name_of_the_bundle_is_kept_beside_it(tmp_path):
+    folder = tmp_path / "8KB-dscnn-trial3"
+    folder.mkdir()
+    (folder / "a").write_text("there before the bundle")
+    (folder / "manifest.json").write_text("not a manifest")
+    write_bundle(folder, [text("a", "first")], {})
+    (folder / "a").write_text("edited")
+    for _ in range(2):
+        write_bundle(folder, [text("a", "second")], {})
+    found = contents(folder)
+    assert found["a"] == "second"
+    assert sorted(text for name, text in found.items() if ".kept" in name) == [
+        "edited",
+        "not a manifest",
+        "there before the bundle",
+    ]
+    assert len(found) == 5
+
+
+def test_a_model_of_another_study_is_not_replaced(tmp_path):
+    folder = tmp_path / "8KB-dscnn-trial3"
+    one, other = ({"study": "ecm", "trial": 3, "config": {"width": (width,)}} for width in (4, 8))
+    assert write_bundle(folder, [text("a", "one")], one) == folder
+    second = write_bundle(folder, [text("a", "other")], other)
+    assert second.name == "8KB-dscnn-trial3-2"
+    assert (folder / "a").read_text() == "one"
+    assert (second / "a").read_text() == "other"
+    # Each is replaced by itself.
+    assert write_bundle(folder, [text("a", "one again")], one) == folder
+    assert write_bundle(folder, [text("a", "other again")], other) == second
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, second.name]
+
+
 class Killed(BaseException):
     """Stands for the end of the process: nothing behind it runs but what an interpreter cannot skip."""
 

@@ -107,6 +107,14 @@ class TestNoteKeeper:
         keeper.finish()
         assert "2 trained" in get_note(stored.study)
 
+    def test_the_best_of_another_architecture_is_noted_too(self, storage, dataset, make_phase1, make_trial):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        keeper = NoteKeeper(stored)
+        for architecture, fbeta in (("linear", 0.9), ("conv_gru", 0.5), ("conv_gru", 0.6)):
+            stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
+            keeper.update(stored.study.get_trials()[-1].number)
+            assert f"{fbeta:.4f}" in get_note(stored.study)
+
     def test_within_seconds_the_next_is_put_off_not_lost(self, stored, add, monkeypatch):
         keeper = NoteKeeper(stored)
         monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 3600.0)

@@ -53,7 +53,7 @@ def test_it_is_a_png_of_a_fixed_width():
 def test_it_names_the_folds_and_draws_each_from_its_first_epoch(drawn, folds):
     texts, curves = drawn
     picture([point for fold in range(folds) for point in curve(0.5, 0.7, 0.6, fold=fold)], SOME)
-    assert f"validation F-beta over {folds} fold(s)" in texts
+    assert f"validation F-beta over {folds} fold{'s' if folds > 1 else ''}" in texts
     assert len(curves) == 3 * folds  # F-beta and both losses
     assert len({points[0][0] for points in curves}) == 1  # they begin at the same place
 

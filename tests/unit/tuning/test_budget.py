@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from atml.tuning import records, stop
-from atml.tuning.budget import Spent, active_seconds, exhausted, may_train, out_of_time, spent
+from atml.tuning.budget import (
+    Spent,
+    active_seconds,
+    exhausted,
+    first_to_finish,
+    may_train,
+    out_of_time,
+    spent,
+)
 from atml.tuning.spec import BudgetSpec
 
 EIGHT = datetime(2026, 1, 1, 8)
@@ -80,16 +88,34 @@ def test_only_trials_that_trained_are_spent(make_trial):
     ("budget", "trained", "seconds", "reason"),
     [
         ({"trials": 3}, 2, 1e9, None),
-        ({"trials": 3}, 3, 0, "all 3 trials are trained"),
+        ({"trials": 3}, 3, 0, "the budget of 3 trials is spent"),
         ({"trials": None, "minutes": 1}, 10**6, 59.9, None),
-        ({"trials": None, "minutes": 1}, 0, 60, "the 1 minutes are over"),
+        ({"trials": None, "minutes": 1}, 0, 60, "the budget of 1 min is spent"),
         ({"trials": None}, 10**6, 1e9, None),
     ],
 )
 def test_a_budget_ends_with_its_trials_or_its_minutes(budget, trained, seconds, reason):
     used = Spent(trained=trained, running=0, untrained=99, seconds=seconds)
     assert exhausted(BudgetSpec(**budget), used) == reason
-    assert (out_of_time(BudgetSpec(**budget), seconds) is not None) is ("minutes" in (reason or ""))
+    assert (out_of_time(BudgetSpec(**budget), seconds) is not None) is ("min " in (reason or ""))
+
+
+@pytest.mark.parametrize(
+    ("trials", "first"),
+    [
+        ([], None),
+        ([trial(0, 9, PRUNED)], None),
+        ([trial(5, None, RUNNING, 0), trial(0, None, RUNNING, 1)], 1),
+        ([trial(None, None, TrialState.WAITING, 0), trial(0, None, RUNNING, 1)], 1),
+        ([trial(0, 9, FAIL, 0), trial(None, None, TrialState.WAITING, 1)], 1),
+        ([trial(0, 9), trial(9, None, RUNNING, 1)], None),
+    ],
+)
+def test_the_oldest_unfinished_trial_may_finish_beyond_the_time_if_none_has(trials, first):
+    assert first_to_finish(trials) == first
+    used = spent(trials, NOW)
+    over = exhausted(BudgetSpec(trials=None, minutes=1e-9), used, first_to_finish(trials))
+    assert (over is None) is (first is not None or not trials)
 
 
 def racers(*starts):

@@ -114,7 +114,7 @@ def test_a_study_without_a_model_says_which_rule_to_loosen(make_phase1, result, 
     done = result(make_phase1(), *trials)
     assert done.best is None
     (advice,) = done.advice
-    assert f"3 were pruned by {rule}: {remedy}" in advice
+    assert f"3 trials pruned by {rule}: {remedy}" in advice
     assert done.pruned == {rule: 3, "duplicate": 1}
 
 
@@ -126,7 +126,7 @@ def test_a_study_whose_trials_ended_with_errors_says_with_which(make_phase1, res
     assert numbers(done.errors) == [0, 1]
     assert done.pruned == {"error": 2}
     (advice,) = done.advice
-    assert advice == "no trial ran to its end; 2 ended with an error, the first with ParityError: by 3"
+    assert advice == "no trial ran to its end; 2 trials ended with an error, the first with ParityError: by 3"
     assert (done.spent.trained, done.spent.untrained) == (1, 1)
 
 
@@ -151,7 +151,8 @@ def test_a_study_stopped_before_any_trial_finished_the_race_has_an_outcome_too(
     trial = make_trial(state=PRUNED, pruned_by="stopped", by_fold=(0.8,))
     done = result(make_phase1(targets={"fbeta": 0.9}), trial)
     assert numbers(done.ranking) == [0]
-    assert done.advice == ("give the study more time: raise budget.trials or budget.minutes",)
+    more = "give the study more time: raise budget.trials or budget.minutes, and add --extend"
+    assert done.advice == (more,)
 
 
 def test_an_empty_study_has_an_outcome_too(make_phase2, result):

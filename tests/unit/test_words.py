@@ -1,0 +1,25 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import atml
+from atml.words import counted
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 trials"), (1, "1 trial"), (2, "2 trials"), (12345, "12,345 trials")]
+)
+def test_a_noun_agrees_with_its_count(count, text):
+    assert counted(count, "trial") == text
+
+
+def test_no_text_leaves_the_choice_between_singular_and_plural_to_the_reader():
+    sources = [
+        path
+        for path in Path(atml.__file__).parent.rglob("*")
+        if path.suffix in (".py", ".md", ".html", ".j2") and path.is_file()
+    ]
+    assert len(sources) > 100
+    found = [str(path) for path in sources if re.search(r"[a-z]\((?:s|es)\)(?=[ .,:;\"'])", path.read_text())]
+    assert found == []
