@@ -24,7 +24,7 @@ def predict(
 
     Files may have any name; the number of samples must match the model.
 
-    Example:  atml predict results/ecm-phase2/97-93 S1-N-7.txt S1-AFIB-12.txt
+    Example:  atml predict results/ecm/8KB-dscnn-trial64 S1-N-7.txt S1-AFIB-12.txt
     """
     import numpy as np
 

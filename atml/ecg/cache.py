@@ -58,7 +58,7 @@ def open_store(
     directory: Path,
     listing: Listing,
     *,
-    cache_dir: Path | None = None,
+    cache_dir: str | Path | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
@@ -68,7 +68,7 @@ def open_store(
         CannotWrite: the cache cannot be written.
     """
     resolved = directory.resolve()
-    base = default_cache_dir() if cache_dir is None else cache_dir
+    base = default_cache_dir() if cache_dir is None else Path(cache_dir)
     entry = base / "segments" / hashlib.sha256(os.fsencode(resolved)).hexdigest()[:32]
     key = _key(listing)
     store = _read(entry, key)

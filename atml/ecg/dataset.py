@@ -109,7 +109,7 @@ def load_dataset(
     skip_bad: bool = False,
     progress: Progress | None = None,
     workers: int | None = None,
-    cache_dir: Path | None = None,
+    cache_dir: str | Path | None = None,
 ) -> Dataset:
     """Open a directory of segments, from the cache if possible.
 
@@ -138,11 +138,11 @@ def load_dataset(
 
 
 def check_directory(
-    directory: Path,
+    directory: str | Path,
     *,
     progress: Progress | None = None,
     workers: int | None = None,
-    cache_dir: Path | None = None,
+    cache_dir: str | Path | None = None,
 ) -> DirectoryReport:
     """Read every segment of a directory and report all problems.
 
@@ -150,6 +150,7 @@ def check_directory(
         NoSegments: the directory does not exist or contains no possible segment.
         DataError: the directory cannot be listed, or the cache cannot be written.
     """
+    directory = Path(directory)
     store, listing = _open(directory, progress, workers, cache_dir)
     dataset = _dataset(directory, store)
     counts: dict[str, dict[str, int]] = {}
@@ -168,7 +169,7 @@ def check_directory(
 
 
 def _open(
-    directory: Path, progress: Progress | None, workers: int | None, cache_dir: Path | None
+    directory: Path, progress: Progress | None, workers: int | None, cache_dir: str | Path | None
 ) -> tuple[Store, Listing]:
     listing = scan(directory)
     if not listing.files:

@@ -11,6 +11,7 @@ import atml
 from atml.cli import schemas
 from atml.cli.environment import ENVIRONMENT, EXIT_CODES
 from atml.cli.main import INTERRUPTED, MISTAKE
+from atml.cli.targets import MISSED, NOT_OVER
 from atml.service.launcher import CANNOT_WRITE, ERROR_PIPE
 from atml.tuning.phases import PHASES
 from tests.acceptance.pages import DOCS, ROOT
@@ -100,4 +101,4 @@ def test_every_environment_variable_of_atml_is_described():
 
 
 def test_every_exit_code_is_described():
-    assert {*EXIT_CODES} == {0, MISTAKE, 2, INTERRUPTED, CANNOT_WRITE}
+    assert {*EXIT_CODES} == {0, MISTAKE, 2, MISSED, NOT_OVER, INTERRUPTED, CANNOT_WRITE}

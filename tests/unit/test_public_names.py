@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import atml
+from atml.defaults import default_spec
+from atml.ecg import check_directory
 
 SOURCE = ast.parse(Path(atml.__file__).read_text())
 
@@ -43,3 +45,23 @@ def test_another_name_is_no_attribute():
 def test_importing_atml_imports_neither_pytorch_nor_optuna():
     code = "import atml, sys; print([name for name in ('torch', 'optuna', 'onnx') if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_public_functions_take_paths_as_text():
+    functions = [getattr(atml, name) for name in atml.__all__ if inspect.isfunction(getattr(atml, name))]
+    only_paths = [
+        (function.__name__, one.name)
+        for function in functions
+        for one in inspect.signature(function).parameters.values()
+        if "Path" in str(one.annotation) and "str" not in str(one.annotation)
+    ]
+    assert len(functions) > 10
+    assert only_paths == []
+
+
+def test_texts_are_taken_for_paths(simulated, tmp_path):
+    text = str(simulated)
+    data = atml.load_dataset(text, cache_dir=str(tmp_path / "cache"), workers=1)
+    assert len(data) == check_directory(text, cache_dir=str(tmp_path / "cache")).segments
+    assert "\n" not in repr(data.select(data.labels == 1))
+    assert atml.load_spec(str(default_spec("joint.toml"))).phase == "joint"

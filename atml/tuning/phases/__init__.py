@@ -23,13 +23,13 @@ PHASES: Mapping[str, type[Phase]] = {
 }
 
 
-def load_spec(path: Path) -> Phase:
+def load_spec(path: str | Path) -> Phase:
     """Read a spec from the TOML file at `path`.
 
     Raises:
         SpecError: the file cannot be read, or a field is unknown or wrong; every such field is named.
     """
-    return parse_spec(read_toml(path), source=str(path))
+    return parse_spec(read_toml(Path(path)), source=str(path))
 
 
 def parse_spec(document: Mapping[str, Any], *, source: str) -> Phase:
