@@ -11,7 +11,7 @@ from typing import Any
 
 from atml import defaults
 from atml.ecg import Dataset
-from atml.errors import ModelError, SpecError, StorageError, StudyError
+from atml.errors import ModelError, NoDatabase, SpecError, StorageError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
@@ -25,11 +25,11 @@ from atml.reports.model_card import card_of
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
+from atml.service.artifacts import check_place, open_artifacts
 from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
-from atml.service.storage import open_storage
-from atml.service.storage.sqlite import is_missing
+from atml.service.storage import Storage, open_storage
 from atml.service.studies import StoredStudy, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
@@ -84,6 +84,7 @@ def search(
     watch = watch or Watch()
     quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
+    open_artifacts(artifacts)  # fails here, not in every worker
     opened = open_storage(storage)
     stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
     return work_on(stored, _plan(storage, artifacts, workers, device), watch)
@@ -126,6 +127,7 @@ def run(
     quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
+    open_artifacts(artifacts)  # fails here, not in every worker
     shared = _shared_subjects(train, test)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
@@ -174,7 +176,8 @@ def finalize(
     """
     watch = watch or Watch()
     quieten_optuna()
-    stored = load(open_storage(storage), study)
+    check_place(artifacts)
+    stored = load(open_storage(storage, must_exist=True), study)
     if sizes is not None:
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
@@ -287,10 +290,10 @@ def report(
         CannotWrite: a file cannot be written.
     """
     watch = watch or Watch()
+    check_place(artifacts)
     bundle = is_bundle(what)
-    needs_storage = not (bundle and is_missing(storage))
     sources = Sources(
-        storage=open_storage(storage) if needs_storage else None,
+        storage=_storage_for_report(storage, may_be_missing=bundle),
         artifacts=artifacts,
         results=Path(results),
         train=Path(train) if train is not None else None,
@@ -393,13 +396,20 @@ def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
     return phase.model_copy(update={"finalize": finalize})
 
 
+def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
+    try:
+        return open_storage(url, must_exist=True)
+    except NoDatabase:
+        if may_be_missing:
+            return None
+        raise
+
+
 def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
     """Count the evaluation on the bundle's study, and return a message with the number so far."""
     name = bundle.study
-    if is_missing(storage):
-        return f"evaluation not counted: there is no {storage}; give the storage of study {name!r}"
     try:
-        stored = load(open_storage(storage), name)
+        stored = load(open_storage(storage, must_exist=True), name)
     except (StorageError, StudyError) as error:
         return f"evaluation not counted: {error}"
     times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)

@@ -151,7 +151,7 @@ def in_words(error: OSError, *, advice: str | None = None) -> str:
     return f"{reason}; {advice or usual}"
 
 
-def read_file(path: Path, *, most_bytes: int) -> bytes:
+def read_file(path: Path, *, most_bytes: int = 1_000_000_000) -> bytes:
     """Return the content of a file.
 
     Raises:

@@ -31,7 +31,7 @@ def status(
     from atml.service.storage import open_storage
     from atml.service.studies import load, load_all
 
-    opened = open_storage(storage)
+    opened = open_storage(storage, must_exist=True)
     loaded = [load(opened, study)] if study is not None else load_all(opened)
     shown = [(one, one.snapshot()) for one in loaded]
     states = [progress(of) for _, of in shown]

@@ -13,7 +13,6 @@ from atml.export.session import INPUT, OUTPUT, open_session
 from atml.files import read_file
 
 BATCH = 256
-MOST_BYTES = 1_000_000_000  # of a model's file
 
 
 class OnnxClassifier:
@@ -63,7 +62,7 @@ def _read(model: bytes | str | PathLike[str]) -> bytes:
     if isinstance(model, bytes):
         return model
     try:
-        return read_file(Path(model), most_bytes=MOST_BYTES)
+        return read_file(Path(model))
     except OSError as error:
         raise ModelError(f"{model} cannot be read: {error.strerror}.") from error
 

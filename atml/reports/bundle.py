@@ -12,7 +12,7 @@ from typing import Any
 
 from atml.errors import CannotWrite, ModelError
 from atml.export import OnnxClassifier
-from atml.files import TEMPORARY, in_words, remove_abandoned
+from atml.files import TEMPORARY, in_words, read_file, remove_abandoned
 from atml.version import __version__
 
 MANIFEST = "manifest.json"
@@ -51,7 +51,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     place = Path(folder)
     manifest = read_manifest(place)
     try:
-        model = (place / MODEL).read_bytes()
+        model = read_file(place / MODEL)
     except OSError as error:
         raise ModelError(f"{place} is not a bundle: {error.filename}: {in_words(error)}") from None
     (stored,) = (file["sha256"] for file in manifest["files"] if file["name"] == MODEL)
@@ -66,7 +66,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of the bundle in `folder`; raise ModelError if there is none."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_file(path))
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
     except OSError as error:

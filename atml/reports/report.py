@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, ModelError
 from atml.evaluation import Estimate
-from atml.files import in_words
+from atml.files import in_words, read_file
 from atml.reports.bundle import MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
@@ -79,7 +79,7 @@ def of_study(name: str, sources: Sources) -> Contents:
 def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
     bundle, path = load_bundle(folder), folder / METRICS
     try:
-        figures: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        figures: Mapping[str, Any] = json.loads(read_file(path))
     except OSError as error:
         raise ModelError(f"{path}: {in_words(error)}") from None
     except ValueError as error:

@@ -19,6 +19,7 @@ from atml.ecg import Dataset
 from atml.errors import AtmlError, ModelError
 from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
 from atml.export.c import CCheck, CSources, check_c, to_c, tools
+from atml.files import read_file
 from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, checksum, read_manifest
@@ -131,7 +132,7 @@ class _Bundle:
 
     def content(self, name: str) -> bytes:
         try:
-            return (self.folder / name).read_bytes()
+            return read_file(self.folder / name)
         except OSError as error:
             raise ModelError(f"{name} cannot be read: {error.strerror}") from None
 

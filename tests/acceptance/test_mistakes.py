@@ -1,12 +1,15 @@
 """What a user gets wrong, and Ctrl-C twice: one message, the right exit code, no traceback."""
 
 import json
+import socket
 
 import pytest
 from typer.testing import CliRunner
 
 from atml.cli.main import app
+from atml.service.storage import open_storage
 from atml.tuning import records
+from tests.databases import close
 
 SPEC = """
 phase = "architecture"
@@ -52,7 +55,12 @@ def atml(workplace):
         (["search", "good.toml", "--train", "empty"], ["empty", "no segment"]),
         (["search", "many-folds.toml", "--train", "train"], ["40 folds", "Use fewer folds"]),
         (["search", "good.toml", "--train", "train", "--storage", "x.db"], ["not a database URL"]),
-        (["status", "nothing", "--storage", "sqlite:///none.db"], ["no study 'nothing'", "none yet"]),
+        (
+            ["search", "good.toml", "--train", "train", "--artifacts", "s3://K:SECRET@b"],
+            ["without credentials"],
+        ),
+        (["run", "--train", "train", "--artifacts", "gs://bucket"], ["s3://BUCKET/PREFIX but got gs://…"]),
+        (["worker", "--artifacts", "gs://bucket"], ["s3://BUCKET/PREFIX but got gs://…"]),
         (["dashboard", "--storage", "x.db"], ["not a database URL"]),
         (["dashboard", "--host", "nowhere.invalid"], ["nowhere.invalid: no such host"]),
         (["dashboard", "--host", "0.0.0.0"], ["set ATML_DASHBOARD_AUTH=user:password", "delete studies"]),
@@ -70,6 +78,37 @@ def test_a_mistake_is_one_message_and_exit_code_1(atml, arguments, parts):
     assert [part for part in parts if part not in message] == []
     assert message.startswith("Error: ")
     assert code == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["stop", "x"],
+        ["resume", "x"],
+        ["finalize", "x"],
+        ["report", "x"],
+        ["worker", "x"],
+        ["dashboard", "--read-only"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_reads_makes_no_database(workplace, atml, command):
+    code, message = atml(*command, "--storage", "sqlite:///misspelt.db")
+    assert message.startswith("Error: sqlite:///misspelt.db: there is no such file; check the storage")
+    assert code == 1
+    assert list(workplace.folder.glob("misspelt.db*")) == []
+
+
+def test_a_bucket_that_cannot_be_used_is_told_before_any_segment_is_read(workplace, atml, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("atml.service.s3.ATTEMPTS", 1)
+    code, message = atml("search", "good.toml", "--train", "train", "--artifacts", "s3://bucket")
+    assert message.startswith("Error: s3://bucket: ")
+    assert code == 1
+    assert workplace.trials("mine") == []
 
 
 def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
@@ -124,5 +163,6 @@ class TestHelp:
         assert f"Example:  atml {command}" in shown.output
 
     def test_json_of_a_storage_without_studies_has_empty_lists(self, workplace):
+        close(open_storage(f"sqlite:///{workplace.folder / 'new.db'}"))
         done = workplace.call("status", "--json", "--storage", "sqlite:///new.db")
         assert json.loads(done.stdout) == {"studies": [], "workers": []}

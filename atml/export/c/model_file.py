@@ -4,7 +4,7 @@ from pathlib import Path
 
 from atml.errors import ModelError
 from atml.export.quantize import quantize_weights
-from atml.files import in_words
+from atml.files import in_words, read_file
 
 MODEL, INT8_MODEL = "model.onnx", "model.int8.onnx"
 
@@ -22,7 +22,7 @@ def read_model(place: Path, *, int8: bool) -> bytes:
         path = place / INT8_MODEL
         path = path if path.exists() else place / MODEL
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {in_words(error)}") from None
     return quantize_weights(content) if int8 and path.name != INT8_MODEL else content
