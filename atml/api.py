@@ -16,9 +16,10 @@ from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import Bundle, load_bundle
+from atml.reports.bundle import DAMAGE, Bundle, load_bundle
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
+from atml.reports.html.contents import Contents
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
 from atml.reports.model_card import card_of
@@ -30,7 +31,7 @@ from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
 from atml.service.storage import Storage, open_storage
-from atml.service.studies import StoredStudy, load
+from atml.service.studies import StoredStudy, check_trials, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
 from atml.tuning.outcome import Outcome
@@ -178,6 +179,7 @@ def finalize(
     quieten_optuna()
     check_place(artifacts)
     stored = load(open_storage(storage, must_exist=True), study)
+    check_trials(stored)
     if sizes is not None:
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
@@ -300,11 +302,11 @@ def report(
         with_traces=traces,
         watch=watch,
     )
-    shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
+    shown, page = _bundle_page(Path(what), sources) if bundle else _study_page(str(what), sources)
     if card is not None and shown.model is None:
         raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
-    write_whole(path, render(shown).encode())
+    write_whole(path, page.encode())
     if card is not None and shown.model is not None:
         write_whole(Path(card), card_of(shown.model).encode())
     return path
@@ -394,6 +396,22 @@ def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:
 def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
     finalize = phase.finalize.model_copy(update={"sizes": tuple(sorted(set(sizes)))})
     return phase.model_copy(update={"finalize": finalize})
+
+
+def _study_page(study: str, sources: Sources) -> tuple[Contents, str]:
+    shown = of_study(study, sources)
+    return shown, render(shown)
+
+
+def _bundle_page(folder: Path, sources: Sources) -> tuple[Contents, str]:
+    try:
+        shown = of_bundle(folder, sources)
+        return shown, render(shown)
+    except DAMAGE as error:
+        raise ModelError(
+            f"{folder}: manifest.json or metrics.json lacks what ATML writes "
+            f"({type(error).__name__}: {error}); `atml verify` tells what was changed"
+        ) from error
 
 
 def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:

@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
 FACTS = ("study", "trial", "architecture", "config", "threshold", "subjects", "test_data")
+# What a JSON document leads to that lacks a field or holds another type.
+DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 # From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
@@ -71,7 +73,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         missing = [name for name in FACTS if name not in manifest]
     except OSError as error:
         raise ModelError(f"{folder} is not a bundle: {error.filename}: {in_words(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise ModelError(f"{path} is not a bundle's manifest: {error!r}") from None
     if missing:
         raise ModelError(f"{path} lacks {', '.join(missing)}; write the bundle again with `atml finalize`")

@@ -11,14 +11,14 @@ from optuna.storages import BaseStorage
 from atml.errors import AtmlError, ModelError
 from atml.evaluation import Estimate
 from atml.files import in_words, read_file
-from atml.reports.bundle import MANIFEST, Bundle, load_bundle
+from atml.reports.bundle import DAMAGE, MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents
 from atml.reports.html.study_part import study_part
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
-from atml.service.studies import StoredStudy, StudyData, check_data, load, study_names
+from atml.service.studies import StoredStudy, StudyData, check_data, check_trials, load, study_names
 from atml.service.watch import Watch
 from atml.tuning.ranking import Contender, rank
 
@@ -63,6 +63,7 @@ def of_study(name: str, sources: Sources) -> Contents:
     """
     assert sources.storage is not None  # noqa: S101
     stored = load(sources.storage, name)
+    check_trials(stored)
     found = _bundles(stored, sources)
     if not found:
         return contents(study_part(stored), None)
@@ -100,7 +101,7 @@ def _model(
             with_traces=with_traces,
             segment_length=bundle.classifier.segment_length,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise ModelError(
             f"{bundle.folder / METRICS} was written by another version of ATML ({error!r}); "
             "run `atml finalize` again"

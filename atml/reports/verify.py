@@ -22,7 +22,7 @@ from atml.export.c import CCheck, CSources, check_c, to_c, tools
 from atml.files import read_file
 from atml.models import get_architecture
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, checksum, read_manifest
+from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
@@ -90,6 +90,9 @@ def _made(name: str, check: Callable[[], str]) -> Check:
         return Check(name=name, result=SKIPPED, detail=str(reason))
     except AtmlError as error:
         return Check(name=name, result=FAILED, detail=str(error))
+    except DAMAGE as error:
+        detail = f"manifest.json or metrics.json lacks what ATML writes ({type(error).__name__}: {error})"
+        return Check(name=name, result=FAILED, detail=detail)
 
 
 def _require(holds: bool, message: str) -> None:

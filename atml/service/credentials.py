@@ -2,7 +2,7 @@
 
 import re
 
-_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]+:/+[^\s:/@]*):\S*@")
+_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]+:/+[^\s:@]*):\S*@")
 
 
 def hide_credentials(text: str) -> str:

@@ -15,7 +15,8 @@ from atml.service.credentials import hide_credentials
 
 # One slash is enough: `Path("s3://BUCKET")` has lost the other. One letter is a drive of Windows.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
-_NOT_OF_A_BUCKET = re.compile(r"[@:?#]")  # but of credentials and options
+# Credentials, of which the key may hold slashes, or options.
+_NO_PLACE = re.compile(r"[^/]*[@:?#]|.*:.*@", re.DOTALL)
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
 
 
@@ -34,7 +35,7 @@ def split_s3(place: str | Path) -> tuple[str, str] | None:
     bucket, _, prefix = rest.partition("/")
     if not bucket:
         raise StorageError(f"{place}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
-    if _NOT_OF_A_BUCKET.search(bucket):
+    if _NO_PLACE.match(rest):
         raise StorageError(
             "the URL of the artifacts must be s3://BUCKET or s3://BUCKET/PREFIX, without credentials or "
             "options; set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL_S3 instead"

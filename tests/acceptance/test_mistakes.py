@@ -165,4 +165,4 @@ class TestHelp:
     def test_json_of_a_storage_without_studies_has_empty_lists(self, workplace):
         close(open_storage(f"sqlite:///{workplace.folder / 'new.db'}"))
         done = workplace.call("status", "--json", "--storage", "sqlite:///new.db")
-        assert json.loads(done.stdout) == {"studies": [], "workers": []}
+        assert json.loads(done.stdout) == {"studies": [], "workers": [], "not_shown": []}

@@ -69,7 +69,8 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         return  # annotations without a signal, such as 00735 of AFDB
     if not fields.fs or fields.fs <= 0 or not fields.sig_len:
         raise BadRecording(f"{header.name} names no sampling rate or length; fetch it again")
-    index = choose_channel(fields.sig_name or [], reading.lead)
+    names = [channel or "" for channel in fields.sig_name or ()]  # a header need not name them
+    index = choose_channel(names, reading.lead)
     record = _record(path, header, fields, index)
     signal, unit = in_millivolts(np.asarray(record.p_signal[:, 0], dtype=np.float64), record.units[0] or "")
     yield Recording(
@@ -77,7 +78,7 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         signal=signal,
         rate_hz=float(fields.fs),
         spans=_spans(path, header, reading.annotator, fields, len(signal) / fields.fs),
-        channel=fields.sig_name[index],
+        channel=names[index],
         unit=unit,
     )
 

@@ -76,6 +76,10 @@ def _parse(url: str) -> sqlalchemy.URL:
         raise StorageError(f"{shown(parsed)}: the driver must be {postgres.DRIVER} but got {driver}")
     if not parsed.database:
         raise StorageError(f"{shown(parsed)}: names no database; write postgresql://USER@HOST/DATABASE")
+    if "@" in parsed.database:  # the user or the password held a slash: the rest is not to be shown
+        raise StorageError(
+            "the storage is not a database URL; write @, : and / in user and password as %40 %3A %2F"
+        )
     return parsed.set(drivername=f"postgresql+{postgres.DRIVER}")
 
 
