@@ -14,6 +14,7 @@ import typer
 
 from atml.cli import (
     dashboard,
+    doctor,
     evaluate,
     export_c,
     finalize,
@@ -66,6 +67,7 @@ app.command("report")(report.report)
 data_app.command("import")(recordings.import_)
 data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
+app.command("doctor")(doctor.doctor)
 app.command("export-c")(export_c.export_c)
 app.add_typer(data_app, name="data")
 app.add_typer(specs_app, name="specs")

@@ -13,10 +13,9 @@ from optuna.artifacts._protocol import ArtifactStore
 from atml.errors import CannotWrite, StorageError
 from atml.service.credentials import hide_credentials
 
-# One slash is enough: `Path("s3://BUCKET")` has lost the other. One letter is a drive of Windows.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
-# Credentials, of which the key may hold slashes, or options.
-_NO_PLACE = re.compile(r"[^/]*[@:?#]|.*:.*@", re.DOTALL)
+# Slashes may be missing: `Path("s3://BUCKET")` has lost one. One letter is a drive of Windows.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/*(.*)", re.DOTALL)
+_CREDENTIALS = re.compile(r":.*@", re.DOTALL)
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
 
 
@@ -27,19 +26,19 @@ def split_s3(place: str | Path) -> tuple[str, str] | None:
         StorageError: it has another scheme, names no bucket, or holds credentials, which are not shown.
     """
     url = _URL.fullmatch(str(place))
-    if url is None:
-        return None
-    scheme, rest = url.groups()
-    if scheme.lower() != "s3":
-        raise StorageError(f"artifacts are kept in a folder or in s3://BUCKET/PREFIX but got {scheme}://…")
+    scheme, rest = url.groups() if url else (None, str(place))
     bucket, _, prefix = rest.partition("/")
-    if not bucket:
-        raise StorageError(f"{place}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
-    if _NO_PLACE.match(rest):
+    if _CREDENTIALS.search(rest) or (scheme and re.search("[@:?#]", bucket)):
         raise StorageError(
             "the URL of the artifacts must be s3://BUCKET or s3://BUCKET/PREFIX, without credentials or "
             "options; set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL_S3 instead"
         )
+    if scheme is None:
+        return None
+    if scheme.lower() != "s3":
+        raise StorageError(f"artifacts are kept in a folder or in s3://BUCKET/PREFIX but got {scheme}://…")
+    if not bucket:
+        raise StorageError(f"{place}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
     return bucket, prefix.strip("/")
 
 

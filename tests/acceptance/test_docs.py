@@ -178,6 +178,7 @@ def documents(reader):
         "predict": [reader.bundle, segment],
         "verify": [reader.bundle, *data],
         "export-c": [reader.bundle, "--out", "code"],
+        "doctor": [],
         "data import": ["ecg/test", "--rate", "250", "--out", "imported"],
         "data show": ["ecg/test"],
         "data check": ["broken"],

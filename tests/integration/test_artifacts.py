@@ -117,9 +117,7 @@ class TestMistakes:
             check_place(url)
         assert not re.search("KEY:|SECRET@|SE/|=SECRET", str(caught.value))
 
-    @pytest.mark.parametrize(
-        "url", ["gs://KEY:SECRET@hearts", "postgresql://KEY:SECRET@hearts", "file:///tmp"]
-    )
+    @pytest.mark.parametrize("url", ["gs://hearts", "postgresql://hearts/x", "file:///tmp"])
     def test_another_scheme_is_no_folder(self, url):
         with pytest.raises(StorageError, match=r"a folder or in s3://BUCKET/PREFIX but got [a-z]+://…$"):
             local_folder(url)

@@ -25,6 +25,7 @@ from atml.cli.schemas.data import (
     ImportDocument,
     SimulationDocument,
 )
+from atml.cli.schemas.doctor import DoctorDocument
 from atml.cli.schemas.metrics import MetricsDocument
 from atml.cli.schemas.studies import OutcomeDocument, RunDocument, SpecDocument, StatusDocument
 
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, Any] = {
     "predict": list[PredictionDocument],
     "verify": VerificationDocument,
     "export-c": CodeDocument,
+    "doctor": DoctorDocument,
     "data import": ImportDocument,
     "data fetch": FetchedDocument,
     "data show": ContentsDocument,

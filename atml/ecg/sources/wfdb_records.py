@@ -53,7 +53,7 @@ def _parts(header: Path) -> Iterator[Path]:
     except OSError:  # reported when it is read
         return
     if lines and "/" in lines[0][0]:
-        yield from (header.with_name(f"{words[0]}.hea") for words in lines[1:] if words[0] != "~")
+        yield from (header.parent / f"{words[0]}.hea" for words in lines[1:] if words[0] != "~")
 
 
 def _read(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
@@ -132,10 +132,7 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
     wfdb = load_reader("wfdb", "WFDB records")
     try:
         found = wfdb.rdann(path, annotator)
+        notes = list(zip(found.sample, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
-    return [
-        (int(sample) / rate_hz, rhythm_code(note))
-        for sample, note in zip(found.sample, found.aux_note, strict=True)
-        if note.startswith("(")
-    ]
+    return [(int(sample) / rate_hz, rhythm_code(note)) for sample, note in notes if note.startswith("(")]

@@ -62,7 +62,7 @@ def open_storage(
 def _parse(url: str) -> sqlalchemy.URL:
     """Return a supported URL with its driver filled in."""
     try:
-        parsed = sqlalchemy.make_url(url)
+        parsed = sqlalchemy.make_url(url.encode().decode())  # bytes that are no text raise ValueError
     except (ArgumentError, ValueError):
         raise StorageError(
             "the storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
