@@ -18,6 +18,7 @@ from atml.ecg import Dataset, grouped_folds
 from atml.errors import (
     AtmlError,
     CannotWrite,
+    ModelError,
     SpecChanged,
     SpecError,
     StorageUnreachable,
@@ -158,6 +159,8 @@ def damage_explained(name: str) -> Iterator[None]:
     """Raise StudyError for what attributes lead to that somebody has changed by hand."""
     try:
         yield
+    except ModelError as error:  # an architecture is not installed here
+        raise StudyError(f"study {name!r}: {error}") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise StudyError(
             f"study {name!r} is damaged: its attributes are not as ATML wrote them "
@@ -168,7 +171,11 @@ def damage_explained(name: str) -> Iterator[None]:
 def check_trials(stored: StoredStudy) -> None:
     """Raise StudyError if somebody has damaged a trial's attributes."""
     with damage_explained(stored.study.study_name):
-        outcome(stored.snapshot())
+        of = stored.snapshot()
+        outcome(of)
+        for trial in of.trials:
+            records.curve(trial)
+            records.config(trial)
 
 
 def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> list[StoredStudy]:

@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
+import torch
+
+from atml.cli.main import main
+from atml.service import s3
 from tests.fuzz.kinds import KINDS, SECRET, Case
+from tests.fuzz.workplace import make_workplace
 
 LIMIT_SECONDS = 30  # for one command, on a busy machine
 MEMORY_BYTES = 8 << 30  # address space that one campaign may have
@@ -57,8 +61,6 @@ def run_one(kind: str, number: int, *, seed: int, good: Path) -> Result:
 
 def _run(case: Case, here: Path) -> tuple[int | str | None, str, str, str]:
     """Do what `atml` does; return the exit code, standard output, standard error and an escaped error."""
-    from atml.cli.main import main
-
     code: int | str | None = 0
     shown, said, escaped = io.StringIO(), io.StringIO(), ""
     arguments, variables = sys.argv, dict(os.environ)
@@ -77,7 +79,7 @@ def _run(case: Case, here: Path) -> tuple[int | str | None, str, str, str]:
         code = exit_.code
     except _TooLong:
         escaped = f"hang: {traceback.format_exc()[-1500:]}"
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (whatever it is, it is the result)
         escaped = traceback.format_exc()
     finally:
         sys.argv = arguments
@@ -122,7 +124,7 @@ def _judged(
         return "no sentence", f"exit code {code}: {told}"
     try:
         wrong = case.wrong(shown)
-    except Exception:
+    except Exception:  # noqa: BLE001  (whatever it is, the answer could not be read)
         wrong = traceback.format_exc()
     return (ACCEPTED, "") if wrong is None else ("wrong answer", f"{wrong} {told}")
 
@@ -153,7 +155,7 @@ def _in_a_process(kind: str, start: int, until: int, *, seed: int, good: Path) -
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "tests.fuzz.campaign", str(until), "--seed", str(seed), "--kind", kind]
     command += ["--start", str(start), "--good", str(good), "--pipe", str(writer)]
-    with tempfile.TemporaryFile() as log, open(reader, "rb") as results:
+    with tempfile.TemporaryFile() as log, os.fdopen(reader, "rb") as results:
         process = subprocess.Popen(
             command, pass_fds=(writer,), stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
@@ -177,24 +179,30 @@ def _in_a_process(kind: str, start: int, until: int, *, seed: int, good: Path) -
 def _serve(options: argparse.Namespace) -> None:
     """Run inputs in this process and write the results into a pipe."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    with open(options.pipe, "wb", buffering=0) as pipe:
+    with os.fdopen(options.pipe, "wb", buffering=0) as pipe:
         for number in range(options.start, options.count):
             result = run_one(options.kind, number, seed=options.seed, good=options.good)
             pipe.write(json.dumps(asdict(result)).encode() + b"\n")
 
 
-def prepare() -> None:
-    """Set what every command would inherit from a user's surroundings."""
-    import torch
-
-    torch.set_num_threads(1)
-    os.environ |= {
-        "ATML_CACHE": tempfile.mkdtemp(prefix="atml-fuzz-"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    }
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Set what every command inherits: a cache of its own, and a client of S3 that gives up soon."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ |= {
+            "ATML_CACHE": cache,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/nonexistent",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        }
+        attempts, s3.ATTEMPTS = s3.ATTEMPTS, 1
+        try:
+            yield
+        finally:
+            s3.ATTEMPTS = attempts
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _main() -> int:
@@ -207,19 +215,15 @@ def _main() -> int:
     parser.add_argument("--good", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--pipe", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    prepare()
-    try:
-        if options.pipe is not None:
-            _serve(options)
-            return 0
-        return _whole(options)
-    finally:
-        shutil.rmtree(os.environ["ATML_CACHE"], ignore_errors=True)
+    torch.set_num_threads(1)
+    with prepared():
+        if options.pipe is None:
+            return _whole(options)
+        _serve(options)
+        return 0
 
 
 def _whole(options: argparse.Namespace) -> int:
-    from tests.fuzz.workplace import make_workplace
-
     with tempfile.TemporaryDirectory() as name:
         good = Path(name)
         make_workplace(good)

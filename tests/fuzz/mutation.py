@@ -48,6 +48,7 @@ EVIL = (
     "a,b,,c",
     "a=b=c",
 )
+_OTHER_TYPES = (None, True, -1, 0, 10**20, 1e300, float("nan"), float("inf"), [], {})
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
@@ -83,22 +84,7 @@ def changed_json(random: Random, document: Any) -> Any:
         if random.random() < 0.3:
             del here[key]
         else:
-            here[key] = random.choice(
-                (
-                    None,
-                    True,
-                    -1,
-                    0,
-                    10**20,
-                    1e300,
-                    float("nan"),
-                    float("inf"),
-                    [],
-                    {},
-                    [here[key]],
-                    evil(random),
-                )
-            )
+            here[key] = random.choice((*_OTHER_TYPES, [here[key]], evil(random)))
         return document
 
 

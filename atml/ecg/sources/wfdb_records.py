@@ -126,7 +126,7 @@ def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float)
 
 
 def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tuple[float, str]]:
-    file = header.with_suffix(f".{annotator}")
+    file = header.parent / f"{header.stem}.{annotator}"
     if not file.exists():
         return []
     wfdb = load_reader("wfdb", "WFDB records")
