@@ -25,8 +25,11 @@ class OnnxClassifier:
         """Load a path or bytes; raise ModelError for any other kind of model."""
         self._source = source = "The model" if isinstance(model, bytes) else str(model)
         self._session = open_session(_read(model), source=source)
-        self.segment_length = _segment_length(self._session, source)
-        properties = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.segment_length = _segment_length(self._session, source)
+            properties = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{source} is damaged: a name in it is not text ({error}).") from None
         self.metadata = OnnxMetadata.from_properties(properties, source=source)
 
     def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:

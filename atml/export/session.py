@@ -18,6 +18,7 @@ RUNTIME_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
     MemoryError,
+    UnicodeDecodeError,  # the message quotes a damaged name
 )
 
 
