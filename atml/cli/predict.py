@@ -53,7 +53,7 @@ def _read(path: Path, length: int) -> "NDArray[np.float32]":
     if isinstance(found, Problem):
         raise BadSegment(f"{path.parent}/{found}")
     if len(found) != length:
-        advice = "cut it to that length" if len(found) > length else "give longer segments"
+        advice = "cut it to that length" if len(found) > length else "give a longer segment"
         raise BadSegment(f"{path}: has {len(found)} samples but the model takes {length}; {advice}")
     return found
 

@@ -19,8 +19,8 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
 FACTS = ("study", "trial", "architecture", "config", "threshold", "subjects", "test_data")
-# What a JSON document leads to that lacks a field or holds another type.
-DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# What a JSON document leads to that lacks a field, holds another type or is nested too deeply.
+DAMAGE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 # From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 

@@ -83,7 +83,7 @@ def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
         figures: Mapping[str, Any] = json.loads(read_file(path))
     except OSError as error:
         raise ModelError(f"{path}: {in_words(error)}") from None
-    except ValueError as error:
+    except DAMAGE as error:
         raise ModelError(f"{path} is not the metrics of a bundle: {error}") from None
     _model(bundle, figures)
     return bundle, figures

@@ -116,7 +116,7 @@ class _Bundle:
     def metrics(self) -> Mapping[str, Any]:
         try:
             return dict(json.loads(self.content("metrics.json")))
-        except (ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise ModelError(f"metrics.json is not JSON: {error}") from None
 
     @cached_property

@@ -1,6 +1,7 @@
 """What a user gets wrong, and Ctrl-C twice: one message, the right exit code, no traceback."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -20,6 +21,13 @@ search = { architectures = ["linear"] }
 
 EVALUATE = ["evaluate", "text.onnx", "--data", "test"]
 NOT_A_NUMBER = [[*EVALUATE, "--beta", "nan"], [*EVALUATE, "--beta", "inf"], [*EVALUATE, "--threshold", "nan"]]
+TOO_LARGE = [
+    ["search", "good.toml", "--workers", "9" * 20],
+    ["worker", "--index", "9" * 20],
+    ["worker", "--threads", "9" * 20],
+    ["data", "simulate", "new", "--subjects", "9" * 20],
+    ["data", "simulate", "new", "--first-subject", "9" * 20],
+]
 COMMANDS = sorted(command.name for command in app.registered_commands)
 
 
@@ -34,6 +42,7 @@ def atml(workplace):
     workplace.write("text.onnx", "not a model")
     workplace.write("broken-segment.txt", "0.5\nnothing\n")
     (workplace.folder / "empty").mkdir(exist_ok=True)
+    os.mkfifo(workplace.folder / "pipe")
 
     def run(*arguments):
         done = workplace.call(*arguments)
@@ -63,6 +72,7 @@ def atml(workplace):
         (["worker", "--artifacts", "gs://bucket"], ["s3://BUCKET/PREFIX but got gs://…"]),
         (["dashboard", "--storage", "x.db"], ["not a database URL"]),
         (["dashboard", "--host", "nowhere.invalid"], ["nowhere.invalid: no such host"]),
+        (["dashboard", "--host", "a" * 64 + ".org"], ["is not a valid host name"]),
         (["dashboard", "--host", "0.0.0.0"], ["set ATML_DASHBOARD_AUTH=user:password", "delete studies"]),
         (["run", "--train", "train", "--spec", "good.toml"], ['a run takes one spec with phase = "joint"']),
         (["run", "--train", "train", "--phase2", "good.toml"], ['phase = "width"']),
@@ -70,6 +80,7 @@ def atml(workplace):
         (["search", "infinite.toml", "--train", "train"], ["field `beta`", "got inf"]),
         (["evaluate", "text.onnx", "--data", "test"], ["text.onnx"]),
         (["evaluate", "missing.onnx", "--data", "test"], ["missing.onnx"]),
+        (["export-c", "pipe", "--out", "c"], ["pipe cannot be read: not a regular file"]),
     ],
     ids=lambda value: " ".join(value[:3]) if value and value[0].islower() else "",
 )
@@ -118,7 +129,8 @@ def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"], *NOT_A_NUMBER]
+    "arguments",
+    [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"], *NOT_A_NUMBER, *TOO_LARGE],
 )
 def test_wrong_usage_is_exit_code_2(atml, arguments):
     assert atml(*arguments)[0] == 2

@@ -234,7 +234,8 @@ def option(random: Random, good: Path, here: Path) -> Case:
     for name in random.sample(options, k=min(len(options), random.choice((1, 1, 2)))):
         arguments.append(f"{name}={evil(random)}" if name else evil(random))
     arguments = [argument.replace("\0", "") for argument in arguments]
-    return Case(arguments=arguments, wrong=_json_is_strict if "--json" in command else _is_right)
+    prints_json = "--json" in command and "--help" not in arguments
+    return Case(arguments=arguments, wrong=_json_is_strict if prints_json else _is_right)
 
 
 def environment(random: Random, good: Path, here: Path) -> Case:
