@@ -11,14 +11,15 @@ from typing import Any
 
 from atml import defaults
 from atml.ecg import Dataset
-from atml.errors import ModelError, SpecError, StorageError, StudyError
+from atml.errors import ModelError, NoDatabase, SpecError, StorageError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import Bundle, load_bundle
+from atml.reports.bundle import DAMAGE, Bundle, load_bundle
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
+from atml.reports.html.contents import Contents
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
 from atml.reports.model_card import card_of
@@ -26,12 +27,12 @@ from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
 from atml.service.announcement import announcement
+from atml.service.artifacts import check_place, open_artifacts
 from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
-from atml.service.storage import open_storage
-from atml.service.storage.sqlite import is_missing
-from atml.service.studies import StoredStudy, load
+from atml.service.storage import Storage, open_storage
+from atml.service.studies import StoredStudy, check_trials, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
 from atml.tuning.outcome import Outcome
@@ -86,6 +87,7 @@ def search(
     watch = watch or Watch()
     quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
+    open_artifacts(artifacts)  # fails here, not in every worker
     plan = _plan(storage, artifacts, workers, device)
     dataset = load_phase_data(phase, watch)
     watch.say(announcement([phase], plan))  # before anything is written
@@ -130,6 +132,7 @@ def run(
     quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
+    open_artifacts(artifacts)  # fails here, not in every worker
     shared = _shared_subjects(train, test)
     phases = [with_training_data(one, train, skip_bad=skip_bad, exclude=shared) for one in phases]
     plan = _plan(storage, artifacts, workers, device)
@@ -179,7 +182,9 @@ def finalize(
     """
     watch = watch or Watch()
     quieten_optuna()
-    stored = load(open_storage(storage), study)
+    check_place(artifacts)
+    stored = load(open_storage(storage, must_exist=True), study)
+    check_trials(stored)
     if sizes is not None:
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
@@ -292,21 +297,21 @@ def report(
         CannotWrite: a file cannot be written.
     """
     watch = watch or Watch()
+    check_place(artifacts)
     bundle = is_bundle(what)
-    needs_storage = not (bundle and is_missing(storage))
     sources = Sources(
-        storage=open_storage(storage) if needs_storage else None,
+        storage=_storage_for_report(storage, may_be_missing=bundle),
         artifacts=artifacts,
         results=Path(results),
         train=Path(train) if train is not None else None,
         with_traces=traces,
         watch=watch,
     )
-    shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
+    shown, page = _bundle_page(Path(what), sources) if bundle else _study_page(str(what), sources)
     if card is not None and shown.model is None:
         raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
-    write_whole(path, render(shown).encode())
+    write_whole(path, page.encode())
     if card is not None and shown.model is not None:
         write_whole(Path(card), card_of(shown.model).encode())
     return path
@@ -397,13 +402,36 @@ def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
     return phase.model_copy(update={"finalize": finalize})
 
 
+def _study_page(study: str, sources: Sources) -> tuple[Contents, str]:
+    shown = of_study(study, sources)
+    return shown, render(shown)
+
+
+def _bundle_page(folder: Path, sources: Sources) -> tuple[Contents, str]:
+    try:
+        shown = of_bundle(folder, sources)
+        return shown, render(shown)
+    except DAMAGE as error:
+        raise ModelError(
+            f"{folder}: manifest.json or metrics.json lacks what ATML writes "
+            f"({type(error).__name__}: {error}); `atml verify` tells what was changed"
+        ) from error
+
+
+def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
+    try:
+        return open_storage(url, must_exist=True)
+    except NoDatabase:
+        if may_be_missing:
+            return None
+        raise
+
+
 def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
     """Count the evaluation on the bundle's study, and return a message with the number so far."""
     name = bundle.study
-    if is_missing(storage):
-        return f"evaluation not counted: there is no {storage}; give the storage of study {name!r}"
     try:
-        stored = load(open_storage(storage), name)
+        stored = load(open_storage(storage, must_exist=True), name)
     except (StorageError, StudyError) as error:
         return f"evaluation not counted: {error}"
     times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)

@@ -8,6 +8,7 @@ AtmlError
 │   └── TooFewSubjects
 ├── SpecError
 ├── StorageError
+│   ├── NoDatabase
 │   └── StorageUnreachable
 ├── StudyError
 │   ├── UnknownStudy
@@ -55,6 +56,10 @@ class SpecError(AtmlError):
 
 class StorageError(AtmlError):
     """The storage URL is wrong, or its database cannot be used."""
+
+
+class NoDatabase(StorageError):
+    """The storage has never held a study: its file or its tables do not exist."""
 
 
 class StorageUnreachable(StorageError):

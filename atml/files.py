@@ -52,6 +52,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written.
     """
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # Random: processes on several machines may share both the folder and the process number.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
@@ -151,7 +153,7 @@ def in_words(error: OSError, *, advice: str | None = None) -> str:
     return f"{reason}; {advice or usual}"
 
 
-def read_file(path: Path, *, most_bytes: int) -> bytes:
+def read_file(path: Path, *, most_bytes: int = 1_000_000_000) -> bytes:
     """Return the content of a file.
 
     Raises:

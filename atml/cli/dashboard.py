@@ -41,7 +41,7 @@ def dashboard(
 
     address = Address(host=host, port=port)
     credentials = credentials_for(address, os.environ.get(AUTH))
-    opened = open_storage(storage)
+    opened = open_storage(storage, must_exist=read_only)
     # Existing artifacts can be shown even if the place is full or read-only.
     store = open_artifacts(artifacts, only_reading=True)
     count = len(opened.get_all_studies())

@@ -21,6 +21,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 
+MOST_SIMULATED = 100_000  # subjects, and segments of each
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -133,11 +134,12 @@ def audit(
 @data_app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty directory to write to.")],
-    subjects: Annotated[int, typer.Option(min=1, help="Number of subjects to simulate.")] = 24,
-    segments: Annotated[int, typer.Option(min=1, help="Segments per subject.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    subjects: Annotated[int, typer.Option(min=1, max=MOST_SIMULATED, help="Number of subjects.")] = 24,
+    segments: Annotated[int, typer.Option(min=1, max=MOST_SIMULATED, help="Segments per subject.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The same seed gives the same files.")] = 0,
     first_subject: Annotated[
-        int, typer.Option(min=0, help="Number of the first subject, to keep sets disjoint.")
+        int,
+        typer.Option(min=0, max=10**9, help="Number of the first subject, to keep sets disjoint."),
     ] = 0,
     as_json: AsJson = False,
 ) -> None:

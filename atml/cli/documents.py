@@ -1,6 +1,6 @@
 """Results as JSON documents, for scripts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from atml.tuning.failures import reason_of
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from atml.errors import AtmlError
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
     from atml.service.progress import WorkerState
@@ -97,12 +98,15 @@ def model_document(model: "Model") -> dict[str, Any]:
 
 
 def status_document(
-    studies: "list[tuple[StoredStudy, Snapshot]]", workers: "Iterable[WorkerState]"
+    studies: "list[tuple[StoredStudy, Snapshot]]",
+    workers: "Iterable[WorkerState]",
+    damaged: "Mapping[str, AtmlError]",
 ) -> dict[str, Any]:
     """Return the output of `atml status` as JSON."""
     return {
         "studies": [study_document(stored, of) for stored, of in studies],
         "workers": [asdict(worker) for worker in workers],
+        "not_shown": [{"study": name, "error": str(error)} for name, error in damaged.items()],
     }
 
 

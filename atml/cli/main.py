@@ -14,6 +14,7 @@ import typer
 
 from atml.cli import (
     dashboard,
+    doctor,
     evaluate,
     export_c,
     export_mlflow,
@@ -34,6 +35,7 @@ from atml.cli.data import data_app
 from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import in_words
+from atml.service.credentials import hide_credentials
 from atml.version import __version__
 
 MISTAKE, INTERRUPTED = 1, 130
@@ -66,6 +68,7 @@ app.command("report")(report.report)
 data_app.command("import")(recordings.import_)
 data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
+app.command("doctor")(doctor.doctor)
 app.command("export-c")(export_c.export_c)
 app.command("export-mlflow")(export_mlflow.export_mlflow)
 app.add_typer(data_app, name="data")
@@ -97,18 +100,18 @@ def main() -> None:
     except CannotWrite as error:
         sys.exit(_cannot_write(error))
     except AtmlError as error:
-        typer.echo(f"Error: {error}", err=True)
+        _tell(f"Error: {error}")
         sys.exit(MISTAKE)
     except BrokenPipeError:
         # The reader (such as `head`) has closed the pipe; discard the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        typer.echo(f"Error: {error.filename or 'the output'}: {in_words(error)}", err=True)
+        _tell(f"Error: {error.filename or 'the output'}: {in_words(error)}")
         sys.exit(MISTAKE)
     except Exception as error:  # what no part of ATML expected
         if os.environ.get(DEBUG):
             raise
-        typer.echo(_unexpected(error), err=True)
+        _tell(_unexpected(error))
         sys.exit(MISTAKE)
     except SystemExit as exit_:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
@@ -118,12 +121,18 @@ def main() -> None:
 
 def _prepare_output() -> None:
     """Make every text printable: where standard output is closed, and where the terminal knows only ASCII."""
+    if len(os.environ.get("COLUMNS", "")) > len("9999"):  # rich would make lines that long
+        del os.environ["COLUMNS"]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _tell(text: str) -> None:
+    typer.echo(hide_credentials(text), err=True)
 
 
 def _unexpected(error: Exception) -> str:
@@ -146,7 +155,7 @@ def _cannot_write(error: CannotWrite) -> int:
         with contextlib.suppress(OSError):  # the supervisor is gone
             os.write(int(pipe), str(error).encode())
     try:
-        typer.echo(f"Error: {error}, then run the same command again.", err=True)
+        _tell(f"Error: {error}, then run the same command again.")
     except OSError:
         # The log is on the full disk too; flushing the rest must not fail again at exit.
         for stream in (sys.stdout, sys.stderr):

@@ -9,6 +9,8 @@ import typer
 
 from atml import defaults
 
+MOST_PROCESSES = 1024  # of one machine, or threads of one process
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -33,6 +35,7 @@ Workers = Annotated[
         "--workers",
         "-w",
         min=1,
+        max=MOST_PROCESSES,
         show_default=f"one per core, at most {defaults.MOST_WORKERS}",
         help="Worker processes, each with one thread.",
     ),

@@ -53,9 +53,8 @@ def _read(path: Path, length: int) -> "NDArray[np.float32]":
     if isinstance(found, Problem):
         raise BadSegment(f"{path.parent}/{found}")
     if len(found) != length:
-        raise BadSegment(
-            f"{path}: has {len(found)} samples but the model takes {length}; cut it to that length"
-        )
+        advice = "cut it to that length" if len(found) > length else "give a longer segment"
+        raise BadSegment(f"{path}: has {len(found)} samples but the model takes {length}; {advice}")
     return found
 
 

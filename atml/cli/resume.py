@@ -22,7 +22,7 @@ def resume(
     from atml.service.studies import load
     from atml.tuning.stop import StoppedBy, clear_stop, read
 
-    stored = load(open_storage(storage), study)
+    stored = load(open_storage(storage, must_exist=True), study)
     sign = read(stored.study)
     if sign is None:
         typer.echo(f"{study} is not stopped.")

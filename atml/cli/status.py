@@ -6,6 +6,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.errors import AtmlError, StudyError
 
 if TYPE_CHECKING:
     from atml.service.progress import Progress, WorkerState
@@ -32,25 +33,36 @@ def status(
     from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
-    from atml.service.studies import load, load_all
+    from atml.service.studies import check_trials, load, load_all
     from atml.tuning.outcome import outcome
 
     if check_targets and study is None:
         raise typer.BadParameter("--check-targets needs the name of a study")
-    opened = open_storage(storage)
-    loaded = [load(opened, study)] if study is not None else load_all(opened)
+    opened = open_storage(storage, must_exist=True)
+    damaged: dict[str, AtmlError] = {}
+    loaded = [load(opened, study)] if study is not None else load_all(opened, damaged.__setitem__)
+    for one in tuple(loaded):
+        try:
+            check_trials(one)
+        except StudyError as error:
+            if study is not None:
+                raise
+            loaded.remove(one)
+            damaged[one.study.study_name] = error
     shown = [(one, one.snapshot()) for one in loaded]
     states = [progress(of) for _, of in shown]
     workers = worker_states(Workers(opened).shown(), states)
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
-        typer.echo(to_json(status_document(shown, workers)), nl=False)
+        typer.echo(to_json(status_document(shown, workers, damaged)), nl=False)
     else:
         if study is not None:
             _print_one(shown[0][1], states[0])
         else:
             _print_all(loaded, [of for _, of in shown], states)
+            for problem in damaged.values():
+                typer.echo(f"Not shown: {problem}", err=True)
         _print_workers(workers)
         next_step(_what_next(study, [of for _, of in shown]), storage=storage)
     if check_targets:

@@ -22,7 +22,7 @@ def stop(
     from atml.service.studies import load
     from atml.tuning.stop import Stop, StoppedBy, read, request_stop
 
-    stored = load(open_storage(storage), study)
+    stored = load(open_storage(storage, must_exist=True), study)
     sign = read(stored.study)
     if sign is not None:
         typer.echo(f"{study} is already stopped: {sign.because}.")

@@ -20,7 +20,9 @@ def worker(
     storage: options.Storage = defaults.STORAGE,
     artifacts: options.Artifacts = defaults.ARTIFACTS,
     device: options.Device = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads to train with.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=options.MOST_PROCESSES, help="CPU threads to train with.")
+    ] = 1,
     index: Annotated[
         int | None,
         typer.Option(
@@ -44,6 +46,7 @@ def worker(
     Example:  atml worker ecm-phase1 --index 3
     """
     from atml.service.alive import Registration, Workers
+    from atml.service.artifacts import check_place
     from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
@@ -54,8 +57,10 @@ def worker(
 
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
+    check_place(artifacts)
     opened = open_storage(
         storage,
+        must_exist=study is not None,
         retry_seconds=WORKER_RETRY_SECONDS,
         wait_for_server=True,  # there may be nobody to restart it
         give_up=leave.requested,

@@ -21,6 +21,7 @@ FILTER = (
     "applied forwards and backwards"
 )
 FLAT_SECONDS = 2.0  # no heart is constant for so long, so the electrode was off
+LARGEST_SAMPLE = 1e12  # no converter counts that far, in whatever unit
 _LARGEST_FACTOR = 1000  # of resampling; a rate is met within one part in a million
 _TOLERANCE = 1e-6  # of a sample, for rounding
 
@@ -50,7 +51,7 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
     rhythm, a missing sample or part of a flat line.
 
     Raises:
-        BadRecording: the sampling rate is unusable, or the recording has no signal at all.
+        BadRecording: the sampling rate is unusable, a sample is too large, or there is no signal at all.
     """
     length = round(SEGMENT_SECONDS * SAMPLING_RATE_HZ)
     step = max(1, round(step_seconds * SAMPLING_RATE_HZ))
@@ -85,6 +86,9 @@ def _runs(recording: Recording) -> Iterator[_Run]:
     there = ~missing(recording)
     if not there.any():
         raise BadRecording("has no signal, only gaps and flat lines; choose another channel with --lead")
+    largest = float(np.abs(recording.signal[there]).max())
+    if largest > LARGEST_SAMPLE:
+        raise BadRecording(f"holds a sample of {largest:g}, which is no ECG; export or fetch it again")
     edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(np.int8), [0]])))
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         if end - start >= SEGMENT_SECONDS * rate_hz:

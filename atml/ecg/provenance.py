@@ -113,7 +113,7 @@ def _read_json(path: Path, advice: str) -> dict[str, Any] | None:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); {advice}.") from None
     if not isinstance(fields, dict):
         raise DataError(f"{path} is not a JSON object; {advice}.")

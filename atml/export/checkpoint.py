@@ -87,7 +87,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _content(path: Path) -> Any:
     try:
-        file = io.BytesIO(read_file(path, most_bytes=MOST_BYTES))
+        file = io.BytesIO(read_file(path))
         # torch.save writes zip files; for anything else torch.load would try older formats.
         if zipfile.is_zipfile(file):
             file.seek(0)

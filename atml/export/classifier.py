@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
-from atml.export.session import INPUT, OUTPUT, open_session
+from atml.export.session import INPUT, OUTPUT, RUNTIME_ERRORS, open_session
 from atml.files import read_file
 
 BATCH = 256
-MOST_BYTES = 1_000_000_000  # of a model's file
 
 
 class OnnxClassifier:
@@ -25,10 +24,13 @@ class OnnxClassifier:
 
     def __init__(self, model: bytes | str | PathLike[str]) -> None:
         """Load a path or bytes; raise ModelError for any other kind of model."""
-        source = "The model" if isinstance(model, bytes) else str(model)
+        self._source = source = "The model" if isinstance(model, bytes) else str(model)
         self._session = open_session(_read(model), source=source)
-        self.segment_length = _segment_length(self._session, source)
-        properties = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self.segment_length = _segment_length(self._session, source)
+            properties = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{source} is damaged: a name in it is not text ({error}).") from None
         self.metadata = OnnxMetadata.from_properties(properties, source=source)
 
     def probabilities(self, samples: ArrayLike) -> NDArray[np.float64]:
@@ -56,7 +58,11 @@ class OnnxClassifier:
         return float(np.median(times[1:])) * 1000
 
     def logits(self, samples: ArrayLike) -> NDArray[np.float32]:
-        """Return the logits [n, 2] of the segments `samples` [n, segment_length]."""
+        """Return the logits [n, 2] of the segments `samples` [n, segment_length].
+
+        Raises:
+            ModelError: the segments have another length, or the model cannot be run on them.
+        """
         ecg = np.asarray(samples, dtype=np.float32)
         if ecg.ndim != 2 or ecg.shape[1] != self.segment_length:
             raise ModelError(
@@ -66,15 +72,26 @@ class OnnxClassifier:
         logits = np.empty((len(ecg), 2), dtype=np.float32)
         for start in range(0, len(ecg), BATCH):
             part = slice(start, start + BATCH)
-            (logits[part],) = self._session.run([OUTPUT], {INPUT: ecg[part, None, :]})
+            logits[part] = self._run(ecg[part, None, :])
         return logits
+
+    def _run(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            (logits,) = self._session.run([OUTPUT], {INPUT: ecg})
+        except RUNTIME_ERRORS as error:
+            raise ModelError(f"{self._source} cannot be run: {error}") from error
+        if logits.shape != (len(ecg), 2):
+            raise ModelError(
+                f"{self._source} returns logits of shape {list(logits.shape)} for {len(ecg)} segments."
+            )
+        return np.asarray(logits)
 
 
 def _read(model: bytes | str | PathLike[str]) -> bytes:
     if isinstance(model, bytes):
         return model
     try:
-        return read_file(Path(model), most_bytes=MOST_BYTES)
+        return read_file(Path(model))
     except OSError as error:
         raise ModelError(f"{model} cannot be read: {error.strerror}.") from error
 

@@ -9,13 +9,16 @@ INPUT = "ecg"
 OUTPUT = "logits"
 
 _ERRORS_ONLY = 3
-_CANNOT_LOAD = (
+RUNTIME_ERRORS = (
+    ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
     ort_errors.InvalidProtobuf,
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
+    MemoryError,
+    UnicodeDecodeError,  # the message quotes a damaged name
 )
 
 
@@ -27,5 +30,5 @@ def open_session(onnx_model: bytes, *, source: str) -> onnxruntime.InferenceSess
     options.log_severity_level = _ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
-    except _CANNOT_LOAD as error:
+    except RUNTIME_ERRORS as error:
         raise ModelError(f"{source} is not an ONNX model that can be run: {error}") from error

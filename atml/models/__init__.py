@@ -25,6 +25,7 @@ from atml.models.shufflenet_v2 import SHUFFLENET_V2
 from atml.models.simple_cnn import SIMPLE_CNN
 from atml.models.simple_resnet import SIMPLE_RESNET
 from atml.models.tcn import TCN
+from atml.models.tiny_cnn import TINY_CNN
 
 __all__ = [
     "ARCHITECTURES",
@@ -52,6 +53,7 @@ ARCHITECTURES: Mapping[str, Architecture] = Registry(
         DSCNN,
         TCN,
         CONV_MIXER,
+        TINY_CNN,
     )
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from atml.errors import CannotWrite, ModelError
 from atml.export import OnnxClassifier
-from atml.files import TEMPORARY, in_words, remove_abandoned
+from atml.files import TEMPORARY, in_words, read_file, remove_abandoned
 from atml.version import __version__
 
 MANIFEST = "manifest.json"
@@ -23,6 +23,8 @@ OLDER = ".old"
 IDENTITY = ("study", "trial", "architecture", "config", "learning_rate", "training_data")
 KEPT = ".kept"  # ending of a user's file that a new bundle would have replaced
 FACTS = ("study", "trial", "architecture", "config", "threshold", "subjects", "test_data")
+# What a JSON document leads to that lacks a field, holds another type or is nested too deeply.
+DAMAGE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 # From linux/fcntl.h and linux/fs.h.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
@@ -61,7 +63,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     place = Path(folder)
     manifest = read_manifest(place)
     try:
-        model = (place / MODEL).read_bytes()
+        model = read_file(place / MODEL)
     except OSError as error:
         raise ModelError(f"{place} is not a bundle: {error.filename}: {in_words(error)}") from None
     (stored,) = (file["sha256"] for file in manifest["files"] if file["name"] == MODEL)
@@ -76,12 +78,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of the bundle in `folder`; raise ModelError if there is none."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_file(path))
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
     except OSError as error:
         raise ModelError(f"{folder} is not a bundle: {error.filename}: {in_words(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise ModelError(f"{path} is not a bundle's manifest: {error!r}") from None
     if missing:
         raise ModelError(f"{path} lacks {', '.join(missing)}; write the bundle again with `atml finalize`")

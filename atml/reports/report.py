@@ -9,15 +9,15 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, ModelError
-from atml.files import in_words
-from atml.reports.bundle import MANIFEST, Bundle, load_bundle
+from atml.files import in_words, read_file
+from atml.reports.bundle import DAMAGE, MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents
 from atml.reports.html.study_part import study_part
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
-from atml.service.studies import StoredStudy, StudyData, check_data, load, study_names
+from atml.service.studies import StoredStudy, StudyData, check_data, check_trials, load, study_names
 from atml.service.watch import Watch
 from atml.tuning import records
 
@@ -62,6 +62,7 @@ def of_study(name: str, sources: Sources) -> Contents:
     """
     assert sources.storage is not None  # noqa: S101
     stored = load(sources.storage, name)
+    check_trials(stored)
     found = _bundles(stored, sources)
     if not found:
         return contents(study_part(stored), None)
@@ -78,10 +79,10 @@ def of_study(name: str, sources: Sources) -> Contents:
 def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
     bundle, path = load_bundle(folder), folder / METRICS
     try:
-        figures: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        figures: Mapping[str, Any] = json.loads(read_file(path))
     except OSError as error:
         raise ModelError(f"{path}: {in_words(error)}") from None
-    except ValueError as error:
+    except DAMAGE as error:
         raise ModelError(f"{path} is not the metrics of a bundle: {error}") from None
     _model(bundle, figures)
     return bundle, figures
@@ -99,7 +100,7 @@ def _model(
             with_traces=with_traces,
             segment_length=bundle.classifier.segment_length,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise ModelError(
             f"{bundle.folder / METRICS} was written by another version of ATML ({error!r}); "
             "run `atml finalize` again"

@@ -1,5 +1,6 @@
 """Test vectors: segments and the logits that a bundle's models must compute for them on any machine."""
 
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from atml.ecg import draw_subject
 from atml.errors import ModelError
 from atml.export import OnnxClassifier
+from atml.files import read_file
 
 VECTORS = "vectors.npz"
 SUBJECTS, SEGMENTS, SEED = 4, 4, 2026
@@ -43,7 +45,8 @@ def make_vectors(models: dict[str, bytes], segment_length: int) -> Vectors:
 def load_vectors(path: Path) -> Vectors:
     """Read what `Vectors.save` wrote; raise ModelError for anything else."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        file = io.BytesIO(read_file(path))
+        with np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
         return Vectors(segments=arrays.pop("segments"), logits=arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

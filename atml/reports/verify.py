@@ -19,9 +19,10 @@ from atml.ecg import Dataset
 from atml.errors import AtmlError, ModelError
 from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
 from atml.export.c import CCheck, CSources, check_c, to_c, tools
+from atml.files import read_file
 from atml.models import get_architecture
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, checksum, read_manifest
+from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
@@ -89,6 +90,9 @@ def _made(name: str, check: Callable[[], str]) -> Check:
         return Check(name=name, result=SKIPPED, detail=str(reason))
     except AtmlError as error:
         return Check(name=name, result=FAILED, detail=str(error))
+    except DAMAGE as error:
+        detail = f"manifest.json or metrics.json lacks what ATML writes ({type(error).__name__}: {error})"
+        return Check(name=name, result=FAILED, detail=detail)
 
 
 def _require(holds: bool, message: str) -> None:
@@ -112,7 +116,7 @@ class _Bundle:
     def metrics(self) -> Mapping[str, Any]:
         try:
             return dict(json.loads(self.content("metrics.json")))
-        except (ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise ModelError(f"metrics.json is not JSON: {error}") from None
 
     @cached_property
@@ -131,7 +135,7 @@ class _Bundle:
 
     def content(self, name: str) -> bytes:
         try:
-            return (self.folder / name).read_bytes()
+            return read_file(self.folder / name)
         except OSError as error:
             raise ModelError(f"{name} cannot be read: {error.strerror}") from None
 

@@ -23,6 +23,10 @@ class Address:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise AddressError(f"{self.host}: no such host or address: {error.strerror}") from None
+            raise AddressError(
+                f"{self.host or repr('')}: no such host or address: {error.strerror}"
+            ) from None
+        except UnicodeError:  # a label of the name is empty or longer than 63 letters
+            raise AddressError(f"{self.host!r} is not a valid host name") from None
         # An IPv6 address may include its interface: fe80::1%eth0.
         return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)

@@ -19,7 +19,7 @@ from atml.errors import AtmlError
 from atml.evaluation import Metrics
 from atml.files import prepare_folder, write_whole
 from atml.service.pictures import picture
-from atml.service.s3 import is_s3, open_s3, split_s3
+from atml.service.s3 import open_s3, require_boto3, split_s3
 from atml.tuning import records
 
 
@@ -34,11 +34,22 @@ def open_artifacts(place: str | Path, *, only_reading: bool = False) -> Artifact
         CannotWrite: it cannot be written to at the moment; gives the reason.
         StorageError: it cannot hold artifacts; gives the reason.
     """
-    if is_s3(place):
-        return open_s3(str(place))
+    bucket = split_s3(place)
+    if bucket is not None:
+        return open_s3(*bucket)
     if not only_reading:
         prepare_folder(Path(place))
     return FolderStore(str(place))
+
+
+def check_place(place: str | Path) -> None:
+    """Refuse a place that can never hold artifacts, without a look at it.
+
+    Raises:
+        StorageError: gives the reason.
+    """
+    if split_s3(place) is not None:
+        require_boto3()
 
 
 class FolderStore(FileSystemArtifactStore):
@@ -58,10 +69,8 @@ def local_folder(place: str | Path) -> Path:
 
     It is the artifacts' folder itself or, for artifacts in S3, a folder in the cache (`ATML_CACHE`).
     """
-    if not is_s3(place):
-        return Path(place)
-    bucket, prefix = split_s3(str(place))
-    return default_cache_dir() / "s3" / bucket / prefix
+    bucket = split_s3(place)
+    return Path(place) if bucket is None else default_cache_dir().joinpath("s3", *bucket)
 
 
 def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:

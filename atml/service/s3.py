@@ -1,5 +1,7 @@
 """Artifacts in an S3 bucket, on Amazon or any compatible server."""
 
+import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,30 +11,45 @@ from optuna.artifacts import Boto3ArtifactStore
 from optuna.artifacts._protocol import ArtifactStore
 
 from atml.errors import CannotWrite, StorageError
+from atml.service.credentials import hide_credentials
 
-SCHEME = "s3://"
+# Slashes may be missing: `Path("s3://BUCKET")` has lost one. One letter is a drive of Windows.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/*(.*)", re.DOTALL)
+_CREDENTIALS = re.compile(r":.*@", re.DOTALL)
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 10, 60, 5
 
 
-def is_s3(place: str | Path) -> bool:
-    """Whether `place` is a bucket rather than a folder."""
-    return isinstance(place, str) and place.startswith(SCHEME)
-
-
-def split_s3(url: str) -> tuple[str, str]:
-    """Return bucket and prefix of `s3://BUCKET/PREFIX`; the prefix may be empty.
+def split_s3(place: str | Path) -> tuple[str, str] | None:
+    """Return bucket and prefix of `s3://BUCKET/PREFIX`, of which the prefix may be empty; None for a folder.
 
     Raises:
-        StorageError: it names no bucket.
+        StorageError: it has another scheme, names no bucket, or holds credentials, which are not shown.
     """
-    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+    url = _URL.fullmatch(str(place))
+    scheme, rest = url.groups() if url else (None, str(place))
+    bucket, _, prefix = rest.partition("/")
+    if _CREDENTIALS.search(rest) or (scheme and re.search("[@:?#]", bucket)):
+        raise StorageError(
+            "the URL of the artifacts must be s3://BUCKET or s3://BUCKET/PREFIX, without credentials or "
+            "options; set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL_S3 instead"
+        )
+    if scheme is None:
+        return None
+    if scheme.lower() != "s3":
+        raise StorageError(f"artifacts are kept in a folder or in s3://BUCKET/PREFIX but got {scheme}://…")
     if not bucket:
-        raise StorageError(f"{url}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
+        raise StorageError(f"{place}: names no bucket; write s3://BUCKET or s3://BUCKET/PREFIX")
     return bucket, prefix.strip("/")
 
 
-def open_s3(url: str) -> ArtifactStore:
-    """Open `s3://BUCKET/PREFIX` with boto3's credentials and endpoint.
+def require_boto3() -> None:
+    """Raise StorageError unless boto3 is installed."""
+    if importlib.util.find_spec("boto3") is None:
+        raise StorageError("artifacts in S3 need boto3: pip install 'atml[s3]'")
+
+
+def open_s3(bucket: str, prefix: str) -> ArtifactStore:
+    """Open a bucket with boto3's credentials and endpoint.
 
     They come from environment variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL_S3),
     `~/.aws/` or the machine's role.
@@ -41,12 +58,11 @@ def open_s3(url: str) -> ArtifactStore:
         StorageError: boto3 is missing or the bucket name is invalid.
         CannotWrite: the credentials, the bucket or the server is missing; names which.
     """
-    bucket, prefix = split_s3(url)
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError:
-        raise StorageError(f"{url}: needs boto3: pip install 'atml[s3]'") from None
+    require_boto3()
+    import boto3
+    from botocore.config import Config
+
+    url = f"s3://{bucket}/{prefix}".rstrip("/")
     with _explained(url):
         config = Config(
             connect_timeout=CONNECT_SECONDS,
@@ -94,9 +110,9 @@ def _explained(url: str) -> Iterator[None]:
 
     try:
         yield
-    except (BotoCoreError, ClientError, Boto3Error) as error:
+    except (BotoCoreError, ClientError, Boto3Error, ValueError) as error:
         # All other errors may go away: the bucket is created, credentials renewed, the network fixed.
-        kind = StorageError if isinstance(error, ParamValidationError) else CannotWrite
+        kind = StorageError if isinstance(error, ParamValidationError | ValueError) else CannotWrite
         raise kind(f"{url}: {_advice(error)}") from None
 
 
@@ -104,6 +120,8 @@ def _advice(error: Any) -> str:
     from botocore import exceptions
 
     match error:
+        case ValueError():
+            return "AWS_ENDPOINT_URL_S3 is not a URL; write http://HOST:PORT or https://HOST"
         case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
             return "no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
@@ -114,4 +132,4 @@ def _advice(error: Any) -> str:
             return "there is no such bucket; create it first"
         case exceptions.ClientError(response={"ResponseMetadata": {"HTTPStatusCode": 401 | 403}}):
             return "the S3 server refuses these credentials for this bucket; check key, secret and policy"
-    return f"the S3 server or its client reports: {str(error).splitlines()[0]}; fix this"
+    return f"the S3 server or its client reports: {hide_credentials(str(error).splitlines()[0])}; fix this"

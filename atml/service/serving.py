@@ -62,7 +62,7 @@ def _serve_each(
 ) -> bool:
     """Work on each study in turn; return whether there was anything to do."""
     worked = False
-    for stored in load_all(storage):
+    for stored in load_all(storage, refusals.add):
         name = stored.study.study_name
         if settings.leave.requested() or refusals.holds(name):
             continue

@@ -2,6 +2,8 @@
 
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,12 +16,22 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, grouped_folds
-from atml.errors import SpecChanged, SpecError, StudyError, UnknownStudy
+from atml.errors import (
+    AtmlError,
+    CannotWrite,
+    ModelError,
+    SpecChanged,
+    SpecError,
+    StorageUnreachable,
+    StudyError,
+    UnknownStudy,
+)
 from atml.evaluation import fbeta_of_all_afib
 from atml.service.watch import Watch
 from atml.tuning import records, stop
 from atml.tuning.candidates import Candidate
 from atml.tuning.grid import Grid
+from atml.tuning.outcome import outcome
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.spec import differences
@@ -141,7 +153,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
     """
     try:
         study = optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
+    except (KeyError, UnicodeEncodeError):  # a name from the command line may hold bytes that are no text
         there = f"it has {', '.join(names)}" if (names := study_names(storage)) else "it has none yet"
         raise UnknownStudy(f"no study {name!r} in this storage; {there}") from None
     attributes = study.user_attrs
@@ -154,16 +166,54 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
             f"study {name!r} was made by an earlier version of ATML, which recorded trials differently; "
             "finish it with that version (0.1), or give the new study another name"
         )
-    phase = parse_spec(attributes[SPEC], source=f"study {name}")
-    study.pruner = phase.pruner()
-    candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
-    return StoredStudy(study=study, phase=phase, data=StudyData(**attributes[DATA]), candidates=candidates)
+    with damage_explained(name):
+        phase = parse_spec(attributes[SPEC], source=f"study {name}")
+        study.pruner = phase.pruner()
+        candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
+        data = StudyData(**attributes[DATA])
+    return StoredStudy(study=study, phase=phase, data=data, candidates=candidates)
 
 
-def load_all(storage: BaseStorage) -> list[StoredStudy]:
-    """Load every study that ATML created, oldest first; other studies may share the storage."""
-    made_here = (study for study in storage.get_all_studies() if SPEC in study.user_attrs)
-    return [load(storage, study.study_name) for study in made_here]
+@contextmanager
+def damage_explained(name: str) -> Iterator[None]:
+    """Raise StudyError for what attributes lead to that somebody has changed by hand."""
+    try:
+        yield
+    except ModelError as error:  # an architecture is not installed here
+        raise StudyError(f"study {name!r}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(
+            f"study {name!r} is damaged: its attributes are not as ATML wrote them "
+            f"({type(error).__name__}: {error}); restore the storage from a backup, or delete the study"
+        ) from error
+
+
+def check_trials(stored: StoredStudy) -> None:
+    """Raise StudyError if somebody has damaged a trial's attributes."""
+    with damage_explained(stored.study.study_name):
+        of = stored.snapshot()
+        outcome(of)
+        for trial in of.trials:
+            records.curve(trial)
+            records.config(trial)
+
+
+def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> list[StoredStudy]:
+    """Load every study that ATML created, oldest first; other studies may share the storage.
+
+    Args:
+        storage: Where studies are kept.
+        refuse: Called with the name of each study that cannot be loaded, and why.
+    """
+    found = []
+    for name in [study.study_name for study in storage.get_all_studies() if SPEC in study.user_attrs]:
+        try:
+            found.append(load(storage, name))
+        except (StorageUnreachable, CannotWrite):
+            raise
+        except AtmlError as error:
+            refuse(name, error)
+    return found
 
 
 def study_names(storage: BaseStorage) -> list[str]:

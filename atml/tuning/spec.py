@@ -261,9 +261,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: is not a text file in UTF-8 ({error})") from None
-    # Besides TOMLDecodeError: an integer of thousands of digits, or lists nested too deeply.
-    except (ValueError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None
+    except ValueError:
+        raise SpecError(f"{path}: not valid TOML: an integer has thousands of digits") from None
+    except RecursionError:
+        raise SpecError(f"{path}: not valid TOML: lists or tables are nested too deeply") from None
 
 
 def explain(error: ValidationError, source: str, fields_at: dict[str, list[str]]) -> SpecError:
@@ -292,9 +295,49 @@ def _explain_one(found: Any, fields_at: dict[str, list[str]]) -> str:
         return f"unknown field `{field}`; {hint}"
     if found["type"] == "missing":
         return f"field `{field}` is missing"
+    # ATML's own sentences name what they got.
+    is_told = found["type"] == "value_error" or isinstance(found["input"], dict)
+    shown = "" if is_told else f" but got {_short(found['input'])}"
+    return f"field `{field}`: {_requirement(found)}{shown}"
+
+
+# What pydantic's kinds of errors say in the words of a spec; its own texts speak of inputs and instances.
+_REQUIREMENTS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be 1 to 64 letters, digits, . _ or -, and begin with a letter or digit",
+    "too_short": "must hold at least {min_length} value",
+    "too_long": "must hold at most {max_length} values",
+}
+_KINDS = {
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be a text in quotes",
+    "tuple": "must be a list",
+    "model": "must be a table",
+    "dict": "must be a table",
+    "dataclass": "must be a table",
+}
+
+
+def _requirement(found: Any) -> str:
+    """Return what pydantic expected."""
+    known = _REQUIREMENTS.get(found["type"]) or _KINDS.get(found["type"].partition("_")[0])
+    if known is not None:
+        limits = found.get("ctx", {}).items()
+        return known.format(**{name: f"{x:g}" if isinstance(x, float) else x for name, x in limits})
     message = found["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(found["input"], dict) else f" but got {found['input']!r}"
-    return f"field `{field}`: {message[:1].lower()}{message[1:]}{shown}"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def differences(stored: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:

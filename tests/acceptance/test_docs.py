@@ -182,6 +182,7 @@ def documents(reader):
         "verify": [reader.bundle, *data],
         "export-c": [reader.bundle, "--out", "code"],
         "export-mlflow": ["first", "--tracking-uri", "sqlite:///mlflow.db"],
+        "doctor": [],
         "data import": ["ecg/test", "--rate", "250", "--out", "imported"],
         "data show": ["ecg/test"],
         "data check": ["broken"],

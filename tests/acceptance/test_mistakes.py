@@ -1,12 +1,16 @@
 """What a user gets wrong, and Ctrl-C twice: one message, the right exit code, no traceback."""
 
 import json
+import os
+import socket
 
 import pytest
 from typer.testing import CliRunner
 
 from atml.cli.main import app
+from atml.service.storage import open_storage
 from atml.tuning import records
+from tests.databases import close
 
 SPEC = """
 phase = "architecture"
@@ -17,6 +21,13 @@ search = { architectures = ["linear"] }
 
 EVALUATE = ["evaluate", "text.onnx", "--data", "test"]
 NOT_A_NUMBER = [[*EVALUATE, "--beta", "nan"], [*EVALUATE, "--beta", "inf"], [*EVALUATE, "--threshold", "nan"]]
+TOO_LARGE = [
+    ["search", "good.toml", "--workers", "9" * 20],
+    ["worker", "--index", "9" * 20],
+    ["worker", "--threads", "9" * 20],
+    ["data", "simulate", "new", "--subjects", "9" * 20],
+    ["data", "simulate", "new", "--first-subject", "9" * 20],
+]
 COMMANDS = sorted(command.name for command in app.registered_commands)
 
 
@@ -31,6 +42,7 @@ def atml(workplace):
     workplace.write("text.onnx", "not a model")
     workplace.write("broken-segment.txt", "0.5\nnothing\n")
     (workplace.folder / "empty").mkdir(exist_ok=True)
+    os.mkfifo(workplace.folder / "pipe")
 
     def run(*arguments):
         done = workplace.call(*arguments)
@@ -52,9 +64,15 @@ def atml(workplace):
         (["search", "good.toml", "--train", "empty"], ["empty", "no segment"]),
         (["search", "many-folds.toml", "--train", "train"], ["40 folds", "Use fewer folds"]),
         (["search", "good.toml", "--train", "train", "--storage", "x.db"], ["not a database URL"]),
-        (["status", "nothing", "--storage", "sqlite:///none.db"], ["no study 'nothing'", "none yet"]),
+        (
+            ["search", "good.toml", "--train", "train", "--artifacts", "s3://K:SECRET@b"],
+            ["without credentials"],
+        ),
+        (["run", "--train", "train", "--artifacts", "gs://bucket"], ["s3://BUCKET/PREFIX but got gs://…"]),
+        (["worker", "--artifacts", "gs://bucket"], ["s3://BUCKET/PREFIX but got gs://…"]),
         (["dashboard", "--storage", "x.db"], ["not a database URL"]),
         (["dashboard", "--host", "nowhere.invalid"], ["nowhere.invalid: no such host"]),
+        (["dashboard", "--host", "a" * 64 + ".org"], ["is not a valid host name"]),
         (["dashboard", "--host", "0.0.0.0"], ["set ATML_DASHBOARD_AUTH=user:password", "delete studies"]),
         (["run", "--train", "train", "--spec", "good.toml"], ['a run takes one spec with phase = "joint"']),
         (["run", "--train", "train", "--phase2", "good.toml"], ['phase = "width"']),
@@ -62,6 +80,7 @@ def atml(workplace):
         (["search", "infinite.toml", "--train", "train"], ["field `beta`", "got inf"]),
         (["evaluate", "text.onnx", "--data", "test"], ["text.onnx"]),
         (["evaluate", "missing.onnx", "--data", "test"], ["missing.onnx"]),
+        (["export-c", "pipe", "--out", "c"], ["pipe cannot be read: not a regular file"]),
     ],
     ids=lambda value: " ".join(value[:3]) if value and value[0].islower() else "",
 )
@@ -72,6 +91,37 @@ def test_a_mistake_is_one_message_and_exit_code_1(atml, arguments, parts):
     assert code == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["stop", "x"],
+        ["resume", "x"],
+        ["finalize", "x"],
+        ["report", "x"],
+        ["worker", "x"],
+        ["dashboard", "--read-only"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_reads_makes_no_database(workplace, atml, command):
+    code, message = atml(*command, "--storage", "sqlite:///misspelt.db")
+    assert message.startswith("Error: sqlite:///misspelt.db: there is no such file; check the storage")
+    assert code == 1
+    assert list(workplace.folder.glob("misspelt.db*")) == []
+
+
+def test_a_bucket_that_cannot_be_used_is_told_before_any_segment_is_read(workplace, atml, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr("atml.service.s3.ATTEMPTS", 1)
+    code, message = atml("search", "good.toml", "--train", "train", "--artifacts", "s3://bucket")
+    assert message.startswith("Error: s3://bucket: ")
+    assert code == 1
+    assert workplace.trials("mine") == []
+
+
 def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
     done = workplace.atml("search", "typo.toml", "--train", "train")
     assert (done.returncode, done.stdout) == (1, "")
@@ -79,7 +129,8 @@ def test_a_mistake_in_a_real_process_is_no_different(workplace, atml):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"], *NOT_A_NUMBER]
+    "arguments",
+    [["fly"], ["search"], ["run", "--workers", "0"], ["status", "--no"], *NOT_A_NUMBER, *TOO_LARGE],
 )
 def test_wrong_usage_is_exit_code_2(atml, arguments):
     assert atml(*arguments)[0] == 2
@@ -124,5 +175,6 @@ class TestHelp:
         assert f"Example:  atml {command}" in shown.output
 
     def test_json_of_a_storage_without_studies_has_empty_lists(self, workplace):
+        close(open_storage(f"sqlite:///{workplace.folder / 'new.db'}"))
         done = workplace.call("status", "--json", "--storage", "sqlite:///new.db")
-        assert json.loads(done.stdout) == {"studies": [], "workers": []}
+        assert json.loads(done.stdout) == {"studies": [], "workers": [], "not_shown": []}

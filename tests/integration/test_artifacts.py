@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from optuna.artifacts import download_artifact, get_all_artifact_meta
 
 from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
-from atml.service.artifacts import keep_files, local_folder, open_artifacts
+from atml.service.artifacts import check_place, keep_files, local_folder, open_artifacts
 from atml.service.s3 import split_s3
 from atml.tuning import records
 
@@ -106,6 +107,28 @@ class TestMistakes:
         with pytest.raises(StorageError, match="names no bucket; write s3://BUCKET"):
             open_artifacts("s3://")
 
+    @pytest.mark.parametrize(
+        "url", ["s3://KEY:SECRET@hearts", "S3://KEY:SE/CR@ET@hearts/x", "s3://hearts?k=SECRET"]
+    )
+    def test_credentials_in_the_url_are_refused_and_not_shown(self, url):
+        with pytest.raises(
+            StorageError, match="without credentials or options; set AWS_ACCESS_KEY_ID"
+        ) as caught:
+            check_place(url)
+        assert not re.search("KEY:|SECRET@|SE/|=SECRET", str(caught.value))
+
+    @pytest.mark.parametrize("url", ["gs://hearts", "postgresql://hearts/x", "file:///tmp"])
+    def test_another_scheme_is_no_folder(self, url):
+        with pytest.raises(StorageError, match=r"a folder or in s3://BUCKET/PREFIX but got [a-z]+://…$"):
+            local_folder(url)
+
+    def test_an_endpoint_that_is_no_url(self, s3, monkeypatch):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "key:secret@server")
+        with pytest.raises(
+            StorageError, match=f"^s3://{BUCKET}: AWS_ENDPOINT_URL_S3 is not a URL; write [^@]*$"
+        ):
+            open_artifacts(f"s3://{BUCKET}")
+
     def test_a_bucket_that_is_not_there(self, s3):
         with pytest.raises(CannotWrite, match=r"^s3://nowhere/x: there is no such bucket"):
             open_artifacts("s3://nowhere/x")
@@ -130,7 +153,7 @@ class TestMistakes:
 
     def test_no_boto3(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "boto3", None)
-        with pytest.raises(StorageError, match=r"needs boto3: pip install 'atml\[s3\]'"):
+        with pytest.raises(StorageError, match=r"need boto3: pip install 'atml\[s3\]'"):
             open_artifacts(f"s3://{BUCKET}")
 
     def test_a_folder_that_cannot_be(self, tmp_path):
@@ -202,7 +225,14 @@ def test_what_is_only_read_need_not_be_writable_or_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("url", "parts"),
-    [("s3://b", ("b", "")), ("s3://b/", ("b", "")), ("s3://b/x/y/", ("b", "x/y")), ("s3://b//x", ("b", "x"))],
+    [
+        ("s3://b", ("b", "")),
+        ("s3://b/", ("b", "")),
+        ("s3://b/x/y/", ("b", "x/y")),
+        ("s3://b//x", ("b", "x")),
+        ("S3://b/x", ("b", "x")),
+        (Path("s3://b/x"), ("b", "x")),
+    ],
 )
 def test_a_url_is_a_bucket_and_a_prefix(url, parts):
     assert split_s3(url) == parts

@@ -1,18 +1,21 @@
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy
 
-from atml.errors import SpecChanged, StudyError, TooFewSubjects, UnknownStudy
+from atml.errors import AtmlError, SpecChanged, StorageError, StudyError, TooFewSubjects, UnknownStudy
 from atml.service import studies
 from atml.service.studies import (
     begin,
+    check_trials,
     create_or_resume,
     load,
     load_all,
     resolve_base,
     study_names,
 )
-from atml.tuning import stop
+from atml.tuning import records, stop
+from tests.conftest import recorded_trial
 from tests.databases import on_both_databases
 
 pytestmark = on_both_databases
@@ -80,7 +83,9 @@ class TestCreate:
     def test_studies_of_others_in_the_storage_are_passed_over(self, create, make_phase1, storage):
         optuna.create_study(storage=storage, study_name="foreign")
         stored = create(make_phase1())
-        assert [one.study.study_name for one in load_all(storage)] == [stored.study.study_name]
+        assert [one.study.study_name for one in load_all(storage, lambda name, error: None)] == [
+            stored.study.study_name
+        ]
 
 
 class TestResume:
@@ -132,6 +137,55 @@ class TestLoad:
         create(make_phase1(name="another"))
         with pytest.raises(UnknownStudy, match="it has first, another"):
             load(storage, "x")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("spec", None),
+            ("spec", []),
+            ("spec", {"phase": "joint", "name": 5}),
+            ("data", {"directory": "train"}),
+            ("data", "train"),
+            ("candidates", [["linear"]]),
+            ("candidates", [["nothing", {}, 1, 1, 1, 1.0]]),
+            ("candidates", 5),
+            ("format", "three"),
+        ],
+    )
+    def test_a_study_changed_by_hand_does_not_hide_the_others(
+        self, storage, create, make_phase1, name, value
+    ):
+        create(make_phase1())
+        create(make_phase1(name="broken")).study.set_user_attr(name, value)
+        refused = {}
+        assert [one.study.study_name for one in load_all(storage, refused.__setitem__)] == ["first"]
+        assert list(refused) == ["broken"]
+        assert "broken" in str(refused["broken"])
+        with pytest.raises(AtmlError):
+            load(storage, "broken")
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [(records.CURVE, [[0, 0.5]]), (records.RESULT, {"fbeta": "high"}), (records.RESULT, 5)],
+    )
+    def test_a_trial_changed_by_hand_is_told(self, create, make_phase1, name, value):
+        stored = create(make_phase1())
+        trial = recorded_trial(curve=(0.9,), onnx_bytes=9000)
+        trial.user_attrs[name] = value
+        stored.study.add_trial(trial)
+        with pytest.raises(StudyError, match="study 'first' is damaged: its attributes are not"):
+            check_trials(stored)
+
+    def test_an_attribute_that_is_not_json_is_told(self, storage, create, make_phase1):
+        create(make_phase1())
+        with storage.engine.begin() as connection:
+            connection.execute(sqlalchemy.text("UPDATE study_user_attributes SET value_json = '{'"))
+        with pytest.raises(StorageError, match="an attribute of a study or a trial is not JSON"):
+            load_all(storage, lambda name, error: None)
+
+    def test_a_name_that_is_no_text_is_unknown(self, storage):
+        with pytest.raises(UnknownStudy, match="no study"):
+            load(storage, "\udcff")
 
     def test_a_study_of_someone_else_is_refused(self, storage):
         optuna.create_study(storage=storage, study_name="theirs")

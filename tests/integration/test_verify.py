@@ -14,6 +14,7 @@ import pytest
 
 import atml
 from atml.ecg import load_dataset
+from atml.errors import ModelError
 from atml.export import load_checkpoint, save_checkpoint
 from atml.export.c import tools
 from atml.reports.bundle import checksum
@@ -90,6 +91,26 @@ def test_the_c_code_is_run_as_far_as_there_are_tools(bundle):
     ):
         assert found[name].result == ("skipped" if missing else "passed"), found[name]
         assert all(package in found[name].detail for package in missing)
+
+
+@pytest.mark.parametrize("change", [lambda figures: figures.clear(), lambda figures: figures.update(test=5)])
+def test_metrics_of_another_shape_fail_their_checks_and_no_other(bundle, simulated_test, change):
+    edit(bundle / "metrics.json", change)
+    relist(bundle, "metrics.json")
+    found = {check.name: check for check in atml.verify(bundle, simulated_test, build=False)}
+    assert "metrics.json lacks what ATML writes" in found["metrics"].detail
+    assert found["float32 logits"].result == "passed"
+    with pytest.raises(ModelError, match=r"metrics\.json"):
+        atml.report(bundle, out=bundle / "page.html", storage=f"sqlite:///{bundle}/none.db")
+    assert not (bundle / "page.html").exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "metrics.json"])
+def test_a_document_nested_too_deeply_is_damage(bundle, name):
+    (bundle / name).write_text("[" * 50_000)
+    assert failures(bundle) != {}
+    with pytest.raises(ModelError, match=name):
+        atml.report(bundle, out=bundle / "page.html", storage=f"sqlite:///{bundle}/none.db")
 
 
 def test_files_that_a_user_put_there_are_no_damage(bundle):

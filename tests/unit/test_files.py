@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -156,6 +157,12 @@ def test_every_reason_is_told_in_words_with_what_to_do(code, told):
 def test_a_caller_may_know_better_what_to_do():
     error = cannot_write("here", OSError(errno.ENOSPC, ""), advice="set ATML_CACHE")
     assert str(error) == "cannot write here: its disk is full; set ATML_CACHE"
+
+
+@pytest.mark.parametrize("path", ["/", "."])
+def test_a_folder_is_no_file_to_write(path):
+    with pytest.raises(CannotWrite, match=f"cannot write {re.escape(path)}: Is a directory"):
+        write_whole(Path(path), b"")
 
 
 class TestReading:

@@ -25,6 +25,7 @@ from atml.cli.schemas.data import (
     ImportDocument,
     SimulationDocument,
 )
+from atml.cli.schemas.doctor import DoctorDocument
 from atml.cli.schemas.metrics import MetricsDocument
 from atml.cli.schemas.studies import (
     MlflowDocument,
@@ -47,6 +48,7 @@ COMMANDS: Mapping[str, Any] = {
     "verify": VerificationDocument,
     "export-c": CodeDocument,
     "export-mlflow": MlflowDocument,
+    "doctor": DoctorDocument,
     "data import": ImportDocument,
     "data fetch": FetchedDocument,
     "data show": ContentsDocument,

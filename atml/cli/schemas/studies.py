@@ -244,6 +244,15 @@ class WorkerDocument(Document):
     """Whether it disappeared."""
 
 
+class NotShownDocument(Document):
+    """A study that cannot be read."""
+
+    study: str
+    """Name of the study."""
+    error: str
+    """Why not, and what to do."""
+
+
 class StatusDocument(Document):
     """Studies and workers of a storage."""
 
@@ -251,6 +260,8 @@ class StatusDocument(Document):
     """All studies, or the named one."""
     workers: list[WorkerDocument]
     """All workers, or those of the named study."""
+    not_shown: list[NotShownDocument]
+    """Studies that cannot be read: somebody has damaged them, or another version of ATML made them."""
 
 
 class MlflowDocument(Document):

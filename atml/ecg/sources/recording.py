@@ -95,9 +95,9 @@ def choose_channel(names: Sequence[str], lead: str | None) -> int:
         lowered = [name.strip().lower() for name in names]
         if lead.strip().lower() in lowered:
             return lowered.index(lead.strip().lower())
-        if lead.isascii() and lead.isdigit() and int(lead) < len(names):
+        if lead.isascii() and lead.isdigit() and len(lead) < 10 and int(lead) < len(names):
             return int(lead)
-        raise BadRecording(f"has no channel {lead}, but {has}; choose another with --lead")
+        raise BadRecording(f"has no channel {lead[:40]}, but {has}; choose another with --lead")
     for index, name in enumerate(names):
         if _ECG_CHANNEL.search(name):
             return index

@@ -53,7 +53,7 @@ def _parts(header: Path) -> Iterator[Path]:
     except OSError:  # reported when it is read
         return
     if lines and "/" in lines[0][0]:
-        yield from (header.with_name(f"{words[0]}.hea") for words in lines[1:] if words[0] != "~")
+        yield from (header.parent / f"{words[0]}.hea" for words in lines[1:] if words[0] != "~")
 
 
 def _read(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
@@ -69,7 +69,8 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         return  # annotations without a signal, such as 00735 of AFDB
     if not fields.fs or fields.fs <= 0 or not fields.sig_len:
         raise BadRecording(f"{header.name} names no sampling rate or length; fetch it again")
-    index = choose_channel(fields.sig_name or [], reading.lead)
+    names = [channel or "" for channel in fields.sig_name or ()]  # a header need not name them
+    index = choose_channel(names, reading.lead)
     record = _record(path, header, fields, index)
     signal, unit = in_millivolts(np.asarray(record.p_signal[:, 0], dtype=np.float64), record.units[0] or "")
     yield Recording(
@@ -77,7 +78,7 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         signal=signal,
         rate_hz=float(fields.fs),
         spans=_spans(path, header, reading.annotator, fields, len(signal) / fields.fs),
-        channel=fields.sig_name[index],
+        channel=names[index],
         unit=unit,
     )
 
@@ -125,16 +126,13 @@ def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float)
 
 
 def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tuple[float, str]]:
-    file = header.with_suffix(f".{annotator}")
+    file = header.parent / f"{header.stem}.{annotator}"
     if not file.exists():
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
         found = wfdb.rdann(path, annotator)
+        notes = list(zip(found.sample, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
-    return [
-        (int(sample) / rate_hz, rhythm_code(note))
-        for sample, note in zip(found.sample, found.aux_note, strict=True)
-        if note.startswith("(")
-    ]
+    return [(int(sample) / rate_hz, rhythm_code(note)) for sample, note in notes if note.startswith("(")]

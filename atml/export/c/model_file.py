@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from atml.errors import ModelError
+from atml.export.classifier import OnnxClassifier
 from atml.export.quantize import quantize_weights
-from atml.files import in_words
+from atml.files import in_words, read_file
 
 MODEL, INT8_MODEL = "model.onnx", "model.int8.onnx"
 
@@ -15,14 +16,17 @@ def read_model(place: Path, *, int8: bool) -> bytes:
     With `int8`, weights of an fp32 file are rounded to INT8.
 
     Raises:
-        ModelError: the file cannot be read.
+        ModelError: the file cannot be read or, with `int8`, is no model.
     """
     path = place
     if place.is_dir():
         path = place / INT8_MODEL
         path = path if path.exists() else place / MODEL
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {in_words(error)}") from None
-    return quantize_weights(content) if int8 and path.name != INT8_MODEL else content
+    if not int8 or path.name == INT8_MODEL:
+        return content
+    OnnxClassifier(path)  # names the file if it is no model
+    return quantize_weights(content)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from atml.errors import ModelError
@@ -27,13 +28,36 @@ def missing_for_host() -> list[str]:
 def missing_for_target() -> list[str]:
     """Return the Debian packages that are missing to build and run the code on an emulated Cortex-M4F."""
     missing = _missing(_TARGET)
-    return missing if _has_picolibc() else [*missing, _LIBRARY]
+    return missing if _picolibc() else [*missing, _LIBRARY]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A program or library that builds or runs C code."""
+
+    name: str
+    path: str | None  # None if it is not installed
+    package: str  # Debian's
+    where: str
+
+
+def all_tools() -> list[Tool]:
+    """Return every tool, installed or not."""
+    found = [
+        Tool(name=name, path=shutil.which(name), package=package, where=where)
+        for programs, where in ((_HOST, "on this machine"), (_TARGET, "on an emulated Cortex-M4F"))
+        for name, package in programs.items()
+        if programs is _HOST or name not in _HOST
+    ]
+    path = _picolibc()
+    where = "on an emulated Cortex-M4F"
+    return [*found, Tool(name="picolibc", path=str(path) if path else None, package=_LIBRARY, where=where)]
 
 
 def missing_for_flash() -> list[str]:
     """Return the Debian packages that are missing to compile the code for a Cortex-M4F."""
     missing = _missing({program: _TARGET[program] for program in _TARGET if "qemu" not in program})
-    return missing if _has_picolibc() else [*missing, _LIBRARY]
+    return missing if _picolibc() else [*missing, _LIBRARY]
 
 
 def flash_bytes(folder: Path) -> int:
@@ -81,9 +105,10 @@ def _missing(packages: dict[str, str]) -> list[str]:
     return [package for program, package in packages.items() if shutil.which(program) is None]
 
 
-def _has_picolibc() -> bool:
-    """Whether the cross compiler finds the C library: else it answers with the bare name."""
+def _picolibc() -> Path | None:
+    """Return the C library that the cross compiler finds; else the compiler answers with the bare name."""
     compiler = shutil.which("arm-none-eabi-gcc")
     if compiler is None:
-        return False
-    return Path(run([compiler, "--print-file-name=picolibc.specs"], Path.cwd()).strip()).is_absolute()
+        return None
+    path = Path(run([compiler, "--print-file-name=picolibc.specs"], Path.cwd()).strip())
+    return path if path.is_absolute() else None

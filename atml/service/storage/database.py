@@ -7,6 +7,10 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from atml.errors import NoDatabase
+
+WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
+WORKERS_TABLE = "atml_workers"
 Explain = Callable[[str, sqlalchemy.ExceptionContext], Exception | None]
 
 
@@ -17,13 +21,24 @@ class Database(RDBStorage):
         url: A SQLAlchemy URL.
         explain: Returns the error to raise for a driver error; None leaves it to Optuna.
         engine_kwargs: For SQLAlchemy's `create_engine`.
+        must_exist: Create no tables.
 
     Raises:
+        NoDatabase: there are no tables, though they `must_exist`.
         SQLAlchemyError: the database cannot be opened.
         RuntimeError: its tables are of another version of Optuna.
     """
 
-    def __init__(self, url: sqlalchemy.URL, *, explain: Explain, engine_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        url: sqlalchemy.URL,
+        *,
+        explain: Explain,
+        engine_kwargs: dict[str, Any],
+        must_exist: bool = False,
+    ) -> None:
+        if must_exist:
+            _require_tables(url, engine_kwargs)
         full = url.render_as_string(hide_password=False)
         try:
             # Optuna treats the URL as a format string.
@@ -72,6 +87,17 @@ class Database(RDBStorage):
         except BaseException:
             session.close()
             raise
+
+
+def _require_tables(url: sqlalchemy.URL, engine_kwargs: dict[str, Any]) -> None:
+    engine = sqlalchemy.create_engine(url, **engine_kwargs)
+    try:
+        with engine.connect() as connection:
+            exists = sqlalchemy.inspect(connection).has_table(WORKERS_TABLE)
+    finally:
+        engine.dispose()
+    if not exists:
+        raise NoDatabase(f"{shown(url)}: no study was ever kept here; {WHERE_STUDIES_ARE}")
 
 
 def shown(url: sqlalchemy.URL) -> str:

@@ -11,9 +11,9 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from atml.errors import CannotWrite, StorageError, StorageUnreachable
+from atml.errors import CannotWrite, NoDatabase, StorageError, StorageUnreachable
 from atml.service.storage import postgres, sqlite
-from atml.service.storage.database import Database, shown
+from atml.service.storage.database import WHERE_STUDIES_ARE, Database, shown
 from atml.service.storage.retrying import COMMAND_RETRY_SECONDS, Storage, warn_once
 from atml.service.storage.workers import create_table
 
@@ -25,21 +25,24 @@ _CREATED_TOGETHER = r"already exists|(?i:unique)|locked|deadlock"
 def open_storage(
     url: str,
     *,
+    must_exist: bool = False,
     retry_seconds: float = COMMAND_RETRY_SECONDS,
     wait_for_server: bool = False,
     give_up: Callable[[], bool] = lambda: False,
 ) -> Storage:
-    """Open the database at `url`, creating its tables if there are none.
+    """Open the database at `url`, creating it and its tables if there are none.
 
     SQLite serves any number of processes on one machine, PostgreSQL any number of machines.
 
     Args:
         url: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+        must_exist: Create nothing; for what only makes sense with studies.
         retry_seconds: How long to retry when a PostgreSQL server stops answering.
         wait_for_server: Wait equally long for a server that does not answer yet.
         give_up: Polled while waiting; once true, waiting ends.
 
     Raises:
+        NoDatabase: there are no tables, though they `must_exist`.
         StorageUnreachable: no PostgreSQL server answers.
         CannotWrite: the disk of an SQLite database is full, read-only or gone.
         StorageError: the URL, the driver or the database is wrong; the password is not shown.
@@ -53,43 +56,61 @@ def open_storage(
         before_sleep=warn_once,
         reraise=True,
     )
-    return Storage(opening(_open, parsed), retry_seconds=retry_seconds, give_up=give_up)
+    return Storage(opening(_open, parsed, must_exist), retry_seconds=retry_seconds, give_up=give_up)
 
 
 def _parse(url: str) -> sqlalchemy.URL:
     """Return a supported URL with its driver filled in."""
     try:
-        parsed = sqlalchemy.make_url(url)
+        parsed = sqlalchemy.make_url(url.encode().decode())  # bytes that are no text raise ValueError
     except (ArgumentError, ValueError):
         raise StorageError(
             "the storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         ) from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend == "sqlite":
-        folder = Path(parsed.database or "").parent
-        if not folder.is_dir():
-            raise StorageError(f"{shown(parsed)}: the folder {folder} does not exist; create it first")
-        return parsed
+        return _checked_file(parsed, driver)
     if backend not in ("postgresql", "postgres"):
         raise StorageError(f"the storage must be SQLite or PostgreSQL but got {backend}")
     if driver not in ("", postgres.DRIVER):
         raise StorageError(f"{shown(parsed)}: the driver must be {postgres.DRIVER} but got {driver}")
     if not parsed.database:
         raise StorageError(f"{shown(parsed)}: names no database; write postgresql://USER@HOST/DATABASE")
+    if "@" in parsed.database:  # the user or the password held a slash: the rest is not to be shown
+        raise StorageError(
+            "the storage is not a database URL; write @, : and / in user and password as %40 %3A %2F"
+        )
     return parsed.set(drivername=f"postgresql+{postgres.DRIVER}")
 
 
-def _open(url: sqlalchemy.URL) -> Database:
+def _checked_file(url: sqlalchemy.URL, driver: str) -> sqlalchemy.URL:
+    """Return the URL of an SQLite file; no other driver, no options, and nothing in memory."""
+    path = url.database or ""
+    if driver not in ("", sqlite.DRIVER) or url.query or url.host or path in ("", ":memory:"):
+        raise StorageError(
+            f"{shown(url)}: an SQLite database is a file: write sqlite:///FILE, without options"
+        )
+    if not Path(path).parent.is_dir():
+        raise StorageError(f"{shown(url)}: the folder {Path(path).parent} does not exist; create it first")
+    return url.set(drivername="sqlite")
+
+
+def _open(url: sqlalchemy.URL, must_exist: bool) -> Database:
     """Open a database that other processes may be creating at the same time."""
     is_file = url.get_backend_name() == "sqlite"
+    if is_file and must_exist and not Path(url.database or "").exists():
+        raise NoDatabase(f"{shown(url)}: there is no such file; {WHERE_STUDIES_ARE}")
+    connect = sqlite.connect if is_file else postgres.connect
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
-            database = sqlite.connect(url) if is_file else postgres.connect(url)
+            database = connect(url, must_exist=must_exist)
             create_table(database.engine)
             database.explain_errors()
             return database
         except RuntimeError as error:  # Optuna's error for another schema version
             raise StorageError(f"{shown(url)}: {_schema_advice(error)}") from None
+        except ValueError as error:  # such as a host that is no valid name, or a zero byte
+            raise StorageError(f"{shown(url)}: cannot be opened: {error}; check the URL") from None
         except (SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
             # Another process created the tables at the same time; the next attempt finds them.

@@ -84,8 +84,8 @@ _ADVICE: tuple[tuple[str, type[StorageError], str], ...] = (
 )
 
 
-def connect(url: sqlalchemy.URL) -> Database:
-    """Open the database at `url` for Optuna, creating its tables if there are none.
+def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
+    """Open the database at `url` for Optuna, creating its tables if there are none and none `must_exist`.
 
     Raises:
         StorageError: the driver is not installed.
@@ -96,7 +96,7 @@ def connect(url: sqlalchemy.URL) -> Database:
         "connect_args": CONNECT_OPTIONS,
     }
     try:
-        return Database(url, explain=_explain, engine_kwargs=engine_kwargs)
+        return Database(url, explain=_explain, engine_kwargs=engine_kwargs, must_exist=must_exist)
     except ImportError:
         raise StorageError(
             f"{shown(url)}: the PostgreSQL driver is not installed: pip install 'atml[postgres]'"

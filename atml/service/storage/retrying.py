@@ -1,6 +1,7 @@
 """A storage that retries when its server does not answer: a restart costs time, not trials."""
 
 import functools
+import json
 import logging
 import math
 import time
@@ -16,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from atml.errors import CannotWrite, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.service.storage.database import Database
 from atml.service.storage.sqlite import reading
 
@@ -119,6 +120,11 @@ class Storage(_Relay):  # type: ignore[misc]
         except _PASSING:
             self._outage = time.monotonic()
             raise
+        except json.JSONDecodeError as error:
+            raise StorageError(
+                f"{self._database.shown}: an attribute of a study or a trial is not JSON ({error}); "
+                "restore the database from a backup"
+            ) from None
 
     def start_trial(self, study_id: int, template: FrozenTrial) -> int:
         """Create a running trial whose start time is that at which others see it; return its identifier."""

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.event import listen
@@ -12,6 +11,7 @@ from sqlalchemy.event import listen
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.service.storage.database import Database
 
+DRIVER = "pysqlite"
 LOCK_SECONDS = 120  # how long to wait for another writer
 
 # By SQLite's primary result codes: errors that can be fixed at the disk.
@@ -27,13 +27,18 @@ _PRIMARY = 0xFF  # the higher bits only add detail
 _is_reading = ContextVar("_is_reading", default=False)
 
 
-def connect(url: sqlalchemy.URL) -> Database:
-    """Open the file at `url` for Optuna, creating it if there is none.
+def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
+    """Open the file at `url` for Optuna, creating it and its tables if there are none and none `must_exist`.
 
     Write-ahead logging lets processes read while one writes, and `BEGIN IMMEDIATE` takes the write
     lock before anything is read. Without it four processes ran a fifth of their trials twice.
     """
-    database = Database(url, explain=_explain, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
+    database = Database(
+        url,
+        explain=_explain,
+        engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}},
+        must_exist=must_exist,
+    )
     listen(database.engine, "connect", _on_connect)
     listen(database.engine, "begin", _on_begin)
     database.engine.dispose()  # connections made before now lack these settings
@@ -62,12 +67,6 @@ def explanation(shown: str, error: BaseException | None) -> AtmlError | None:
     if code in _REASONS:
         return CannotWrite(f"cannot write {shown}: {_REASONS[code]}")
     return StorageError(f"{shown}: the database refuses: {error}")
-
-
-def is_missing(url: str) -> bool:
-    """Whether `url` names an SQLite file that does not exist: opening it would create an empty one."""
-    parsed = sqlalchemy.make_url(url) if url.startswith("sqlite") else None
-    return parsed is not None and not Path(parsed.database or "").exists()
 
 
 def _explain(shown: str, context: sqlalchemy.ExceptionContext) -> AtmlError | None:

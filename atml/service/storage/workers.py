@@ -3,10 +3,11 @@
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table
 
+from atml.service.storage.database import WORKERS_TABLE
 from atml.service.storage.sqlite import reading
 
 WORKERS = Table(
-    "atml_workers",
+    WORKERS_TABLE,
     MetaData(),
     Column("worker", String(32), primary_key=True),
     Column("host", String(255), nullable=False),

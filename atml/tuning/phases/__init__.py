@@ -38,6 +38,8 @@ def parse_spec(document: Mapping[str, Any], *, source: str) -> Phase:
     Raises:
         SpecError: a field is unknown or wrong; every such field is named.
     """
+    if not isinstance(document, Mapping):
+        raise SpecError(f"{source}: a spec must be a table of fields but got {document!r:.80}")
     phase = document.get("phase")
     if not isinstance(phase, str) or phase not in PHASES:
         raise SpecError(f"{source}: field `phase` must be one of {', '.join(PHASES)} but got {phase!r}")

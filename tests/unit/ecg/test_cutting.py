@@ -112,3 +112,11 @@ def test_a_senseless_rate_is_refused(rate_hz):
 def test_a_recording_without_signal_is_refused():
     with pytest.raises(BadRecording, match="has no signal, only gaps"):
         cuts(np.full(5000, np.nan), 250, ("N", 0, 20))
+
+
+@pytest.mark.parametrize("value", [1e13, -1e300])
+def test_a_sample_that_no_converter_gives_is_refused(value):
+    signal = sine(250, 20)
+    signal[700] = value
+    with pytest.raises(BadRecording, match=r"holds a sample of 1e\+.*, which is no ECG"):
+        cuts(signal, 250, ("N", 0, 20))

@@ -225,6 +225,27 @@ class TestDamage:
         assert sentence in str(skipped)
         assert read_provenance(tmp_path / "out")["skipped"][0]["record"] == "bad"
 
+    def test_a_channel_without_a_name_is_read_if_it_is_the_only_one(self, tmp_path):
+        write_wfdb(tmp_path / "db", "r1")
+        path = tmp_path / "db" / "r1.hea"
+        path.write_text(path.read_text().replace(" II\n", "\n"))
+        made = import_recordings(tmp_path / "db", tmp_path / "out")
+        assert made.segments > 0
+        assert made.records[0].channel == ""
+
+    def test_the_name_of_a_part_may_be_no_file_name(self, tmp_path):
+        write_wfdb(tmp_path / "db", "r1")
+        (tmp_path / "db" / "bad.hea").write_text("bad/1 1 250 1000\na/b\\c 1000\n")
+        with pytest.raises(DataError, match="bad: "):
+            import_recordings(tmp_path / "db", tmp_path / "out")
+
+    def test_an_annotator_and_a_lead_may_be_nonsense(self, tmp_path):
+        write_wfdb(tmp_path / "db", "r1")
+        with pytest.raises(DataError, match="no rhythm is known"):
+            import_recordings(tmp_path / "db", tmp_path / "out", annotator="../../etc")
+        with pytest.raises(DataError, match="has no channel 9999"):
+            import_recordings(tmp_path / "db", tmp_path / "out", lead="9" * 5000)
+
     def test_gaps_cost_the_segments_they_touch_and_are_told(self, tmp_path):
         signal = sine(250, 40)
         signal[3000:3500] = np.nan  # 12 to 14 s

@@ -138,3 +138,67 @@ class TestFiles:
         helper.set_model_props(proto, properties)
         with pytest.raises(ModelError, match=r"unreadable metadata.*'high'"):
             OnnxClassifier(proto.SerializeToString())
+
+
+def odd_model(*nodes: onnx.NodeProto, constants: dict[str, np.ndarray] | None = None) -> OnnxClassifier:
+    """Return a model of four samples that keeps to the contract and answers something odd."""
+    ecg = helper.make_tensor_value_info("ecg", TensorProto.FLOAT, ("batch", 1, 4))
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("rows", 2))
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]
+    graph = helper.make_graph(list(nodes), "odd", [ecg], [logits], weights)
+    proto = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    helper.set_model_props(proto, METADATA.to_properties())
+    return OnnxClassifier(proto.SerializeToString())
+
+
+class TestOddAnswers:
+    SAMPLES = np.zeros((3, 4), np.float32)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_a_logit_that_is_no_number_is_refused(self, value: float):
+        classifier = odd_model(
+            helper.make_node("ReduceSum", ["ecg", "axes"], ["sums"], keepdims=0),
+            helper.make_node("Unsqueeze", ["sums", "last"], ["column"]),
+            helper.make_node("Add", ["column", "value"], ["logits"]),
+            constants={
+                "axes": np.array([1, 2]),
+                "last": np.array([1]),
+                "value": np.array([0, value], np.float32),
+            },
+        )
+        with pytest.raises(ModelError, match=r"logits for segment 0 .* are not finite"):
+            classifier.probabilities(self.SAMPLES)
+
+    def test_another_number_of_rows_is_refused(self):
+        classifier = odd_model(
+            helper.make_node("Reshape", ["ecg", "shape"], ["logits"]), constants={"shape": np.array([-1, 2])}
+        )
+        with pytest.raises(ModelError, match=r"returns logits of shape \[6, 2\] for 3 segments"):
+            classifier.probabilities(self.SAMPLES)
+
+    def test_a_model_that_asks_for_more_memory_than_there_is_is_refused(self):
+        classifier = odd_model(
+            helper.make_node("ConstantOfShape", ["huge"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+            helper.make_node("Reshape", ["ecg", "shape"], ["pairs"]),
+            helper.make_node("Add", ["pairs", "zero"], ["logits"]),
+            constants={"huge": np.array([2**50]), "shape": np.array([-1, 2])},
+        )
+        with pytest.raises(ModelError, match="The model cannot be run"):
+            classifier.probabilities(self.SAMPLES)
+
+    @pytest.mark.parametrize("classes", ["AFIB", "A,B,AFIB", "AFIB,other", "other,nonsense", ",AFIB", ""])
+    def test_other_classes_than_two_with_afib_last_are_refused(self, content: bytes, classes: str):
+        with pytest.raises(ModelError, match="metadata"):
+            OnnxClassifier(with_property(content, "classes", classes))
+
+    @pytest.mark.parametrize("rate", ["0", "500", "-250", "250.0", "nan", "9" * 5000])
+    def test_another_sampling_rate_is_refused(self, content: bytes, rate: str):
+        with pytest.raises(ModelError, match="metadata"):
+            OnnxClassifier(with_property(content, "sampling_rate_hz", rate))
+
+
+def with_property(content: bytes, name: str, value: str) -> bytes:
+    proto = onnx.load_from_string(content)
+    helper.set_model_props(proto, {**METADATA.to_properties(), name: value})
+    return proto.SerializeToString()

@@ -50,6 +50,7 @@ class TestRegistry:
             "dscnn",
             "tcn",
             "conv_mixer",
+            "tiny_cnn",
         ]
 
     def test_every_name_leads_to_its_architecture(self):

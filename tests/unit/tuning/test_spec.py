@@ -227,6 +227,32 @@ def test_no_number_may_be_infinite_or_undefined_or_negative(phase, path, value):
     assert path[-1] in first
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"beta": 1e200}, "field `beta`: must be at most 100 but got 1e+200"),
+        ({"beta": float("inf")}, "field `beta`: must be a finite number but got inf"),
+        ({"beta": "x"}, "field `beta`: must be a number but got 'x'"),
+        ({"data": {"seed": -1}}, "field `data.seed`: must be at least 0 but got -1"),
+        ({"data": {"skip_bad": "maybe"}}, "field `data.skip_bad`: must be true or false but got 'maybe'"),
+        ({"data": 5}, "field `data`: must be a table but got 5"),
+        ({"seed": 1.5}, "field `seed`: must be a whole number but got 1.5"),
+        ({"search": {"sizes": []}}, "field `search.sizes`: must hold at least 1 value but got []"),
+        ({"search": {"sizes": 5}}, "field `search.sizes`: must be a list but got 5"),
+        ({"targets": {"size_of": "x"}}, "field `targets.size_of`: must be 'onnx' or 'int8' but got 'x'"),
+        ({"name": "a b"}, "field `name`: must be 1 to 64 letters, digits, . _ or -, and begin with a letter"),
+        ({"name": "a" * 300}, f"but got '{'a' * 78}…"),
+        ({"data": {"exclude_subjects": ["x"]}}, "a subject's name must read S<number>, as S47, but got 'x'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_the_words_of_a_spec(change, words):
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**MINIMAL, **change}, source="my.toml")
+    (line,) = str(caught.value).splitlines()
+    assert words in line
+    assert line.count("but got") == 1
+
+
 def test_every_mistake_is_named_at_once():
     with pytest.raises(SpecError) as caught:
         parse_spec({**MINIMAL, "beta": -1, "budgets": {}, "targets": {"fbeta": 2}}, source="my.toml")
@@ -236,8 +262,8 @@ def test_every_mistake_is_named_at_once():
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"a = " + b"[" * 5000 + b"]" * 5000, "not valid TOML"),
-        (b"a = " + b"9" * 5000, "not valid TOML"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "not valid TOML: lists or tables are nested too deeply"),
+        (b"a = " + b"9" * 5000, "not valid TOML: an integer has thousands of digits"),
         (b"a = 1\n" * 400_000, "has 2,400,000 bytes, more than 1,000,000"),
         ("name = 'é'".encode("latin-1"), "is not a text file in UTF-8"),
     ],

@@ -4,8 +4,9 @@ import optuna
 import pytest
 import sqlalchemy
 
-from atml.errors import StorageError, StorageUnreachable
+from atml.errors import NoDatabase, StorageError, StorageUnreachable
 from atml.service.storage import open_storage
+from tests.databases import close, on_both_databases
 
 
 def test_a_new_database_is_made_and_opened_again(tmp_path):
@@ -63,6 +64,12 @@ def test_whoever_only_reads_does_not_wait_for_a_writer(tmp_path):
         ("postgresql+nodriver://user:secret@127.0.0.1/db", ["driver must be psycopg but got nodriver"]),
         ("postgresql://user:secret@127.0.0.1:port/db", ["not a database URL", "postgresql://USER@HOST"]),
         ("postgresql://user:secret@127.0.0.1", ["names no database"]),
+        ("postgresql://user:secret@" + "a" * 64 + ".com/db", ["user:***@aaa", "cannot be opened"]),
+        ("postgresql://user:secret@ü..x/db", ["user:***@ü..x", "cannot be opened"]),
+        ("sqlite:///{tmp}/x.db?timeout=secret", ["x.db: an SQLite database is a file", "without options"]),
+        ("sqlite+aiosqlite:///{tmp}/x.db", ["write sqlite:///FILE"]),
+        ("sqlite://user:secret@host/x.db", ["user:***@host", "write sqlite:///FILE"]),
+        ("sqlite:///:memory:", ["write sqlite:///FILE"]),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_one_message_without_a_password(tmp_path, url, parts):
@@ -73,6 +80,32 @@ def test_a_storage_that_cannot_be_used_is_one_message_without_a_password(tmp_pat
     assert [part for part in parts if part not in message] == []
     assert "secret" not in message
     assert "\n" not in message
+
+
+class TestReading:
+    def test_a_misspelt_file_is_told_and_not_made(self, tmp_path):
+        with pytest.raises(NoDatabase, match=r"nope.db: there is no such file; check the storage"):
+            open_storage(f"sqlite:///{tmp_path / 'nope.db'}", must_exist=True)
+        assert list(tmp_path.iterdir()) == []
+
+    @on_both_databases
+    def test_no_table_is_made_where_there_is_none(self, storage_url):
+        engine = sqlalchemy.create_engine(storage_url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text("CREATE TABLE others (number INTEGER)"))
+        with pytest.raises(NoDatabase, match="no study was ever kept here"):
+            open_storage(storage_url, must_exist=True)
+        assert sqlalchemy.inspect(engine).get_table_names() == ["others"]
+        engine.dispose()
+
+    @on_both_databases
+    def test_studies_that_are_there_are_found(self, storage_url):
+        writer = open_storage(storage_url)
+        optuna.create_study(storage=writer, study_name="kept")
+        reader = open_storage(storage_url, must_exist=True)
+        assert [study.study_name for study in reader.get_all_studies()] == ["kept"]
+        close(writer)
+        close(reader)
 
 
 def test_a_database_that_is_no_database_is_left_as_it_was(tmp_path):

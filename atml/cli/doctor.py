@@ -1,0 +1,51 @@
+"""`atml doctor`."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from atml import defaults
+from atml.cli import options
+
+if TYPE_CHECKING:
+    from atml.service.doctor import Finding
+
+
+def doctor(
+    storage: options.Storage = defaults.STORAGE,
+    as_json: options.Json = False,
+) -> None:
+    """Show what this machine has of what ATML uses, and what to install for the rest.
+
+    That is versions, CPU, memory, GPUs, the storage, free disk space, optional packages, and the compilers
+    and the emulator for C code. The exit code is 1 only if something is missing without which ATML cannot
+    search.
+
+    Example:  atml doctor --storage postgresql://me@server/atml
+    """
+    from dataclasses import asdict
+
+    from atml.reports.bundle import to_json
+    from atml.service.doctor import examine
+
+    findings = examine(storage)
+    ready = all(one.ok or not one.required for one in findings)
+    if as_json:
+        typer.echo(to_json({"ready": ready, "findings": [asdict(one) for one in findings]}), nl=False)
+    else:
+        _print(findings)
+        typer.echo("ATML can search here." if ready else "ATML cannot search here yet: see above.")
+    if not ready:
+        raise typer.Exit(1)
+
+
+def _print(findings: "list[Finding]") -> None:
+    part = None
+    for one in findings:
+        if one.part != part:
+            part = one.part
+            typer.echo(part)
+        sign = "ok" if one.ok else "MISSING" if one.required else "–"
+        typer.echo(f"  {sign:7}  {one.name:18}  {one.found}")
+        if not one.ok:
+            typer.echo(f"           {'':18}  for {one.needed_for}: {one.advice}")

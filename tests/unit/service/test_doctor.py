@@ -1,0 +1,73 @@
+"""`atml doctor`: what is there, what is missing, and what to install."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from atml.cli.main import app
+from atml.service import doctor
+from atml.service.storage import open_storage
+from tests.databases import close, on_both_databases
+
+
+def found(storage="sqlite:///none.db"):
+    return {one.name: one for one in doctor.examine(storage)}
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_that_a_search_needs_is_there(tmp_path):
+    findings = found()
+    assert all(one.ok for one in findings.values() if one.required)
+    assert findings["torch"].found[0].isdigit()
+    assert list(tmp_path.iterdir()) == []
+
+
+@on_both_databases
+def test_a_storage_comes_with_its_version_and_its_studies(storage_url):
+    assert "no study was ever kept here" in found(storage_url)["storage"].found or "sqlite" in storage_url
+    close(open_storage(storage_url))
+    storage = found(storage_url)["storage"]
+    assert storage.ok
+    kind, version, *rest = storage.found.split()
+    assert kind == ("SQLite" if "sqlite" in storage_url else "PostgreSQL")
+    assert version.split(".")[0].isdigit()
+    assert rest == ["with", "0", "studies"]
+
+
+def test_a_storage_that_cannot_be_reached_is_told_without_its_password():
+    run = CliRunner().invoke(app, ["doctor", "--json", "--storage", "postgresql://me:hunter2@127.0.0.1:1/db"])
+    document = json.loads(run.stdout)
+    (storage,) = [one for one in document["findings"] if one["part"] == "storage"]
+    assert "no PostgreSQL server answers" in storage["found"]
+    assert not storage["ok"]
+    assert not document["ready"]
+    assert run.exit_code == 1
+    assert "hunter2" not in run.output
+
+
+def test_a_missing_package_comes_with_what_to_install(monkeypatch):
+    monkeypatch.setattr(doctor, "OPTIONAL", (("atml-nothing", "nothing", "formats"),))
+    finding = found()["atml-nothing"]
+    assert (finding.ok, finding.required) == (False, False)
+    assert finding.advice == "pip install 'atml[formats]'"
+
+
+def test_a_missing_required_package_is_exit_code_1(monkeypatch):
+    monkeypatch.setattr(doctor, "REQUIRED", ("atml-nothing",))
+    run = CliRunner().invoke(app, ["doctor"])
+    assert "MISSING  atml-nothing        not installed" in run.output
+    assert "ATML cannot search here yet" in run.output
+    assert run.exit_code == 1
+
+
+def test_missing_compilers_come_with_their_debian_packages(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    findings = found()
+    assert findings["arm-none-eabi-gcc"].advice == "apt-get install gcc-arm-none-eabi"
+    assert [findings[name].ok for name in ("cc", "picolibc", "qemu-system-arm")] == [False] * 3
+    assert all(one.ok for one in findings.values() if one.required)
