@@ -25,7 +25,10 @@ from tests.acceptance.pages import DOCS, PAGES, ROOT, blocks, every
 # In this order in one folder, since a how-to page works on what the tutorial made.
 RUN = [
     "tutorial.md",
-    *(f"howto/{name}.md" for name in ("segments", "targets", "finalize", "report", "service", "gpu", "int8")),
+    *(
+        f"howto/{name}.md"
+        for name in ("segments", "targets", "finalize", "report", "recordings", "service", "gpu", "int8")
+    ),
 ]
 COMMANDS = typer.main.get_command(app)
 # The first test pays for running all the pages, which takes about a minute and a half on a quiet machine.
@@ -196,6 +199,14 @@ def test_what_a_command_prints_as_json_follows_its_schema(reader, name):
     done = call_atml(reader.folder, *name.split(), *documents(reader)[name], "--json")
     assert done.returncode == (1 if name == "data check" else 0), done.stderr
     jsonschema.validate(json.loads(done.stdout), schemas.schema(schemas.COMMANDS[name]))
+
+
+def test_scores_of_a_recording_follow_their_schema(reader):
+    options = ["--columns", "signal=ecg", "--rate", "250", "--json"]
+    (document,) = json.loads(call_atml(reader.folder, "predict", reader.bundle, "day.csv", *options).stdout)
+    jsonschema.validate([document], schemas.schema(schemas.COMMANDS["predict"]))
+    assert document["record"] == "day"
+    assert 0 <= document["burden"] <= 1
 
 
 def test_what_a_download_prints_as_json_has_the_fields_of_its_schema():
