@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from atml.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from atml.api import Run, evaluate, finalize, report, run, search, verify
+    from atml.api import Run, evaluate, finalize, predict, report, run, search, verify
     from atml.ecg import Dataset, load_dataset, simulate
     from atml.ecg.importing import Import, import_recordings
     from atml.ecg.provenance import read_index
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from atml.reports.audit import LabelAudit, audit_labels
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
+    from atml.reports.predicting import RecordingPrediction
     from atml.reports.ship import Model
     from atml.reports.verify import Check
     from atml.service.watch import Watch
@@ -49,6 +50,7 @@ __all__ = [
     "OnnxClassifier",
     "Outcome",
     "Phase",
+    "RecordingPrediction",
     "Run",
     "SizeAwarePruner",
     "Watch",
@@ -60,6 +62,7 @@ __all__ = [
     "load_bundle",
     "load_dataset",
     "load_spec",
+    "predict",
     "read_index",
     "report",
     "run",
@@ -82,6 +85,7 @@ _MODULES = {
     "OnnxClassifier": "export",
     "Outcome": "tuning.outcome",
     "Phase": "tuning.phases",
+    "RecordingPrediction": "reports.predicting",
     "Run": "api",
     "SizeAwarePruner": "pruners",
     "Watch": "service.watch",
@@ -93,6 +97,7 @@ _MODULES = {
     "load_bundle": "reports.bundle",
     "load_dataset": "ecg",
     "load_spec": "tuning.phases",
+    "predict": "api",
     "read_index": "ecg.provenance",
     "report": "api",
     "run": "api",

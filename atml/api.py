@@ -4,13 +4,15 @@ Nothing is printed. Long calls report to a `Watch` if one is given.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from atml import defaults
 from atml.ecg import Dataset
+from atml.ecg.sources.finding import find_items
+from atml.ecg.sources.recording import Item, Reading
 from atml.errors import ModelError, NoDatabase, SpecError, StorageError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
@@ -23,6 +25,7 @@ from atml.reports.html.contents import Contents
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
 from atml.reports.model_card import card_of
+from atml.reports.predicting import RecordingPrediction, predict_items, recording_path
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
@@ -229,6 +232,73 @@ def evaluate(
     if bundle is not None:
         watch.say(_count(bundle, dataset, metrics.fbeta, storage))
     return metrics
+
+
+def predict(
+    model: str | Path,
+    recordings: str | Path | Sequence[str | Path],
+    *,
+    lead: str | None = None,
+    rate_hz: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    source_format: str | None = None,
+    threshold: float | None = None,
+    minimum_seconds: float = 0.0,
+    watch: Watch | None = None,
+) -> Iterator[RecordingPrediction]:
+    """Score whole recordings, one after another: each segment, AFIB episodes, and their share of the time.
+
+    A recording is resampled and filtered as `import_recordings` does, part by part, so its length does not
+    matter. Its segments follow each other without overlap; after a gap (missing samples, or 2 s of a flat
+    line) the next one begins where the signal does. Annotations are not needed.
+
+    Args:
+        model: A bundle's folder or an ONNX file.
+        recordings: Files, WFDB records or directories of recordings.
+        lead: Name or number (from 0) of the channel; by default the first ECG channel.
+        rate_hz: Sampling rate of tables and segment directories.
+        columns: Which column or array of a table holds the `signal`, `subject`, `record`, `time` (seconds) or
+            `rate` (Hz).
+        source_format: `wfdb`, `edf`, `csv`, `npz`, `parquet` or `segments`; recognised by default.
+        threshold: Lowest score that counts as AFIB, from 0 to 1; the model's own by default.
+        minimum_seconds: Shorter episodes are left out, also of the burden.
+        watch: Receives progress.
+
+    Raises:
+        ModelError: the file is not an ATML model.
+        DataError: an option is wrong, a package is missing, or a recording cannot be read.
+        NoSegments: a path holds no recording.
+    """
+    path = Path(model)
+    bundle = load_bundle(path) if path.is_dir() else None
+    classifier = bundle.classifier if bundle else OnnxClassifier(path)
+    least_confidence = (bundle and bundle.least_confidence) or 0.5
+    known = {role: column for role, column in (columns or {}).items() if role != "rhythm"}
+    reading = Reading(lead=lead, rate_hz=rate_hz, columns=known, in_parts=True)
+    paths = [recordings] if isinstance(recordings, str | Path) else recordings
+    items: list[Item] = []
+    for one in map(Path, paths):
+        items += find_items(recording_path(one) or one, source_format, reading)[1]
+    return _predicted(classifier, items, threshold, least_confidence, minimum_seconds, watch or Watch())
+
+
+def _predicted(
+    classifier: OnnxClassifier,
+    items: Sequence[Item],
+    threshold: float | None,
+    least_confidence: float,
+    minimum_seconds: float,
+    watch: Watch,
+) -> Iterator[RecordingPrediction]:
+    with watch.progress("Predicting", "s of a recording") as update:
+        yield from predict_items(
+            classifier,
+            items,
+            threshold=threshold,
+            least_confidence=least_confidence,
+            minimum_seconds=minimum_seconds,
+            progress=update,
+        )
 
 
 def verify(

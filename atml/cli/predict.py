@@ -1,48 +1,216 @@
 """`atml predict`."""
 
 import csv
-import io
 import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atml.cli import options
+from atml.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from atml.evaluation.episodes import Episode
+    from atml.reports.predicting import RecordingPart, RecordingPrediction
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
-    files: Annotated[list[Path], typer.Argument(help="Segment files with one number per line.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="Recordings, directories of recordings, or segments with one number per line.",
+        ),
+    ],
+    lead: Annotated[
+        str | None,
+        typer.Option("--lead", metavar="LEAD", help="Name or number (from 0) of the channel."),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="HZ", callback=options.a_number, help="Sampling rate of tables."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="ROLE=NAME,…",
+            help="Columns of tables: signal, subject, record, time (s), rate (Hz).",
+        ),
+    ] = None,
+    source_format: Annotated[
+        str | None,
+        typer.Option("--format", help="wfdb, edf, csv, npz, parquet or segments; else recognised."),
+    ] = None,
+    minimum: Annotated[
+        float,
+        typer.Option(
+            "--minimum",
+            metavar="SECONDS",
+            min=0,
+            callback=options.a_number,
+            help="Leave shorter episodes out; 30 is usual in clinical use.",
+        ),
+    ] = 0.0,
+    episodes: Annotated[
+        bool, typer.Option("--episodes", help="Print the episodes instead of the segments.")
+    ] = False,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations", metavar="DIR", help="Also write the rhythms of each recording as DIR/RECORD.ecm."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Print the probability of atrial fibrillation for each segment, as CSV or JSON.
 
-    Files may have any name; the number of samples must match the model.
+    A recording (WFDB, EDF, CSV, NPZ or Parquet, of any length) is resampled and filtered as by `atml data
+    import` and scored from its beginning, segment after segment; gaps and flat lines get no score. CSV files
+    are recordings if --columns is given. An episode is a sequence of consecutive segments called AFIB; a part
+    without a score ends it. --json adds the burden, the share of the scored time that lies in episodes.
 
-    Example:  atml predict results/ecm/8KB-dscnn-trial64 S1-N-7.txt S1-AFIB-12.txt
+    Other files are single segments: text files of any name with as many numbers as the model takes samples.
+
+    \b
+    Example:
+      atml predict results/ecm/8KB-dscnn-trial64 S1-N-7.txt S1-AFIB-12.txt
+      atml predict results/ecm/8KB-dscnn-trial64 holter.edf --lead II --episodes --minimum 30
+      atml predict results/ecm/8KB-dscnn-trial64 data/afdb/04015 --annotations rhythms --json
+      atml predict results/ecm/8KB-dscnn-trial64 watch.csv --columns signal=ecg --rate 200
     """
+    from atml.reports.predicting import EPISODE_RULE, recording_path
+
+    tables = columns is not None or source_format is not None
+    recordings = [path for path in files if tables or recording_path(path)]
+    if not recordings:
+        if episodes or annotations or lead:
+            raise DataError(
+                f"{files[0]} is taken for a segment, without leads or episodes; give --columns for a table"
+            )
+        _print_segments(model, files, as_json=as_json)
+        return
+    if len(recordings) < len(files):
+        segment = next(path for path in files if path not in recordings)
+        raise DataError(
+            f"{segment} is taken for a segment but {recordings[0]} for a recording; predict them separately, "
+            "and give --columns for tables"
+        )
+    from atml import api
+    from atml.cli.terminal import Terminal
+
+    found = api.predict(
+        model,
+        files,
+        lead=lead,
+        rate_hz=rate,
+        columns=options.pairs(columns),
+        source_format=source_format,
+        minimum_seconds=minimum,
+        watch=Terminal(),
+    )
+    if annotations is not None:
+        found = _annotated(found, annotations)
+    if as_json:
+        documents = [
+            {
+                **asdict(one),
+                "episode_rule": EPISODE_RULE,
+                "episodes": [_episode(episode) for episode in one.episodes],
+                "parts": [_part(part) for part in one.parts],
+            }
+            for one in found
+        ]
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+    elif episodes:
+        _print_rows((row for one in found for row in _episode_rows(one)), EPISODE_COLUMNS)
+    else:
+        _print_rows((row for one in found for row in _part_rows(one)), PART_COLUMNS)
+
+
+def _annotated(found: "Iterable[RecordingPrediction]", folder: Path) -> "Iterator[RecordingPrediction]":
+    from atml.reports.rhythm_files import write_annotations
+
+    for one in found:
+        write_annotations(one, folder)
+        yield one
+
+
+NO_ANSWER = "no answer"  # where a bundle is not confident enough
+PART_COLUMNS = ("record", "start_seconds", "end_seconds", "probability", "class", "reason")
+EPISODE_COLUMNS = (
+    "record",
+    "start_seconds",
+    "end_seconds",
+    "duration_seconds",
+    "segments",
+    "mean_probability",
+)
+
+
+def _part_rows(found: "RecordingPrediction") -> Iterator[dict[str, object]]:
+    return ({"record": found.record, **_part(part)} for part in found.parts)
+
+
+def _part(part: "RecordingPart") -> dict[str, object]:
+    return {
+        "start_seconds": round(part.start_seconds, 4),
+        "end_seconds": round(part.end_seconds, 4),
+        "probability": None if part.probability is None else round(part.probability, 6),
+        "class": part.called,
+        "reason": part.reason,
+    }
+
+
+def _episode_rows(found: "RecordingPrediction") -> Iterator[dict[str, object]]:
+    return ({"record": found.record, **_episode(one)} for one in found.episodes)
+
+
+def _episode(one: "Episode") -> dict[str, object]:
+    return {name: round(value, 6) for name, value in asdict(one).items()}
+
+
+def _print_rows(rows: Iterable[dict[str, object]], columns: tuple[str, ...]) -> None:
+    """Print rows as CSV, each as soon as it is known."""
+    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _print_segments(model: Path, files: list[Path], *, as_json: bool) -> None:
     import numpy as np
 
+    from atml.evaluation import confidence
     from atml.export import OnnxClassifier
     from atml.reports.bundle import load_bundle
 
-    classifier = load_bundle(model).classifier if model.is_dir() else OnnxClassifier(model)
+    bundle = load_bundle(model) if model.is_dir() else None
+    classifier = bundle.classifier if bundle else OnnxClassifier(model)
+    least_confidence = (bundle and bundle.least_confidence) or 0.5
     samples = np.stack([_read(path, classifier.segment_length) for path in files])
     probabilities = classifier.probabilities(samples)
-    rows = [
+    threshold = classifier.metadata.threshold
+    sure = confidence(probabilities, threshold) >= least_confidence
+    rows: list[dict[str, object]] = [
         {
             "file": str(path),
             "probability": round(float(probability), 6),
-            "class": classifier.metadata.classes[int(probability >= classifier.metadata.threshold)],
+            "class": classifier.metadata.classes[int(probability >= threshold)] if answered else NO_ANSWER,
         }
-        for path, probability in zip(files, probabilities, strict=True)
+        for path, probability, answered in zip(files, probabilities, sure, strict=True)
     ]
-    typer.echo(json.dumps(rows, indent=2) if as_json else _as_csv(rows))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print_rows(rows, ("file", "probability", "class"))
 
 
 def _read(path: Path, length: int) -> "NDArray[np.float32]":
@@ -51,16 +219,9 @@ def _read(path: Path, length: int) -> "NDArray[np.float32]":
 
     found = read_segment(path)
     if isinstance(found, Problem):
-        raise BadSegment(f"{path.parent}/{found}")
+        hint = "; for a table give --columns" if path.suffix.lower() in (".csv", ".tsv") else ""
+        raise BadSegment(f"{path.parent}/{found}{hint}")
     if len(found) != length:
         advice = "cut it to that length" if len(found) > length else "give a longer segment"
         raise BadSegment(f"{path}: has {len(found)} samples but the model takes {length}; {advice}")
     return found
-
-
-def _as_csv(rows: list[dict[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().rstrip("\n")

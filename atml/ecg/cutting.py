@@ -9,8 +9,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from atml.ecg.gaps import Gap, gaps, runs
 from atml.ecg.segment import SAMPLING_RATE_HZ
-from atml.ecg.sources.recording import Recording, checked_rate
+from atml.ecg.sources.recording import Recording, Signal, checked_rate
 from atml.errors import BadRecording
 
 SEGMENT_SECONDS = 5.0
@@ -20,8 +21,10 @@ FILTER = (
     f"Butterworth band-pass {PASS_BAND_HZ[0]:g} to {PASS_BAND_HZ[1]:g} Hz of order {FILTER_ORDER}, "
     "applied forwards and backwards"
 )
-FLAT_SECONDS = 2.0  # no heart is constant for so long, so the electrode was off
 LARGEST_SAMPLE = 1e12  # no converter counts that far, in whatever unit
+_PART_SECONDS = 600.0  # of a recording that is filtered in parts
+# Added to each part at both ends. The slowest pole of the filter decays with a time constant of 0.8 s.
+_MARGIN_SECONDS = 60.0
 _LARGEST_FACTOR = 1000  # of resampling; a rate is met within one part in a million
 _TOLERANCE = 1e-6  # of a sample, for rounding
 
@@ -69,43 +72,89 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
                 start += step
 
 
-def missing(recording: Recording) -> NDArray[np.bool_]:
-    """Return where a recording has no signal: `[samples]`, true for NaN, infinity and long flat lines."""
-    signal = recording.signal
-    gone = ~np.isfinite(signal)
-    same = np.concatenate([[False], signal[1:] == signal[:-1], [False]])
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        if end - start >= FLAT_SECONDS * recording.rate_hz:
-            gone[start - 1 : end] = True
-    return gone
-
-
 def _runs(recording: Recording) -> Iterator[_Run]:
     rate_hz = checked_rate(recording.rate_hz)
-    there = ~missing(recording)
-    if not there.any():
+    parts = list(runs(gaps(recording), len(recording.signal)))
+    if not parts:
         raise BadRecording("has no signal, only gaps and flat lines; choose another channel with --lead")
-    largest = float(np.abs(recording.signal[there]).max())
+    for start, end in parts:
+        if end - start >= SEGMENT_SECONDS * rate_hz:
+            samples, achieved = resample(_checked(recording.signal[start:end]), rate_hz)
+            yield _Run(start_seconds=start / rate_hz, rate_hz=achieved, samples=band_pass(samples))
+
+
+def _checked(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    largest = float(np.abs(samples).max())
     if largest > LARGEST_SAMPLE:
         raise BadRecording(f"holds a sample of {largest:g}, which is no ECG; export or fetch it again")
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], there.astype(np.int8), [0]])))
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if end - start >= SEGMENT_SECONDS * rate_hz:
-            samples, achieved = resample(recording.signal[start:end], rate_hz)
-            yield _Run(start_seconds=start / rate_hz, rate_hz=achieved, samples=band_pass(samples))
+    return samples
+
+
+def cut_in_parts(
+    recording: Recording, length: int, found: tuple[Gap, ...]
+) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
+    """Yield the segments of a recording without rhythms, reading, resampling and filtering part by part.
+
+    They are those that `cut` would make of one rhythm from end to end: the first begins with the recording
+    or after a gap, each next one where the last ended.
+
+    Args:
+        recording: The recording; its signal may be longer than the memory.
+        length: Samples of a segment.
+        found: Its `gaps`.
+
+    Yields:
+        Start of the first segment and distance of the next ones in seconds, and segments `[n, length]`.
+
+    Raises:
+        BadRecording: the sampling rate is unusable, or the signal cannot be read.
+    """
+    rate_hz = checked_rate(recording.rate_hz)
+    for start, end in runs(found, len(recording.signal)):
+        if end - start < length / SAMPLING_RATE_HZ * rate_hz:
+            continue
+        rest, done = np.empty(0), 0
+        for samples, achieved in _filtered_parts(recording.signal, start, end, rate_hz):
+            samples = np.concatenate([rest, samples])
+            count = len(samples) // length
+            segments, rest = samples[: count * length].reshape(count, length), samples[count * length :]
+            if count:
+                yield start / rate_hz + done * length / achieved, length / achieved, segments
+            done += count
+
+
+def _filtered_parts(
+    signal: Signal, start: int, end: int, rate_hz: float
+) -> Iterator[tuple[NDArray[np.float64], float]]:
+    """Yield a run's samples at 250 Hz and 0.5 to 50 Hz, part by part, and the rate met."""
+    factor = _factor(rate_hz)
+    # Multiples of the denominator, so that each part begins at a sample of 250 Hz.
+    part, margin = (
+        ceil(seconds * rate_hz / factor.denominator) * factor.denominator
+        for seconds in (_PART_SECONDS, _MARGIN_SECONDS)
+    )
+    for own in range(start, end, part):
+        first = max(start, own - margin)
+        samples, achieved = resample(_checked(signal[first : min(own + part + margin, end)]), rate_hz)
+        skipped = (own - first) // factor.denominator * factor.numerator
+        taken = part // factor.denominator * factor.numerator
+        yield band_pass(samples)[skipped : skipped + taken], achieved
 
 
 def resample(signal: NDArray[np.float64], rate_hz: float) -> tuple[NDArray[np.float64], float]:
     """Return a signal at 250 Hz, and the rate met (within one part in a million); polyphase filter."""
     from scipy.signal import resample_poly
 
-    factor = Fraction(SAMPLING_RATE_HZ / rate_hz).limit_denominator(_LARGEST_FACTOR)
+    factor = _factor(rate_hz)
     if factor == 1:
         return signal, rate_hz
     # "line" continues an offset beyond the ends, where zeros would make a step.
     resampled = resample_poly(signal, factor.numerator, factor.denominator, padtype="line")
     return np.asarray(resampled, dtype=np.float64), rate_hz * float(factor)
+
+
+def _factor(rate_hz: float) -> Fraction:
+    return Fraction(SAMPLING_RATE_HZ / rate_hz).limit_denominator(_LARGEST_FACTOR)
 
 
 def band_pass(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from re import Pattern
 
-from atml.ecg.cutting import SEGMENT_SECONDS, Cut, cut, missing
+from atml.ecg.cutting import SEGMENT_SECONDS, Cut, cut
+from atml.ecg.gaps import missing_seconds
 from atml.ecg.provenance import IndexedSegment
 from atml.ecg.segment import AFIB_RHYTHM, SegmentName, subject_order
 from atml.ecg.sources.iesd import Problem
@@ -100,7 +101,7 @@ class Writing:
                 self._write(recording.record, who, one)
 
     def _record(self, recording: Recording, who: str, segments: int) -> ImportedRecord:
-        gone = float(missing(recording).sum()) / recording.rate_hz
+        gone = missing_seconds(recording)
         if gone > 0:
             self._notes.append(f"{recording.record}: {gone:.1f} s without signal; no segment touches them")
         if not segments:
@@ -112,7 +113,7 @@ class Writing:
             channel=recording.channel,
             unit=recording.unit,
             rate_hz=recording.rate_hz,
-            seconds=len(recording.signal) / recording.rate_hz,
+            seconds=recording.seconds,
             missing_seconds=gone,
             segments=segments,
         )

@@ -2,6 +2,7 @@
 
 from atml.evaluation.abstention import Abstention, abstain, confidence, least_confidence_for, trade_off
 from atml.evaluation.disturbances import DISTURBANCES, Disturbance
+from atml.evaluation.episodes import Episode, EpisodeCounts, EpisodeMetrics, evaluate_episodes, find_episodes
 from atml.evaluation.estimate import Estimate, FoldCounts, estimate, fbeta_of_all_afib, metrics_of_folds
 from atml.evaluation.evaluate import evaluate
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
@@ -22,6 +23,9 @@ __all__ = [
     "Abstention",
     "Disturbance",
     "DisturbedMetrics",
+    "Episode",
+    "EpisodeCounts",
+    "EpisodeMetrics",
     "Estimate",
     "FoldCounts",
     "Metrics",
@@ -38,8 +42,10 @@ __all__ = [
     "confidence",
     "estimate",
     "evaluate",
+    "evaluate_episodes",
     "even_sample",
     "fbeta_of_all_afib",
+    "find_episodes",
     "least_confidence_for",
     "metrics_of_folds",
     "predictive_values",

@@ -27,7 +27,17 @@ RUN = [
     "tutorial.md",
     *(
         f"howto/{name}.md"
-        for name in ("segments", "targets", "finalize", "report", "mlflow", "service", "gpu", "int8")
+        for name in (
+            "segments",
+            "targets",
+            "finalize",
+            "report",
+            "recordings",
+            "mlflow",
+            "service",
+            "gpu",
+            "int8",
+        )
     ),
 ]
 COMMANDS = typer.main.get_command(app)
@@ -201,6 +211,14 @@ def test_what_a_command_prints_as_json_follows_its_schema(reader, name):
     done = call_atml(reader.folder, *name.split(), *documents(reader)[name], "--json")
     assert done.returncode == (1 if name == "data check" else 0), done.stderr
     jsonschema.validate(json.loads(done.stdout), schemas.schema(schemas.COMMANDS[name]))
+
+
+def test_scores_of_a_recording_follow_their_schema(reader):
+    options = ["--columns", "signal=ecg", "--rate", "250", "--json"]
+    (document,) = json.loads(call_atml(reader.folder, "predict", reader.bundle, "day.csv", *options).stdout)
+    jsonschema.validate([document], schemas.schema(schemas.COMMANDS["predict"]))
+    assert document["record"] == "day"
+    assert 0 <= document["burden"] <= 1
 
 
 def test_what_a_download_prints_as_json_has_the_fields_of_its_schema():

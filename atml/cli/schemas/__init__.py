@@ -15,6 +15,7 @@ from atml.cli.schemas.bundles import (
     ManifestDocument,
     MetricsFileDocument,
     PredictionDocument,
+    RecordingPredictionDocument,
     VerificationDocument,
 )
 from atml.cli.schemas.data import (
@@ -44,7 +45,7 @@ COMMANDS: Mapping[str, Any] = {
     "status": StatusDocument,
     "finalize": FinalDocument,
     "evaluate": MetricsDocument,
-    "predict": list[PredictionDocument],
+    "predict": list[PredictionDocument | RecordingPredictionDocument],
     "verify": VerificationDocument,
     "export-c": CodeDocument,
     "export-mlflow": MlflowDocument,

@@ -74,8 +74,65 @@ class PredictionDocument(Document):
     """The segment's file."""
     probability: float
     """Score from 0 to 1."""
-    called: Annotated[Literal["Normal", "AFIB"], Field(alias="class")]
-    """AFIB if the score is at least the model's threshold."""
+    called: Annotated[Literal["Normal", "AFIB", "no answer"], Field(alias="class")]
+    """AFIB if the score is at least the threshold; no answer if it is too near to it for the bundle."""
+
+
+class EpisodeDocument(Document):
+    """An episode of atrial fibrillation in a recording."""
+
+    start_seconds: float
+    """Where it begins, in seconds since the recording's beginning."""
+    end_seconds: float
+    """Where it ends."""
+    duration_seconds: float
+    """Its length."""
+    segments: int
+    """Number of its segments."""
+    mean_probability: float
+    """Mean score of its segments."""
+
+
+class RecordingPartDocument(Document):
+    """A segment of a recording with its score, or a part that has none."""
+
+    start_seconds: float
+    """Where it begins, in seconds since the recording's beginning."""
+    end_seconds: float
+    """Where it ends."""
+    probability: float | None
+    """Score from 0 to 1; null without one."""
+    called: Annotated[Literal["Normal", "AFIB"] | None, Field(alias="class")]
+    """AFIB if the score is at least the threshold; null without a score or an answer."""
+    reason: str | None
+    """Why there is no score or no answer; null if there is one."""
+
+
+class RecordingPredictionDocument(Document):
+    """The scores of a recording and its episodes of atrial fibrillation."""
+
+    record: str
+    """Name of the recording."""
+    channel: str
+    """The channel that was scored."""
+    rate_hz: float
+    """Sampling rate of the source."""
+    seconds: float
+    """Length."""
+    scored_seconds: float
+    """Length of all scored segments together."""
+    burden: float | None
+    """Share of the scored time that lies in `episodes`; null if nothing is scored."""
+    threshold: float
+    """Lowest score that counts as AFIB."""
+    minimum_seconds: float
+    """Shorter episodes are left out (`--minimum`)."""
+    episode_rule: str
+    """What an episode is, in words."""
+    episodes: list[EpisodeDocument]
+    """Episodes in order of time."""
+    parts: list[RecordingPartDocument]
+    """All of the recording, in order of time."""
 
 
 class CheckDocument(Document):

@@ -18,7 +18,7 @@ _MISSING = ("", "nan", "na", "null", "none")
 
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
-    check_columns(reading.columns)
+    check_columns(reading)
     return [
         Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
         for file in files

@@ -1,17 +1,20 @@
 """EDF and EDF+ files; the rhythms are annotations such as "AFIB" or "(N"."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atml.ecg.sources.recording import (
     RHYTHM_CODES,
     Item,
     Reading,
     Recording,
+    Signal,
     Span,
     choose_channel,
     in_millivolts,
@@ -33,30 +36,53 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
 
 
 def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
-    pyedflib = load_reader("pyedflib", "EDF files")
-    try:
-        opened = pyedflib.EdfReader(str(file))
-    except OSError as error:  # the library's own sentence repeats the path
-        reason = str(error).removeprefix(f"{file}: ").splitlines()[0]
-        raise BadRecording(f"cannot be read as EDF: {reason}; export or fetch it again") from None
-    with opened:
+    with _open(file, with_annotations=not reading.in_parts) as opened:
         names = [label.strip() for label in opened.getSignalLabels()]
         index = choose_channel(names, reading.lead)
-        signal, unit = in_millivolts(
-            np.asarray(opened.readSignal(index), dtype=np.float64), opened.getPhysicalDimension(index)
-        )
+        factor, unit = in_millivolts(opened.getPhysicalDimension(index))
+        samples = int(opened.getNSamples()[index])
         rate_hz = float(opened.getSampleFrequency(index))
-        spans = _spans(opened, len(signal) / rate_hz, reading.rhythms)
+        spans = _spans(opened, samples / rate_hz, reading.rhythms) if not reading.in_parts else ()
         patient = opened.getPatientCode().strip()
+    signal: Signal = _File(file=file, index=index, samples=samples, factor=factor)
     yield Recording(
         record=name,
-        signal=signal,
+        signal=signal if reading.in_parts else signal[:],
         rate_hz=rate_hz,
         spans=spans,
         channel=names[index],
         unit=unit,
         subject=patient if patient.upper() not in ("", "X") else None,  # X: unknown, in EDF+
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _File:
+    """A channel of which only the parts that are asked for are read."""
+
+    file: Path
+    index: int
+    samples: int
+    factor: float  # to mV
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        start, end, _ = part.indices(self.samples)
+        # Opened anew, since the library opens no file twice and leaves it to the user to close one.
+        with _open(self.file) as opened:
+            return np.asarray(opened.readSignal(self.index, start, end - start)) * self.factor
+
+
+def _open(file: Path, *, with_annotations: bool = False) -> Any:
+    pyedflib = load_reader("pyedflib", "EDF files")
+    try:
+        mode = pyedflib.READ_ALL_ANNOTATIONS if with_annotations else pyedflib.DO_NOT_READ_ANNOTATIONS
+        return pyedflib.EdfReader(str(file), annotations_mode=mode)
+    except OSError as error:  # the library's own sentence repeats the path
+        reason = str(error).removeprefix(f"{file}: ").splitlines()[0]
+        raise BadRecording(f"cannot be read as EDF: {reason}; export or fetch it again") from None
 
 
 def _spans(opened: Any, seconds: float, rhythms: frozenset[str]) -> tuple[Span, ...]:

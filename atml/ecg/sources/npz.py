@@ -15,7 +15,7 @@ from atml.errors import BadRecording
 
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
-    check_columns(reading.columns)
+    check_columns(reading)
     return [
         Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
         for file in files

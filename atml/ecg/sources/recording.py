@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,32 @@ class Span:
     end_seconds: float  # exclusive
 
 
+class Signal(Protocol):
+    """The samples of one channel: an array, or a file that is read part by part."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        """Return consecutive samples; raises BadRecording if they cannot be read."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
     """One channel of one recording."""
 
     record: str  # its name in the source
-    signal: NDArray[np.float64]  # [samples], NaN where nothing was recorded
+    signal: Signal  # [samples], NaN where nothing was recorded
     rate_hz: float
     spans: tuple[Span, ...]  # in order; no rhythm is known between them
     channel: str = ""
     unit: str = ""  # "mV" if the source's unit was known; empty otherwise
     subject: str | None = None  # the person, if the source says
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return len(self.signal) / self.rate_hz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +80,7 @@ class Reading:
     columns: dict[str, str] = field(default_factory=dict)  # role → column or array
     annotator: str = "atr"  # extension of WFDB annotation files
     rhythms: frozenset[str] = frozenset()  # further texts that are rhythms
+    in_parts: bool = False  # read signals part by part as needed, and no rhythms
 
 
 def rhythm_code(text: str) -> str:
@@ -120,10 +136,10 @@ def checked_rate(rate_hz: float) -> float:
     return rate_hz
 
 
-def in_millivolts(signal: NDArray[np.float64], unit: str) -> tuple[NDArray[np.float64], str]:
-    """Return a signal in mV with "mV", or as it is with "" if its unit is not a voltage."""
+def in_millivolts(unit: str) -> tuple[float, str]:
+    """Return the factor that makes mV of a unit with "mV", or 1 with "" if it is not a voltage."""
     factor = MILLIVOLTS.get(unit.strip().lower())
-    return (signal, "") if factor is None else (signal * factor, "mV")
+    return (1.0, "") if factor is None else (factor, "mV")
 
 
 def load_reader(package: str, what: str) -> Any:

@@ -17,16 +17,18 @@ ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
 Columns = Mapping[str, Any]  # role → array [rows], matrix [rows, samples], list of arrays, or one value
 
 
-def check_columns(columns: Mapping[str, str]) -> None:
-    """Refuse unknown roles, and tables without a signal or a rhythm.
+def check_columns(reading: Reading) -> None:
+    """Refuse unknown roles, and tables without a signal or a rhythm that is needed.
 
     Raises:
         DataError: says which roles there are.
     """
+    columns = reading.columns
     unknown = [role for role in columns if role not in ROLES]
     if unknown:
         raise DataError(f"--columns: {unknown[0]} is not one of {', '.join(ROLES)}")
-    missing = [role for role in ("signal", "rhythm") if role not in columns]
+    needed = ("signal",) if reading.in_parts else ("signal", "rhythm")
+    missing = [role for role in needed if role not in columns]
     if missing:
         raise DataError(
             f"tables need --columns to say which column holds the {' and the '.join(missing)}, "
@@ -77,7 +79,7 @@ def _samples_in_rows(name: str, columns: Columns, reading: Reading, rows: int) -
         if "time" in columns:
             signal, places = _at_their_times(signal, columns["time"][start:end], rate_hz)
         changes = []
-        for row in _changes([columns["rhythm"]], rows, start, end):
+        for row in _changes([columns.get("rhythm")], rows, start, end):
             rhythm = _text(columns, "rhythm", row)
             changes.append((places[row - start] / rate_hz, rhythm_code(rhythm) if rhythm else None))
         record = _text(columns, "record", start) or name

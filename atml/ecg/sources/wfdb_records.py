@@ -6,17 +6,20 @@ end of an episode, so what precedes the first episode of a "paroxysmal" record i
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atml.ecg.segment import AFIB_RHYTHM
 from atml.ecg.sources.recording import (
     Item,
     Reading,
     Recording,
+    Signal,
     Span,
     choose_channel,
     in_millivolts,
@@ -71,16 +74,46 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         raise BadRecording(f"{header.name} names no sampling rate or length; fetch it again")
     names = [channel or "" for channel in fields.sig_name or ()]  # a header need not name them
     index = choose_channel(names, reading.lead)
-    record = _record(path, header, fields, index)
-    signal, unit = in_millivolts(np.asarray(record.p_signal[:, 0], dtype=np.float64), record.units[0] or "")
+    in_parts = reading.in_parts and not _has_differences(fields)
+    record = _record(path, header, fields, index, 0, 1 if in_parts else fields.sig_len)
+    factor, unit = in_millivolts(record.units[0] or "")
+    signal: Signal = _File(header=header, fields=fields, index=index, factor=factor)
+    if not in_parts:
+        signal = np.asarray(record.p_signal[:, 0], dtype=np.float64) * factor
+    seconds = fields.sig_len / fields.fs
     yield Recording(
         record=name,
         signal=signal,
         rate_hz=float(fields.fs),
-        spans=_spans(path, header, reading.annotator, fields, len(signal) / fields.fs),
+        spans=_spans(path, header, reading.annotator, fields, seconds) if not reading.in_parts else (),
         channel=names[index],
         unit=unit,
     )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _File:
+    """A channel of which only the parts that are asked for are read."""
+
+    header: Path
+    fields: Any
+    index: int
+    factor: float  # to mV
+
+    def __len__(self) -> int:
+        return int(self.fields.sig_len)
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        start, end, _ = part.indices(len(self))
+        path = str(self.header.with_suffix(""))
+        record = _record(path, self.header, self.fields, self.index, start, end)
+        return np.asarray(record.p_signal[:, 0], dtype=np.float64) * self.factor
+
+
+def _has_differences(fields: Any) -> bool:
+    """Whether samples are stored as differences (format 8), so that wfdb must read from the beginning."""
+    parts = getattr(fields, "segments", None) or [fields]
+    return any("8" in (part.fmt or ()) for part in parts if part is not None)
 
 
 def _header(path: str, header: Path) -> Any:
@@ -94,10 +127,12 @@ def _header(path: str, header: Path) -> Any:
         raise BadRecording(f"{header.name} is not a WFDB header ({error}); fetch it again") from None
 
 
-def _record(path: str, header: Path, fields: Any, index: int) -> Any:
+def _record(path: str, header: Path, fields: Any, index: int, start: int, end: int) -> Any:
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        return wfdb.rdrecord(path, channels=[index])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+            return wfdb.rdrecord(path, channels=[index], sampfrom=start, sampto=end)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise BadRecording(f"its signal file {missing} is missing; fetch it again") from None

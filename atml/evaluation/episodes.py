@@ -1,0 +1,173 @@
+"""Episodes of atrial fibrillation in consecutive segments, and how well they are found.
+
+Sensitivity and positive predictivity of episodes and of their durations follow ANSI/AAMI EC57 (and IEC
+60601-2-47, which takes them over): an annotated episode is detected if any part of it is called AFIB, and a
+called episode is right if any part of it is annotated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+TOLERANCE_SECONDS = 0.01  # within which one segment begins where another ends; times are rounded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """Consecutive segments called AFIB."""
+
+    start_seconds: float  # since the recording's beginning
+    end_seconds: float
+    duration_seconds: float
+    segments: int
+    mean_probability: float  # mean score of the segments
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeCounts:
+    """How well episodes and their durations are found; a rate is None where it would divide by 0."""
+
+    subject: str  # empty for all together
+    annotated_episodes: int
+    detected_episodes: int  # annotated ones of which any part is called AFIB
+    called_episodes: int
+    right_episodes: int  # called ones of which any part is annotated
+    annotated_seconds: float
+    called_seconds: float
+    right_seconds: float  # both annotated and called
+    sensitivity: float | None
+    positive_predictivity: float | None
+    duration_sensitivity: float | None
+    duration_positive_predictivity: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeMetrics:
+    """Episode statistics of contiguous segments."""
+
+    pooled: EpisodeCounts  # the "gross" statistics of EC57
+    per_subject: tuple[EpisodeCounts, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `dataclasses.asdict` made."""
+        per_subject = tuple(EpisodeCounts(**one) for one in values["per_subject"])
+        return cls(pooled=EpisodeCounts(**values["pooled"]), per_subject=per_subject)
+
+
+def find_episodes(
+    starts: ArrayLike, ends: ArrayLike, scores: ArrayLike, *, threshold: float, minimum_seconds: float = 0.0
+) -> tuple[Episode, ...]:
+    """Return the AFIB episodes of one recording.
+
+    An episode is a longest sequence of segments with scores of at least `threshold`, each of which begins
+    where the one before ends. So a segment without a score ends an episode, and never extends one.
+
+    Args:
+        starts: Beginnings [n] of the scored segments, in seconds and in order.
+        ends: Their ends [n] in seconds.
+        scores: Their P(AFIB) [n].
+        threshold: Lowest score that counts as AFIB.
+        minimum_seconds: Shorter episodes are left out.
+    """
+    start, end, score = (np.asarray(one, dtype=np.float64) for one in (starts, ends, scores))
+    found = (
+        Episode(
+            start_seconds=float(start[first]),
+            end_seconds=float(end[last]),
+            duration_seconds=float(end[last] - start[first]),
+            segments=last - first + 1,
+            mean_probability=float(score[first : last + 1].mean()),
+        )
+        for first, last in _sequences(start, end, score >= threshold)
+    )
+    return tuple(one for one in found if one.duration_seconds >= minimum_seconds - TOLERANCE_SECONDS)
+
+
+def evaluate_episodes(
+    subjects: Sequence[str],
+    records: Sequence[str],
+    starts: ArrayLike,
+    labels: ArrayLike,
+    called: ArrayLike,
+    *,
+    segment_seconds: float,
+) -> EpisodeMetrics:
+    """Return how well the annotated episodes are found, pooled and per subject.
+
+    Both kinds of episode are sequences of consecutive segments, as in `find_episodes`.
+
+    Args:
+        subjects: Subject [n] of each segment.
+        records: Recording [n] of each segment.
+        starts: Its beginning [n] in seconds since the recording's beginning.
+        labels: 1 [n] if it is annotated as AFIB, otherwise 0.
+        called: Whether it is called AFIB [n].
+        segment_seconds: Length of each segment.
+    """
+    start, label, call = np.asarray(starts, float), np.asarray(labels) == 1, np.asarray(called, bool)
+    who, record = np.asarray(subjects), np.asarray(records)
+    totals: dict[str, NDArray[np.int64]] = {}
+    for name in dict.fromkeys(record.tolist()):
+        own = np.flatnonzero(record == name)
+        own = own[np.argsort(start[own], kind="stable")]
+        counted = _count(start[own], segment_seconds, label[own], call[own])
+        subject = str(who[own[0]])
+        totals[subject] = totals.get(subject, np.zeros(7, np.int64)) + counted
+    return EpisodeMetrics(
+        pooled=_counts("", np.sum(list(totals.values()), axis=0), segment_seconds),
+        per_subject=tuple(_counts(subject, totals[subject], segment_seconds) for subject in sorted(totals)),
+    )
+
+
+def _sequences(
+    start: NDArray[np.float64], end: NDArray[np.float64], wanted: NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """Return (first, last) of the longest sequences of wanted, consecutive segments."""
+    places = np.flatnonzero(wanted)
+    if not len(places):
+        return []
+    follows = (np.diff(places) == 1) & (np.abs(start[places[1:]] - end[places[:-1]]) <= TOLERANCE_SECONDS)
+    firsts = places[np.concatenate([[True], ~follows])]
+    lasts = places[np.concatenate([~follows, [True]])]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def _count(
+    start: NDArray[np.float64], seconds: float, label: NDArray[np.bool_], call: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    annotated, found = (_sequences(start, start + seconds, one) for one in (label, call))
+    return np.array(
+        [
+            len(annotated),
+            sum(bool(call[first : last + 1].any()) for first, last in annotated),
+            len(found),
+            sum(bool(label[first : last + 1].any()) for first, last in found),
+            label.sum(),
+            call.sum(),
+            (label & call).sum(),
+        ],
+        dtype=np.int64,
+    )
+
+
+def _counts(subject: str, total: NDArray[np.int64], seconds: float) -> EpisodeCounts:
+    annotated, detected, called, right, *segments = total.tolist()
+    label, call, both = (count * seconds for count in segments)
+    return EpisodeCounts(
+        subject=subject,
+        annotated_episodes=annotated,
+        detected_episodes=detected,
+        called_episodes=called,
+        right_episodes=right,
+        annotated_seconds=label,
+        called_seconds=call,
+        right_seconds=both,
+        sensitivity=detected / annotated if annotated else None,
+        positive_predictivity=right / called if called else None,
+        duration_sensitivity=both / label if label else None,
+        duration_positive_predictivity=both / call if call else None,
+    )

@@ -1,0 +1,180 @@
+"""Scoring whole recordings: a score for each segment, episodes, and the share of time in them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg.cutting import cut_in_parts
+from atml.ecg.gaps import Gap, gaps
+from atml.ecg.segment import SAMPLING_RATE_HZ
+from atml.ecg.sources.recording import Item, Recording
+from atml.errors import BadRecording, DataError
+from atml.evaluation import confidence
+from atml.evaluation.episodes import TOLERANCE_SECONDS, Episode, find_episodes
+from atml.export import OnnxClassifier
+
+EPISODE_RULE = (
+    "consecutive segments called AFIB, each beginning where the one before ends; a part without a score ends "
+    "an episode"
+)
+NO_ANSWER = "no answer: the score is near the threshold"
+Progress = Callable[[int, int], None]  # seconds done, seconds in total, of one recording
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordingPart:
+    """A segment with its score, or a part of the recording that has none."""
+
+    start_seconds: float  # since the recording's beginning
+    end_seconds: float
+    probability: float | None  # of AFIB; None without a score
+    called: str | None  # "AFIB" or "Normal"
+    reason: str | None  # why there is no score or no answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingPrediction:
+    """The scores of one recording and what follows from them."""
+
+    record: str
+    channel: str
+    rate_hz: float
+    seconds: float
+    scored_seconds: float
+    burden: float | None  # share of the scored time that lies in episodes; None if nothing is scored
+    threshold: float  # lowest probability that counts as AFIB
+    minimum_seconds: float  # shorter episodes are left out
+    episodes: tuple[Episode, ...]
+    parts: tuple[RecordingPart, ...]  # all of the recording, in order of time
+
+
+def predict_items(
+    classifier: OnnxClassifier,
+    items: Sequence[Item],
+    *,
+    threshold: float | None = None,
+    least_confidence: float = 0.5,
+    minimum_seconds: float = 0.0,
+    progress: Progress = lambda done, total: None,
+) -> Iterator[RecordingPrediction]:
+    """Yield the prediction of each recording in turn.
+
+    Segments whose score has less than `least_confidence` get no answer: they are not called anything and
+    end an episode.
+
+    Raises:
+        DataError: a recording cannot be read; names it.
+    """
+    limit = classifier.metadata.threshold if threshold is None else threshold
+    for item in items:
+        try:
+            for recording in item.read():
+                yield _predict(classifier, recording, limit, least_confidence, minimum_seconds, progress)
+        except BadRecording as error:
+            raise DataError(f"{item.name}: {error}") from None
+        except OSError as error:
+            raise DataError(f"{item.name}: cannot be read: {error.strerror or error}") from None
+
+
+def _predict(
+    classifier: OnnxClassifier,
+    recording: Recording,
+    threshold: float,
+    least_confidence: float,
+    minimum_seconds: float,
+    progress: Progress,
+) -> RecordingPrediction:
+    seconds, length = recording.seconds, classifier.segment_length
+    # Looking for gaps reads the signal once, and takes about a fifth of the time.
+    found = gaps(
+        recording, progress=lambda done, total: progress(int(0.2 * seconds * done / total), int(seconds))
+    )
+    starts, ends, scores = ([np.empty(0, np.float64)] for _ in range(3))
+    for first, step, segments in cut_in_parts(recording, length, found):
+        starts.append(first + np.arange(len(segments), dtype=np.float64) * step)
+        ends.append(starts[-1] + step)
+        scores.append(classifier.probabilities(segments))
+        progress(int(0.2 * seconds + 0.8 * ends[-1][-1]), int(seconds))
+    start, end, score = (np.concatenate(one) for one in (starts, ends, scores))
+    sure = confidence(score, threshold) >= least_confidence
+    episodes = find_episodes(
+        start[sure], end[sure], score[sure], threshold=threshold, minimum_seconds=minimum_seconds
+    )
+    scored_seconds = float((end - start)[sure].sum())
+    afib_seconds = sum(one.duration_seconds for one in episodes)
+    return RecordingPrediction(
+        record=recording.record,
+        channel=recording.channel,
+        rate_hz=recording.rate_hz,
+        seconds=seconds,
+        scored_seconds=scored_seconds,
+        burden=min(1.0, afib_seconds / scored_seconds) if sure.any() else None,
+        threshold=threshold,
+        minimum_seconds=minimum_seconds,
+        episodes=episodes,
+        parts=tuple(_parts(recording, found, start, end, score, sure, classifier, threshold)),
+    )
+
+
+def _parts(
+    recording: Recording,
+    found: tuple[Gap, ...],
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    score: NDArray[np.float64],
+    sure: NDArray[np.bool_],
+    classifier: OnnxClassifier,
+    threshold: float,
+) -> Iterator[RecordingPart]:
+    """Yield the scored segments and the parts between them."""
+    classes = classifier.metadata.classes
+    why = _Reasons(found, recording.rate_hz, classifier.segment_length / SAMPLING_RATE_HZ)
+    done = 0.0
+    segments = zip(start.tolist(), end.tolist(), score.tolist(), sure.tolist(), strict=True)
+    for first, last, probability, answered in segments:
+        if first - done > TOLERANCE_SECONDS:
+            yield why.unscored(done, first)
+        yield RecordingPart(
+            start_seconds=first,
+            end_seconds=last,
+            probability=probability,
+            called=classes[int(probability >= threshold)] if answered else None,
+            reason=None if answered else NO_ANSWER,
+        )
+        done = last
+    if recording.seconds - done > TOLERANCE_SECONDS:
+        yield why.unscored(done, recording.seconds)
+
+
+class _Reasons:
+    """Says why a part has no score; is asked in order of time."""
+
+    def __init__(self, found: tuple[Gap, ...], rate_hz: float, segment_seconds: float) -> None:
+        self._gaps = found
+        self._next = 0
+        self._rate_hz = rate_hz
+        self._too_short = f"less than {segment_seconds:g} s of signal"
+
+    def unscored(self, start: float, end: float) -> RecordingPart:
+        reasons: list[str] = []
+        while self._next < len(self._gaps) and self._gaps[self._next].start < end * self._rate_hz:
+            reasons.append(self._gaps[self._next].reason)
+            self._next += 1
+        return RecordingPart(
+            start_seconds=start,
+            end_seconds=end,
+            probability=None,
+            called=None,
+            reason=" and ".join(dict.fromkeys(reasons)) or self._too_short,
+        )
+
+
+def recording_path(path: Path) -> Path | None:
+    """Return a path that holds recordings, with `.hea` if it names a WFDB record; `None` for segments."""
+    header = path.with_name(f"{path.name}.hea")
+    if not path.exists() and header.is_file():
+        return header
+    return path if path.is_dir() or path.suffix.lower() in (".hea", ".edf", ".npz", ".parquet") else None

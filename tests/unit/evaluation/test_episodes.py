@@ -1,0 +1,67 @@
+"""Episodes, and how well they are found."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from atml.evaluation.episodes import EpisodeMetrics, evaluate_episodes, find_episodes
+
+
+def episodes(scores, starts=None, **options):
+    starts = np.arange(len(scores)) * 5.0 if starts is None else np.array(starts)
+    found = find_episodes(starts, starts + 5, scores, threshold=0.5, **options)
+    return [(one.start_seconds, one.end_seconds, one.segments, one.mean_probability) for one in found]
+
+
+def test_an_episode_is_a_longest_sequence_of_called_segments():
+    scores = [0.6, 0.1, 0.5, 0.7, 0.9, 0.2, 0.8]
+    assert episodes(scores) == [(0, 5, 1, 0.6), (10, 25, 3, pytest.approx(0.7)), (30, 35, 1, 0.8)]
+
+
+def test_a_part_without_a_score_ends_an_episode():
+    assert [one[:3] for one in episodes([0.9] * 4, [0, 5, 10.2, 15.2])] == [(0, 10, 2), (10.2, 20.2, 2)]
+
+
+def test_short_episodes_are_left_out():
+    assert [one[:2] for one in episodes([0.9, 0.1, 0.9, 0.9], minimum_seconds=10)] == [(10, 20)]
+
+
+def test_nothing_called_is_no_episode():
+    assert episodes([0.1, 0.2]) == episodes([]) == []
+
+
+def evaluated(*records):
+    """Evaluate records given as (subject, labels, answers), each a string of 0 and 1."""
+    rows = [
+        (subject, f"r{number}", at * 5.0, int(label), int(call))
+        for number, (subject, labels, calls) in enumerate(records)
+        for at, (label, call) in enumerate(zip(labels, calls, strict=True))
+    ]
+    rows.reverse()  # in any order
+    subjects, names, starts, labels, calls = zip(*rows, strict=True)
+    return evaluate_episodes(subjects, names, starts, labels, calls, segment_seconds=5.0)
+
+
+def test_statistics_count_overlaps_and_durations():
+    found = evaluated(("S1", "0111001100", "0010000011"))
+    one = found.pooled
+    assert (one.annotated_episodes, one.detected_episodes) == (2, 1)
+    assert (one.called_episodes, one.right_episodes) == (2, 1)
+    assert (one.annotated_seconds, one.called_seconds, one.right_seconds) == (25, 15, 5)
+    assert (one.sensitivity, one.positive_predictivity) == (0.5, 0.5)
+    assert one.duration_sensitivity == pytest.approx(1 / 5)
+    assert one.duration_positive_predictivity == pytest.approx(1 / 3)
+
+
+def test_subjects_are_pooled_over_their_records_and_episodes_end_with_a_record():
+    found = evaluated(("S1", "11", "11"), ("S1", "11", "00"), ("S2", "00", "01"))
+    first, second = found.per_subject
+    assert (first.subject, first.annotated_episodes, first.sensitivity) == ("S1", 2, 0.5)
+    assert (second.sensitivity, second.positive_predictivity) == (None, 0.0)
+    assert (found.pooled.annotated_episodes, found.pooled.called_episodes) == (2, 2)
+
+
+def test_metrics_survive_json():
+    found = evaluated(("S1", "0110", "0100"))
+    assert EpisodeMetrics.from_dict(asdict(found)) == found
