@@ -90,10 +90,10 @@ def search(
     watch = watch or Watch()
     quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
-    open_artifacts(artifacts)  # fails here, not in every worker
     plan = _plan(storage, artifacts, workers, device)
-    dataset = load_phase_data(phase, watch)
     watch.say(announcement([phase], plan))  # before anything is written
+    open_artifacts(artifacts)  # fails here, not in every worker
+    dataset = load_phase_data(phase, watch)
     stored = open_study(open_storage(storage), phase, dataset, watch, extend=extend)
     return work_on(stored, plan, watch)
 
@@ -135,15 +135,15 @@ def run(
     quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
-    open_artifacts(artifacts)  # fails here, not in every worker
     shared = _shared_subjects(train, test)
     phases = [with_training_data(one, train, skip_bad=skip_bad, exclude=shared) for one in phases]
     plan = _plan(storage, artifacts, workers, device)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
+    watch.say(announcement(phases, plan, out=out))  # before anything is written
+    open_artifacts(artifacts)  # fails here, not in every worker
     # Read now, so that a broken file is not found only after the search; nothing is scored yet.
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
-    watch.say(announcement(phases, plan, out=out))  # before anything is written
     opened = open_storage(storage)
     outcomes = []
     for phase in phases:

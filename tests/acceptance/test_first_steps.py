@@ -11,6 +11,7 @@ import pytest
 from atml.api import search
 from atml.cli.run import SIMULATED
 from atml.reports.html.toml import spec_as_toml
+from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.watch import Watch
 from atml.tuning.stop import Stop, StoppedBy, request_stop
@@ -91,6 +92,7 @@ def test_a_command_ends_with_the_next_step_in_a_terminal_but_not_when_piped(call
 
 
 def test_the_next_step_names_another_storage(tmp_path):
+    open_storage(f"sqlite:///{tmp_path / 'other.db'}")
     shown = in_a_terminal(tmp_path, "status", "--storage", "sqlite:///other.db")
     assert "Next: atml run --demo --storage …" in shown
 

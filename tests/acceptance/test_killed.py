@@ -55,4 +55,5 @@ def test_the_same_command_completes_with_exactly_the_budget_and_a_bundle(place):
             assert any(again.params == trial.params for again in tried_again.values())
     bundles = list((place.folder / "results").glob("*/*/manifest.json"))
     assert len(bundles) == 1
-    assert not list(place.folder.rglob("*.tmp"))
+    # A killed worker may leave an unfinished checkpoint, which later ones remove after an hour.
+    assert not list((place.folder / "results").rglob("*.tmp"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 
 import pytest
@@ -117,7 +118,8 @@ def test_a_bucket_that_cannot_be_used_is_told_before_any_segment_is_read(workpla
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
     monkeypatch.setattr("atml.service.s3.ATTEMPTS", 1)
     code, message = atml("search", "good.toml", "--train", "train", "--artifacts", "s3://bucket")
-    assert message.startswith("Error: s3://bucket: ")
+    assert "Error: s3://bucket: " in message
+    assert "Reading" not in message
     assert code == 1
     assert workplace.trials("mine") == []
 
@@ -172,7 +174,7 @@ class TestHelp:
     def test_every_command_shows_an_example_of_itself(self, command):
         shown = CliRunner().invoke(app, [command, "--help"])
         assert shown.exit_code == 0
-        assert f"Example:  atml {command}" in shown.output
+        assert re.search(rf"Example:\s+atml {command}", shown.output)
 
     def test_json_of_a_storage_without_studies_has_empty_lists(self, workplace):
         close(open_storage(f"sqlite:///{workplace.folder / 'new.db'}"))

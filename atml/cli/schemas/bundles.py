@@ -317,6 +317,10 @@ class ManifestDocument(Document):
     """Hashes that show that no subject is in both."""
     spec: dict[str, Any]
     """The study's spec."""
+    recommended: bool
+    """Whether it met the targets best of the models that were shipped with it."""
+    least_confidence: float | None
+    """Below this confidence it gives no answer; null if every segment gets one."""
     files: list[FileDocument]
     """The other files of the bundle."""
     checksum: str

@@ -239,7 +239,10 @@ def test_no_number_may_be_infinite_or_undefined_or_negative(phase, path, value):
         ({"seed": 1.5}, "field `seed`: must be a whole number but got 1.5"),
         ({"search": {"sizes": []}}, "field `search.sizes`: must hold at least 1 value but got []"),
         ({"search": {"sizes": 5}}, "field `search.sizes`: must be a list but got 5"),
-        ({"targets": {"size_of": "x"}}, "field `targets.size_of`: must be 'onnx' or 'int8' but got 'x'"),
+        (
+            {"targets": {"size_of": "x"}},
+            "field `targets.size_of`: must be 'onnx', 'int8' or 'flash' but got 'x'",
+        ),
         ({"name": "a b"}, "field `name`: must be 1 to 64 letters, digits, . _ or -, and begin with a letter"),
         ({"name": "a" * 300}, f"but got '{'a' * 78}…"),
         ({"data": {"exclude_subjects": ["x"]}}, "a subject's name must read S<number>, as S47, but got 'x'"),
