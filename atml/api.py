@@ -18,7 +18,7 @@ from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import DAMAGE, Bundle, load_bundle
+from atml.reports.bundle import DAMAGE, Bundle, load_bundle, load_model
 from atml.reports.finalize import Final
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Contents
@@ -269,10 +269,7 @@ def predict(
         DataError: an option is wrong, a package is missing, or a recording cannot be read.
         NoSegments: a path holds no recording.
     """
-    path = Path(model)
-    bundle = load_bundle(path) if path.is_dir() else None
-    classifier = bundle.classifier if bundle else OnnxClassifier(path)
-    least_confidence = (bundle and bundle.least_confidence) or 0.5
+    classifier, least_confidence = load_model(model)
     known = {role: column for role, column in (columns or {}).items() if role != "rhythm"}
     reading = Reading(lead=lead, rate_hz=rate_hz, columns=known, in_parts=True)
     paths = [recordings] if isinstance(recordings, str | Path) else recordings

@@ -11,6 +11,14 @@ from atml import defaults
 
 MOST_PROCESSES = 1024  # of one machine, or threads of one process
 
+
+def a_number(value: float | None) -> float | None:
+    """Refuse NaN, which passes any minimum or maximum."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("must be a number but got nan")
+    return value
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -57,6 +65,17 @@ CheckTargets = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave broken segment files out instead of refusing.")
 ]
+Lead = Annotated[
+    str | None, typer.Option("--lead", metavar="LEAD", help="Name or number (from 0) of the channel.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", metavar="HZ", callback=a_number, help="Sampling rate of tables."),
+]
+SourceFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="wfdb, edf, csv, npz, parquet or segments; else recognised."),
+]
 Train = Annotated[
     Path | None,
     typer.Option("--train", metavar="DIR", help="Training segments; overrides data.train of the spec."),
@@ -91,13 +110,6 @@ def _bytes(text: str) -> int:
     if count < 1:
         raise typer.BadParameter(f"--sizes takes sizes such as 2KB,4KB or 2000,4000 but got {text[:40]!r}")
     return count
-
-
-def a_number(value: float | None) -> float | None:
-    """Refuse NaN, which passes any minimum or maximum."""
-    if value is not None and math.isnan(value):
-        raise typer.BadParameter("must be a number but got nan")
-    return value
 
 
 def pairs(text: str | None) -> dict[str, str]:

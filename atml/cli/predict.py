@@ -30,14 +30,8 @@ def predict(
             help="Recordings, directories of recordings, or segments with one number per line.",
         ),
     ],
-    lead: Annotated[
-        str | None,
-        typer.Option("--lead", metavar="LEAD", help="Name or number (from 0) of the channel."),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="HZ", callback=options.a_number, help="Sampling rate of tables."),
-    ] = None,
+    lead: options.Lead = None,
+    rate: options.Rate = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -46,10 +40,7 @@ def predict(
             help="Columns of tables: signal, subject, record, time (s), rate (Hz).",
         ),
     ] = None,
-    source_format: Annotated[
-        str | None,
-        typer.Option("--format", help="wfdb, edf, csv, npz, parquet or segments; else recognised."),
-    ] = None,
+    source_format: options.SourceFormat = None,
     minimum: Annotated[
         float,
         typer.Option(
@@ -189,12 +180,9 @@ def _print_segments(model: Path, files: list[Path], *, as_json: bool) -> None:
     import numpy as np
 
     from atml.evaluation import confidence
-    from atml.export import OnnxClassifier
-    from atml.reports.bundle import load_bundle
+    from atml.reports.bundle import load_model
 
-    bundle = load_bundle(model) if model.is_dir() else None
-    classifier = bundle.classifier if bundle else OnnxClassifier(model)
-    least_confidence = (bundle and bundle.least_confidence) or 0.5
+    classifier, least_confidence = load_model(model)
     samples = np.stack([_read(path, classifier.segment_length) for path in files])
     probabilities = classifier.probabilities(samples)
     threshold = classifier.metadata.threshold

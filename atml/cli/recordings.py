@@ -23,10 +23,7 @@ def import_(
     directory: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="New or empty directory for the segments.")
     ],
-    lead: Annotated[
-        str | None,
-        typer.Option("--lead", metavar="LEAD", help="Name or number (from 0) of the channel."),
-    ] = None,
+    lead: options.Lead = None,
     positive: Annotated[
         str, typer.Option("--positive", metavar="RHYTHM,…", help="Rhythms that are the class to find.")
     ] = "AFIB",
@@ -38,10 +35,7 @@ def import_(
             help="Finds the person in a record's name, as its first group: data_([0-9]+)_",
         ),
     ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="HZ", callback=options.a_number, help="Sampling rate of tables."),
-    ] = None,
+    rate: options.Rate = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +56,7 @@ def import_(
             help="Time between the beginnings of two segments; 60 takes one a minute.",
         ),
     ] = 5.0,
-    source_format: Annotated[
-        str | None,
-        typer.Option("--format", help="wfdb, edf, csv, npz, parquet or segments; else recognised."),
-    ] = None,
+    source_format: options.SourceFormat = None,
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="TEXT", help="Where the recordings come from.")
     ] = None,

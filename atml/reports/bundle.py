@@ -19,6 +19,7 @@ from atml.version import __version__
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
+ANY_CONFIDENCE = 0.5  # that of a score at the threshold
 # What makes a model the same when it is shipped again.
 IDENTITY = ("study", "trial", "architecture", "config", "learning_rate", "training_data")
 KEPT = ".kept"  # ending of a user's file that a new bundle would have replaced
@@ -72,6 +73,20 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             f"{place / MODEL} is not the model that {MANIFEST} of study {manifest['study']!r} describes"
         )
     return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
+
+
+def load_model(place: str | os.PathLike[str]) -> tuple[OnnxClassifier, float]:
+    """Return the model of a bundle's folder or of an ONNX file, and the least confidence of its answers.
+
+    That is .5, which every answer has, unless the bundle was made to withhold some.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if not Path(place).is_dir():
+        return OnnxClassifier(place), ANY_CONFIDENCE
+    bundle = load_bundle(place)
+    return bundle.classifier, bundle.least_confidence or ANY_CONFIDENCE
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -75,9 +75,10 @@ def ship(
     onnx = to_onnx(network, segment_length=dataset.segment_length, metadata=metadata)
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
     parity = check_parity(network, onnx, some)
+    classifier = OnnxClassifier(onnx)
     tested = None
     if test is not None:
-        tested = assess(OnnxClassifier(onnx), test, beta=phase.beta)
+        tested = assess(classifier, test, beta=phase.beta)
         count_look(stored, onnx, test, tested.fbeta)
     int8 = int8_version(onnx, some, test, beta=phase.beta)
     if phase.targets.size_of != "onnx" and int8 is not None and not int8.is_close:
@@ -90,14 +91,14 @@ def ship(
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
-        withheld = abstaining(coverage, scored, OnnxClassifier(onnx), test, beta=phase.beta)
+        withheld = abstaining(coverage, scored, classifier, test, beta=phase.beta)
     least_confidence = withheld.least_confidence if withheld else None
     figures = {
         "onnx_bytes": len(onnx),
         "threshold": chosen.threshold,
         "parity": parity,
         "test": tested.to_dict() if tested else None,
-        "latency_ms": OnnxClassifier(onnx).latency_ms(),
+        "latency_ms": classifier.latency_ms(),
         "test_looks": len(looks(stored.study)),
         "int8": int8.to_dict() if int8 else None,
         "out_of_fold": chosen.out_of_fold.to_dict(),

@@ -36,6 +36,7 @@ OPTIONAL = (
     ("pyarrow", "Parquet files", "formats"),
     ("psycopg", "PostgreSQL as storage", "postgres"),
     ("boto3", "artifacts in S3", "s3"),
+    ("mlflow-skinny", "atml export-mlflow", "mlflow"),
 )
 LEAST_DISK_BYTES = 1_000_000_000
 LEAST_MEMORY_BYTES = 1_000_000_000  # a worker takes half
@@ -202,6 +203,6 @@ def _c_tools() -> Iterator[Finding]:
             name=tool.name,
             ok=tool.path is not None,
             found=tool.path or "not installed",
-            needed_for=f"atml verify and export-c --check, {tool.where}",
+            needed_for=f"atml verify, export-c --check and searches by flash, {tool.where}",
             advice=tools.advice([tool.package]),
         )

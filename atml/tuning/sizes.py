@@ -6,7 +6,7 @@ from typing import Literal
 
 from atml.ecg import CLASSES, SAMPLING_RATE_HZ
 from atml.export import OnnxMetadata, quantize_weights, to_onnx
-from atml.export.c import Footprint, footprint, measured_footprint
+from atml.export.c import Footprint, flash_bytes, footprint
 from atml.models import count_parameters
 from atml.tuning.proposal import Proposal
 
@@ -45,8 +45,7 @@ def size_before_training(
 def _size(proposal: Proposal, segment_length: int, size_of: SizeOf) -> tuple[int, int]:
     model, parameters = _untrained(proposal, segment_length)
     counted = model if size_of == "onnx" else quantize_weights(model)
-    size = measured_footprint(counted).flash_bytes if size_of == "flash" else len(counted)
-    return size or 0, parameters
+    return flash_bytes(counted) if size_of == "flash" else len(counted), parameters
 
 
 @lru_cache(maxsize=256)
@@ -67,7 +66,5 @@ def footprint_before_training(
     Raises:
         ModelError: a tool to measure with is missing, or no C code can be generated.
     """
-    model = quantize_weights(_untrained(replace(proposal, learning_rate=1.0), segment_length)[0])
-    if flash or instructions:
-        return measured_footprint(model, instructions=instructions)
-    return footprint(model)
+    model, _ = _untrained(replace(proposal, learning_rate=1.0), segment_length)
+    return footprint(quantize_weights(model), flash=flash, instructions=instructions)

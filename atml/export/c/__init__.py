@@ -8,7 +8,7 @@ only in numbers become one (`sharing`).
 """
 
 from atml.export.c.check import CCheck, TargetFigures, check_c
-from atml.export.c.footprint import Footprint, footprint, known_footprint, measured_footprint
+from atml.export.c.footprint import Footprint, flash_bytes, footprint, known_footprint
 from atml.export.c.model_file import read_model
 from atml.export.c.sources import CSources, to_c, write_c
 
@@ -18,9 +18,9 @@ __all__ = [
     "Footprint",
     "TargetFigures",
     "check_c",
+    "flash_bytes",
     "footprint",
     "known_footprint",
-    "measured_footprint",
     "read_model",
     "to_c",
     "write_c",

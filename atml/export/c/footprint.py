@@ -6,8 +6,9 @@ an emulated Cortex-M4F. Only instructions depend on weights, by 1 or 2 %: activa
 
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from atml.export.c.arena import Step, plan
 from atml.export.c.check import measured_on_target
 from atml.export.c.generator import check_operators
 from atml.export.c.graph import prepared
-from atml.export.c.sources import to_c, write_c
+from atml.export.c.sources import CSources, to_c, write_c
 from atml.export.session import INPUT, OUTPUT
 
 # Counted for the stack of one call. At most 384 bytes were measured, by a GRU of 42 KB.
@@ -37,11 +38,14 @@ class Footprint:
     instructions: int | None = None  # executed for one segment, to the nearest 40; not a time
 
 
-def footprint(model: bytes) -> Footprint:
-    """Return what the C code of a model that `to_onnx` or `quantize_weights` made needs, without building it.
+def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) -> Footprint:
+    """Return what the C code of a model that `to_onnx` or `quantize_weights` made needs.
+
+    Flash and instructions are measured only if asked for.
 
     Raises:
-        ModelError: no C code can be generated for it; names the operator.
+        ModelError: no C code can be generated, or a tool to measure with is missing; names the operator or
+            what to install.
     """
     graph = prepared(onnx.load_from_string(model))
     check_operators(graph)
@@ -49,26 +53,9 @@ def footprint(model: bytes) -> Footprint:
     return Footprint(
         ram_bytes=4 * _memory(graph, shapes) + STACK_BYTES,
         macs=sum(_macs(node, shapes) for node in graph.graph.node),
+        flash_bytes=flash_bytes(model) if flash else None,
+        instructions=_instructions(model) if instructions else None,
     )
-
-
-@lru_cache(maxsize=1024)
-def measured_footprint(model: bytes, *, instructions: bool = False) -> Footprint:
-    """Return what the C code of a model needs, with its flash, and with its `instructions` if asked for.
-
-    Raises:
-        ModelError: the compiler or the emulator is missing, with how to install it, or the C code cannot be
-            generated.
-    """
-    missing = tools.missing_for_target() if instructions else tools.missing_for_flash()
-    if missing:
-        raise ModelError(f"flash and instructions cannot be measured here: {tools.advice(missing)}")
-    sources = to_c(model)
-    with tempfile.TemporaryDirectory(prefix="atml-") as name:
-        write_c(sources, Path(name))
-        flash = tools.flash_bytes(Path(name))
-        count = measured_on_target(sources, Path(name)).instructions if instructions else None
-    return replace(footprint(model), flash_bytes=flash, instructions=count)
 
 
 def known_footprint(model: bytes) -> Footprint:
@@ -77,9 +64,34 @@ def known_footprint(model: bytes) -> Footprint:
     Raises:
         ModelError: no C code can be generated for it.
     """
-    if tools.missing_for_flash():
-        return footprint(model)
-    return measured_footprint(model, instructions=not tools.missing_for_target())
+    return footprint(model, flash=not tools.missing_for_flash(), instructions=not tools.missing_for_target())
+
+
+@lru_cache(maxsize=256)
+def flash_bytes(model: bytes) -> int:
+    """Compile the C code of a model for a Cortex-M4F; return the bytes of code and constants.
+
+    Raises:
+        ModelError: no C code can be generated, or the compiler is missing.
+    """
+    with _sources(model, tools.missing_for_flash()) as (_, folder):
+        return tools.flash_bytes(folder)
+
+
+def _instructions(model: bytes) -> int:
+    with _sources(model, tools.missing_for_target()) as (sources, folder):
+        return measured_on_target(sources, folder).instructions
+
+
+@contextmanager
+def _sources(model: bytes, missing: Sequence[str]) -> Iterator[tuple[CSources, Path]]:
+    """Write the C files of a model to a temporary folder."""
+    if missing:
+        raise ModelError(f"flash and instructions cannot be measured here: {tools.advice(missing)}")
+    sources = to_c(model)
+    with tempfile.TemporaryDirectory(prefix="atml-") as name:
+        write_c(sources, Path(name))
+        yield sources, Path(name)
 
 
 def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
@@ -93,13 +105,9 @@ def _memory(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Return how many numbers the tensors need that are not constant."""
     nodes = model.graph.node
     steps = [Step(operator=n.op_type.lower(), reads=tuple(n.input), writes=tuple(n.output)) for n in nodes]
-    written = {name for node in nodes for name in node.output if name and name != OUTPUT}
-    sizes = {name: math.prod(shapes[name]) for name in _in_order(nodes, written)}
-    return plan(steps, {INPUT: math.prod(shapes[INPUT]), **sizes}, source=INPUT).size
-
-
-def _in_order(nodes: Iterable[NodeProto], names: set[str]) -> list[str]:
-    return [name for node in nodes for name in node.output if name in names]
+    results = (name for node in nodes for name in node.output if name and name != OUTPUT)
+    sizes = {name: math.prod(shapes[name]) for name in (INPUT, *results)}
+    return plan(steps, sizes, source=INPUT).size
 
 
 def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -1,7 +1,7 @@
 import pytest
 
 from atml.errors import ModelError, SpecError
-from atml.export.c import measured_footprint, tools
+from atml.export.c import flash_bytes, tools
 from atml.tuning.phases import parse_spec
 
 LENGTH = 1250
@@ -49,7 +49,7 @@ def test_flash_may_be_the_size():
 
 def test_without_the_compiler_flash_cannot_be_the_size(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    measured_footprint.cache_clear()
+    flash_bytes.cache_clear()
     with pytest.raises(ModelError, match="gcc-arm-none-eabi"):
         candidates(max_flash_bytes=6_000)
     with pytest.raises(ModelError, match="qemu-system-arm"):

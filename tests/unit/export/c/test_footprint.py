@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from atml.errors import ModelError
 from atml.export import quantize_weights, to_onnx
-from atml.export.c import check_c, footprint, known_footprint, measured_footprint, to_c, tools
+from atml.export.c import check_c, footprint, known_footprint, to_c, tools
 from atml.export.c.footprint import STACK_BYTES
 from atml.models import ARCHITECTURES, get_architecture
 from atml.tuning.proposal import Proposal
@@ -63,7 +63,7 @@ def test_products_are_counted_as_pytorch_executes_them():
 @pytest.mark.parametrize("name", ["conv_gru", "dscnn"])
 def test_flash_and_instructions_before_training_are_those_of_the_trained_model(name: str):
     one = proposal(name)
-    before = footprint_before_training(one, LENGTH, instructions=True)
+    before = footprint_before_training(one, LENGTH, flash=True, instructions=True)
     target = check_c(to_c(model(name, int8=True))).target
     assert target is not None
     assert before.flash_bytes == target.flash_bytes == size_before_training(one, LENGTH, "flash")[0]
@@ -76,7 +76,7 @@ def test_without_the_compiler_flash_is_unknown_and_the_advice_names_it(monkeypat
     content = model("linear", int8=True)
     assert known_footprint(content) == footprint(content)
     with pytest.raises(ModelError, match=r"apt-get install .*gcc-arm-none-eabi"):
-        measured_footprint(content)
+        footprint(content, flash=True)
 
 
 def test_what_cannot_be_generated_is_refused_by_name():
