@@ -91,6 +91,7 @@ def search(
     quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
     plan = _plan(storage, artifacts, workers, device)
+    check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement([phase], plan))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
     dataset = load_phase_data(phase, watch)
@@ -140,6 +141,7 @@ def run(
     plan = _plan(storage, artifacts, workers, device)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
+    check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement(phases, plan, out=out))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
     # Read now, so that a broken file is not found only after the search; nothing is scored yet.
