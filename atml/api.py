@@ -19,7 +19,7 @@ from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
 from atml.reports.bundle import DAMAGE, Bundle, load_bundle, load_model
-from atml.reports.finalize import Final
+from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Contents
 from atml.reports.html.page import render
@@ -149,7 +149,10 @@ def run(
     opened = open_storage(storage)
     outcomes = []
     for phase in phases:
-        stored = open_study(opened, phase, load_phase_data(phase, watch), watch, extend=extend)
+        dataset = load_phase_data(phase, watch)
+        if held_out is not None:
+            check_test(dataset, held_out)
+        stored = open_study(opened, phase, dataset, watch, extend=extend)
         outcomes.append(work_on(stored, plan, watch))
     return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
 
@@ -232,6 +235,9 @@ def evaluate(
     dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
     metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
     if bundle is not None:
+        if set(bundle.positive) != set(dataset.positive):
+            found, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
+            watch.say(f"The model was trained to find {found}; here {labelled} is labelled AFIB.")
         watch.say(_count(bundle, dataset, metrics.fbeta, storage))
     return metrics
 

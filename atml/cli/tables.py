@@ -247,9 +247,23 @@ def print_metrics(metrics: "Metrics", *, title: str) -> None:
     for one in metrics.per_subject:
         counts = (f"{one.segments:,}", f"{one.afib_segments:,}")
         subjects.add_row(one.subject, *counts, *map(_figure, (one.fbeta, one.recall, one.specificity)))
-    for table in (pooled, rhythms, subjects):
+    for table in (pooled, rhythms, *_episode_tables(metrics), subjects):
         console.print(table)
     console.print(f"decision threshold {metrics.threshold:.4f}")
+
+
+def _episode_tables(metrics: "Metrics") -> list[Any]:
+    if metrics.episodes is None:
+        return []
+    pooled = metrics.episodes.pooled
+    table = new_table("by episode", ("",), "", "annotated", "called", "sensitivity", "positive predictivity")
+    counts = (pooled.annotated_episodes, pooled.called_episodes)
+    rates = (pooled.sensitivity, pooled.positive_predictivity)
+    table.add_row("episodes", *(f"{count:,}" for count in counts), *map(_figure, rates))
+    minutes = (pooled.annotated_seconds / 60, pooled.called_seconds / 60)
+    rates = (pooled.duration_sensitivity, pooled.duration_positive_predictivity)
+    table.add_row("duration", *(f"{one:,.1f} min" for one in minutes), *map(_figure, rates))
+    return [table]
 
 
 def _label(name: str, beta: float) -> str:

@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg.cache import Store, open_store
-from atml.ecg.segment import GRAMMAR, SegmentName, subject_order
+from atml.ecg.provenance import read_provenance
+from atml.ecg.segment import AFIB_RHYTHM, GRAMMAR, SegmentName, subject_order
 from atml.ecg.sources.iesd import Listing, Problem, scan
 from atml.errors import BadSegment, NoSegments
 
@@ -39,6 +40,7 @@ class Dataset:
     skipped: int = 0  # bad files left out
     store_fingerprint: str = ""  # of the whole store; empty when it was never computed
     store_names: tuple[str, ...] = ()  # the store's file names; empty when it was made by hand
+    positive: tuple[str, ...] = (AFIB_RHYTHM,)  # annotated rhythms that are labelled AFIB
 
     def __repr__(self) -> str:
         subjects = len(set(self.subjects.tolist()))
@@ -73,16 +75,12 @@ class Dataset:
 
     def select(self, where: NDArray[np.bool_] | NDArray[np.int64]) -> "Dataset":
         """The segments selected by a mask or indices; no samples are copied."""
-        return Dataset(
-            store=self.store,
+        return replace(
+            self,
             rows=self.rows[where],
             labels=self.labels[where],
             subjects=self.subjects[where],
             rhythms=self.rhythms[where],
-            source=self.source,
-            skipped=self.skipped,
-            store_fingerprint=self.store_fingerprint,
-            store_names=self.store_names,
         )
 
     def samples(self, where: NDArray[np.bool_] | NDArray[np.int64] | None = None) -> NDArray[np.float32]:
@@ -190,7 +188,14 @@ def _dataset(directory: Path, store: Store) -> Dataset:
         skipped=len(store.problems),
         store_fingerprint=store.fingerprint,
         store_names=store.names,
+        positive=_positive(directory),
     )
+
+
+def _positive(directory: Path) -> tuple[str, ...]:
+    """Return the rhythms that an import has labelled AFIB; AFIB alone if the directory was not imported."""
+    provenance = read_provenance(directory) or {}
+    return tuple(map(str, provenance.get("positive_rhythms") or (AFIB_RHYTHM,)))
 
 
 def _nothing_in(directory: Path, listing: Listing) -> str:

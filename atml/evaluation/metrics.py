@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from atml.evaluation.episodes import EpisodeMetrics
+
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectMetrics:
@@ -45,7 +47,7 @@ class Metrics:
     contest's rule for subjects without AFIB (see SubjectMetrics), so read `specificity` beside
     them. `intervals` maps the name of a metric to its 95 % interval, (low, high); it is empty when
     there are too few subjects to resample. `specificity` and `roc_auc` are None when the class
-    they need is absent.
+    they need is absent. `episodes` is None unless the segments follow each other in known recordings.
     """
 
     threshold: float
@@ -64,6 +66,7 @@ class Metrics:
     per_subject: tuple[SubjectMetrics, ...]
     per_rhythm: tuple[RhythmMetrics, ...]
     intervals: Mapping[str, tuple[float, float]]
+    episodes: EpisodeMetrics | None = None
 
     @property
     def worst(self) -> float:
@@ -82,11 +85,13 @@ class Metrics:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the metrics that `to_dict` wrote."""
+        episodes = values.get("episodes")
         return cls(
             **{
                 **values,
                 "per_subject": tuple(SubjectMetrics(**one) for one in values["per_subject"]),
                 "per_rhythm": tuple(RhythmMetrics(**one) for one in values["per_rhythm"]),
                 "intervals": {name: (low, high) for name, (low, high) in values["intervals"].items()},
+                "episodes": EpisodeMetrics.from_dict(episodes) if episodes else None,
             }
         )

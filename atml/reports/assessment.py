@@ -1,5 +1,7 @@
 """Evaluating a model file on segments, shared by finalize and `atml evaluate`."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,7 @@ from atml.ecg import Dataset
 from atml.errors import DataError
 from atml.evaluation import Metrics, evaluate
 from atml.export import OnnxClassifier
+from atml.reports.episodes import episodes_of
 
 CHUNK = 4096
 
@@ -33,11 +36,14 @@ def assess(
     classifier: OnnxClassifier, dataset: Dataset, *, threshold: float | None = None, beta: float = 2.0
 ) -> Metrics:
     """Return the metrics of a model file, by default at its own threshold."""
-    return evaluate(
-        dataset.labels,
-        scores(classifier, dataset),
-        dataset.subjects,
-        dataset.rhythms,
-        threshold=classifier.metadata.threshold if threshold is None else threshold,
-        beta=beta,
+    chosen = classifier.metadata.threshold if threshold is None else threshold
+    return metrics_of(dataset, scores(classifier, dataset), threshold=chosen, beta=beta)
+
+
+def metrics_of(dataset: Dataset, scores: NDArray[np.float64], *, threshold: float, beta: float) -> Metrics:
+    """Return the metrics of scores [n] of the segments, with those of episodes if there are any."""
+    scores = scores.astype(np.float64)  # so that both see the same comparison with the threshold
+    metrics = evaluate(
+        dataset.labels, scores, dataset.subjects, dataset.rhythms, threshold=threshold, beta=beta
     )
+    return replace(metrics, episodes=episodes_of(dataset, scores >= threshold))

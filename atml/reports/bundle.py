@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from atml.ecg.segment import AFIB_RHYTHM
 from atml.errors import CannotWrite, ModelError
 from atml.export import OnnxClassifier
 from atml.files import TEMPORARY, in_words, read_file, remove_abandoned
@@ -47,6 +48,11 @@ class Bundle:
     def study(self) -> str:
         """Name of the study it comes from."""
         return str(self.manifest["study"])
+
+    @property
+    def positive(self) -> tuple[str, ...]:
+        """Annotated rhythms that were labelled AFIB in training."""
+        return tuple(self.manifest.get("positive", (AFIB_RHYTHM,)))
 
     @property
     def least_confidence(self) -> float | None:

@@ -8,8 +8,9 @@ from optuna.trial import FrozenTrial
 
 from atml.ecg import Dataset
 from atml.errors import StudyError
-from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate, evaluate
+from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate
 from atml.models import get_architecture
+from atml.reports.assessment import metrics_of
 from atml.reports.fits import Fit, FitJob, job
 from atml.service.studies import StoredStudy
 from atml.tuning import records
@@ -141,8 +142,8 @@ def _leaders(known: Sequence[Contender], phase: Phase) -> list[Contender]:
 def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence[Fit]) -> Candidate:
     rows = np.concatenate([fit.valid_rows for fit in fits])
     scores = np.concatenate([fit.valid_scores for fit in fits])
-    labels, subjects, rhythms = dataset.labels[rows], dataset.subjects[rows], dataset.rhythms[rows]
-    threshold = best_threshold(labels, scores, subjects, beta=phase.beta)
+    scored = dataset.select(rows)
+    threshold = best_threshold(scored.labels, scores, scored.subjects, beta=phase.beta)
     counts = (*records.folds(leader.trial).values(), *(_counts(dataset, fit) for fit in fits))
     return Candidate(
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
@@ -150,7 +151,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
         fits=tuple(fits),
         proposal=proposal_of(leader.trial),
         threshold=threshold,
-        out_of_fold=evaluate(labels, scores, subjects, rhythms, threshold=threshold, beta=phase.beta),
+        out_of_fold=metrics_of(scored, scores, threshold=threshold, beta=phase.beta),
     )
 
 

@@ -64,7 +64,8 @@ def finalize(
         phase = phase.model_copy(update={"data": phase.data.model_copy(update={"train": str(train)})})
     dataset = load_training_data(phase.data)
     check_data(stored, StudyData.of(dataset))
-    _refuse_leak(dataset, test)
+    if test is not None:
+        check_test(dataset, test)
     folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
     def run(stage: str, jobs: list[FitJob]) -> list[Fit]:
@@ -118,9 +119,13 @@ def _best_of(fits: list[Fit]) -> Fit:
     return min(fits, key=lambda fit: fit.train_loss)
 
 
-def _refuse_leak(dataset: Dataset, test: Dataset | None) -> None:
-    if test is None:
-        return
+def check_test(dataset: Dataset, test: Dataset) -> None:
+    """Raise StudyError unless test segments are of other subjects and their AFIB means the same rhythms."""
+    if set(dataset.positive) != set(test.positive):
+        raise StudyError(
+            f"the class to find is {'+'.join(dataset.positive)} in {dataset.source} but "
+            f"{'+'.join(test.positive)} in {test.source}; import both with the same --positive"
+        )
     _, shared = drop_shared_subjects(dataset, test)
     if shared:
         raise StudyError(

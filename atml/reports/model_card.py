@@ -57,6 +57,7 @@ def card_of(model: ModelPart) -> str:
             rate_hz=SAMPLING_RATE_HZ,
             evaluations=[(name, metrics, _afib(metrics)) for name, metrics in evaluations],
             metric_names=words.metric_names,
+            episode_rows=words.episode_rows,
             predictive=[(name, predictive_values(metrics)) for name, metrics in evaluations],
             worst=[(name, worst_first(metrics)[:WORST_SUBJECTS]) for name, metrics in evaluations],
             weak_points=_weak_points(model),

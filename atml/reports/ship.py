@@ -176,6 +176,7 @@ def _facts(stored: StoredStudy, choice: Choice, train: Dataset, test: Dataset | 
         "config": chosen.proposal.config_dict(),
         "learning_rate": chosen.proposal.learning_rate,
         "threshold": chosen.threshold,
+        "positive": list(train.positive),
         "training_data": {"fingerprint": stored.data.fingerprint, "segments": stored.data.segments},
         "test_data": None if test is None else {"fingerprint": test.fingerprint, "segments": len(test)},
         "subjects": {"train": _hashed(train), "test": _hashed(test) if test else []},

@@ -58,7 +58,7 @@ IMPORT = ["--lead", "II", "--subject", "data_([0-9]+)_"]
 
 
 def test_recordings_go_through_a_search_to_a_bundle(db, tmp_path, call):
-    done = call(tmp_path, "data", "import", db, "--out", "train", *IMPORT)
+    done = call(tmp_path, "data", "import", db, "--out", "train", *IMPORT, "--positive", "AFIB,AFL")
     assert done.returncode == 0, done.stderr
     text = (ROOT / "studies" / "demo" / "joint.toml").read_text()
     for old, new in (
@@ -80,7 +80,21 @@ def test_recordings_go_through_a_search_to_a_bundle(db, tmp_path, call):
     bundle = tmp_path / json.loads(ran.stdout)["final"]["recommended"]
     assert (bundle / "model.onnx").is_file()
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert "96" in json.dumps(manifest)  # 6 patients, 2 records, 2 rhythms of 20 s
+    assert manifest["training_data"]["segments"] == 96  # 6 patients, 2 records, 2 rhythms of 20 s
+    assert manifest["positive"] == ["AFIB", "AFL"]
+    pooled = json.loads((bundle / "metrics.json").read_text())["out_of_fold"]["episodes"]["pooled"]
+    assert (pooled["annotated_episodes"], pooled["annotated_seconds"]) == (12, 240)
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "Annotated: 12 episodes, 4.0 min" in card
+    assert "AFIB and AFL together are the class to detect" in card
+    assert "AFIB here stands for AFIB and AFL" in (bundle / "report.html").read_text()
+    call(tmp_path, "data", "import", db, "--out", "afib", *IMPORT)
+    evaluated = call(tmp_path, "evaluate", bundle, "--data", "afib")
+    assert "by episode" in evaluated.stdout
+    assert "trained to find AFIB+AFL; here AFIB is labelled AFIB" in " ".join(evaluated.stderr.split())
+    again = call(tmp_path, "run", *arguments, "--test", "afib", "--name", "other")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "import both with the same --positive" in " ".join(again.stderr.split())
 
 
 def test_import_says_who_is_who(db, tmp_path, call):

@@ -309,6 +309,8 @@ class ManifestDocument(Document):
     """Learning rate it was trained with."""
     threshold: float
     """Decision threshold: the lowest score that counts as AFIB."""
+    positive: list[str]
+    """Annotated rhythms that were labelled AFIB: the class to find."""
     training_data: SegmentsDocument
     """The training segments."""
     test_data: SegmentsDocument | None

@@ -41,6 +41,44 @@ class RhythmDocument(Document):
     """Fraction called as labelled."""
 
 
+class EpisodeCountsDocument(Document):
+    """How well annotated AFIB episodes are found; a rate is null where it would divide by 0."""
+
+    subject: str
+    """Name of the subject; empty for all together."""
+    annotated_episodes: int
+    """Number of annotated episodes: sequences of consecutive segments labelled AFIB."""
+    detected_episodes: int
+    """Number of them of which any part is called AFIB."""
+    called_episodes: int
+    """Number of called episodes: sequences of consecutive segments called AFIB."""
+    right_episodes: int
+    """Number of them of which any part is labelled AFIB."""
+    annotated_seconds: float
+    """Duration labelled AFIB."""
+    called_seconds: float
+    """Duration called AFIB."""
+    right_seconds: float
+    """Duration both labelled and called AFIB."""
+    sensitivity: float | None
+    """`detected_episodes` / `annotated_episodes`."""
+    positive_predictivity: float | None
+    """`right_episodes` / `called_episodes`."""
+    duration_sensitivity: float | None
+    """`right_seconds` / `annotated_seconds`."""
+    duration_positive_predictivity: float | None
+    """`right_seconds` / `called_seconds`."""
+
+
+class EpisodesDocument(Document):
+    """Episode statistics after ANSI/AAMI EC57."""
+
+    pooled: EpisodeCountsDocument
+    """Of all recordings together."""
+    per_subject: list[EpisodeCountsDocument]
+    """Of each subject."""
+
+
 class MetricsDocument(Document):
     """How well a model separates AFIB from other rhythms at one decision threshold."""
 
@@ -76,6 +114,8 @@ class MetricsDocument(Document):
     """Metrics of each rhythm."""
     intervals: dict[str, tuple[float, float]]
     """95 % interval of each metric, from resampled subjects; empty if there are too few."""
+    episodes: EpisodesDocument | None
+    """Episode statistics; null unless the segments are consecutive parts of imported recordings."""
 
 
 class DisturbedDocument(Document):

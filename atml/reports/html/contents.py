@@ -190,6 +190,7 @@ class ModelPart:
     counted_bytes: int | None  # of what the spec's `targets.size_of` names
     device: tuple[tuple[str, str], ...]  # figure, value; what it needs on a microcontroller
     threshold: float
+    positive: tuple[str, ...]  # annotated rhythms that were labelled AFIB
     parity: float
     beta: float
     sizes: tuple[int, ...]  # bytes within which it is the best

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from atml.ecg.segment import AFIB_RHYTHM
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, score_curves, trade_off
 from atml.reports.html.contents import ModelPart, Trace
 from atml.reports.scored import Scored
@@ -45,6 +46,7 @@ def model_part(
         counted_bytes=_counted_bytes(figures, manifest["spec"]["targets"].get("size_of", "onnx")),
         device=_device(figures),
         threshold=float(figures["threshold"]),
+        positive=tuple(manifest.get("positive", (AFIB_RHYTHM,))),
         parity=float(figures["parity"]),
         beta=out_of_fold.beta,
         sizes=tuple(manifest.get("sizes", ())),

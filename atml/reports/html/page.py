@@ -115,6 +115,7 @@ def render(shown: Contents) -> str:
             signs=SIGNS,
             worst=words.worst,
             metric_names=words.metric_names,
+            episode_rows=words.episode_rows,
             commands=commands(shown),
             facts=facts(shown),
             spec=spec_as_toml(shown.spec),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atml.evaluation import Metrics
+from atml.evaluation import EpisodeMetrics, Metrics
 from atml.evaluation.metrics import SubjectMetrics
 from atml.reports.html.model_part import worst_first
 from atml.words import counted
@@ -71,6 +71,15 @@ def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
         ("roc_auc", "ROC-AUC"),
         ("subject_mean_fbeta", f"mean {beta} of subjects"),
         ("g", f"subjects with {beta} above 0.9"),
+    ]
+
+
+def episode_rows(episodes: EpisodeMetrics) -> list[tuple[str, float | None, float | None]]:
+    """Return (what is counted, its sensitivity, its positive predictivity) of all recordings together."""
+    pooled = episodes.pooled
+    return [
+        ("episodes", pooled.sensitivity, pooled.positive_predictivity),
+        ("duration", pooled.duration_sensitivity, pooled.duration_positive_predictivity),
     ]
 
 
