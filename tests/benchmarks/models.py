@@ -2,12 +2,14 @@
 
     python -m tests.benchmarks.models judge   --train DIR --out FOLDER --rotation 0
     python -m tests.benchmarks.models afnet   --train DIR --out FOLDER --rotation 0
+    python -m tests.benchmarks.models other   --train DIR --out FOLDER --rotation 0 --bundles FOLDER
     python -m tests.benchmarks.models summary --out FOLDER
 
 `FOLDER/rotationN/atml.db` holds the search, as `tests.benchmarks.search.live search` makes it. `judge`
 finalizes it by the bytes of the float32 file and by those of the INT8 file, and evaluates each shipped model,
 with every seed of its last training, on the held-out subjects. `afnet` trains AFNet as the original did and
-as ATML does. See README.md.
+as ATML does. `other` evaluates bundles that another version of ATML made of the same training subjects. See
+README.md.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from rich.table import Table
 from torch.nn import functional
 
 from atml.ecg import grouped_folds, load_dataset
-from atml.evaluation import best_threshold, evaluate
+from atml.evaluation import best_threshold, evaluate, robustness
 from atml.export import OnnxClassifier, quantize_weights, to_onnx
 from atml.models import get_architecture
 from atml.models.afnet import AFNet, AFNetConfig
@@ -129,8 +131,35 @@ def models_of(choice, phase, train, test, run):
                 "kind": kind,
                 "bytes": len(content),
                 "out_of_fold_fbeta": chosen.out_of_fold.fbeta,
-                "test": assess(OnnxClassifier(content), test, beta=BETA).to_dict(),
+                **judged(OnnxClassifier(content), test),
             }
+
+
+def judged(classifier, test):
+    found = robustness(
+        classifier.probabilities,
+        test.samples(),
+        test.labels,
+        test.subjects,
+        threshold=classifier.metadata.threshold,
+        beta=BETA,
+    )
+    return {"test": assess(classifier, test, beta=BETA).to_dict(), "robustness": found.to_dict()}
+
+
+def other(arguments):
+    """Write FOLDER/rotationN/other.json: the models of another version's bundles."""
+    folder, _, _, test = study_of(arguments)
+    rows = []
+    for path in sorted(arguments.bundles.glob("*/model.onnx")):
+        manifest = json.loads((path.parent / "manifest.json").read_text())
+        row = {
+            "architecture": manifest["architecture"],
+            "bytes": path.stat().st_size,
+            "bundle": path.parent.name,
+        }
+        rows.append({**row, **judged(OnnxClassifier(path), test)})
+    (folder / "other.json").write_text(json.dumps(rows, indent=1))
 
 
 def afnet(arguments):
@@ -228,6 +257,84 @@ def summary(arguments):
             these = [row for row in baseline if (row["recipe"], row["rotation"]) == (recipe, rotation)]
             table.add_row(recipe, rotation, *cells(these))
     console.print(table)
+    print_paired(console, arguments.out, rows)
+    print_robustness(console, rows)
+
+
+def print_paired(console, folder, rows):
+    """Compare with the models of another version, subject by subject of the same rotation."""
+    table = Table(
+        "at most", "rotation", "bytes", "bytes before", "subjects", "mean F2", "before", "difference"
+    )
+    table.title = (
+        "this version and the one before on the same subjects (F2 of subjects with AFIB; mean of seeds)"
+    )
+    for size in SIZES:
+        pooled = []
+        for path in sorted(folder.glob("rotation*/other.json")):
+            rotation = path.parent.name[-1]
+            before = [row for row in json.loads(path.read_text()) if row["bytes"] <= size]
+            ours = [
+                row
+                for row in rows
+                if row["rotation"] == rotation
+                and size in row["sizes"]
+                and row["size_of"] == row["kind"] == "onnx"
+            ]
+            if not before or not ours:
+                continue
+            largest = max(before, key=lambda row: row["bytes"])
+            pairs = np.array([subject_fbeta(ours), subject_fbeta([largest])])
+            pooled.append(pairs)
+            mean = pairs.mean(axis=1)
+            table.add_row(
+                f"{size:,}",
+                rotation,
+                f"{ours[0]['bytes']:,}",
+                f"{largest['bytes']:,}",
+                str(pairs.shape[1]),
+                *(f"{one:.4f}" for one in mean),
+                f"{mean[0] - mean[1]:+.4f}",
+            )
+        if pooled:
+            difference = np.subtract(*np.concatenate(pooled, axis=1))
+            drawn = np.random.default_rng(0).choice(difference, (10_000, len(difference))).mean(axis=1)
+            low, high = np.percentile(drawn, (2.5, 97.5))
+            interval = f"{difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
+            table.add_row(f"{size:,}", "all", "", "", str(len(difference)), "", "", interval)
+            table.add_section()
+    if table.row_count:
+        console.print(table)
+
+
+def subject_fbeta(rows):
+    """Return the F2 of each subject with AFIB, averaged over the rows."""
+    found = [[one["fbeta"] for one in row["test"]["per_subject"] if one["afib_segments"]] for row in rows]
+    return np.mean(found, axis=0)
+
+
+def print_robustness(console, rows):
+    """Print ROC-AUC under each disturbance, averaged over rotations and seeds."""
+    of_size = {
+        size: [row for row in rows if size in row["sizes"] and row["size_of"] == row["kind"] == "onnx"]
+        for size in SIZES
+    }
+    of_size = {size: found for size, found in of_size.items() if found}
+    if not of_size:
+        return
+    table = Table("disturbance", *(f"{size:,} B" for size in of_size), title="ROC-AUC on held-out subjects")
+    first = next(iter(of_size.values()))[0]["robustness"]
+    names = [one["disturbance"] for one in first["disturbed"]]
+    for name in ("undisturbed", *names):
+        means = [np.mean([area(row["robustness"], name) for row in found]) for found in of_size.values()]
+        table.add_row(name, *(f"{mean:.4f}" for mean in means))
+    console.print(table)
+
+
+def area(found, name):
+    return next(
+        one["roc_auc"] for one in (found["undisturbed"], *found["disturbed"]) if one["disturbance"] == name
+    )
 
 
 def cells(rows):
@@ -249,15 +356,16 @@ def cells(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("judge", "afnet", "summary"))
+    parser.add_argument("step", choices=("judge", "afnet", "other", "summary"))
     parser.add_argument("--train", type=Path, help="directory of all segments")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--bundles", type=Path, help="folder of another version's bundles")
     parser.add_argument("--rotation", type=int, default=0)
     parser.add_argument("--study", default="atml", help="name of the search's study (default: atml)")
     parser.add_argument("--seeds", type=int, default=3, help="of the last training (default: 3)")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    {"judge": judge, "afnet": afnet, "summary": summary}[arguments.step](arguments)
+    {"judge": judge, "afnet": afnet, "other": other, "summary": summary}[arguments.step](arguments)
 
 
 if __name__ == "__main__":

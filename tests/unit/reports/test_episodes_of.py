@@ -11,7 +11,7 @@ from atml.ecg.importing import import_recordings
 from atml.errors import DataError
 from atml.reports.assessment import metrics_of
 from atml.reports.episodes import episodes_of
-from tests.recordings import write_wfdb
+from tests.recordings import sine, write_wfdb
 
 pytestmark = pytest.mark.skipif(find_spec("wfdb") is None, reason="pip install 'atml[formats]'")
 PATIENT = "data_([0-9]+)_"
@@ -22,7 +22,7 @@ def db(tmp_path):
     """Two patients; each record is 15 s of sinus rhythm, 20 s of AFIB and 15 s of sinus rhythm."""
     spans = [(0, "(N"), (15, "(AFIB"), (35, "(N")]
     for name in ("1_1", "1_2", "2_1"):
-        write_wfdb(tmp_path / "db", f"data_{name}", seconds=50, rhythms=spans)
+        write_wfdb(tmp_path / "db", f"data_{name}", signal=sine(250.0, 50.0), rhythms=spans)
     return tmp_path / "db"
 
 
