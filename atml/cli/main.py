@@ -18,6 +18,7 @@ from atml.cli import (
     evaluate,
     export_c,
     export_mlflow,
+    export_qdq,
     finalize,
     predict,
     recordings,
@@ -70,6 +71,7 @@ data_app.command("fetch")(recordings.fetch)
 data_app.command("show")(recordings.show)
 app.command("doctor")(doctor.doctor)
 app.command("export-c")(export_c.export_c)
+app.command("export-qdq")(export_qdq.export_qdq)
 app.command("export-mlflow")(export_mlflow.export_mlflow)
 app.add_typer(data_app, name="data")
 app.add_typer(specs_app, name="specs")

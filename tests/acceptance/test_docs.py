@@ -191,6 +191,7 @@ def documents(reader):
         "predict": [reader.bundle, segment],
         "verify": [reader.bundle, *data],
         "export-c": [reader.bundle, "--out", "code"],
+        "export-qdq": [reader.bundle, *data],
         "export-mlflow": ["first", "--tracking-uri", "sqlite:///mlflow.db"],
         "doctor": [],
         "data import": ["ecg/test", "--rate", "250", "--out", "imported"],

@@ -40,6 +40,7 @@ SECTIONS = {
     "ended",
     "subjects",
     "rhythms",
+    "episodes",
     "scores",
     "device",
     "robustness",
@@ -47,7 +48,7 @@ SECTIONS = {
     "looks",
     "again",
 }
-OF_A_MODEL = {"models", "subjects", "rhythms", "scores", "device", "robustness", "looks", "again"}
+OF_A_MODEL = {"models", "subjects", "rhythms", "episodes", "scores", "device", "robustness", "looks", "again"}
 
 
 class InThisProcess(ThreadPoolExecutor):

@@ -15,6 +15,7 @@ from atml.cli.schemas.bundles import (
     ManifestDocument,
     MetricsFileDocument,
     PredictionDocument,
+    QdqDocument,
     RecordingPredictionDocument,
     VerificationDocument,
 )
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, Any] = {
     "predict": list[PredictionDocument | RecordingPredictionDocument],
     "verify": VerificationDocument,
     "export-c": CodeDocument,
+    "export-qdq": QdqDocument,
     "export-mlflow": MlflowDocument,
     "doctor": DoctorDocument,
     "data import": ImportDocument,

@@ -185,6 +185,25 @@ class CodeDocument(Document):
     """Debian's packages that would have allowed more checks."""
 
 
+class QdqDocument(Document):
+    """A model with 8 bit weights and activations, compared with the model it was made of."""
+
+    out: str
+    """The file that was written."""
+    onnx_bytes: int
+    """Its size in bytes."""
+    onnx_bytes_before: int
+    """Size of the model in bytes."""
+    largest_logit_difference: float
+    """Largest difference of a logit."""
+    decisions_equal: float
+    """Fraction of equal decisions."""
+    metrics: MetricsDocument
+    """Its metrics on segments that did not give the ranges of the activations."""
+    metrics_before: MetricsDocument
+    """Metrics of the model on the same segments."""
+
+
 class BundledCodeDocument(Document):
     """The C code in a bundle."""
 

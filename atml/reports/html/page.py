@@ -168,6 +168,7 @@ def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str
         ("ended", "Ended early", study),
         ("subjects", "Subjects", model),
         ("rhythms", "Rhythms", model),
+        ("episodes", "Episodes", model),
         ("scores", "ROC and calibration", model),
         ("device", "Device", model),
         ("robustness", "Robustness", model and model.robustness),

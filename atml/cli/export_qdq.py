@@ -1,0 +1,50 @@
+"""`atml export-qdq`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atml.cli import options
+
+
+def export_qdq(
+    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Segments, best those of the training, for the ranges of activations.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")] = Path(
+        "model.qdq.onnx"
+    ),
+    skip_bad: options.SkipBad = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model with 8 bit weights and activations, for hardware that computes in integers.
+
+    ONNX Runtime quantizes the layers and marks them with QuantizeLinear and DequantizeLinear (QDQ); scaling
+    of the segment stays in float32. Recurrent networks are refused. Both models are compared on segments
+    that the ranges were not taken from. For a small file, take the bundle's model.int8.onnx instead.
+
+    Example:  atml export-qdq results/ecm/8KB-dscnn-trial64 --data data/iesd/train --out model.qdq.onnx
+    """
+    from atml.cli.console import next_step
+    from atml.cli.terminal import Terminal
+    from atml.reports.bundle import to_json
+    from atml.reports.qdq import export_qdq as export
+    from atml.service.session import load_segments
+
+    made = export(model, load_segments(data, Terminal(), skip_bad=skip_bad), out)
+    if as_json:
+        typer.echo(to_json({"out": str(out), **made.to_dict()}), nl=False)
+        return
+    typer.echo(f"{out}: {made.onnx_bytes:,} bytes (before {made.onnx_bytes_before:,})")
+    typer.echo(
+        f"{made.agreement.decisions_equal:.2%} of {made.metrics.segments:,} decisions equal; F1 "
+        f"{made.metrics.f1:.4f} (before {made.metrics_before.f1:.4f})"
+    )
+    next_step(f"atml evaluate {out} --data DIR")

@@ -1,0 +1,72 @@
+"""The full-integer version of a model, and how far it decides like the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atml.ecg import Dataset
+from atml.evaluation import Metrics, even_sample
+from atml.export import Agreement, OnnxClassifier, compare_quantized, quantize_fully
+from atml.export.qdq import CALIBRATION_SEGMENTS
+from atml.files import read_file, write_whole
+from atml.reports.assessment import assess
+from atml.reports.bundle import MODEL, load_model
+
+MOST_COMPARED = 5_000  # segments
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FullInteger:
+    """A model with 8 bit weights and activations, compared with the model it was made of."""
+
+    onnx_bytes: int
+    onnx_bytes_before: int
+    agreement: Agreement
+    metrics: Metrics
+    metrics_before: Metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as JSON."""
+        return {
+            "onnx_bytes": self.onnx_bytes,
+            "onnx_bytes_before": self.onnx_bytes_before,
+            "largest_logit_difference": self.agreement.largest_difference,
+            "decisions_equal": self.agreement.decisions_equal,
+            "metrics": self.metrics.to_dict(),
+            "metrics_before": self.metrics_before.to_dict(),
+        }
+
+
+def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> FullInteger:
+    """Write the full-integer version of a model and compare both.
+
+    Args:
+        model: A bundle's folder or an ONNX file.
+        data: Segments. Some of each subject give the ranges of the activations; others, at most 5,000, are
+            compared.
+        out: The file to write.
+        beta: Beta of F-beta.
+
+    Raises:
+        ModelError: the file is not an ATML model, or its network is recurrent.
+        DataError: the segments are not of the model's length.
+        CannotWrite: the file cannot be written.
+    """
+    classifier, _ = load_model(model)
+    before = read_file(model / MODEL if model.is_dir() else model)
+    chosen = even_sample(data.subjects, CALIBRATION_SEGMENTS)
+    rest = np.setdiff1d(np.arange(len(data)), chosen)
+    rest = rest if len(rest) else chosen
+    compared = data.select(rest[even_sample(data.subjects[rest], MOST_COMPARED)])
+    metrics_before = assess(classifier, compared, beta=beta)  # which refuses segments of another length
+    content = quantize_fully(before, data.samples(chosen))
+    write_whole(out, content)
+    return FullInteger(
+        onnx_bytes=len(content),
+        onnx_bytes_before=len(before),
+        agreement=compare_quantized(before, content, compared.samples()),
+        metrics=assess(OnnxClassifier(content), compared, beta=beta),
+        metrics_before=metrics_before,
+    )
