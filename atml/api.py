@@ -21,7 +21,7 @@ from atml.reports.assessment import assess
 from atml.reports.bundle import DAMAGE, Bundle, load_bundle, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
-from atml.reports.html.contents import Contents
+from atml.reports.html.contents import Contents, Reference
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
 from atml.reports.model_card import card_of
@@ -346,6 +346,7 @@ def report(
     results: str | Path = defaults.OUT,
     train: str | Path | None = None,
     traces: bool = True,
+    references: Sequence[Reference] = (),
     out: str | Path | None = None,
     card: str | Path | None = None,
     watch: Watch | None = None,
@@ -362,6 +363,7 @@ def report(
         results: Folder for bundles, as given to `finalize`.
         train: Where the training segments are now, if they have moved; they serve as examples.
         traces: Whether to draw example ECGs. They are patients' data.
+        references: Known models that the front is compared with.
         out: The page; NAME-report.html in the working directory by default.
         card: Where to write the model card, in Markdown; by default it is not written.
         watch: Receives what was left out, and why.
@@ -382,7 +384,8 @@ def report(
         with_traces=traces,
         watch=watch,
     )
-    shown, page = _bundle_page(Path(what), sources) if bundle else _study_page(str(what), sources)
+    make = _bundle_page if bundle else _study_page
+    shown, page = make(what, sources, tuple(references))
     if card is not None and shown.model is None:
         raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
@@ -477,14 +480,18 @@ def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
     return phase.model_copy(update={"finalize": finalize})
 
 
-def _study_page(study: str, sources: Sources) -> tuple[Contents, str]:
-    shown = of_study(study, sources)
+def _study_page(
+    study: str | Path, sources: Sources, references: tuple[Reference, ...]
+) -> tuple[Contents, str]:
+    shown = replace(of_study(str(study), sources), references=references)
     return shown, render(shown)
 
 
-def _bundle_page(folder: Path, sources: Sources) -> tuple[Contents, str]:
+def _bundle_page(
+    folder: str | Path, sources: Sources, references: tuple[Reference, ...]
+) -> tuple[Contents, str]:
     try:
-        shown = of_bundle(folder, sources)
+        shown = replace(of_bundle(Path(folder), sources), references=references)
         return shown, render(shown)
     except DAMAGE as error:
         raise ModelError(

@@ -2,12 +2,15 @@
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atml import defaults
 from atml.cli import options
+
+if TYPE_CHECKING:
+    from atml.reports.html.contents import Reference
 
 
 def report(
@@ -31,6 +34,14 @@ def report(
     traces: Annotated[
         bool, typer.Option("--traces/--no-traces", help="Whether to draw example ECGs of the worst subjects.")
     ] = True,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference",
+            metavar="NAME=BYTES:FBETA",
+            help="A known model to draw beside the front, such as AFNet=84900:0.941; may be repeated.",
+        ),
+    ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     storage: options.Storage = defaults.STORAGE,
     artifacts: options.Artifacts = defaults.ARTIFACTS,
@@ -47,6 +58,7 @@ def report(
     from atml.cli.console import next_step
     from atml.cli.terminal import Terminal
 
+    references = [_reference(text) for text in reference or []]
     path = api.report(
         what,
         storage=storage,
@@ -54,6 +66,7 @@ def report(
         results=results,
         train=train,
         traces=traces,
+        references=references,
         out=out,
         card=card,
         watch=Terminal(),
@@ -65,3 +78,20 @@ def report(
         next_step(f"open {path} in a browser")
     elif not webbrowser.open(path.resolve().as_uri()):
         typer.echo(f"No browser was found; open {path} in one.", err=True)
+
+
+def _reference(text: str) -> "Reference":
+    from atml.reports.html.contents import Reference
+
+    name, _, figures = text.rpartition("=")
+    size, _, fbeta = figures.partition(":")
+    try:
+        found = Reference(name=name.strip(), onnx_bytes=int(size.replace("_", "")), fbeta=float(fbeta))
+    except ValueError:
+        found = None
+    if found is None or not found.name or found.onnx_bytes < 1 or not 0 <= found.fbeta <= 1:
+        raise typer.BadParameter(
+            f"must be NAME=BYTES:FBETA, such as AFNet=84900:0.941, but got {text!r}",
+            param_hint="--reference",
+        )
+    return found

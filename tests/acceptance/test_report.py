@@ -370,6 +370,21 @@ class TestCommand:
         card = (shipped.folder / "MODEL_CARD.md").read_text()
         assert "not a medical device" in card
 
+    def test_known_models_are_drawn_beside_the_front(self, shipped, call):
+        known = ["--reference", "AFNet <c=4>=84_900:0.941", "--out", "compared.html"]
+        done = call(shipped.folder, "report", "heart", *shipped.options, *known)
+        assert done.returncode == 0, done.stderr
+        html = (shipped.folder / "compared.html").read_text()
+        assert '<path class="reference"' in html
+        assert "AFNet &lt;c=4&gt;: 84,900 bytes, F2 0.9410" in html
+        assert "Diamonds: other models" in html
+
+    @pytest.mark.parametrize("text", ["84900:0.9", "AFNet=x:0.9", "AFNet=84900:1.2", "AFNet=0:0.9", "AFNet"])
+    def test_a_reference_that_is_not_understood_is_shown(self, shipped, call, text):
+        done = call(shipped.folder, "report", "heart", *shipped.options, "--reference", text)
+        assert done.returncode == 2
+        assert "must be NAME=BYTES:FBETA" in " ".join(done.stderr.split())
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [

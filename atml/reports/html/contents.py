@@ -39,6 +39,15 @@ class TrialRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A known model that the front is compared with."""
+
+    name: str
+    onnx_bytes: int
+    fbeta: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SizeRow:
     """The best trial within a size."""
 
@@ -223,6 +232,7 @@ class Contents:
     models: tuple[ModelPart, ...]  # all that were shipped, smallest first
     created: str
     versions: Mapping[str, str]  # package → version, of the report's own process
+    references: tuple[Reference, ...] = ()
 
     @property
     def spec(self) -> Mapping[str, Any]:

@@ -143,7 +143,7 @@ def _charts(shown: Contents) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     if study:
         charts |= {
-            "front": front_chart(study),
+            "front": front_chart(study, shown.references),
             "rates": [(name, rate_chart(name, points)) for name, points in study.rates.items()],
             "first_fold": first_fold_chart(study),
             "losses": loss_charts(study),

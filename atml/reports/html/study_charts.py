@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from atml.reports.html.contents import Curve, RatePoint, StudyPart, TrialRow
+from atml.reports.html.contents import Curve, RatePoint, Reference, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
 from atml.words import counted
 
@@ -18,12 +18,12 @@ CELL, ROW = 24, 18
 SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
 
 
-def front_chart(study: StudyPart) -> Markup | None:
-    """Draw F-beta over size; None without a trial."""
+def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Markup | None:
+    """Draw F-beta over size, with known models beside it; None without a trial."""
     shown = (*study.front, *study.others)
     if not shown:
         return None
-    sizes = [row.onnx_bytes for row in shown]
+    sizes = [*(row.onnx_bytes for row in shown), *(one.onnx_bytes for one in references)]
     x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
     best = max(row.fbeta for row in shown)
     errors = [row.standard_error or 0.0 for row in study.front]
@@ -31,6 +31,7 @@ def front_chart(study: StudyPart) -> Markup | None:
     # Networks that learned little would squeeze the others together.
     floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
     ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
+    ends += [one.fbeta for one in references]
     wanted = study.fbeta_target
     y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
     chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
@@ -56,6 +57,10 @@ def front_chart(study: StudyPart) -> Markup | None:
     chart.line([*corners, (x.high, steps[-1][1])] if steps else [], "front-line")
     for place, row in enumerate(study.front):
         _front_point(chart, row, study, place)
+    for one in references:
+        words = f"{one.name}: {one.onnx_bytes:,} bytes, F{study.beta:g} {one.fbeta:.4f}"
+        chart.diamond(one.onnx_bytes, one.fbeta, "reference", title=words)
+        chart.text(one.onnx_bytes, one.fbeta, one.name, "name reference-name", shift=(0, 18))
     return chart.render()
 
 

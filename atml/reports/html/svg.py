@@ -104,6 +104,12 @@ class Chart:
             dot = Markup('<a href="#{}" aria-label="{}">{}</a>').format(link, title, dot)
         self.parts.append(dot)
 
+    def diamond(self, x: float, y: float, css: str, *, title: str) -> None:
+        """Draw a point of another shape."""
+        px, py = self.at(x, y)
+        path = f"M{_number(px)} {_number(py - 6)}l6 6l-6 6l-6 -6z"
+        self._add('<path class="{}" d="{}">{}</path>', css, path, _title(title))
+
     def error_bar(self, x: float, low: float, high: float, css: str) -> None:
         """Draw a vertical bar with ends."""
         px, bottom = self.at(x, low)
