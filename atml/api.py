@@ -35,7 +35,8 @@ from atml.service.data import subjects_in
 from atml.service.launcher import WorkerPlan
 from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
 from atml.service.storage import Storage, open_storage
-from atml.service.studies import StoredStudy, check_trials, load
+from atml.service.stored import StoredStudy
+from atml.service.studies import check_trials, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
 from atml.tuning.outcome import Outcome

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from atml.service.progress import Progress, RunningTrial
-    from atml.service.studies import StoredStudy
+    from atml.service.stored import StoredStudy
 
 BAR_CELLS = 12
 MOST_COLUMNS = 120  # of a line about a trial

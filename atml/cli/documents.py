@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
     from atml.service.progress import WorkerState
-    from atml.service.studies import StoredStudy
+    from atml.service.stored import StoredStudy
     from atml.tuning.outcome import Outcome
     from atml.tuning.snapshot import Snapshot
 

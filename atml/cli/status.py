@@ -10,7 +10,7 @@ from atml.errors import AtmlError, StudyError
 
 if TYPE_CHECKING:
     from atml.service.progress import Progress, WorkerState
-    from atml.service.studies import StoredStudy
+    from atml.service.stored import StoredStudy
     from atml.tuning.snapshot import Snapshot
 
 

@@ -9,7 +9,7 @@ from atml.cli.display import StudyDisplay
 from atml.service.watch import StudyWatch, Watch
 
 if TYPE_CHECKING:
-    from atml.service.studies import StoredStudy
+    from atml.service.stored import StoredStudy
 
 
 class Terminal(Watch):

@@ -12,7 +12,7 @@ from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_be
 from atml.models import get_architecture
 from atml.reports.assessment import metrics_of
 from atml.reports.fits import Fit, FitJob, job
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal

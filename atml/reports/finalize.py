@@ -12,7 +12,8 @@ from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.ship import Model, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
-from atml.service.studies import StoredStudy, StudyData, check_data
+from atml.service.stored import StoredStudy, StudyData
+from atml.service.studies import check_data
 from atml.service.watch import Watch
 from atml.tuning.phases import Phase
 

@@ -7,7 +7,7 @@ from typing import Any
 from optuna import Study
 
 from atml.ecg import Dataset
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 
 TEST_LOOKS = "test_looks"
 

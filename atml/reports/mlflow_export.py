@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import StorageError
 from atml.reports.bundle import read_manifest
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.service.watch import Update
 from atml.tuning import records
 from atml.tuning.outcome import outcome

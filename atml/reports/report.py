@@ -17,7 +17,8 @@ from atml.reports.html.page import contents
 from atml.reports.html.study_part import study_part
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
-from atml.service.studies import StoredStudy, StudyData, check_data, check_trials, load, study_names
+from atml.service.stored import StoredStudy, StudyData
+from atml.service.studies import check_data, check_trials, load, study_names
 from atml.service.watch import Watch
 from atml.tuning import records
 

@@ -11,7 +11,7 @@ from atml.ecg import Dataset
 from atml.reports.choose import CUT_AGAIN, proposal_of
 from atml.reports.fits import Fit, job, stored_fits
 from atml.service.artifacts import local_folder
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,7 +27,7 @@ from atml.reports.model_card import model_card
 from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.scored import Scored
 from atml.reports.vectors import VECTORS, make_vectors
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.tuning.phases import Phase
 from atml.tuning.sizes import onnx_metadata
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 from optuna_dashboard import get_note, save_note
 
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.outcome import Outcome, outcome
 

@@ -7,7 +7,8 @@ from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, CannotWrite, StorageUnreachable
 from atml.service.alive import close_dead_trials
-from atml.service.studies import StoredStudy, begin, load_all
+from atml.service.stored import StoredStudy
+from atml.service.studies import begin, load_all
 from atml.service.worker import WorkerSettings, is_fully_claimed, is_over, work
 from atml.tuning import stop
 

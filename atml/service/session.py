@@ -10,7 +10,8 @@ from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
 from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
-from atml.service.studies import StoredStudy, begin, create_or_resume
+from atml.service.stored import StoredStudy
+from atml.service.studies import begin, create_or_resume
 from atml.service.watch import Watch
 from atml.training import choose_device, describe_device
 from atml.tuning.outcome import Outcome, outcome

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atml.service.studies import StoredStudy
+    from atml.service.stored import StoredStudy
 
 Update = Callable[[int, int], None]  # called with (done, total)
 

@@ -23,7 +23,8 @@ from atml.service.data import load_training_data
 from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import Storage
-from atml.service.studies import StoredStudy, StudyData, check_data
+from atml.service.stored import StoredStudy, StudyData
+from atml.service.studies import check_data
 from atml.training import choose_device
 from atml.tuning import failures, records, stop
 from atml.tuning.budget import exhausted, first_to_finish, out_of_time, spent

@@ -22,7 +22,7 @@ from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart,
 from atml.reports.html.study_part import study_part
 from atml.reports.html.toml import spec_as_toml
 from atml.reports.scored import Scored
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"

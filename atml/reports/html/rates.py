@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.reports.html.contents import PointState, RatePoint
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.grid import Key, Point, point_of
 from atml.tuning.phases import Phase

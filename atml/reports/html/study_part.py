@@ -21,7 +21,7 @@ from atml.reports.html.contents import (
 from atml.reports.html.rates import rate_points, rule_in_words
 from atml.reports.html.targets import SIZES
 from atml.reports.looks import looks
-from atml.service.studies import StoredStudy
+from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.outcome import Outcome, outcome
 from atml.tuning.records import PrunedBy

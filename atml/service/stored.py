@@ -1,0 +1,76 @@
+"""A study with what is stored beside its trials: the spec, the data it was created with, its networks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from optuna import Study
+from optuna.storages import BaseStorage
+
+from atml.ecg import Dataset
+from atml.evaluation import fbeta_of_all_afib
+from atml.tuning.candidates import Candidate
+from atml.tuning.grid import Grid
+from atml.tuning.phases import Phase, WidthPhase
+from atml.tuning.snapshot import Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """Which segments a study was created with."""
+
+    directory: str
+    fingerprint: str
+    segments: int
+    subjects: int
+    segment_length: int
+    afib_share: float | None = None  # mean over subjects; None in studies of earlier versions
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "StudyData":
+        """Describe a data set."""
+        names, subject = np.unique(dataset.subjects, return_inverse=True)
+        shares = np.bincount(subject, weights=dataset.labels) / np.bincount(subject)
+        return cls(
+            directory=dataset.source,
+            fingerprint=dataset.fingerprint,
+            segments=len(dataset),
+            subjects=len(names),
+            segment_length=dataset.segment_length,
+            afib_share=round(float(shares.mean()), 6),
+        )
+
+    def all_afib_fbeta(self, beta: float) -> float | None:
+        """F-beta of calling every segment AFIB: what a model has to beat."""
+        return None if self.afib_share is None else fbeta_of_all_afib(self.afib_share, beta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study with its stored spec and data description."""
+
+    study: Study
+    phase: Phase
+    data: StudyData
+    candidates: tuple[Candidate, ...]  # empty while the study waits for its base
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Every point that the study may try."""
+        return self.phase.grid(self.candidates)
+
+    @cached_property
+    def study_id(self) -> int:
+        """The study's identifier in its storage."""
+        storage: BaseStorage = self.study._storage
+        return storage.get_study_id_from_name(self.study.study_name)
+
+    def snapshot(self) -> Snapshot:
+        """Read the study's state."""
+        return Snapshot.of(self.study, self.phase, self.data.all_afib_fbeta(self.phase.beta))
+
+    @property
+    def waits_for(self) -> str | None:
+        """Name of the base study that has to end before this one can begin, if there is one."""
+        phase = self.phase
+        return phase.base.study if isinstance(phase, WidthPhase) and not phase.base.architectures else None
