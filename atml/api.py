@@ -4,8 +4,9 @@ Nothing is printed. Long calls report to a `Watch` if one is given.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,7 @@ def predict(
     source_format: str | None = None,
     threshold: float | None = None,
     minimum_seconds: float = 0.0,
+    skipped: Callable[[str], None] | None = None,
     watch: Watch | None = None,
 ) -> Iterator[RecordingPrediction]:
     """Score whole recordings, one after another: each segment, AFIB episodes, and their share of the time.
@@ -271,11 +273,14 @@ def predict(
         source_format: `wfdb`, `edf`, `csv`, `npz`, `parquet` or `segments`; recognised by default.
         threshold: Lowest score that counts as AFIB, from 0 to 1; the model's own by default.
         minimum_seconds: Shorter episodes are left out, also of the burden.
+        skipped: Receives the name of each recording that cannot be read, and why; without it, the first such
+            recording raises.
         watch: Receives progress.
 
     Raises:
         ModelError: the file is not an ATML model.
-        DataError: an option is wrong, a package is missing, or a recording cannot be read.
+        DataError: an option is wrong, a package is missing, or a recording cannot be read (unless `skipped`
+            is given).
         NoSegments: a path holds no recording.
     """
     classifier, least_confidence = load_model(model)
@@ -285,26 +290,23 @@ def predict(
     items: list[Item] = []
     for one in map(Path, paths):
         items += find_items(recording_path(one) or one, source_format, reading)[1]
-    return _predicted(classifier, items, threshold, least_confidence, minimum_seconds, watch or Watch())
+    predictions = partial(
+        predict_items,
+        classifier,
+        items,
+        threshold=threshold,
+        least_confidence=least_confidence,
+        minimum_seconds=minimum_seconds,
+        skipped=skipped,
+    )
+    return _predicted(predictions, watch or Watch())
 
 
 def _predicted(
-    classifier: OnnxClassifier,
-    items: Sequence[Item],
-    threshold: float | None,
-    least_confidence: float,
-    minimum_seconds: float,
-    watch: Watch,
+    predictions: Callable[..., Iterator[RecordingPrediction]], watch: Watch
 ) -> Iterator[RecordingPrediction]:
     with watch.progress("Predicting", "s of a recording") as update:
-        yield from predict_items(
-            classifier,
-            items,
-            threshold=threshold,
-            least_confidence=least_confidence,
-            minimum_seconds=minimum_seconds,
-            progress=update,
-        )
+        yield from predictions(progress=update)
 
 
 def verify(

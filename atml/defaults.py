@@ -9,7 +9,7 @@ OUT = Path("results")
 AUDIT = Path("audit")
 MOST_WORKERS = 8  # each takes about 500 MB of memory
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 def specs_folder() -> Path:

@@ -144,7 +144,7 @@ def _summary(now: "Progress") -> str:
     if now.best is not None:
         parts.append(f"best {records.fbeta(now.best):.4f} (trial {now.best.number})")
     if now.seconds_left is not None:
-        parts.append(f"about {clock(now.seconds_left)} left" if now.seconds_left else "time is up")
+        parts.append(f"about {clock(now.seconds_left)} left" if now.seconds_left else "the budget is spent")
     return " · ".join(parts)
 
 

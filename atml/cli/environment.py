@@ -31,7 +31,7 @@ EXIT_CODES: Mapping[int, str] = {
     0: "Success. A search that has ended is one, whether or not its targets are met.",
     1: (
         "A mistake in the input, data or set-up, told in one sentence; or `atml data check` or `atml verify` "
-        "found a problem."
+        "found a problem, or `atml predict --skip-bad` left a file out."
     ),
     2: "Wrong usage: an unknown command or option, or a value that an option does not take.",
     3: "With `--check-targets`: the study has ended without meeting its targets.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atml.cli import options
-from atml.errors import DataError
+from atml.errors import BadSegment, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,12 @@ def predict(
             "--annotations", metavar="DIR", help="Also write the rhythms of each recording as DIR/RECORD.ecm."
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave files out that cannot be read, name them, and exit with 1 at the end."
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Print the probability of atrial fibrillation for each segment, as CSV or JSON.
@@ -87,7 +93,7 @@ def predict(
             raise DataError(
                 f"{files[0]} is taken for a segment, without leads or episodes; give --columns for a table"
             )
-        _print_segments(model, files, as_json=as_json)
+        _say_left_out(_print_segments(model, files, skip_bad=skip_bad, as_json=as_json))
         return
     if len(recordings) < len(files):
         segment = next(path for path in files if path not in recordings)
@@ -98,6 +104,7 @@ def predict(
     from atml import api
     from atml.cli.terminal import Terminal
 
+    left_out: list[str] = []
     found = api.predict(
         model,
         files,
@@ -106,6 +113,7 @@ def predict(
         columns=options.pairs(columns),
         source_format=source_format,
         minimum_seconds=minimum,
+        skipped=left_out.append if skip_bad else None,
         watch=Terminal(),
     )
     if annotations is not None:
@@ -125,6 +133,15 @@ def predict(
         _print_rows((row for one in found for row in _episode_rows(one)), EPISODE_COLUMNS)
     else:
         _print_rows((row for one in found for row in _part_rows(one)), PART_COLUMNS)
+    _say_left_out(left_out)
+
+
+def _say_left_out(reasons: list[str]) -> None:
+    """Name the files that could not be read, and exit with 1 if there are any."""
+    for reason in reasons:
+        typer.echo(f"Left out: {reason}", err=True)
+    if reasons:
+        raise typer.Exit(1)
 
 
 def _annotated(found: "Iterable[RecordingPrediction]", folder: Path) -> "Iterator[RecordingPrediction]":
@@ -176,14 +193,24 @@ def _print_rows(rows: Iterable[dict[str, object]], columns: tuple[str, ...]) -> 
     writer.writerows(rows)
 
 
-def _print_segments(model: Path, files: list[Path], *, as_json: bool) -> None:
+def _print_segments(model: Path, files: list[Path], *, skip_bad: bool, as_json: bool) -> list[str]:
+    """Print the scores of single segments, and return what is wrong with those left out."""
     import numpy as np
 
     from atml.evaluation import confidence
     from atml.reports.bundle import load_model
 
     classifier, least_confidence = load_model(model)
-    samples = np.stack([_read(path, classifier.segment_length) for path in files])
+    read: dict[Path, NDArray[np.float32]] = {}
+    left_out: list[str] = []
+    for path in files:
+        try:
+            read[path] = _read(path, classifier.segment_length)
+        except BadSegment as error:
+            if not skip_bad:
+                raise
+            left_out.append(str(error))
+    samples = np.stack([*read.values()]) if read else np.empty((0, classifier.segment_length), np.float32)
     probabilities = classifier.probabilities(samples)
     threshold = classifier.metadata.threshold
     sure = confidence(probabilities, threshold) >= least_confidence
@@ -193,17 +220,17 @@ def _print_segments(model: Path, files: list[Path], *, as_json: bool) -> None:
             "probability": round(float(probability), 6),
             "class": classifier.metadata.classes[int(probability >= threshold)] if answered else NO_ANSWER,
         }
-        for path, probability, answered in zip(files, probabilities, sure, strict=True)
+        for path, probability, answered in zip(read, probabilities, sure, strict=True)
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
         _print_rows(rows, ("file", "probability", "class"))
+    return left_out
 
 
 def _read(path: Path, length: int) -> "NDArray[np.float32]":
     from atml.ecg.sources.iesd import Problem, read_segment
-    from atml.errors import BadSegment
 
     found = read_segment(path)
     if isinstance(found, Problem):

@@ -13,6 +13,15 @@ def submit(
     spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")],
     train: options.Train = None,
     storage: options.Storage = defaults.STORAGE,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(
+            "--artifacts",
+            envvar="ATML_ARTIFACTS",
+            metavar="PLACE",
+            help="Where the workers keep files, if it can be reached from here: checked before submitting.",
+        ),
+    ] = None,
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
 ) -> None:
@@ -23,6 +32,7 @@ def submit(
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
     from atml.cli.terminal import Terminal
+    from atml.service.artifacts import open_artifacts
     from atml.service.session import load_phase_data, say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
@@ -31,6 +41,8 @@ def submit(
 
     quieten_optuna()
     watch = Terminal()
+    if artifacts is not None:
+        open_artifacts(artifacts)  # fails here, not in every worker
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
     dataset = load_phase_data(phase, watch)

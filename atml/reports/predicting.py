@@ -58,25 +58,27 @@ def predict_items(
     threshold: float | None = None,
     least_confidence: float = 0.5,
     minimum_seconds: float = 0.0,
+    skipped: Callable[[str], None] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[RecordingPrediction]:
     """Yield the prediction of each recording in turn.
 
     Segments whose score has less than `least_confidence` get no answer: they are not called anything and
-    end an episode.
+    end an episode. `skipped`, if given, receives the name of each recording that cannot be read and why.
 
     Raises:
-        DataError: a recording cannot be read; names it.
+        DataError: a recording cannot be read and `skipped` is None; names it.
     """
     limit = classifier.metadata.threshold if threshold is None else threshold
     for item in items:
         try:
             for recording in item.read():
                 yield _predict(classifier, recording, limit, least_confidence, minimum_seconds, progress)
-        except BadRecording as error:
-            raise DataError(f"{item.name}: {error}") from None
-        except OSError as error:
-            raise DataError(f"{item.name}: cannot be read: {error.strerror or error}") from None
+        except (BadRecording, OSError) as error:
+            reason = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error
+            if skipped is None:
+                raise DataError(f"{item.name}: {reason}") from None
+            skipped(f"{item.name}: {reason}")
 
 
 def _predict(

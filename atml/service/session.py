@@ -108,3 +108,9 @@ def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
         f"{counted(data.subjects, 'subject')}, {counted(plan.workers, 'worker')} on "
         f"{describe_device(choose_device(plan.device))}{compare}"
     )
+    wanted = phase.targets.fbeta
+    if trivial is not None and wanted is not None and wanted <= trivial:
+        watch.say(
+            f"Note: calling every segment AFIB reaches targets.fbeta = {wanted:g}, so meeting it means "
+            "nothing; set it higher"
+        )

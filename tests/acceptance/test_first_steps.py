@@ -3,8 +3,10 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -15,6 +17,7 @@ from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.service.watch import Watch
 from atml.tuning.stop import Stop, StoppedBy, request_stop
+from tests.conftest import ROOT
 
 
 def in_a_terminal(folder, *arguments):
@@ -36,6 +39,28 @@ def in_a_terminal(folder, *arguments):
     os.close(ours)
     assert process.wait() == 0, shown
     return shown.decode()
+
+
+def test_specs_travel_with_the_package(tmp_path):
+    """Outside any checkout, with the files that the wheel holds."""
+    wheel = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    for source, target in {**{name: name for name in wheel["packages"]}, **wheel["force-include"]}.items():
+        shutil.copytree(ROOT / source, tmp_path / "installed" / target)
+    code = "import atml, atml.defaults; print(atml.__file__, *atml.defaults.specs_folder().rglob('*.toml'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    package, *specs = done.stdout.split()
+    assert package == str(tmp_path / "installed" / "atml" / "__init__.py")
+    shipped = {path.relative_to(ROOT / "studies") for path in (ROOT / "studies").rglob("*.toml")}
+    assert {*specs} == {str(tmp_path / "installed" / "atml" / "studies" / path) for path in shipped} != set()
 
 
 def test_a_bare_run_says_what_to_give_and_leaves_nothing_behind(call, tmp_path):

@@ -179,5 +179,6 @@ def test_a_study_whose_data_differ_here_is_named_and_passed_over(service, tmp_pa
 
 def test_an_ended_study_is_not_resumed_but_told_how_to_extend(service):
     service.submit(PHASE1, name="brief", epochs=1, trials=1)
-    service.atml("worker", "brief", "--device", "cpu")
+    told = service.atml("worker", "brief", "--device", "cpu")
+    assert told.endswith("brief: left, since the budget of 1 trial is spent\n")
     assert "--extend" in service.atml("resume", "brief", code=1)

@@ -1,11 +1,13 @@
 """The site that `make docs` builds, and that nothing is missing from its reference."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 import atml
 from atml.cli import schemas
@@ -19,6 +21,7 @@ from tests.acceptance.pages import DOCS, ROOT
 sys.path.insert(0, str(DOCS))
 import generate
 
+CHROMIUM = shutil.which("chromium")
 INTERNAL = {ERROR_PIPE}  # between a supervisor and its workers
 
 
@@ -64,6 +67,22 @@ def test_no_page_loads_anything_from_the_network(site):
     assert [path.name for path in pages if loaded.search(path.read_text())] == []
     styles = "".join(path.read_text() for path in site.rglob("*.css"))
     assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", styles)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_window_and_every_picture_is_there(site, width):
+    faults = """() => ({
+        wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+        missing: [...document.images].filter(one => !one.naturalWidth).map(one => one.src),
+    })"""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        for path in sorted(site.rglob("*.html")):
+            page.goto(path.as_uri())
+            assert page.evaluate(faults) == {"wide": False, "missing": []}, path.name
+        browser.close()
 
 
 @pytest.mark.parametrize(("name", "command"), [*generate.commands()], ids=lambda one: str(one)[:20])

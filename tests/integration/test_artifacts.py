@@ -14,7 +14,10 @@ import optuna
 import pytest
 from moto.server import ThreadedMotoServer
 from optuna.artifacts import download_artifact, get_all_artifact_meta
+from typer.testing import CliRunner
 
+from atml.cli.main import app
+from atml.defaults import default_spec
 from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
 from atml.service.artifacts import check_place, keep_files, local_folder, open_artifacts
@@ -132,6 +135,18 @@ class TestMistakes:
     def test_a_bucket_that_is_not_there(self, s3):
         with pytest.raises(CannotWrite, match=r"^s3://nowhere/x: there is no such bucket"):
             open_artifacts("s3://nowhere/x")
+
+    def test_a_study_is_not_submitted_whose_workers_could_keep_no_file(
+        self, s3, tmp_path, simulated, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        command = ["submit", str(default_spec("demo/joint.toml")), "--train", str(simulated)]
+        refused = CliRunner().invoke(app, [*command, "--artifacts", "s3://nowhere/x"])
+        assert isinstance(refused.exception, CannotWrite)
+        assert "s3://nowhere/x: there is no such bucket" in str(refused.exception)
+        assert list(tmp_path.iterdir()) == []  # no database
+        monkeypatch.setenv("ATML_ARTIFACTS", f"s3://{BUCKET}/lab")
+        assert "demo: submitted" in CliRunner().invoke(app, command).stdout
 
     def test_a_name_that_no_bucket_can_have(self, s3):
         with pytest.raises(StorageError, match="not a valid bucket name"):

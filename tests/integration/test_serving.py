@@ -33,3 +33,4 @@ def test_a_study_that_was_refused_is_served_once_its_data_are_there(
     assert refusals[0].startswith("first: skipped: ")
     assert "mounted" in refusals[0]
     assert len(records.trained(study.trials)) == 1
+    assert said[-2:] == ["first: joined", "first: left, since the budget of 1 trial is spent"]

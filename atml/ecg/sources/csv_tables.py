@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from atml.ecg.sources.columns import LABELS, PART_ROWS, gathered
 from atml.ecg.sources.recording import Item, Reading, Recording, record_name
 from atml.ecg.sources.tables import check_columns, recordings
 from atml.errors import BadRecording
 
-_NUMBERS = ("signal", "time", "rate")
 _MISSING = ("", "nan", "na", "null", "none")
 
 
@@ -26,32 +26,39 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
 
 
 def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+    with gathered(reading.columns, _parts(file, reading)) as columns:
+        yield from recordings(name, columns, reading)
+
+
+def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
+    """Yield some rows of each column after another."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             first = opened.readline()
             delimiter = max(",;\t", key=first.count)
             header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-            rows = csv.reader(opened, delimiter=delimiter)
-            columns = _columns(header, rows, reading)
+            places = _places(header, reading)
+            # Row by row: thousands of rows kept together would cost the garbage collector most of the time.
+            cells: dict[str, list[Any]] = {role: [] for role in places}
+            for line, row in enumerate(csv.reader(opened, delimiter=delimiter), start=2):
+                if not row:
+                    continue
+                for role, place in places.items():
+                    cell = row[place].strip() if place < len(row) else ""
+                    cells[role].append(cell if role in LABELS else _number(cell, line, header[place]))
+                if len(cells["signal"]) == PART_ROWS:
+                    yield cells
+                    cells = {role: [] for role in places}
+            yield cells
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRecording(f"{file.name} is not a CSV file in UTF-8 ({error}); export it again") from None
-    yield from recordings(name, columns, reading)
 
 
-def _columns(header: list[str], rows: Iterator[list[str]], reading: Reading) -> dict[str, Any]:
-    places = {}
-    for role, column in reading.columns.items():
+def _places(header: list[str], reading: Reading) -> dict[str, int]:
+    for column in reading.columns.values():
         if column not in header:
             raise BadRecording(f"has no column {column}, but {', '.join(header) or 'none'}; see --columns")
-        places[role] = header.index(column)
-    values: dict[str, list[Any]] = {role: [] for role in places}
-    for line, row in enumerate(rows, start=2):
-        if not row:
-            continue
-        for role, place in places.items():
-            cell = row[place].strip() if place < len(row) else ""
-            values[role].append(_number(cell, line, header[place]) if role in _NUMBERS else cell)
-    return {role: np.array(column) if role in _NUMBERS else column for role, column in values.items()}
+    return {role: header.index(column) for role, column in reading.columns.items()}
 
 
 def _number(cell: str, line: int, column: str) -> float:

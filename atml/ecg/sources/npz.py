@@ -5,11 +5,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from atml.ecg.sources.columns import LABELS, Labels
 from atml.ecg.sources.recording import Item, Reading, Recording, record_name
-from atml.ecg.sources.tables import check_columns, recordings
+from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
 
@@ -23,17 +26,33 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
 
 
 def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
-    columns = {}
+    arrays = {}
     try:
         # No pickles: those of strangers may run any code.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             for role, array in reading.columns.items():
-                if array not in arrays:
-                    has = ", ".join(arrays.files) or "none"
+                if array not in stored:
+                    has = ", ".join(stored.files) or "none"
                     raise BadRecording(f"has no array {array}, but {has}; see --columns")
-                columns[role] = arrays[array]
+                arrays[role] = stored[array]
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadRecording(f"{file.name} cannot be read as NPZ ({error}); write it again") from None
-    if np.ndim(columns["signal"]) not in (1, 2):
+    dimensions = arrays["signal"].ndim
+    if dimensions not in (1, 2):
         raise BadRecording(f"array {reading.columns['signal']} must have one or two dimensions")
-    yield from recordings(name, columns, reading)
+    columns = {role: _column(role, array, len(arrays["signal"])) for role, array in arrays.items()}
+    yield from (recordings if dimensions == 1 else recordings_of_rows)(name, columns, reading)
+
+
+def _column(role: str, array: NDArray[Any], rows: int) -> Any:
+    """Return an array as a column; one without dimensions holds for all rows."""
+    if array.ndim and len(array) != rows:
+        raise BadRecording(f"{role} has {len(array)} values for {rows} of the signal")
+    if role != "signal" and (array.ndim > 1 or (role == "time" and array.ndim == 0)):
+        raise BadRecording(f"{role} must be an array with a value for each row")
+    if role in LABELS:
+        return Labels(np.atleast_1d(array))
+    try:
+        return array.astype(np.float64, copy=False) if array.ndim else float(array)
+    except (TypeError, ValueError):
+        raise BadRecording(f"{role} holds no numbers; see --columns") from None

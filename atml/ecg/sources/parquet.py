@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, gathered
 from atml.ecg.sources.recording import Item, Reading, Recording, load_reader, record_name
-from atml.ecg.sources.tables import check_columns, recordings
+from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
 
@@ -28,20 +27,38 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
         load_reader("pyarrow.parquet", "Parquet files"),
     )
     try:
-        opened = parquet.ParquetFile(str(file))
-        has = opened.schema_arrow.names
-        missing = [column for column in reading.columns.values() if column not in has]
-        if missing:
-            raise BadRecording(f"has no column {missing[0]}, but {', '.join(has)}; see --columns")
-        table = opened.read(columns=list(dict.fromkeys(reading.columns.values())))
+        with parquet.ParquetFile(str(file)) as opened:
+            has = opened.schema_arrow.names
+            missing = [column for column in reading.columns.values() if column not in has]
+            if missing:
+                raise BadRecording(f"has no column {missing[0]}, but {', '.join(has)}; see --columns")
+            if "list" in str(opened.schema_arrow.field(reading.columns["signal"]).type):
+                yield from _listed(opened, name, reading)
+            else:
+                with gathered(reading.columns, _parts(opened, reading)) as columns:
+                    yield from recordings(name, columns, reading)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadRecording(f"{file.name} cannot be read as Parquet ({reason}); write it again") from None
-    yield from recordings(
-        name, {role: _column(table.column(column)) for role, column in reading.columns.items()}, reading
-    )
+
+
+def _parts(opened: Any, reading: Reading, rows: int = PART_ROWS) -> Iterator[dict[str, Any]]:
+    """Yield some rows of each column after another."""
+    for batch in opened.iter_batches(rows, columns=list(dict.fromkeys(reading.columns.values()))):
+        yield {role: _column(batch.column(name)) for role, name in reading.columns.items()}
 
 
 def _column(column: Any) -> Any:
-    values = column.to_pylist() if "list" in str(column.type) else column.to_numpy()
-    return [np.array(row, dtype=np.float64) for row in values] if isinstance(values, list) else values
+    if "list" in str(column.type):
+        return [row.values.to_numpy(zero_copy_only=False) for row in column]
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _listed(opened: Any, name: str, reading: Reading) -> Iterator[Recording]:
+    """Yield the recordings of a file with a list of samples in each row."""
+    if opened.metadata.num_rows == 0:
+        raise BadRecording("has no rows; export it again")
+    # One at a time, since a row may be as long as a day.
+    for row, part in enumerate(_parts(opened, reading, rows=1)):
+        columns = {role: Labels(values) if role in LABELS else values for role, values in part.items()}
+        yield from recordings_of_rows(name, columns, reading, before=row)

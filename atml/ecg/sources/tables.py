@@ -4,17 +4,21 @@
 recordings of them.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.sources.recording import Reading, Recording, checked_rate, rhythm_code, spans_between
+from atml.ecg.sources.recording import Reading, Recording, Signal, checked_rate, rhythm_code, spans_between
 from atml.errors import BadRecording, DataError
 
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
-Columns = Mapping[str, Any]  # role → array [rows], matrix [rows, samples], list of arrays, or one value
+Columns = Mapping[str, Any]  # role → Signal, Labels, matrix [rows, samples], list of arrays, or one value
+LONGEST_SECONDS = 366 * 86_400.0  # of a recording whose times are given
+_PART_ROWS = 1 << 20  # of times that are looked at together
 
 
 def check_columns(reading: Reading) -> None:
@@ -37,31 +41,49 @@ def check_columns(reading: Reading) -> None:
 
 
 def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Recording]:
-    """Yield the recordings of one file.
+    """Yield the recordings of one file whose rows are samples.
 
     Raises:
-        BadRecording: columns differ in length, or the sampling rate is unknown.
+        BadRecording: there are no rows, columns differ in length, or the sampling rate is unknown.
     """
-    signal = columns["signal"]
-    rows = len(signal)
-    if rows == 0:
-        raise BadRecording("has no rows; export it again")
-    for role, column in columns.items():
-        if _is_per_row(column) and len(column) != rows:
-            raise BadRecording(f"{role} has {len(column)} values for {rows} of the signal")
-    if np.ndim(signal[0]) == 1:
-        yield from _one_a_row(name, columns, reading, rows)
-    else:
-        yield from _samples_in_rows(name, columns, reading, rows)
+    rows = _rows(columns)
+    starts = sorted({row for role in ("subject", "record") for row in _changes(columns, role, 0, rows)})
+    for start, end in zip(starts, [*starts[1:], rows], strict=True):
+        rate_hz = _rate(columns, reading, start, end)
+        signal = (
+            _timed(columns["signal"], columns["time"], start, end, rate_hz)
+            if "time" in columns
+            else _Rows(column=columns["signal"], start=start, end=end)
+        )
+        changes = []
+        for row in _changes(columns, "rhythm", start, end):
+            rhythm = _text(columns, "rhythm", row)
+            changes.append((signal.place(row) / rate_hz, rhythm_code(rhythm) if rhythm else None))
+        record = _text(columns, "record", start) or name
+        yield Recording(
+            record=record if len(starts) == 1 or "record" in columns else f"{name}:{start}",
+            signal=signal if reading.in_parts else signal[:],
+            rate_hz=rate_hz,
+            spans=spans_between(changes, len(signal) / rate_hz),
+            channel=reading.columns["signal"],
+            subject=_text(columns, "subject", start),
+        )
 
 
-def _one_a_row(name: str, columns: Columns, reading: Reading, rows: int) -> Iterator[Recording]:
-    for row in range(rows):
+def recordings_of_rows(
+    name: str, columns: Columns, reading: Reading, *, before: int = 0
+) -> Iterator[Recording]:
+    """Yield the recordings of a file, or of the part of it after `before` rows, each of whose rows is one.
+
+    Raises:
+        BadRecording: there are no rows, columns differ in length, or the sampling rate is unknown.
+    """
+    for row in range(_rows(columns)):
         signal = np.asarray(columns["signal"][row], dtype=np.float64)
         rate_hz = _rate(columns, reading, row)
         rhythm = _text(columns, "rhythm", row)
         yield Recording(
-            record=_text(columns, "record", row) or f"{name}:{row}",
+            record=_text(columns, "record", row) or f"{name}:{before + row}",
             signal=signal,
             rate_hz=rate_hz,
             spans=spans_between([(0.0, rhythm_code(rhythm) if rhythm else None)], len(signal) / rate_hz),
@@ -70,52 +92,84 @@ def _one_a_row(name: str, columns: Columns, reading: Reading, rows: int) -> Iter
         )
 
 
-def _samples_in_rows(name: str, columns: Columns, reading: Reading, rows: int) -> Iterator[Recording]:
-    starts = _changes([columns.get("subject"), columns.get("record")], rows)
-    for start, end in zip(starts, [*starts[1:], rows], strict=True):
-        signal = np.asarray(columns["signal"][start:end], dtype=np.float64)
-        places = np.arange(end - start)
-        rate_hz = _rate(columns, reading, start, end)
-        if "time" in columns:
-            signal, places = _at_their_times(signal, columns["time"][start:end], rate_hz)
-        changes = []
-        for row in _changes([columns.get("rhythm")], rows, start, end):
-            rhythm = _text(columns, "rhythm", row)
-            changes.append((places[row - start] / rate_hz, rhythm_code(rhythm) if rhythm else None))
-        record = _text(columns, "record", start) or name
-        yield Recording(
-            record=record if len(starts) == 1 or "record" in columns else f"{name}:{start}",
-            signal=signal,
-            rate_hz=rate_hz,
-            spans=spans_between(changes, len(signal) / rate_hz),
-            channel=reading.columns["signal"],
-            subject=_text(columns, "subject", start),
-        )
+def _rows(columns: Columns) -> int:
+    rows = len(columns["signal"])
+    if rows == 0:
+        raise BadRecording("has no rows; export it again")
+    return rows
 
 
-def _changes(columns: list[Any], rows: int, start: int = 0, end: int | None = None) -> list[int]:
-    """Return the rows at which a column changes its value, with the first row."""
-    end = rows if end is None else end
-    changed = np.zeros(max(0, end - start), dtype=bool)
-    changed[:1] = True
-    for column in columns:
-        if _is_per_row(column):
-            values = np.array([_as_text(value) for value in column[start:end]])
-            changed[1:] |= values[1:] != values[:-1]
-    return [start + int(row) for row in np.flatnonzero(changed)]
+def _changes(columns: Columns, role: str, start: int, end: int) -> Iterator[int]:
+    """Yield the first row and those at which a column changes its text."""
+    column = columns.get(role)
+    return iter([start]) if column is None else column.changes(start, end)
 
 
-def _at_their_times(
-    signal: NDArray[np.float64], time: Any, rate_hz: float
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the signal with NaN where samples are missing, and the place of each sample in it."""
-    seconds = np.asarray(time, dtype=np.float64)
-    if not np.all(np.diff(seconds) > 0):
+def _text(columns: Columns, role: str, row: int) -> str | None:
+    column = columns.get(role)
+    return None if column is None else column.at(row) or None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """Consecutive rows of a column, each a sample."""
+
+    column: Signal
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        start, end, _ = part.indices(len(self))
+        return np.asarray(self.column[self.start + start : self.start + end], dtype=np.float64)
+
+    def place(self, row: int) -> int:
+        """Return the sample that a row of the table is."""
+        return row - self.start
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TimedRows(_Rows):
+    """Consecutive rows of a column, each a sample at its time, with NaN where samples are missing."""
+
+    time: Signal  # increases
+    rate_hz: float
+
+    def __len__(self) -> int:
+        return self.place(self.end - 1) + 1
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        start, end, _ = part.indices(len(self))
+        rows = range(self.start, self.end)
+        first, last = (self.start + bisect_left(rows, place, key=self.place) for place in (start, end))
+        samples = np.full(max(0, end - start), np.nan)
+        samples[self._places(first, last) - start] = self.column[first:last]
+        return samples
+
+    def place(self, row: int) -> int:
+        """Return the sample that a row of the table is."""
+        return int(self._places(row, row + 1)[0])
+
+    def _places(self, first: int, last: int) -> NDArray[np.int64]:
+        seconds = self.time[first:last] - self.time[self.start : self.start + 1]
+        return np.rint(seconds * self.rate_hz).astype(np.int64)
+
+
+def _timed(column: Signal, time: Signal, start: int, end: int, rate_hz: float) -> _TimedRows:
+    seconds = float(time[end - 1 : end][0] - time[start : start + 1][0])
+    if not (np.isfinite(seconds) and all(np.all(steps > 0) for steps in _steps(time, start, end))):
         raise BadRecording("the times do not increase; sort the rows by time")
-    places = np.rint((seconds - seconds[0]) * rate_hz).astype(np.int64)
-    whole = np.full(places[-1] + 1, np.nan)
-    whole[places] = signal
-    return whole, places
+    if seconds > LONGEST_SECONDS:
+        raise BadRecording(f"the times span {seconds / 86_400:,.0f} days; give them in seconds")
+    return _TimedRows(column=column, start=start, end=end, time=time, rate_hz=rate_hz)
+
+
+def _steps(time: Signal, start: int, end: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the distances of consecutive times, many together."""
+    for first in range(start, end - 1, _PART_ROWS):
+        yield np.diff(time[first : min(first + _PART_ROWS + 1, end)])
 
 
 def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
@@ -123,33 +177,14 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
         return checked_rate(reading.rate_hz)
     if "rate" in columns:
         rate = columns["rate"]
-        return checked_rate(float(rate[row] if _is_per_row(rate) else rate))
+        return checked_rate(rate if isinstance(rate, float) else float(rate[row : row + 1][0]))
     if "time" in columns and end is not None and end - row > 1:
         # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
-        steps = np.diff(np.asarray(columns["time"][row:end], dtype=np.float64))
-        usual = steps[steps < 1.5 * np.median(steps)]
-        if len(usual) and usual.mean() > 0:
-            return checked_rate(float(1 / usual.mean()))
+        longest = 1.5 * np.median(next(_steps(columns["time"], row, end)))
+        seconds, count = 0.0, 0
+        for steps in _steps(columns["time"], row, end):
+            usual = steps[steps < longest]
+            seconds, count = seconds + float(usual.sum()), count + len(usual)
+        if seconds > 0:
+            return checked_rate(count / seconds)
     raise BadRecording("the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…")
-
-
-def _text(columns: Columns, role: str, row: int) -> str | None:
-    column = columns.get(role)
-    if column is None:
-        return None
-    return _as_text(column[row] if _is_per_row(column) else column) or None
-
-
-def _is_per_row(column: Any) -> bool:
-    """Whether a column has a value for each row, rather than one for the whole file."""
-    return isinstance(column, list) or (isinstance(column, np.ndarray) and column.ndim > 0)
-
-
-def _as_text(value: Any) -> str:
-    """Return a label as text: 1.0 as "1", a missing one as ""."""
-    value = value.item() if isinstance(value, np.generic | np.ndarray) else value
-    if value is None or value != value:  # NaN
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()

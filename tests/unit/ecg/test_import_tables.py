@@ -105,6 +105,20 @@ class TestCsv:
             with pytest.raises(DataError, match=sentence):
                 import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
 
+    @pytest.mark.parametrize(
+        ("last", "sentence"),
+        [
+            ("0.5", "the times do not increase"),
+            ("", "the times do not increase"),
+            ("1e9", "span 11,574 days"),
+        ],
+    )
+    def test_senseless_times_are_refused(self, tmp_path, last, sentence):
+        write_csv(tmp_path / "h.csv", {"t": [1, 2, last], "ecg": [1, 2, 3], "label": ["N"] * 3})
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        with pytest.raises(DataError, match=sentence):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=200)
+
     @pytest.mark.parametrize("rate_hz", [0, -1, float("inf")])
     def test_a_senseless_rate_is_refused(self, tmp_path, rate_hz):
         write_csv(tmp_path / "h.csv", {"ecg": [1, 2], "label": ["N", "N"]})
@@ -145,6 +159,12 @@ class TestNpz:
         columns = {"signal": "ecg", "rhythm": "label"}
         with pytest.raises(DataError, match="rhythm has 1 values for 2500 of the signal"):
             import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=columns, rate_hz=250)
+        np.savez(tmp_path / "h.npz", ecg=sine(250, 10), label="N", patient=1, t=0.0, fs="fast")
+        with pytest.raises(DataError, match="time must be an array with a value for each row"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "time": "t"})
+        with pytest.raises(DataError, match="rate holds no numbers"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "rate": "fs"})
+        np.savez(tmp_path / "h.npz", ecg=sine(250, 10), label="N")
         with pytest.raises(DataError, match="has no array patient, but ecg, label"):
             import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS, rate_hz=250)
 
@@ -163,6 +183,14 @@ class TestParquet:
         made = import_recordings(tmp_path / "l.parquet", tmp_path / "out2", columns=COLUMNS, rate_hz=250)
         assert made.rhythms == {"AFIB": 2, "N": 1}
         assert len(made.subjects) == 2
+
+    def test_text_where_numbers_belong_is_named(self, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.table({**rows(), "ecg": rows()["label"]}), tmp_path / "h.parquet")
+        with pytest.raises(DataError, match="h: holds text where numbers are expected; see --columns"):
+            import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=200)
 
     def test_damage_is_named(self, tmp_path):
         (tmp_path / "h.parquet").write_bytes(b"PAR1 nothing PAR1")

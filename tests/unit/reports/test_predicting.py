@@ -12,6 +12,10 @@ import torch
 import atml
 from atml.ecg import cutting, load_dataset, simulate
 from atml.ecg.provenance import read_index
+from atml.ecg.sources import columns as columns_module
+from atml.ecg.sources import csv_tables, tables
+from atml.ecg.sources.finding import find_items
+from atml.ecg.sources.recording import Reading
 from atml.ecg.synthesis.heart import draw_heart
 from atml.ecg.synthesis.recording import clock, record
 from atml.ecg.synthesis.rhythms import RHYTHMS
@@ -19,7 +23,7 @@ from atml.errors import DataError
 from atml.export import OnnxClassifier, OnnxMetadata, to_onnx
 from atml.models import get_architecture
 from atml.reports.rhythm_files import write_annotations
-from tests.recordings import write_edf, write_wfdb
+from tests.recordings import sine, write_edf, write_wfdb
 
 pytestmark = pytest.mark.skipif(
     find_spec("wfdb") is None or find_spec("pyedflib") is None, reason="pip install 'atml[formats]'"
@@ -124,6 +128,78 @@ def test_borders_of_parts_do_not_change_scores(model, rate_hz, tmp_path, monkeyp
     assert difference[1:-1].max() < 1e-6  # float32
     # At both ends of the recording a straight line through the part, not the whole, continues the signal.
     assert difference.max() < 1e-4
+
+
+def read_in_parts(folder, name):
+    """Return a WFDB record as it is read in parts of 999 samples, and as wfdb reads it whole."""
+    (item,) = find_items(folder / f"{name}.hea", None, Reading(in_parts=True))[1]
+    (found,) = item.read()
+    parts = [found.signal[start : start + 999] for start in range(0, len(found.signal), 999)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # wfdb's own use of pandas
+        import wfdb
+
+        whole = wfdb.rdrecord(str(folder / name)).p_signal[:, 0]
+    return np.concatenate(parts), whole
+
+
+def test_a_wfdb_record_of_differences_read_in_parts_is_the_record_read_whole(tmp_path):
+    units = np.round(1000 * sine(250, 40, hz=1.0)).astype(int)
+    (tmp_path / "r.dat").write_bytes(np.diff(units, prepend=units[0]).astype(np.int8).tobytes())
+    header = f"r 1 250 {len(units)}\nr.dat 8 1000(0)/mV 12 0 {units[0]} 0 0 II\n"
+    (tmp_path / "r.hea").write_text(header)
+    parts, whole = read_in_parts(tmp_path, "r")
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_allclose(parts, units / 1000)
+
+
+def test_a_wfdb_record_of_several_segments_read_in_parts_is_the_record_read_whole(tmp_path):
+    """Segments of different gains, with a gap longer than a part between them."""
+    rng = np.random.default_rng(0)
+    for name, samples, largest in (("a", 2500, 1.0), ("b", 2500, 0.1), ("c", 1500, 5.0)):
+        write_wfdb(tmp_path, name, signal=rng.uniform(-largest, largest, samples), rhythms=())
+    (tmp_path / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 0 0 0 0 0 II\n")
+    (tmp_path / "p.hea").write_text("p/5 1 250 9500\nlayout 0\na 2500\n~ 3000\nb 2500\nc 1500\n")
+    parts, whole = read_in_parts(tmp_path, "p")
+    np.testing.assert_array_equal(parts, whole)
+    assert np.flatnonzero(np.isnan(parts)).tolist() == list(range(2500, 5500))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_table_read_in_parts_from_the_disk_is_the_table_read_whole(tmp_path, kind, timed, ecg, monkeypatch):
+    subjects = np.where(np.arange(len(ecg)) < 12_345, "a", "b")
+    kept = np.isfinite(ecg) if timed else np.ones(len(ecg), dtype=bool)
+    table = {"t": (np.arange(len(ecg)) / RATE_HZ)[kept], "ecg": ecg[kept], "who": subjects[kept]}
+    if kind == "csv":
+        rows = zip(*(column.tolist() for column in table.values()), strict=True)
+        (tmp_path / "r.csv").write_text("t,ecg,who\n" + "".join(f"{t},{e},{w}\n" for t, e, w in rows))
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet")
+        content = pytest.importorskip("pyarrow").table(table)
+        parquet.write_table(content, tmp_path / "r.parquet", row_group_size=5000)
+    columns = {"signal": "ecg", "subject": "who"} | ({"time": "t"} if timed else {})
+    reading = Reading(in_parts=True, columns=columns, rate_hz=None if timed else RATE_HZ)
+
+    def signals(size):
+        (item,) = find_items(tmp_path / f"r.{kind}", None, reading)[1]
+        for one in item.read():
+            parts = [one.signal[at : at + size] for at in range(0, len(one.signal), size)]
+            yield one.subject, one.rate_hz, np.concatenate(parts)
+
+    whole = list(signals(10**9))
+    monkeypatch.setattr(columns_module, "_IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(csv_tables, "PART_ROWS", 700)
+    monkeypatch.setattr(tables, "_PART_ROWS", 500)
+    assert [one[0] for one in whole] == ["a", "b"]
+    expected = np.split(ecg, [12_345])
+    for (who, rate_hz, signal), (again, same_hz, parts), values in zip(
+        whole, signals(997), expected, strict=True
+    ):
+        assert (who, rate_hz) == (again, pytest.approx(same_hz, rel=1e-9))
+        assert rate_hz == pytest.approx(RATE_HZ, rel=1e-9)
+        np.testing.assert_array_equal(parts, signal)
+        np.testing.assert_array_equal(signal, values)
 
 
 def test_parts_cover_the_recording_and_say_why_there_is_no_score(model, ecg, tmp_path):

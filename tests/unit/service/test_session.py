@@ -4,7 +4,8 @@ import pytest
 
 from atml.ecg import load_dataset, simulate
 from atml.errors import ModelError, SpecError
-from atml.service.session import open_study
+from atml.service.launcher import WorkerPlan
+from atml.service.session import open_study, work_on
 from atml.service.studies import study_names
 from atml.service.watch import Watch
 
@@ -43,6 +44,18 @@ def test_architectures_for_which_the_segments_are_too_short_are_named_once_and_n
     assert stored.grid.architectures == ("linear", "optimized_afnet")
     # The same spec takes the study up again.
     assert open_study(storage, phase, short, watch).phase == stored.phase
+
+
+@pytest.mark.parametrize(("fbeta", "said"), [(0.5, True), (0.95, False), (None, False)])
+def test_a_target_that_calling_every_segment_afib_reaches_is_pointed_out(
+    storage, dataset, make_phase1, watch, monkeypatch, fbeta, said
+):
+    stored = open_study(storage, make_phase1(targets={"fbeta": fbeta} if fbeta else {}), dataset, watch)
+    monkeypatch.setattr("atml.service.session.launch", lambda *_, **__: None)  # what is said before it
+    work_on(stored, WorkerPlan(storage="", artifacts="", workers=1, device="cpu"), watch)
+    assert (
+        any("calling every segment AFIB reaches targets.fbeta = 0.5" in one for one in watch.remarks) is said
+    )
 
 
 def test_nothing_is_said_where_all_fit(storage, short, make_phase1, watch):
