@@ -246,7 +246,9 @@ def print_metrics(metrics: "Metrics", *, title: str) -> None:
     )
     for one in metrics.per_subject:
         counts = (f"{one.segments:,}", f"{one.afib_segments:,}")
-        subjects.add_row(one.subject, *counts, *map(_figure, (one.fbeta, one.recall, one.specificity)))
+        # By the contest's rule both are 1 for a subject without AFIB, whatever it is called.
+        found = (one.fbeta, one.recall) if one.afib_segments else (None, None)
+        subjects.add_row(one.subject, *counts, *map(_figure, (*found, one.specificity)))
     for table in (pooled, rhythms, *_episode_tables(metrics), subjects):
         console.print(table)
     console.print(f"decision threshold {metrics.threshold:.4f}")
