@@ -42,9 +42,9 @@ def finalize(
 ) -> Final:
     """Make a bundle of the best model of every size, and of the one that meets the targets best.
 
-    The leaders of the search are trained again the same way, on new folds. Both sets of folds together
-    choose the models; the new ones choose their thresholds. Each chosen model is then trained on all
-    subjects, the same way again, and evaluated once on the test segments.
+    The leaders of the search are trained again, for `finalize.epochs`, on new folds. Both sets of folds
+    together choose the models; the new ones choose their thresholds. Each chosen model is then trained on
+    all subjects, the same way again, and evaluated once on the test segments.
 
     Args:
         stored: The study.

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,9 @@ class FitJob:
 
 def job(phase: Phase, fingerprint: str, proposal: Proposal, *, fold: int | None, seed: int) -> FitJob:
     """Describe a fit of `proposal` under a study's spec."""
+    training = replace(phase.training, epochs=phase.finalize.epochs or phase.training.epochs)
     return FitJob(
-        spec=phase.stored(),
+        spec=phase.model_copy(update={"training": training}).stored(),
         fingerprint=fingerprint,
         architecture=proposal.architecture.name,
         config=proposal.config_dict(),

@@ -29,7 +29,7 @@ class AugmentationSettings:
 
     probability: float = 0.8
     """Probability of each of the following changes but the last, for each segment and independently."""
-    noise: float = 0.4
+    noise: float = 0.6
     """White noise up to this standard deviation, in standard deviations of the segment."""
     baseline_wander: float = 0.4
     """Slow waves, .5 to 2.5 per segment, with this root mean square, in standard deviations of the

@@ -200,6 +200,9 @@ class FinalizeSpec(Section):
     """Best trials of each size that are trained again on different folds."""
     seeds: Count = 3
     """Number of trainings of each shipped model on all subjects."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Epochs of these trainings; by default those of `training`. A search has to try many networks, but the
+    few that are shipped may be trained for longer."""
     coverage: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of segments that get an answer, such as 0.9. `atml predict` calls the rest, whose scores are
     nearest to the threshold, "no answer". The confidence that this takes is chosen on out-of-fold scores. By

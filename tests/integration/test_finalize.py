@@ -85,6 +85,16 @@ class TestJudging:
         for one in fits_of(stored, folder, final.recommended.choice.candidate):
             assert set(dataset.subjects[one.valid_rows]) not in held_out
 
+    def test_leaders_and_shipped_models_are_trained_for_as_long_as_finalize_says(self, make, stored):
+        losses, shipped = [], []
+        for epochs in (None, 2, 5):  # the study trains for 2
+            final = make(finalize=stored.phase.finalize.model_copy(update={"epochs": epochs}))
+            losses.append([fit.train_loss for fit in final.candidates[0].fits])
+            shipped.append((final.recommended.bundle / "model.onnx").read_bytes())
+        assert losses[0] == losses[1]
+        assert max(losses[2]) < min(losses[0])
+        assert shipped[0] == shipped[1] != shipped[2]
+
     def test_out_of_fold_scores_stand_at_the_rows_of_their_segments(self, make, stored, dataset, folder):
         chosen = make().recommended.choice.candidate
         found = fits_of(stored, folder, chosen)

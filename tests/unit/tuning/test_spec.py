@@ -53,7 +53,7 @@ def test_the_stored_form_is_json_and_gives_the_same_spec_back(make_phase1, make_
         ({"data": {"fold": 0}}, "unknown field `data.fold`; did you mean `folds`?"),
         ({"search": {"size": [1]}}, "unknown field `search.size`; did you mean `sizes`?"),
         ({"targets": {"stopp": False}}, "unknown field `targets.stopp`; did you mean `stop`?"),
-        ({"finalize": {"epochs": 3}}, "unknown field `finalize.epochs`; valid here: sizes, candidates"),
+        ({"finalize": {"widths": 3}}, "unknown field `finalize.widths`; valid here: sizes, candidates"),
         ({"base": {}}, "unknown field `base`"),  # another phase's
     ],
 )
@@ -170,7 +170,7 @@ EVERY_NUMBER = {
     },
     "targets": {"fbeta": 0.9, "onnx_bytes": 10_000},
     "budget": {"trials": 50, "minutes": 10.0},
-    "finalize": {"candidates": 3, "seeds": 2},
+    "finalize": {"candidates": 3, "seeds": 2, "epochs": 12},
 }
 RATES = {"low": 1e-4, "high": 1e-2, "steps": 5}
 NUMBERS = {
