@@ -102,6 +102,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(read_file(path))
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
+        _ = "+".join(manifest.get("positive", ()))  # fails unless these are names
     except OSError as error:
         raise ModelError(f"{folder} is not a bundle: {error.filename}: {in_words(error)}") from None
     except DAMAGE as error:

@@ -34,6 +34,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 USER, PASSWORD = "anna", "secret"
 FRONT = "document.getElementById('graph-pareto-front')"
 
@@ -163,7 +164,7 @@ def test_the_study_opens_and_its_front_is_drawn(serve, open_page, shown, tmp_pat
     page = open_page()
     page.goto(serve() + "dashboard")
     page.get_by_text("heart-phase2").click()
-    expect(page.get_by_text("Pareto Front")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Pareto Front")).to_be_visible()
     page.wait_for_function(f"{FRONT}?.data?.some(trace => trace.x?.length)")
     traces = page.evaluate(f"{FRONT}.data.map(trace => Array.from(trace.x, (x, i) => [x, trace.y[i]]))")
     best = {(round(fbeta, 6), size) for fbeta, size in traces[-1]}
@@ -276,7 +277,7 @@ def test_read_only_says_so_and_has_no_button_that_it_would_refuse(serve, open_pa
         page.set_viewport_size({"width": width, "height": 900})
         for place, landmark in places.items():
             page.goto(url + place)
-            expect(page.get_by_text(landmark).first).to_be_visible(timeout=PATIENCE_MS)
+            expect(page.get_by_text(landmark).first).to_be_visible()
             # The input of an upload is hidden itself; its card is what people see.
             shown_box = "(e.type == 'file' ? e.closest('.MuiCard-root') : e).checkVisibility()"
             found = f"[...document.querySelectorAll(`{refused}`)].filter(e => {shown_box})"

@@ -225,6 +225,7 @@ class TestToOnnx:
             "check_parity",
             "compare_quantized",
             "load_checkpoint",
+            "quantize_fully",
             "quantize_weights",
             "save_checkpoint",
             "to_onnx",
