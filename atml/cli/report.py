@@ -12,6 +12,8 @@ from atml.cli import options
 if TYPE_CHECKING:
     from atml.reports.html.contents import Reference
 
+LARGEST_BYTES = 10**12  # of a model in the picture
+
 
 def report(
     what: Annotated[
@@ -89,7 +91,12 @@ def _reference(text: str) -> "Reference":
         found = Reference(name=name.strip(), onnx_bytes=int(size.replace("_", "")), fbeta=float(fbeta))
     except ValueError:
         found = None
-    if found is None or not found.name or found.onnx_bytes < 1 or not 0 <= found.fbeta <= 1:
+    if (
+        found is None
+        or not found.name
+        or not 1 <= found.onnx_bytes <= LARGEST_BYTES
+        or not 0 <= found.fbeta <= 1
+    ):
         raise typer.BadParameter(
             f"must be NAME=BYTES:FBETA, such as AFNet=84900:0.941, but got {text!r}",
             param_hint="--reference",

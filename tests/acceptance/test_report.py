@@ -379,7 +379,10 @@ class TestCommand:
         assert "AFNet &lt;c=4&gt;: 84,900 bytes, F2 0.9410" in html
         assert "Diamonds: other models" in html
 
-    @pytest.mark.parametrize("text", ["84900:0.9", "AFNet=x:0.9", "AFNet=84900:1.2", "AFNet=0:0.9", "AFNet"])
+    @pytest.mark.parametrize(
+        "text",
+        ["84900:0.9", "AFNet=x:0.9", "AFNet=84900:1.2", "AFNet=0:0.9", f"AFNet={10**400}:0.9", "AFNet"],
+    )
     def test_a_reference_that_is_not_understood_is_shown(self, shipped, call, text):
         done = call(shipped.folder, "report", "heart", *shipped.options, "--reference", text)
         assert done.returncode == 2
