@@ -26,9 +26,10 @@ def episodes_of(dataset: Dataset, called: NDArray[np.bool_]) -> EpisodeMetrics |
     if seconds is None or provenance.get("step_seconds") != seconds:
         return None
     index = {one.file: one for one in read_index(dataset.source)}
-    if not dataset.store_names or not index.keys() >= set(dataset.files):
+    files = dataset.files if dataset.store_names else ()
+    known = [index[file] for file in files if file in index]
+    if len(known) < len(dataset):
         return None  # segments were added by hand
-    known = [index[file] for file in dataset.files]
     return evaluate_episodes(
         dataset.subjects.tolist(),
         [one.record for one in known],
