@@ -85,7 +85,7 @@ def model_document(model: "Model") -> dict[str, Any]:
         "sizes": list(model.choice.sizes),
         "onnx_bytes": model.onnx_bytes,
         "parity": model.parity,
-        "threshold": chosen.threshold,
+        "threshold": model.threshold,
         "trial": model.trial,
         "architecture": model.architecture,
         "fbeta": chosen.fbeta,

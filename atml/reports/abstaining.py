@@ -7,20 +7,17 @@ from atml.ecg import Dataset
 from atml.evaluation import Abstention, abstain, least_confidence_for
 from atml.export import OnnxClassifier
 from atml.reports.assessment import scores
+from atml.reports.retrain import Retrained
 from atml.reports.scored import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abstaining:
-    """A least confidence, chosen on out-of-fold scores, and how the model does with it."""
+    """A least confidence, chosen on out-of-fold scores, and what is gained by withholding answers."""
 
-    out_of_fold: Abstention
+    least_confidence: float  # answers with a lower confidence are withheld
+    out_of_fold: Abstention  # at the same coverage, by the networks that all out-of-fold figures are of
     test: Abstention | None
-
-    @property
-    def least_confidence(self) -> float:
-        """Answers with a lower confidence are withheld."""
-        return self.out_of_fold.least_confidence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as JSON."""
@@ -32,14 +29,29 @@ class Abstaining:
 
 
 def abstaining(
-    coverage: float, scored: Scored, model: OnnxClassifier, test: Dataset | None, *, beta: float
+    coverage: float,
+    retrained: Retrained,
+    dataset: Dataset,
+    model: OnnxClassifier,
+    test: Dataset | None,
+    *,
+    beta: float,
 ) -> Abstaining:
     """Choose the least confidence at which the share `coverage` of out-of-fold scores gets an answer."""
-    threshold = model.metadata.threshold
-    least = least_confidence_for(scored.scores, threshold, coverage)
-    known = (scored.labels, scored.scores, scored.subjects, scored.rhythms)
+    threshold, chosen = model.metadata.threshold, retrained.choice.candidate
+    least = least_confidence_for(retrained.scored.scores, threshold, coverage)
+    scored = Scored.of(chosen.fits, dataset)
     return Abstaining(
-        out_of_fold=abstain(*known, threshold=threshold, least_confidence=least, beta=beta),
+        least_confidence=least,
+        out_of_fold=abstain(
+            scored.labels,
+            scored.scores,
+            scored.subjects,
+            scored.rhythms,
+            threshold=chosen.threshold,
+            least_confidence=least_confidence_for(scored.scores, chosen.threshold, coverage),
+            beta=beta,
+        ),
         test=None
         if test is None
         else abstain(

@@ -6,9 +6,10 @@ from pathlib import Path
 from atml.ecg import Dataset, drop_shared_subjects
 from atml.errors import StudyError
 from atml.reports.choose import Candidate, answer_to, choose, judge_again
-from atml.reports.fits import Fit, FitJob, job, run_fits
+from atml.reports.fits import Fit, FitJob, run_fits
 from atml.reports.looks import looks
 from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.retrain import retrain
 from atml.reports.ship import Model, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
@@ -43,8 +44,8 @@ def finalize(
     """Make a bundle of the best model of every size, and of the one that meets the targets best.
 
     The leaders of the search are trained again, for `finalize.epochs`, on new folds. Both sets of folds
-    together choose the models; the new ones choose their thresholds. Each chosen model is then trained on
-    all subjects, the same way again, and evaluated once on the test segments.
+    together choose the models. Each chosen model is then trained on all subjects, on soft labels that mix the
+    labels with the leaders' scores of the new folds, and evaluated once on the test segments.
 
     Args:
         stored: The study.
@@ -77,25 +78,10 @@ def finalize(
     candidates = judge_again(stored, phase, dataset, run)
     robust = _robust(candidates, dataset, phase)
     choices = choose(robust or candidates, phase)
-    seeds = range(phase.finalize.seeds)
-    jobs = [
-        job(phase, dataset.fingerprint, choice.candidate.proposal, fold=None, seed=seed)
-        for choice in choices
-        for seed in seeds
-    ]
-    fits = run("step 2 of 2: on all subjects", jobs)
     answer = answer_to(robust or candidates, phase)
     models = tuple(
-        ship(
-            stored,
-            dataset,
-            test,
-            choice,
-            _best_of(fits[i * len(seeds) : (i + 1) * len(seeds)]),
-            out,
-            recommended=choice.candidate is answer,
-        )
-        for i, choice in enumerate(choices)
+        ship(stored, dataset, test, one, out, recommended=one.choice.candidate is answer)
+        for one in retrain(choices, candidates, phase, dataset, run)
     )
     return Final(
         candidates=tuple(candidates),
@@ -113,11 +99,6 @@ def _robust(candidates: list[Candidate], dataset: Dataset, phase: Phase) -> list
         return candidates
     found = {one.trial: out_of_fold_robustness(one, dataset, beta=phase.beta) for one in candidates}
     return [one for one in candidates if found[one.trial].robust_fbeta >= floor]
-
-
-def _best_of(fits: list[Fit]) -> Fit:
-    """Return the fit of the seed that converged best; no validation data is left to choose by."""
-    return min(fits, key=lambda fit: fit.train_loss)
 
 
 def check_test(dataset: Dataset, test: Dataset) -> None:

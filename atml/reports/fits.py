@@ -39,7 +39,7 @@ class Fit:
     train_loss: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FitJob:
     """One fit, described by plain values so that another process can run it."""
 
@@ -50,6 +50,7 @@ class FitJob:
     learning_rate: float
     fold: int | None  # None: train on all subjects
     seed: int  # of the weights on all subjects, or of the split into folds
+    soft_labels: NDArray[np.float32] | None = None  # [segments] learned in place of the labels
 
     @property
     def key(self) -> str:
@@ -59,10 +60,21 @@ class FitJob:
         data = {name: value for name, value in self.spec["data"].items() if name != "train"}
         document["spec"] = {"training": self.spec["training"], "data": data, "seed": self.spec["seed"]}
         document["version"] = __version__
+        del document["soft_labels"]
+        if self.soft_labels is not None:
+            document["soft_labels"] = hashlib.sha256(self.soft_labels.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def job(phase: Phase, fingerprint: str, proposal: Proposal, *, fold: int | None, seed: int) -> FitJob:
+def job(
+    phase: Phase,
+    fingerprint: str,
+    proposal: Proposal,
+    *,
+    fold: int | None,
+    seed: int,
+    soft_labels: NDArray[np.float32] | None = None,
+) -> FitJob:
     """Describe a fit of `proposal` under a study's spec."""
     training = replace(phase.training, epochs=phase.finalize.epochs or phase.training.epochs)
     return FitJob(
@@ -73,6 +85,7 @@ def job(phase: Phase, fingerprint: str, proposal: Proposal, *, fold: int | None,
         learning_rate=proposal.learning_rate,
         fold=fold,
         seed=seed,
+        soft_labels=soft_labels,
     )
 
 
@@ -178,7 +191,7 @@ def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
 
 def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
     if one.fold is None:
-        state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed)
+        state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed, soft_labels=one.soft_labels)
         nothing = np.empty(0)
         return Fit(
             state_dict=state_dict,
@@ -186,7 +199,7 @@ def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
             valid_scores=nothing.astype(np.float32),
             train_loss=train_loss,
         )
-    again = trainer.cut_again(one.seed).fold(proposal, one.fold)
+    again = trainer.cut_again(one.seed).fold(proposal, one.fold, soft_labels=one.soft_labels)
     train_loss = [epoch.point.train_loss for epoch in again.epochs()][-1]
     held_out = np.unique(again.split.valid.subjects)
     return Fit(

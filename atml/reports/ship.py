@@ -19,12 +19,12 @@ from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
-from atml.reports.fits import Fit
 from atml.reports.html import report_html
 from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.model_card import model_card
 from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.retrain import Retrained
 from atml.reports.scored import Scored
 from atml.reports.vectors import VECTORS, make_vectors
 from atml.service.stored import StoredStudy
@@ -39,6 +39,7 @@ class Model:
     """A shipped model and its results."""
 
     choice: Choice
+    threshold: float
     bundle: Path
     onnx_bytes: int
     parity: float
@@ -61,17 +62,17 @@ def ship(
     stored: StoredStudy,
     dataset: Dataset,
     test: Dataset | None,
-    choice: Choice,
-    fit: Fit,
+    retrained: Retrained,
     out: Path,
     *,
     recommended: bool,
 ) -> Model:
-    """Evaluate a fit of a choice on the test segments and write its bundle into `out`/STUDY."""
-    phase, chosen = stored.phase, choice.candidate
+    """Evaluate a trained choice on the test segments and write its bundle into `out`/STUDY."""
+    phase, choice, fit = stored.phase, retrained.choice, retrained.fit
+    chosen, threshold = choice.candidate, retrained.threshold
     network = chosen.proposal.build(dataset.segment_length, seed=phase.seed)
     network.load_state_dict(fit.state_dict)
-    metadata = onnx_metadata(chosen.proposal, threshold=chosen.threshold)
+    metadata = onnx_metadata(chosen.proposal, threshold=threshold)
     onnx = to_onnx(network, segment_length=dataset.segment_length, metadata=metadata)
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
     parity = check_parity(network, onnx, some)
@@ -91,11 +92,11 @@ def ship(
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
-        withheld = abstaining(coverage, scored, classifier, test, beta=phase.beta)
+        withheld = abstaining(coverage, retrained, dataset, classifier, test, beta=phase.beta)
     least_confidence = withheld.least_confidence if withheld else None
     figures = {
         "onnx_bytes": len(onnx),
-        "threshold": chosen.threshold,
+        "threshold": threshold,
         "parity": parity,
         "test": tested.to_dict() if tested else None,
         "latency_ms": classifier.latency_ms(),
@@ -116,7 +117,7 @@ def ship(
     models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
     code, figures["c"] = c_code(models, least_confidence)
     facts = {
-        **_facts(stored, choice, dataset, test),
+        **_facts(stored, retrained, dataset, test),
         "recommended": recommended,
         "least_confidence": least_confidence,
     }
@@ -139,6 +140,7 @@ def ship(
     bundle = write_bundle(out / stored.study.study_name / name, files, facts)
     return Model(
         choice=choice,
+        threshold=threshold,
         bundle=bundle,
         onnx_bytes=len(onnx),
         parity=parity,
@@ -165,8 +167,8 @@ def _spread(length: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
 
 
-def _facts(stored: StoredStudy, choice: Choice, train: Dataset, test: Dataset | None) -> dict[str, Any]:
-    chosen = choice.candidate
+def _facts(stored: StoredStudy, retrained: Retrained, train: Dataset, test: Dataset | None) -> dict[str, Any]:
+    choice, chosen = retrained.choice, retrained.choice.candidate
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": stored.study.study_name,
@@ -175,7 +177,7 @@ def _facts(stored: StoredStudy, choice: Choice, train: Dataset, test: Dataset | 
         "architecture": chosen.proposal.architecture.name,
         "config": chosen.proposal.config_dict(),
         "learning_rate": chosen.proposal.learning_rate,
-        "threshold": chosen.threshold,
+        "threshold": retrained.threshold,
         "positive": list(train.positive),
         "training_data": {"fingerprint": stored.data.fingerprint, "segments": stored.data.segments},
         "test_data": None if test is None else {"fingerprint": test.fingerprint, "segments": len(test)},

@@ -99,16 +99,20 @@ class TrainingBatches:
         segments_per_epoch: int | None,
         seed: int,
         device: torch.device,
+        soft_labels: NDArray[np.float32] | None = None,
     ) -> None:
-        """Raise ValueError if there are fewer than two segments."""
+        """Raise ValueError if there are fewer than two segments or not one soft label for each."""
         if len(data) < 2:
             raise ValueError(f"training needs at least 2 segments, but got {len(data)}.")
+        if soft_labels is not None and soft_labels.shape != (len(data),):
+            raise ValueError(f"soft_labels must be [{len(data)}], but got shape {soft_labels.shape}.")
         self._segments = len(data)
         self.batch_size = min(batch_size, self._segments)
         self.steps = max(1, (segments_per_epoch or self._segments) // self.batch_size)
         self._seed = seed
         self._source = Source(data, device)
-        self._labels = torch.from_numpy(np.array(data.labels, dtype=np.int64)).to(device)
+        labels = data.labels.astype(np.int64) if soft_labels is None else soft_labels.astype(np.float32)
+        self._labels = torch.from_numpy(labels).to(device)
 
     @property
     def segments_per_epoch(self) -> int:
@@ -116,7 +120,10 @@ class TrainingBatches:
         return self.steps * self.batch_size
 
     def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch]."""
+        """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch].
+
+        Labels are int64 classes or, with soft labels, float32 probabilities of AFIB.
+        """
         for where in self._order(index).reshape(self.steps, self.batch_size):
             # The order within a batch does not matter to training, but sorted indices read memory forward.
             where.sort()

@@ -37,6 +37,7 @@ def train(
     settings: TrainingSettings,
     *,
     device: torch.device,
+    soft_labels: NDArray[np.float32] | None = None,
     resume: TrainingState | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield the result of each epoch.
@@ -46,14 +47,18 @@ def train(
     after an error the weights are undefined. No epoch is chosen by its validation: that would pick a lucky
     one, and a model trained on all subjects has no validation to choose by.
 
+    `soft_labels` [n], probabilities of AFIB of the training segments, are learned in place of the labels, as
+    in distillation (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
+
     On a CPU the result depends only on the model's weights, the segments and the settings, bit for
     bit; the global random state is neither used nor changed. `resume` continues after the epoch whose
     `state()` it is, as if there had been no interruption.
 
-    Raises ValueError for fewer than two training segments, for an empty validation set and for a
-    state with other settings, and TrainingDiverged, while iterating, if a loss is infinite or not a number.
+    Raises ValueError for fewer than two training segments, for soft labels of another length, for an empty
+    validation set and for a state with other settings, and TrainingDiverged, while iterating, if a loss is
+    infinite or not a number.
     """
-    loop = _Loop(model, split, settings, device)
+    loop = _Loop(model, split, settings, device, soft_labels)
     if resume is not None:
         loop.load_state(resume)
     return loop.epochs()
@@ -68,6 +73,7 @@ class _Loop:
         split: TrainingSplit,
         settings: TrainingSettings,
         device: torch.device,
+        soft_labels: NDArray[np.float32] | None = None,
     ) -> None:
         self.settings = settings
         self.device = device
@@ -77,6 +83,7 @@ class _Loop:
             segments_per_epoch=settings.segments_per_epoch,
             seed=settings.seed,
             device=device,
+            soft_labels=soft_labels,
         )
         self.valid: Source | None = None
         if split.valid is not None:
@@ -163,8 +170,9 @@ class _Loop:
         return loss.detach()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        target = torch.stack([1 - labels, labels], dim=1) if labels.is_floating_point() else labels
         return functional.cross_entropy(
-            logits, labels, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
+            logits, target, weight=self.class_weights, label_smoothing=self.settings.label_smoothing
         )
 
     def refuse_divergence(self, index: int, losses: Tensor) -> None:

@@ -44,6 +44,7 @@ class FoldFit:
     settings: TrainingSettings
     device: torch.device
     beta: float
+    soft_labels: NDArray[np.float32] | None = None  # of the training segments
     resume: TrainingState | None = None
 
     def epochs(self) -> Iterator[FittedEpoch]:
@@ -54,7 +55,14 @@ class FoldFit:
         """
         interim = self.split.valid.select(np.arange(0, len(self.split.valid), INTERIM_STRIDE))
         split = Split(train=self.split.train, valid=interim)
-        for epoch in train(self.network, split, self.settings, device=self.device, resume=self.resume):
+        for epoch in train(
+            self.network,
+            split,
+            self.settings,
+            device=self.device,
+            soft_labels=self.soft_labels,
+            resume=self.resume,
+        ):
             counts = FoldCounts.of(interim.labels, epoch.valid_scores, interim.subjects)
             point = CurvePoint(
                 fold=self.fold,
@@ -117,29 +125,45 @@ class Trainer:
         """The folds."""
         return grouped_folds(self.dataset, folds=self.phase.data.folds, seed=self.phase.data.seed)
 
-    def fold(self, proposal: Proposal, fold: int, *, resume: TrainingState | None = None) -> FoldFit:
+    def fold(
+        self,
+        proposal: Proposal,
+        fold: int,
+        *,
+        soft_labels: NDArray[np.float32] | None = None,
+        resume: TrainingState | None = None,
+    ) -> FoldFit:
         """Return the training of `proposal` without the subjects of one fold.
+
+        `soft_labels` are those of all segments of the data set.
 
         Each fold starts from different weights: some seeds spoil a small network, and a mean over folds with
         the same seed would not show it.
         """
         settings = self._settings(proposal, self.phase.seed + fold)
+        split = self.splits[fold]
+        if soft_labels is not None:
+            soft_labels = soft_labels[~np.isin(self.dataset.subjects, np.unique(split.valid.subjects))]
         return FoldFit(
             network=proposal.build(self.segment_length, seed=settings.seed),
-            split=self.splits[fold],
+            split=split,
             fold=fold,
             settings=settings,
             device=self.device,
             beta=self.phase.beta,
+            soft_labels=soft_labels,
             resume=resume,
         )
 
-    def on_all_subjects(self, proposal: Proposal, *, seed: int) -> tuple[dict[str, Tensor], float]:
+    def on_all_subjects(
+        self, proposal: Proposal, *, seed: int, soft_labels: NDArray[np.float32] | None = None
+    ) -> tuple[dict[str, Tensor], float]:
         """Train on every subject; return the weights and the last training loss."""
         settings = self._settings(proposal, self.phase.seed + seed)
         network = proposal.build(self.segment_length, seed=settings.seed)
         train_loss = 0.0
-        for epoch in train(network, WithoutValidation(train=self.dataset), settings, device=self.device):
+        split = WithoutValidation(train=self.dataset)
+        for epoch in train(network, split, settings, device=self.device, soft_labels=soft_labels):
             train_loss = epoch.train_loss
         return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, train_loss
 

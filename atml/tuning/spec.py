@@ -203,6 +203,9 @@ class FinalizeSpec(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Epochs of these trainings; by default those of `training`. A search has to try many networks, but the
     few that are shipped may be trained for longer."""
+    soft_labels: Share = 0.5
+    """Share of each label that is replaced, when a chosen model is trained, by the mean score that the
+    leaders gave the segment without having seen its subject. 0 trains on the labels alone."""
     coverage: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of segments that get an answer, such as 0.9. `atml predict` calls the rest, whose scores are
     nearest to the threshold, "no answer". The confidence that this takes is chosen on out-of-fold scores. By

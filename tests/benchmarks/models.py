@@ -32,6 +32,7 @@ from atml.models.afnet import AFNet, AFNetConfig
 from atml.reports.assessment import assess
 from atml.reports.choose import choose, judge_again
 from atml.reports.fits import job, run_fits
+from atml.reports.retrain import retrain, soft_labels
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import load
@@ -103,24 +104,28 @@ def judge(arguments):
 
         # A fit is kept by the spec that it was made with, which does not depend on what its file counts as.
         candidates = judge_again(replace(stored, study=study), phase, train, run)
-        for choice in choose(candidates, phase):
+        labels = soft_labels(candidates, train, phase.finalize.soft_labels)
+        for one in retrain(choose(candidates, phase), candidates, phase, train, run):
             rows += [
-                {**row, "sizes": list(choice.sizes), "size_of": size_of}
-                for row in models_of(choice, phase, train, test, run)
+                {**row, "sizes": list(one.choice.sizes), "size_of": size_of}
+                for row in models_of(one, labels, phase, train, test, run)
             ]
     (folder / "models.json").write_text(json.dumps(rows, indent=1))
 
 
-def models_of(choice, phase, train, test, run):
+def models_of(retrained, labels, phase, train, test, run):
     """Yield the figures of the model of every seed, as float32 and as INT8."""
-    chosen = choice.candidate
+    chosen = retrained.choice.candidate
     seeds = range(phase.finalize.seeds)
-    jobs = [job(phase, train.fingerprint, chosen.proposal, fold=None, seed=seed) for seed in seeds]
+    jobs = [
+        job(phase, train.fingerprint, chosen.proposal, fold=None, seed=seed, soft_labels=labels)
+        for seed in seeds
+    ]
     some = train.samples(np.linspace(0, len(train) - 1, 500).astype(np.int64))
     for seed, fit in zip(seeds, run("retrain", jobs), strict=True):
         network = chosen.proposal.build(LENGTH, seed=0)
         network.load_state_dict(fit.state_dict)
-        metadata = onnx_metadata(chosen.proposal, threshold=chosen.threshold)
+        metadata = onnx_metadata(chosen.proposal, threshold=retrained.threshold)
         model = to_onnx(network, segment_length=LENGTH, metadata=metadata)
         for kind, content in (("onnx", model), ("int8", quantize_weights(model, some))):
             yield {

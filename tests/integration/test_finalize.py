@@ -11,13 +11,15 @@ import torch
 
 from atml.ecg import grouped_folds, load_dataset
 from atml.errors import SpecChanged, StudyError
-from atml.evaluation import confidence
+from atml.evaluation import best_threshold, confidence
 from atml.export import OnnxClassifier, load_checkpoint
 from atml.export.c import tools
 from atml.reports import int8
 from atml.reports.bundle import load_bundle
 from atml.reports.finalize import finalize
 from atml.reports.fits import job, run_fits
+from atml.reports.retrain import soft_labels
+from atml.reports.scored import Scored
 from atml.service.studies import create_or_resume
 from atml.training import predict
 from atml.tuning import records
@@ -125,7 +127,7 @@ class TestJudging:
         chosen = final.recommended.choice.candidate
         assert chosen.out_of_fold.threshold == chosen.threshold
         metadata = OnnxClassifier(final.recommended.bundle / "model.onnx").metadata
-        assert metadata.threshold == pytest.approx(chosen.threshold, abs=1e-4)
+        assert metadata.threshold == pytest.approx(final.recommended.threshold, abs=1e-4)
 
     def test_a_study_of_which_nothing_has_finished_the_race_is_refused(self, stored, make, document, dataset):
         storage = stored.study._storage
@@ -135,11 +137,16 @@ class TestJudging:
 
 
 class TestShipping:
-    def test_of_the_seeds_the_one_that_fits_the_training_data_best_is_shipped(self, make, stored, folder):
-        final = make()
+    @pytest.mark.parametrize("share", [0.0, 0.5])
+    def test_of_the_seeds_the_one_that_fits_the_soft_labels_best_is_shipped(
+        self, make, stored, dataset, folder, share
+    ):
+        final = make(finalize=stored.phase.finalize.model_copy(update={"soft_labels": share}))
+        labels = soft_labels(final.candidates, dataset, share) if share else None
         phase, fingerprint = stored.phase, stored.data.fingerprint
+        proposal = final.recommended.choice.candidate.proposal
         jobs = [
-            job(phase, fingerprint, final.recommended.choice.candidate.proposal, fold=None, seed=seed)
+            job(phase, fingerprint, proposal, fold=None, seed=seed, soft_labels=labels)
             for seed in range(SEEDS)
         ]
         found = run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
@@ -147,6 +154,38 @@ class TestShipping:
         best = min(found, key=lambda one: one.train_loss)
         shipped = load_checkpoint(final.recommended.bundle / "model.pt").state_dict
         assert all(torch.equal(shipped[name], best.state_dict[name]) for name in shipped)
+
+    def test_soft_labels_are_half_the_label_and_half_what_networks_said_that_had_not_seen_the_subject(
+        self, make, dataset
+    ):
+        candidates = make().candidates
+        found = soft_labels(candidates, dataset, 0.5)
+        for row in (0, len(dataset) // 2, len(dataset) - 1):
+            said = [
+                fit.valid_scores[fit.valid_rows == row].item()
+                for one in candidates
+                for fit in one.fits
+                if row in fit.valid_rows
+            ]
+            assert len(said) == len(candidates)
+            assert found[row] == pytest.approx((dataset.labels[row] + np.mean(said)) / 2, abs=1e-6)
+
+    def test_the_threshold_is_that_of_training_on_soft_labels(self, make, stored, dataset, folder):
+        final = make()
+        labels = soft_labels(final.candidates, dataset, 0.5)
+        phase, fingerprint = stored.phase, stored.data.fingerprint
+        chosen = final.recommended.choice.candidate
+        jobs = [
+            job(phase, fingerprint, chosen.proposal, fold=fold, seed=1, soft_labels=labels)
+            for fold in range(FOLDS)
+        ]
+        scored = Scored.of(run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu"), dataset)
+        best = best_threshold(scored.labels, scored.scores, scored.subjects, beta=2.0)
+        assert final.recommended.threshold == best
+        manifest = json.loads((final.recommended.bundle / "manifest.json").read_text())
+        assert manifest["threshold"] == best
+        plain = make(finalize=stored.phase.finalize.model_copy(update={"soft_labels": 0.0})).recommended
+        assert plain.threshold == plain.choice.candidate.threshold
 
     def test_the_file_has_the_bytes_that_the_search_counted(self, make):
         final = make()

@@ -1,9 +1,8 @@
-"""Make one compact file of the fits that `train_table` has kept.
+"""Make one compact file of the fits that `train_table` has kept and the times of `time_table`.
 
     python -m tests.benchmarks.search.pack_table ~/table --train data/iesd/train
 
-The file holds no ECG, only counts, losses and seconds. What it holds already of other fits stays, so that
-the table can be trained in several sittings and on several machines.
+The file holds no ECG, only counts, losses and seconds.
 """
 
 import argparse
@@ -16,6 +15,7 @@ from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.evaluation import FoldCounts, estimate
 from tests.benchmarks.search.table import TABLE
+from tests.benchmarks.search.time_table import name_of
 from tests.benchmarks.search.train_table import (
     FOLDS,
     INTERIM_STRIDE,
@@ -52,35 +52,22 @@ def fold_counts(who, counts):
 def read_fit(path, interim):
     """Return a fit as a row of the table."""
     with np.load(path, allow_pickle=False) as fit:
-        counts, seconds, losses = fit["counts"], fit["seconds"], fit["losses"]
+        counts, losses = fit["counts"], fit["losses"]
         error = str(fit["error"])
     final = np.zeros((MOST_SUBJECTS, len(THRESHOLDS), 2), np.uint16)
     curve = np.zeros(EPOCHS, np.float32)
-    padded_seconds = np.zeros(EPOCHS + 1, np.float32)
-    padded_seconds[: len(seconds)] = seconds
     padded_losses = np.full((EPOCHS, 2), np.nan, np.float32)
     padded_losses[: len(losses)] = losses
     for epoch in range(len(losses)):
         curve[epoch] = estimate([fold_counts(interim, counts[epoch])]).fbeta
     if not error:
         final[: counts.shape[1]] = counts[-1]
-    return final, padded_seconds, padded_losses, curve, error
+    return final, padded_losses, curve, error
 
 
-def packed_rows(path):
-    """Return the rows that a table holds already, by candidate, rung and fold."""
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as table:
-        content = {name: table[name] for name in table.files}
-    names = list(zip(content["architectures"].tolist(), content["onnx_bytes"].tolist(), strict=True))
-    columns = ("counts", "seconds", "losses", "fbeta", "errors")
-    return {
-        (*names[content["candidate"][row]], int(content["rung"][row]), int(content["fold"][row])): tuple(
-            content[column][row] for column in columns
-        )
-        for row in range(len(content["fold"]))
-    }
+def epochs_of(epoch, evaluation):
+    """Return the seconds of each epoch and of the evaluation of the trained network."""
+    return [epoch] * EPOCHS + [evaluation]
 
 
 def main():
@@ -95,17 +82,15 @@ def main():
         subjects_of(split.valid.select(np.arange(0, len(split.valid), INTERIM_STRIDE))) for split in splits
     ]
     kept = candidates(arguments.folder)
-    known = packed_rows(arguments.out)
+    times = json.loads((arguments.folder / "seconds.json").read_text())
+    seconds = np.array([epochs_of(*times[name_of(candidate)]) for candidate in kept], np.float32)
     rows = []
     for number, candidate in enumerate(kept):
         for rung, rate in enumerate(LEARNING_RATES):
             for fold in range(FOLDS):
                 path = path_of(arguments.folder, candidate, rate, fold)
-                row = known.get((candidate.architecture, candidate.onnx_bytes, rung, fold))
                 if path.exists():
-                    row = read_fit(path, interim[fold])
-                if row is not None:
-                    rows.append((number, rung, fold, *row))
+                    rows.append((number, rung, fold, *read_fit(path, interim[fold])))
     columns = list(zip(*rows, strict=True))
     np.savez_compressed(
         arguments.out,
@@ -123,10 +108,10 @@ def main():
         rung=np.array(columns[1], np.uint8),
         fold=np.array(columns[2], np.uint8),
         counts=np.stack(columns[3]),
-        seconds=np.stack(columns[4]),
-        losses=np.stack(columns[5]),
-        fbeta=np.stack(columns[6]),
-        errors=np.array(columns[7]),
+        seconds=seconds,
+        losses=np.stack(columns[4]),
+        fbeta=np.stack(columns[5]),
+        errors=np.array(columns[6]),
     )
     total = len(kept) * len(LEARNING_RATES) * FOLDS
     print(f"{len(rows)} of {total} fits: {arguments.out}, {arguments.out.stat().st_size:,} bytes")

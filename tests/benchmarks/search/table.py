@@ -103,7 +103,7 @@ def load(path=TABLE, most_folds=None):
         )
         diverged = bool(content["errors"][row])
         fits[grid.index[key], fold] = TableFit(
-            seconds=content["seconds"][row],
+            seconds=content["seconds"][content["candidate"][row]],
             losses=content["losses"][row],
             fbeta=content["fbeta"][row],
             counts=None if diverged else counts,

@@ -38,6 +38,30 @@ def test_a_network_learns_what_can_be_learnt(split, make_network):
     assert (called == split.valid.labels).mean() > 0.9
 
 
+def test_soft_labels_are_learned_in_place_of_the_labels(split, make_network):
+    settings = replace(SETTINGS, epochs=8)
+    labels = split.train.labels.astype(np.float32)
+    epochs, weights = trained(make_network(), split, settings)
+    same, as_soft = trained(make_network(), split, settings, soft_labels=labels)
+    assert [one.train_loss for one in same] == pytest.approx([one.train_loss for one in epochs], rel=1e-3)
+    assert all(torch.allclose(weights[name], as_soft[name], atol=1e-3) for name in weights)
+    network = make_network()
+    trained(network, split, settings, soft_labels=1 - labels)
+    called = predict(network, split.valid, device=torch.device("cpu")) >= 0.5
+    assert (called == split.valid.labels).mean() < 0.1
+
+
+def test_soft_labels_of_another_length_are_refused(split, make_network):
+    with pytest.raises(ValueError, match=r"soft_labels must be \[\d+\], but got shape \(3,\)"):
+        train(
+            make_network(),
+            split,
+            SETTINGS,
+            device=torch.device("cpu"),
+            soft_labels=np.zeros(3, np.float32),
+        )
+
+
 def test_epochs_tell_their_index_loss_scores_and_speed(split, make_network):
     epochs, _ = trained(make_network(), split)
     assert [epoch.index for epoch in epochs] == [0, 1, 2]

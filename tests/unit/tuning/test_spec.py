@@ -170,7 +170,7 @@ EVERY_NUMBER = {
     },
     "targets": {"fbeta": 0.9, "onnx_bytes": 10_000},
     "budget": {"trials": 50, "minutes": 10.0},
-    "finalize": {"candidates": 3, "seeds": 2, "epochs": 12},
+    "finalize": {"candidates": 3, "seeds": 2, "epochs": 12, "soft_labels": 0.5},
 }
 RATES = {"low": 1e-4, "high": 1e-2, "steps": 5}
 NUMBERS = {

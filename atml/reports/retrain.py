@@ -1,0 +1,75 @@
+"""Training the chosen models for shipping, on soft labels.
+
+A part of each label is replaced by the mean score that the leaders gave the segment without having seen its
+subject. Where they all contradict a label it is doubtful, and where they disagree the segment is difficult;
+a small network learns more from that than from the label alone (Hinton et al., Distilling the Knowledge in a
+Neural Network, 2015).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atml.ecg import Dataset
+from atml.evaluation import best_threshold
+from atml.reports.choose import CUT_AGAIN, Candidate, Choice, RunFits
+from atml.reports.fits import Fit, job
+from atml.reports.scored import Scored
+from atml.tuning.phases import Phase
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Retrained:
+    """A chosen model, trained as it is shipped.
+
+    The scores of its own folds choose the threshold, since soft labels change the scores. They are no measure
+    of accuracy: the leaders that made the soft labels knew the held-out subjects' labels. The figures are
+    therefore those of the candidate, which learned from the labels alone.
+    """
+
+    choice: Choice
+    fit: Fit  # on all subjects
+    scored: Scored  # by the same training on the new folds
+    threshold: float
+
+
+def retrain(
+    choices: Sequence[Choice], candidates: Sequence[Candidate], phase: Phase, dataset: Dataset, run: RunFits
+) -> list[Retrained]:
+    """Train each choice on all subjects, with `finalize.seeds` seeds, and on the new folds."""
+    share, seeds = phase.finalize.soft_labels, range(phase.finalize.seeds)
+    labels = soft_labels(candidates, dataset, share) if share else None
+    folds = range(phase.data.folds) if share else ()  # without soft labels, those of the candidate serve
+    each = [*((fold, CUT_AGAIN) for fold in folds), *((None, seed) for seed in seeds)]
+    jobs = [
+        job(phase, dataset.fingerprint, one.candidate.proposal, fold=fold, seed=seed, soft_labels=labels)
+        for one in choices
+        for fold, seed in each
+    ]
+    fits = run("step 2 of 2: models to ship", jobs)
+    return [
+        _retrained(one, fits[i * len(each) : (i + 1) * len(each)], len(folds), phase, dataset)
+        for i, one in enumerate(choices)
+    ]
+
+
+def soft_labels(candidates: Sequence[Candidate], dataset: Dataset, share: float) -> NDArray[np.float32]:
+    """Return the labels [n], of which `share` is replaced by the candidates' mean out-of-fold score."""
+    mean = np.zeros(len(dataset))
+    for one in candidates:
+        scored = Scored.of(one.fits, dataset)
+        mean[scored.rows] += scored.scores / len(candidates)
+    return ((1 - share) * dataset.labels + share * mean).astype(np.float32)
+
+
+def _retrained(choice: Choice, fits: Sequence[Fit], folds: int, phase: Phase, dataset: Dataset) -> Retrained:
+    scored = Scored.of(fits[:folds] or choice.candidate.fits, dataset)
+    return Retrained(
+        choice=choice,
+        # The seed that converged best: no validation data is left to choose by.
+        fit=min(fits[folds:], key=lambda fit: fit.train_loss),
+        scored=scored,
+        threshold=best_threshold(scored.labels, scored.scores, scored.subjects, beta=phase.beta),
+    )
