@@ -24,7 +24,7 @@ NEGLIGIBLE = 4.0  # standard deviations
 class Kernel:
     """Prior variances of the logarithm of the error 1 - F-beta, and the distances over which it changes.
 
-    The defaults are close to the maximum likelihood for the fits of `tests/benchmarks/search`.
+    The defaults are close to the maximum likelihood for an earlier table of `tests/benchmarks/search`.
     """
 
     architecture: float = 0.026
