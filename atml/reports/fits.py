@@ -113,7 +113,7 @@ def run_fits(
     on_done(len(jobs) - len(missing), len(jobs))
     if missing:
         prepare_folder(folder)
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, torch.get_num_threads() // workers)  # as many as OMP_NUM_THREADS allows
         devices = spread_over_devices(device, len(missing))
         # Spawned, not forked: a forked PyTorch may wait for ever for threads that do not exist there.
         context = multiprocessing.get_context("spawn")
