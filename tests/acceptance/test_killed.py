@@ -16,7 +16,7 @@ def place(tmp_path, simulated, simulated_test):
     place = Workplace(tmp_path, simulated, simulated_test)
     for name in ("phase1.toml", "phase2.toml"):
         text = (tmp_path / name).read_text().replace("trials = 1", f"trials = {TRIALS}")
-        place.write(name, text.replace("epochs = 100", "epochs = 50"))
+        place.write(name, text)
     return place
 
 
