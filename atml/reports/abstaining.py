@@ -31,16 +31,18 @@ class Abstaining:
 def abstaining(
     coverage: float,
     retrained: Retrained,
-    dataset: Dataset,
+    scored: Scored,
     model: OnnxClassifier,
     test: Dataset | None,
     *,
     beta: float,
 ) -> Abstaining:
-    """Choose the least confidence at which the share `coverage` of out-of-fold scores gets an answer."""
+    """Choose the least confidence at which the share `coverage` of out-of-fold scores gets an answer.
+
+    `scored` are the scores of the candidate, by which its accuracy is measured.
+    """
     threshold, chosen = model.metadata.threshold, retrained.choice.candidate
     least = least_confidence_for(retrained.scored.scores, threshold, coverage)
-    scored = Scored.of(chosen.fits, dataset)
     return Abstaining(
         least_confidence=least,
         out_of_fold=abstain(

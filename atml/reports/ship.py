@@ -92,7 +92,7 @@ def ship(
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
-        withheld = abstaining(coverage, retrained, dataset, classifier, test, beta=phase.beta)
+        withheld = abstaining(coverage, retrained, scored, classifier, test, beta=phase.beta)
     least_confidence = withheld.least_confidence if withheld else None
     figures = {
         "onnx_bytes": len(onnx),

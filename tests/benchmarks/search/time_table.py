@@ -18,9 +18,9 @@ from rich.progress import track
 
 from atml.models import get_architecture
 from atml.training import WithoutValidation, predict, train
+from atml.training.loop import VALIDATION_BATCH
 from atml.tuning.proposal import Proposal
 from tests.benchmarks.search.train_table import (
-    EVALUATION_BATCH,
     INTERIM_STRIDE,
     LENGTH,
     SETTINGS,
@@ -54,7 +54,7 @@ def seconds_of(candidate, data):
     asked = []
     for _ in range(ROUNDS):
         begun = time.process_time()
-        predict(network, data, device=torch.device("cpu"), batch_size=EVALUATION_BATCH["cpu"])
+        predict(network, data, device=torch.device("cpu"), batch_size=VALIDATION_BATCH["cpu"])
         asked.append(time.process_time() - begun)
     evaluated = statistics.median(asked) * FOLD / len(data)
     return [trained + evaluated / INTERIM_STRIDE, evaluated]

@@ -24,6 +24,7 @@ from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.models import ARCHITECTURES, get_architecture
 from atml.training import TrainingSettings, predict, train
+from atml.training.loop import VALIDATION_BATCH
 from atml.tuning.proposal import Proposal
 from atml.tuning.sizes import size_before_training
 
@@ -42,7 +43,6 @@ WIDTHS = 5
 APART = 1.15  # two networks of nearly one size tell nothing
 THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 SETTINGS = TrainingSettings(epochs=6, segments_per_epoch=8192, batch_size=256, patience=None)
-EVALUATION_BATCH = {"cpu": 128, "cuda": 2048}
 INTERIM_STRIDE = 4  # epochs are validated on every fourth segment, the trained network on all
 LENGTH = 1250
 CANDIDATES = Path(__file__).parent / "candidates.json"  # as they were when the table was begun
@@ -136,7 +136,7 @@ def fit(directory, device_name, candidate, learning_rate, fold):
         for epoch in train(network, Split(train=split.train, valid=interim), settings, device=device):
             losses.append((epoch.train_loss, epoch.valid_loss))
             counts.append(count(interim, epoch.valid_scores))
-        scores = predict(network, split.valid, device=device, batch_size=EVALUATION_BATCH[device.type])
+        scores = predict(network, split.valid, device=device, batch_size=VALIDATION_BATCH[device.type])
         counts.append(count(split.valid, scores))
     except Exception as raised:
         if type(raised).__name__ != "TrainingDiverged":
