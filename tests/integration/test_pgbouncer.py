@@ -42,14 +42,19 @@ def test_64_workers_share_few_connections_and_spend_the_budget_to_the_trial(
     study = make_study(64)
     workers = crowd(storage_url, "first", 64, "--random")
     database = storage_url.rpartition("/")[2]
-    query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'"
-    most = 0
+    # Autovacuum's workers are not connections of PgBouncer.
+    query = f"""SELECT count(*) FROM pg_stat_activity
+                WHERE datname = '{database}' AND backend_type = 'client backend'"""
+
+    counts = []
     while workers.poll() is None:
-        most = max(most, postgres.execute(query)[0][0])
-        time.sleep(0.5)
+        counts.append(postgres.execute(query)[0][0])
+        time.sleep(0.2)
     assert "Traceback" not in finish(workers)
     assert_all_is_there(study, 64)
-    assert 0 < most <= CONNECTIONS
+    # One that PgBouncer has just closed may be listed for a moment beside its successor.
+    lasting = [min(three) for three in zip(counts, counts[1:], counts[2:], strict=False)]
+    assert 0 < max(lasting) <= CONNECTIONS
 
 
 @pytest.fixture
