@@ -1,13 +1,18 @@
 """Many workers on few connections: PgBouncer in transaction mode, and restarts of it and of the server."""
 
+import contextlib
 import signal
+import threading
 import time
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from atml.service.studies import create_or_resume
 from atml.tuning import records
+from tests.crowd import work
 from tests.integration.test_databases import crowd, finish
 from tests.pgbouncer import CONNECTIONS
 from tests.waiting import until
@@ -34,6 +39,35 @@ def assert_all_is_there(study, trials):
     assert len(trained) == trials
     assert len({tuple(sorted(trial.params.items())) for trial in trained}) == trials
     assert not [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+
+
+@contextlib.contextmanager
+def counted_connections():
+    """Give a list to which every taken connection adds how many its thread holds."""
+    held, counts = threading.local(), []
+
+    def take(*_):
+        held.count = getattr(held, "count", 0) + 1
+        counts.append(held.count)
+
+    def give_back(*_):
+        held.count -= 1
+
+    event.listen(Pool, "checkout", take)
+    event.listen(Pool, "checkin", give_back)
+    try:
+        yield counts
+    finally:
+        event.remove(Pool, "checkout", take)
+        event.remove(Pool, "checkin", give_back)
+
+
+def test_a_worker_never_waits_for_a_second_connection_while_it_holds_one(make_study, storage_url):
+    """If all did, PgBouncer would have none left, and all would wait until it gives up."""
+    make_study(4)
+    with counted_connections() as counts:
+        work(storage_url, "first", 0)
+    assert set(counts) == {1}
 
 
 def test_64_workers_share_few_connections_and_spend_the_budget_to_the_trial(

@@ -7,7 +7,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from atml.errors import NoDatabase
+from atml.errors import NoDatabase, StorageError
 
 WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
 WORKERS_TABLE = "atml_workers"
@@ -26,7 +26,7 @@ class Database(RDBStorage):
     Raises:
         NoDatabase: there are no tables, though they `must_exist`.
         SQLAlchemyError: the database cannot be opened.
-        RuntimeError: its tables are of another version of Optuna.
+        StorageError: the tables are of another version of Optuna.
     """
 
     def __init__(
@@ -42,7 +42,13 @@ class Database(RDBStorage):
         full = url.render_as_string(hide_password=False)
         try:
             # Optuna treats the URL as a format string.
-            super().__init__(full.replace("{", "{{").replace("}", "}}"), engine_kwargs=engine_kwargs)
+            # Optuna's check of the tables needs two connections at once, see `_check_tables`.
+            super().__init__(
+                full.replace("{", "{{").replace("}", "}}"),
+                engine_kwargs=engine_kwargs,
+                skip_compatibility_check=True,
+            )
+            self._check_tables(url)
         except BaseException:
             if engine := vars(self).get("engine"):
                 engine.dispose()  # otherwise its connection would stay open
@@ -50,6 +56,21 @@ class Database(RDBStorage):
         self.shown = shown(url)
         self._for_update = "" if self.engine.name == "sqlite" else " FOR UPDATE"
         self._explain = explain
+
+    def _check_tables(self, url: sqlalchemy.URL) -> None:
+        """Raise StorageError if the tables are of another version of Optuna.
+
+        With one connection at a time: if each of many workers held one while it waits for a second,
+        PgBouncer would have none left.
+        """
+        current = self.get_current_version()
+        if current == self.get_head_version():
+            return
+        if current in self.get_all_versions():
+            advice = "an earlier Optuna; back the database up, then run: optuna storage upgrade --storage URL"
+        else:
+            advice = "a later Optuna than the one installed; run: pip install --upgrade optuna"
+        raise StorageError(f"{shown(url)}: its tables were made by {advice}")
 
     def explain_errors(self) -> None:
         """Explain the driver's errors from now on; opening a database needs the original ones."""

@@ -107,8 +107,6 @@ def _open(url: sqlalchemy.URL, must_exist: bool) -> Database:
             create_table(database.engine)
             database.explain_errors()
             return database
-        except RuntimeError as error:  # Optuna's error for another schema version
-            raise StorageError(f"{shown(url)}: {_schema_advice(error)}") from None
         except ValueError as error:  # such as a host that is no valid name, or a zero byte
             raise StorageError(f"{shown(url)}: cannot be opened: {error}; check the URL") from None
         except (SQLAlchemyError, StorageInternalError) as error:
@@ -138,15 +136,3 @@ def _reason(error: BaseException) -> str:
     """Return the server's or the driver's message, on one line."""
     lines = [line.strip() for line in str(_driver_error(error)).splitlines()]
     return next((line for line in lines if "FATAL:" in line), lines[0])
-
-
-def _schema_advice(error: RuntimeError) -> str:
-    """Return how to make the tables and the installed Optuna match."""
-    made_by = re.search(r"set up by optuna ([^)]+)", str(error))
-    maker = f"Optuna {made_by.group(1)}" if made_by else "another Optuna"
-    if "storage upgrade" in str(error):
-        return (
-            f"its tables were made by {maker}; back the database up, then run: "
-            "optuna storage upgrade --storage URL"
-        )
-    return f"its tables were made by {maker}, newer than the one installed: pip install --upgrade optuna"
