@@ -98,13 +98,12 @@ class TestRetries:
         study.optimize(lambda trial: 1.0, n_trials=1)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
-    def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url):
+    def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url, caplog):
         storage = open_storage(storage_url, retry_seconds=600, give_up=lambda: True)
         server.stop()
-        began = time.monotonic()
         with pytest.raises(StorageUnreachable):
             storage.get_all_studies()
-        assert time.monotonic() - began < 5
+        assert "trying again" not in caplog.text
         server.start()
         storage.engine.dispose()
 
@@ -189,16 +188,17 @@ class TestFullServer:
         assert "make room there; trying again" in caplog.text
         storage.engine.dispose()
 
-    def test_in_the_end_it_is_one_sentence_which_need_not_be_waited_for_again(self, postgres, impatient):
+    def test_in_the_end_it_is_one_sentence_which_need_not_be_waited_for_again(
+        self, postgres, impatient, caplog
+    ):
         study = optuna.create_study(storage=impatient)
         postgres.execute(NO_ROOM, impatient.engine.url.database)
         with pytest.raises(CannotWrite, match=r"its server's disk is full; make room there$"):
             study.set_user_attr("kept", True)
-        began = time.monotonic()
         assert study.user_attrs == {}
         with pytest.raises(CannotWrite):
             study.set_user_attr("kept", True)
-        assert time.monotonic() - began < 0.4
+        assert caplog.text.count("trying again") == 1
         with pytest.raises(CannotWrite):
             optuna.create_study(storage=impatient)
         postgres.execute(ROOM, impatient.engine.url.database)

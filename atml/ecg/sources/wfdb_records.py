@@ -4,8 +4,11 @@ The rhythm of a whole record may also be a comment in its header, as in CPSC2021
 end of an episode, so what precedes the first episode of a "paroxysmal" record is not annotated but N.
 """
 
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -166,8 +169,25 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        found = wfdb.rdann(path, annotator)
+        with _interrupted_at_the_end():
+            found = wfdb.rdann(path, annotator)
         notes = list(zip(found.sample, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
     return [(int(sample) / rate_hz, rhythm_code(note)) for sample, note in notes if note.startswith("(")]
+
+
+@contextmanager
+def _interrupted_at_the_end() -> Iterator[None]:
+    """Put off a Ctrl-C until the block has ended: wfdb ignores whatever is raised while it reads a header."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if received:
+        signal.raise_signal(signal.SIGINT)
