@@ -1,13 +1,13 @@
-"""ATML's search against plain Optuna on real segments, with a third of the subjects held out.
+"""ATML's search against the best plain Optuna on real segments, with a third of the subjects held out.
 
     python -m tests.benchmarks.search.live search  --train DIR --out FOLDER --rotation 0
     python -m tests.benchmarks.search.live judge   --train DIR --out FOLDER --rotation 0
     python -m tests.benchmarks.search.live summary --out FOLDER
 
 `search` runs both searches one after the other, each with the same number of worker processes, and notes the
-CPU time of all their processes. `judge` finds out what each would have shipped was worth on all folds, and
-trains every model that finished ATML's race on all subjects that were not held out, to score it on those that
-were. Both go on where they were stopped. See README.md beside this file.
+CPU time of all their processes. `judge` trains every model that finished ATML's race on all subjects that
+were not held out, to score it on those that were. Both go on where they were stopped. See README.md beside
+this file.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import numpy as np
 import optuna
 import psutil
 import torch
+from optuna.trial import TrialState
 from rich.progress import track
 from scipy.stats import spearmanr
 
@@ -39,13 +40,12 @@ from atml.tuning import records
 from atml.tuning.fit import Trainer
 from atml.tuning.phases import load_spec
 from atml.tuning.proposal import Proposal
-from atml.tuning.ranking import best_within, contenders, front, rank
+from atml.tuning.ranking import contenders, front, rank
 
 ROTATIONS, ROTATION_SEED = 3, 7
 GOAL, GOAL_BYTES = 0.95, 10_000
 LENGTH = 1250
-PLAIN = "Optuna, joint TPE"
-PROPOSAL = "proposal"  # attribute of a trial
+PLAIN = "Optuna, joint TPE, all folds"
 CPU = torch.device("cpu")
 
 
@@ -133,7 +133,7 @@ def _children(root):
 
 
 def plain(arguments):
-    """Search with plain Optuna around ATML's networks and training: one joint study."""
+    """Search with plain Optuna around ATML's networks and training: one joint study, all folds a trial."""
     folder = arguments.out / f"rotation{arguments.rotation}"
     storage = f"sqlite:///{folder}/plain.db"
     optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
@@ -170,15 +170,15 @@ def plain_worker(storage, spec, candidates, index, due):
         rate = trial.suggest_float("learning_rate", rates.low, rates.high, log=True)
         candidate = by_name[name][width]
         proposal = candidate.proposal(rate)
-        fit = trainer.fold(proposal, 0)
-        for _ in fit.epochs():
-            if time.time() > due:
-                trial.study.stop()
-                raise optuna.TrialPruned
-        counts = fit.counts()
-        trial.set_user_attr(PROPOSAL, [name, proposal.config_dict(), rate])
-        trial.set_user_attr(records.RESULT, records.result_record(estimate([counts]), folds={0: counts}))
-        return estimate([counts]).fbeta, candidate.onnx_bytes
+        counts = []
+        for fold in range(phase.data.folds):
+            fit = trainer.fold(proposal, fold)
+            for _ in fit.epochs():
+                if time.time() > due:
+                    trial.study.stop()
+                    raise optuna.TrialPruned
+            counts.append(fit.counts())
+        return estimate(counts).fbeta, candidate.onnx_bytes
 
     study = optuna.load_study(
         study_name="plain",
@@ -191,41 +191,61 @@ def plain_worker(storage, spec, candidates, index, due):
 # --- What came of them ----------------------------------------------------------------------------------
 
 
+def study_of(folder, name):
+    return optuna.load_study(study_name=name, storage=open_storage(f"sqlite:///{folder}/{name}.db"))
+
+
+def times(folder, name):
+    """Return when the best model of at most 10 KB, trained on all folds, reached the goal."""
+    timeline = np.array(json.loads((folder / f"{name}.cpu.json").read_text()))
+    trials = study_of(folder, name).get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    since, best = None, (0.0, None)
+    for trial in sorted(ended, key=lambda one: one.datetime_complete):
+        fbeta, onnx_bytes = trial.values
+        if onnx_bytes <= GOAL_BYTES and fbeta > best[0]:
+            best = (fbeta, int(onnx_bytes))
+            if fbeta >= GOAL and since is None:
+                since = trial.datetime_complete
+    return {
+        "goal": spent(timeline, since) if since else None,
+        "in all": spent(timeline, None),
+        "trained": len(ended),
+        "fbeta": round(best[0], 4),
+        "onnx_bytes": best[1],
+    }
+
+
+def spent(timeline, when):
+    """Return the wall and CPU minutes until a moment, or until the end."""
+    moment = when.timestamp() if when else timeline[-1, 0]
+    return {
+        "minutes": round((moment - timeline[0, 0]) / 60, 2),
+        "cpu_minutes": round(float(np.interp(moment, timeline[:, 0], timeline[:, 1])) / 60, 2),
+    }
+
+
 @lru_cache(maxsize=1)
 def trainer_of(train, rotation):
     """Return what trains on the subjects that were not held out, and the held-out segments."""
-    arguments = argparse.Namespace(train=train, rotation=rotation, minutes=None)
-    phase = spec_of(arguments)
+    phase = spec_of(argparse.Namespace(train=train, rotation=rotation, minutes=None))
     everything = load_dataset(train)
     test = everything.select(np.isin(everything.subjects, phase.data.exclude_subjects))
     torch.set_num_threads(1)
     return Trainer(phase, load_training_data(phase.data), CPU), test
 
 
-def proposal_of(architecture, config, rate):
-    network = get_architecture(architecture)
-    return Proposal(architecture=network, config=network.config_from_dict(config), learning_rate=rate)
-
-
-def train_fold(job):
-    """Train one proposal on one fold; return its counts as JSON."""
-    train, rotation, proposal, fold = job
-    fit = trainer_of(train, rotation)[0].fold(proposal_of(*proposal), fold)
-    for _ in fit.epochs():
-        pass
-    return fit.counts().to_dict()
-
-
 def score_held_out(job):
-    """Train one proposal on all subjects that were not held out, and score those that were."""
-    train, rotation, proposal, seed, threshold = job
+    """Train a network on all subjects that were not held out, and score those that were."""
+    train, rotation, (architecture, config, rate), seed, threshold = job
     trainer, test = trainer_of(train, rotation)
-    proposal = proposal_of(*proposal)
+    network = get_architecture(architecture)
+    proposal = Proposal(architecture=network, config=network.config_from_dict(config), learning_rate=rate)
     weights, train_loss = trainer.on_all_subjects(proposal, seed=seed)
-    network = proposal.build(LENGTH, seed=0)
-    network.load_state_dict(weights)
-    network.eval()
-    scores = predict(network, test, device=CPU)
+    model = proposal.build(LENGTH, seed=0)
+    model.load_state_dict(weights)
+    model.eval()
+    scores = predict(model, test, device=CPU)
     metrics = evaluate(test.labels, scores, test.subjects, test.rhythms, threshold=threshold)
     return {
         "train_loss": train_loss,
@@ -236,18 +256,12 @@ def score_held_out(job):
 
 
 def judge(arguments):
-    """Find out what was shipped over time, and how those that finished the race do on new subjects."""
+    """Find out how the models that finished the race do on subjects that nobody knew."""
     folder = arguments.out / f"rotation{arguments.rotation}"
+    trials = study_of(folder, "atml").get_trials(deepcopy=False)
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        kept = Kept(folder / "judged.json", pool)
-        times = {}
-        for name in ("atml", "plain"):
-            trials = study_of(folder, name).get_trials(deepcopy=False)
-            times[name] = times_to_goal(arguments, folder, name, trials, kept)
-        finished = study_of(folder, "atml")
-        rows = held_out_rows(arguments, finished.get_trials(deepcopy=False), kept)
-    (folder / "result.json").write_text(json.dumps({"times": times, "held_out": rows}, indent=1))
-    print(json.dumps(times, indent=1))
+        rows = held_out_rows(arguments, trials, Kept(folder / "judged.json", pool))
+    (folder / "held_out.json").write_text(json.dumps(rows, indent=1))
     print(as_markdown(rows))
 
 
@@ -260,7 +274,7 @@ class Kept:
 
     def results(self, work, jobs):
         """Return what `work` makes of every job."""
-        keys = [json.dumps([work.__name__, *map(str, job)]) for job in jobs]
+        keys = [json.dumps([*map(str, job)]) for job in jobs]
         missing = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.known}
         done = self.pool.imap(work, missing.values())
         for key, found in zip(missing, track(done, work.__name__, total=len(missing)), strict=True):
@@ -269,72 +283,9 @@ class Kept:
         return [self.known[key] for key in keys]
 
 
-def study_of(folder, name):
-    return optuna.load_study(study_name=name, storage=open_storage(f"sqlite:///{folder}/{name}.db"))
-
-
-def plain_proposal(trial):
-    """Return architecture, config and learning rate as JSON."""
-    return tuple(trial.user_attrs[PROPOSAL])
-
-
-def times_to_goal(arguments, folder, name, trials, kept):
-    """Return when a search first claimed the goal, and since when what it would ship was worth it.
-
-    A model is worth its mean over all folds, of which plain Optuna has trained one.
-    """
-    timeline = np.array(json.loads((folder / f"{name}.cpu.json").read_text()))
-    ended = sorted(contenders(trials), key=lambda one: one.trial.datetime_complete)
-    shipped = []  # [(trial ended, contender)], every change of what would be shipped
-    for position, one in enumerate(ended):
-        best = best_within(ended[: position + 1], GOAL_BYTES)
-        if best is not None and (not shipped or best is not shipped[-1][1]):
-            shipped.append((one.trial.datetime_complete, best))
-    folds = spec_of(arguments).data.folds
-    worth = []
-    for when, one in shipped:
-        known = records.folds(one.trial)
-        jobs = [
-            (arguments.train, arguments.rotation, plain_proposal(one.trial), fold)
-            for fold in range(folds)
-            if fold not in known
-        ]
-        counts = [*known.values(), *map(_counts, kept.results(train_fold, jobs))]
-        worth.append((when, one.fbeta, estimate(counts).fbeta, one))
-    claimed = next((when for when, own, _, _ in worth if own >= GOAL), None)
-    first = next((when for when, _, true, _ in worth if true >= GOAL), None)
-    return {
-        "claimed": spent(timeline, claimed),
-        "worth": spent(timeline, first),
-        "in all": spent(timeline, None, at_end=True),
-        "trials": len(ended),
-        "shipped": [
-            {
-                "onnx_bytes": one.onnx_bytes,
-                "claimed": round(own, 4),
-                "worth": round(true, 4),
-                **spent(timeline, when),
-            }
-            for when, own, true, one in worth
-        ],
-    }
-
-
-def _counts(values):
-    from atml.evaluation import FoldCounts
-
-    return FoldCounts.from_dict(values)
-
-
-def spent(timeline, when, *, at_end=False):
-    """Return the wall and CPU minutes until a moment; None if it never came."""
-    if when is None and not at_end:
-        return None
-    moment = timeline[-1, 0] if at_end else when.timestamp()
-    return {
-        "minutes": round((moment - timeline[0, 0]) / 60, 2),
-        "cpu_minutes": round(float(np.interp(moment, timeline[:, 0], timeline[:, 1])) / 60, 2),
-    }
+def network_of(trial):
+    """Return architecture, config and learning rate of one of ATML's trials."""
+    return records.architecture(trial), records.config(trial), records.learning_rate(trial)
 
 
 def held_out_rows(arguments, trials, kept):
@@ -346,7 +297,7 @@ def held_out_rows(arguments, trials, kept):
     seeds = range(arguments.seeds)
     jobs = [
         (
-            *(arguments.train, arguments.rotation, plain_proposal(one.trial), seed),
+            *(arguments.train, arguments.rotation, network_of(one.trial), seed),
             one.estimate.threshold,
         )
         for one in ended
@@ -395,20 +346,19 @@ def as_markdown(rows):
 
 def summary(arguments):
     """Print what all rotations gave."""
-    print("| rotation | search | claimed, CPU min | worth it, CPU min | trials |\n|--:|:--|--:|--:|--:|")
-    for rotation in range(ROTATIONS):
-        path = arguments.out / f"rotation{rotation}" / "result.json"
-        if not path.exists():
-            continue
-        result = json.loads(path.read_text())
+    print("| rotation | search | CPU min to the goal | F2 at the end | bytes | trained on all folds |")
+    print("|--:|:--|--:|--:|--:|--:|")
+    folders = sorted(arguments.out.glob("rotation*"))
+    for folder in folders:
         for name, label in (("atml", "ATML"), ("plain", PLAIN)):
-            found = result["times"][name]
-            cells = [
-                f"{found[at]['cpu_minutes']:.1f}" if found[at] else f"> {found['in all']['cpu_minutes']:.1f}"
-                for at in ("claimed", "worth")
-            ]
-            print(f"| {rotation} | {label} | {cells[0]} | {cells[1]} | {found['trials']} |")
-        print(f"\n{as_markdown(result['held_out'])}\n")
+            found = times(folder, name)
+            goal, whole = found["goal"], found["in all"]["cpu_minutes"]
+            reached = f"{goal['cpu_minutes']:.1f}" if goal else f"> {whole:.1f}"
+            end = f"{found['fbeta']} | {found['onnx_bytes']} | {found['trained']}"
+            print(f"| {folder.name[-1]} | {label} | {reached} | {end} |")
+    for path in (folder / "held_out.json" for folder in folders):
+        if path.exists():
+            print(f"\n{path.parent.name}\n{as_markdown(json.loads(path.read_text()))}")
 
 
 def main():
