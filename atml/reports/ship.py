@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import StudyError
 from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
-from atml.reports.abstaining import abstaining
+from atml.reports.abstaining import Abstaining, abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.c_files import c_code
@@ -68,86 +70,139 @@ def ship(
     recommended: bool,
 ) -> Model:
     """Evaluate a trained choice on the test segments and write its bundle into `out`/STUDY."""
-    phase, choice, fit = stored.phase, retrained.choice, retrained.fit
-    chosen, threshold = choice.candidate, retrained.threshold
-    network = chosen.proposal.build(dataset.segment_length, seed=phase.seed)
-    network.load_state_dict(fit.state_dict)
-    metadata = onnx_metadata(chosen.proposal, threshold=threshold)
-    onnx = to_onnx(network, segment_length=dataset.segment_length, metadata=metadata)
+    exported = _export(stored.phase, dataset, retrained)
+    measured = _measure(stored, dataset, test, retrained, exported)
+    int8, withheld = measured.int8, measured.withheld
+    models = {MODEL: exported.onnx}
+    if int8 is not None and int8.is_close:
+        models[MODEL_INT8] = int8.content
+    least_confidence = withheld.least_confidence if withheld else None
+    code, c_figures = c_code(models, least_confidence)
+    figures = {**_figures(stored, retrained, exported, measured), "c": c_figures}
+    facts = {
+        **_facts(stored, retrained, dataset, test),
+        "recommended": recommended,
+        "least_confidence": least_confidence,
+    }
+    name = bundle_name(stored.phase, retrained.choice)
+    card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
+    # Without example ECGs, since a bundle is handed on.
+    page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=measured.scored)
+    texts = {**code, "metrics.json": to_json(figures), "MODEL_CARD.md": card, "report.html": page}
+    contents = {**models, **{name: text.encode() for name, text in texts.items()}}
+    files = [
+        *(BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()),
+        BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
+        BundleFile(name="model.pt", write=exported.save_checkpoint),
+    ]
+    return Model(
+        choice=retrained.choice,
+        threshold=retrained.threshold,
+        bundle=write_bundle(out / stored.study.study_name / name, files, facts),
+        onnx_bytes=len(exported.onnx),
+        parity=exported.parity,
+        test=measured.test,
+        int8=int8,
+        robustness=measured.robustness,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Exported:
+    """A trained network as ONNX, with what is needed to check and to save it."""
+
+    onnx: bytes
+    classifier: OnnxClassifier
+    some: NDArray[np.float32]  # [n, samples] training segments to compare versions on
+    parity: float  # largest difference of its logits from PyTorch's
+    save_checkpoint: Callable[[Path], None]
+
+
+def _export(phase: Phase, dataset: Dataset, retrained: Retrained) -> _Exported:
+    proposal, length = retrained.choice.candidate.proposal, dataset.segment_length
+    network = proposal.build(length, seed=phase.seed)
+    network.load_state_dict(retrained.fit.state_dict)
+    metadata = onnx_metadata(proposal, threshold=retrained.threshold)
+    onnx = to_onnx(network, segment_length=length, metadata=metadata)
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
-    parity = check_parity(network, onnx, some)
-    classifier = OnnxClassifier(onnx)
+    return _Exported(
+        onnx=onnx,
+        classifier=OnnxClassifier(onnx),
+        some=some,
+        parity=check_parity(network, onnx, some),
+        save_checkpoint=partial(
+            save_checkpoint,
+            model=retrained.fit.state_dict,
+            config=proposal.config_dict(),
+            segment_length=length,
+            metadata=metadata,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Measured:
+    """The results of an exported model."""
+
+    test: Metrics | None
+    int8: Int8Model | None
+    robustness: Robustness
+    scored: Scored  # out of fold
+    withheld: Abstaining | None
+
+
+def _measure(
+    stored: StoredStudy, dataset: Dataset, test: Dataset | None, retrained: Retrained, exported: _Exported
+) -> _Measured:
+    """Measure a model, on the test segments once.
+
+    Raises:
+        StudyError: the search counted INT8 bytes, but the INT8 version decides differently.
+    """
+    phase, chosen = stored.phase, retrained.choice.candidate
     tested = None
     if test is not None:
-        tested = assess(classifier, test, beta=phase.beta)
-        count_look(stored, onnx, test, tested.fbeta)
-    int8 = int8_version(onnx, some, test, beta=phase.beta)
+        tested = assess(exported.classifier, test, beta=phase.beta)
+        count_look(stored, exported.onnx, test, tested.fbeta)
+    int8 = int8_version(exported.onnx, exported.some, test, beta=phase.beta)
     if phase.targets.size_of != "onnx" and int8 is not None and not int8.is_close:
         differing = 1 - int8.agreement.decisions_equal
         raise StudyError(
             f"the INT8 version of trial {chosen.trial} decides {differing:.1%} of segments otherwise, so it "
             'is not shipped; use a study with size_of = "onnx"'
         )
-    robustness = out_of_fold_robustness(chosen, dataset, beta=phase.beta)
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
-        withheld = abstaining(coverage, retrained, scored, classifier, test, beta=phase.beta)
-    least_confidence = withheld.least_confidence if withheld else None
-    figures = {
-        "onnx_bytes": len(onnx),
-        "threshold": threshold,
-        "parity": parity,
-        "test": tested.to_dict() if tested else None,
-        "latency_ms": classifier.latency_ms(),
+        withheld = abstaining(coverage, retrained, scored, exported.classifier, test, beta=phase.beta)
+    return _Measured(
+        test=tested,
+        int8=int8,
+        robustness=out_of_fold_robustness(chosen, dataset, beta=phase.beta),
+        scored=scored,
+        withheld=withheld,
+    )
+
+
+def _figures(
+    stored: StoredStudy, retrained: Retrained, exported: _Exported, measured: _Measured
+) -> dict[str, Any]:
+    chosen, scored = retrained.choice.candidate, measured.scored
+    return {
+        "onnx_bytes": len(exported.onnx),
+        "threshold": retrained.threshold,
+        "parity": exported.parity,
+        "test": measured.test.to_dict() if measured.test else None,
+        "latency_ms": exported.classifier.latency_ms(),
         "test_looks": len(looks(stored.study)),
-        "int8": int8.to_dict() if int8 else None,
+        "int8": measured.int8.to_dict() if measured.int8 else None,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
-        "abstention": withheld.to_dict() if withheld else None,
+        "abstention": measured.withheld.to_dict() if measured.withheld else None,
         "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
-        "robustness": robustness.to_dict(),
+        "robustness": measured.robustness.to_dict(),
     }
-
-    def write_checkpoint(path: Path) -> None:
-        config, length = chosen.proposal.config_dict(), dataset.segment_length
-        save_checkpoint(path, fit.state_dict, config=config, segment_length=length, metadata=metadata)
-
-    models = {MODEL: onnx, MODEL_INT8: int8.content} if int8 and int8.is_close else {MODEL: onnx}
-    code, figures["c"] = c_code(models, least_confidence)
-    facts = {
-        **_facts(stored, retrained, dataset, test),
-        "recommended": recommended,
-        "least_confidence": least_confidence,
-    }
-    name = bundle_name(phase, choice)
-    card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
-    # Without example ECGs, since a bundle is handed on.
-    page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=scored)
-    contents = {
-        **models,
-        **{name: text.encode() for name, text in code.items()},
-        "metrics.json": to_json(figures).encode(),
-        "MODEL_CARD.md": card.encode(),
-        "report.html": page.encode(),
-    }
-    files = [
-        *(BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()),
-        BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
-        BundleFile(name="model.pt", write=write_checkpoint),
-    ]
-    bundle = write_bundle(out / stored.study.study_name / name, files, facts)
-    return Model(
-        choice=choice,
-        threshold=threshold,
-        bundle=bundle,
-        onnx_bytes=len(onnx),
-        parity=parity,
-        test=tested,
-        int8=int8,
-        robustness=robustness,
-    )
 
 
 def bundle_name(phase: Phase, choice: Choice) -> str:
@@ -162,7 +217,7 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _spread(length: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _spread(length: int, count: int) -> NDArray[np.int64]:
     """Return up to `count` evenly spaced positions within `length`."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
 
