@@ -64,8 +64,8 @@ def counted_connections():
 
 def test_a_worker_never_waits_for_a_second_connection_while_it_holds_one(make_study, storage_url):
     """If all did, PgBouncer would have none left, and all would wait until it gives up."""
-    make_study(4)
     with counted_connections() as counts:
+        make_study(4)
         work(storage_url, "first", 0)
     assert set(counts) == {1}
 
