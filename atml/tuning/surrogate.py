@@ -21,21 +21,12 @@ NEGLIGIBLE = 4.0  # standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prior:
-    """What is expected of the points before any fit, as minus the logarithm of the error 1 - F-beta.
+class Kernel:
+    """Prior variances of the logarithm of the error 1 - F-beta, and the distances over which it changes.
 
-    First the mean, up to a constant: larger networks are better, the less so the larger they are, and
-    learning rates near `best_rate` are better. Then the variances, and the distances over which
-    the error changes.
-
-    The defaults are close to the maximum likelihood for an earlier table of `tests/benchmarks/search`. Only
-    the size effect is half of what it was there, since new architectures are often good at small sizes.
+    The defaults are close to the maximum likelihood for an earlier table of `tests/benchmarks/search`.
     """
 
-    size_loss: float = 0.5  # at 1 KiB, compared with a large network; half at 2 KiB
-    rate_gain: float = 1.0  # of the best learning rate, compared with one that is far off
-    best_rate: float = 0.09
-    rate_gain_doublings: float = 4.8
     architecture: float = 0.026
     size: float = 0.028
     architecture_size: float = 0.004
@@ -88,7 +79,7 @@ class Surrogate:
         onnx_bytes: [points]
         learning_rate: [points]
         folds: Number of folds.
-        prior: What is expected before any fit.
+        kernel: Prior variances.
     """
 
     def __init__(
@@ -98,16 +89,13 @@ class Surrogate:
         learning_rate: Floats,
         *,
         folds: int,
-        prior: Prior | None = None,
+        kernel: Kernel | None = None,
     ) -> None:
-        k = prior or Prior()
-        self._fit_variance, self._fold_variance = k.fit, k.fold
+        self._kernel = k = kernel or Kernel()
         same = (architecture[:, None] == architecture[None, :]).astype(float)
         size = _bell(np.log2(onnx_bytes), k.size_doublings)
         rate = _bell(np.log2(learning_rate), k.rate_doublings)
         own = np.eye(len(architecture))
-        off = np.log2(learning_rate / k.best_rate) / k.rate_gain_doublings
-        self._expected = k.rate_gain * np.exp(-0.5 * off**2) - k.size_loss * 1024 / onnx_bytes
         self._shared = (
             k.architecture * same
             + k.size * size
@@ -134,10 +122,9 @@ class Surrogate:
                 self._forget()
             self._learn([fit for fit in given if fit not in self._known])
             errors = np.clip([1 - given[fit] for fit in self._known], SMALLEST_ERROR, LARGEST_ERROR)
-            surplus = -np.log(errors) - self._expected[[point for point, _ in self._known]]
-            level = float(np.median(surplus)) if len(surplus) else 0.0
-            learnt = solve_triangular(self._root, surplus - level, lower=True) @ self._whitened
-            mean = self._expected + level + learnt
+            values = -np.log(errors)
+            level = float(np.median(values)) if len(values) else 0.0
+            mean = level + solve_triangular(self._root, values - level, lower=True) @ self._whitened
             return Posterior(mean=mean, prior=self._prior, whitened=self._whitened)
 
     def _forget(self) -> None:
@@ -151,7 +138,7 @@ class Surrogate:
             return
         old, new = np.array([*self._known], int).reshape(-1, 2), np.array(fits)
         below = solve_triangular(self._root, self._covariance(old, new), lower=True).T
-        noise = (self._fit_variance + JITTER) * np.eye(len(new))
+        noise = (self._kernel.fit + JITTER) * np.eye(len(new))
         corner = np.linalg.cholesky(self._covariance(new, new) + noise - below @ below.T)
         rest = self._prior[new[:, 0]] - below @ self._whitened
         self._root = np.block([[self._root, np.zeros((len(old), len(new)))], [below, corner]])
@@ -162,7 +149,7 @@ class Surrogate:
         """Return the covariance of fits, given as rows of (point, fold), without their noise."""
         both = np.ix_(some[:, 0], others[:, 0])
         same_fold = some[:, 1, None] == others[:, 1]
-        covariance: Floats = self._shared[both] + same_fold * (self._within_fold[both] + self._fold_variance)
+        covariance: Floats = self._shared[both] + same_fold * (self._within_fold[both] + self._kernel.fold)
         return covariance
 
 

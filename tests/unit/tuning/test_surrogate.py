@@ -56,18 +56,9 @@ def test_a_hard_fold_is_not_held_against_the_points_trained_on_it(surrogate):
     assert np.log(0.20 / 0.05) > 1.3  # what the same figures on one fold would mean
 
 
-def test_without_a_fit_large_networks_at_usual_learning_rates_are_preferred(surrogate):
-    mean = surrogate.posterior(np.array([], int), np.array([], int), np.array([])).mean
-    assert mean[at(0, 8_000, 3)] == mean[at(1, 8_000, 3)]
-    assert mean[at(0, 4_000, 3)] < mean[at(0, 8_000, 3)] < mean[at(0, 16_000, 3)]
-    assert mean[at(0, 8_000, 0)] < mean[at(0, 8_000, 2)] < mean[at(0, 8_000, 4)]
-
-
-def test_fits_outweigh_what_was_expected(surrogate):
-    low, high = at(0, 8_000, 0), at(0, 8_000, 4)
-    posterior = told(surrogate, *((low, fold, 0.96) for fold in range(4)), (high, 0, 0.85))
-    assert posterior.mean[low] == posterior.mean[[at(0, 8_000, rung) for rung in range(5)]].max()
-    assert posterior.mean[at(0, 8_000, 1)] > posterior.mean[at(0, 8_000, 3)]
+def test_without_a_fit_nothing_is_preferred(surrogate):
+    posterior = surrogate.posterior(np.array([], int), np.array([], int), np.array([]))
+    assert np.ptp(posterior.mean) == 0
 
 
 def test_draws_have_the_posteriors_mean_and_spread(surrogate):
