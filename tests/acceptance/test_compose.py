@@ -25,11 +25,11 @@ from atml.service.studies import create_or_resume, load
 from atml.tuning import records, stop
 from atml.tuning.phases import parse_spec
 from tests.postgres import PASSWORD, USER, PostgresServer, free_port
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE, GPU = ROOT / "docker-compose.yml", ROOT / "docker-compose.gpu.yml"
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-PATIENCE_SECONDS = 120
 
 SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]
 ATML_SERVICES = {name: service for name, service in SERVICES.items() if service["image"] == "atml"}
@@ -241,7 +241,7 @@ def test_the_services_work_together_as_plain_processes(stack, storage, dataset, 
         assert stack.get(path, auth="anna:secret") == kept.read_bytes()
 
     dashboard.send_signal(signal.SIGTERM)  # `docker compose down`
-    assert dashboard.wait(30) == 0, stack.said("dashboard")
+    assert dashboard.wait(PATIENCE_SECONDS) == 0, stack.said("dashboard")
     assert "Traceback" not in stack.said("dashboard")
 
 
@@ -255,5 +255,5 @@ def test_a_worker_without_a_name_takes_what_was_submitted(stack, storage, datase
         time.sleep(0.2)
     assert len(records.trained(stored.study.trials)) == 2
     worker.send_signal(signal.SIGTERM)
-    worker.wait(60)
+    worker.wait(PATIENCE_SECONDS)
     assert "Traceback" not in stack.said("worker")

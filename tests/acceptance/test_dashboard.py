@@ -21,6 +21,7 @@ from atml.tuning import records
 from atml.tuning.phases import parse_spec
 from atml.tuning.ranking import contenders, front
 from tests.inprocess import work_here
+from tests.waiting import PATIENCE_SECONDS
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -122,7 +123,7 @@ def serve(shown):
     yield serve
     for process in processes:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 130
         assert "Traceback" not in said
 

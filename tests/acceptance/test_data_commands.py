@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from atml.ecg import simulate
+from tests.waiting import PATIENCE_SECONDS
 
 ATML = [sys.executable, "-m", "atml", "data"]
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,7 +33,12 @@ def simulated(tmp_path: Path, environment: dict[str, str]) -> Path:
 
 def atml(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*ATML, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=120
+        [*ATML, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -128,12 +134,12 @@ class TestCheck:
             stderr=subprocess.PIPE,
             text=True,
         )
-        due = time.monotonic() + 60
+        due = time.monotonic() + PATIENCE_SECONDS
         while not list(tmp_path.glob("cache/segments/*/.*.tmp")):
             assert time.monotonic() < due
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 130
         assert "Traceback" not in errors
         assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
@@ -159,13 +165,13 @@ class TestAudit:
             stderr=subprocess.PIPE,
             text=True,
         )
-        due = time.monotonic() + 120
+        due = time.monotonic() + PATIENCE_SECONDS
         while not (first := list(out.glob("fits/*.pt"))):
             assert process.poll() is None
             assert time.monotonic() < due
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 130
         assert "Nothing is lost: run the same command again" in errors
         assert not (out / "audit.csv").exists()

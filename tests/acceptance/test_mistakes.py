@@ -12,6 +12,7 @@ from atml.cli.main import app
 from atml.service.storage import open_storage
 from atml.tuning import records
 from tests.databases import close
+from tests.waiting import PATIENCE_SECONDS
 
 SPEC = """
 phase = "architecture"
@@ -156,7 +157,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_still_loses_no_trial(workplace):
             break
     assert process.poll() is None
     workplace.ctrl_c(process)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in errors
     states = [trial.state.name for trial in workplace.trials("long")]

@@ -27,6 +27,7 @@ from atml.service.worker import take_trials
 from atml.tuning import records
 from tests.databases import on_postgres
 from tests.integration.test_databases import crowd, finish
+from tests.waiting import PATIENCE_SECONDS
 
 FAST, CRASH = signal.SIGINT, signal.SIGQUIT
 
@@ -122,7 +123,7 @@ def test_a_worker_waits_for_a_server_that_has_yet_to_start(server):
     worker = subprocess.Popen([sys.executable, "-c", OPEN, server.url()])
     time.sleep(1)
     server.start()
-    assert worker.wait(60) == 0
+    assert worker.wait(PATIENCE_SECONDS) == 0
 
 
 @on_postgres
