@@ -29,6 +29,7 @@ from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import create_or_resume
 from atml.tuning import records, stop
 from atml.tuning.phases import parse_spec
+from atml.tuning.retry import MOST_DEATHS, got_further
 from tests.pgbouncer import PgBouncer
 from tests.postgres import PostgresServer
 
@@ -144,6 +145,9 @@ class Account:
     cut_short: int  # tries whose worker was killed
     unborn: int  # of them, those killed before they had a point
     most_tries: int  # of one trial
+    given_up: (
+        int  # points whose workers died too often in a row, as they do on a machine too slow for the kills
+    )
     left_over: int  # queued again when the budget was spent already
 
 
@@ -160,7 +164,9 @@ def account(study, budget: int, epochs: int, artifacts: Path) -> Account:
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     unborn = [trial for trial in failed if not trial.params]
     ends = {records.first_number(trial) for trial in trials if trial.state != TrialState.FAIL}
-    lost = [trial.number for trial in failed if trial.params and records.first_number(trial) not in ends]
+    # The last try of each point that was never trained.
+    last = {records.first_number(t): t for t in failed if t.params and records.first_number(t) not in ends}
+    lost = [trial.number for trial in last.values() if not _is_given_up(trial)]
     assert not lost, f"trials {lost} were cut short and never tried again"
     for trial in records.completed(trials):
         assert records.estimate(trial).folds == FOLDS, trial
@@ -176,8 +182,14 @@ def account(study, budget: int, epochs: int, artifacts: Path) -> Account:
         cut_short=len(failed),
         unborn=len(unborn),
         most_tries=max(tries.values()),
+        given_up=len(last),
         left_over=len(waiting),
     )
+
+
+def _is_given_up(trial) -> bool:
+    """Whether its workers died so often in a row without a new epoch that it is not tried again."""
+    return not got_further(trial) and trial.user_attrs.get(records.DEATHS, 0) >= MOST_DEATHS
 
 
 def _model_bytes(trial, artifacts: Path) -> int:

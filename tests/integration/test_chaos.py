@@ -46,3 +46,4 @@ def test_killed_workers_and_outages_lose_no_trial_and_repeat_none(
     found = account(study, TRIALS, EPOCHS, tmp_path / "artifacts")
     assert found.cut_short >= 2
     assert found.most_tries >= 2
+    assert found.given_up == 0
