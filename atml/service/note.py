@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
-from optuna_dashboard import get_note, save_note
 
 from atml.service.stored import StoredStudy
 from atml.tuning import records
@@ -66,6 +65,8 @@ def _outcome(stored: StoredStudy) -> Outcome:
 
 
 def _write(stored: StoredStudy, result: Outcome) -> None:
+    from optuna_dashboard import get_note, save_note  # takes a second, since it imports scikit-learn
+
     old = get_note(stored.study)
     new = with_remarks_of(old, note(result))
     if new != old:
