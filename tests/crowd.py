@@ -13,6 +13,8 @@ import time
 import traceback
 from dataclasses import dataclass
 
+import optuna_dashboard  # noqa: F401  (else every worker would import it for its note)
+
 from atml.evaluation import Estimate
 from atml.service.alive import Registration, Workers
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
