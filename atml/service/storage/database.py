@@ -41,12 +41,10 @@ class Database(RDBStorage):
             _require_tables(url, engine_kwargs)
         full = url.render_as_string(hide_password=False)
         try:
-            # Optuna treats the URL as a format string.
-            # Optuna's check of the tables needs two connections at once, see `_check_tables`.
             super().__init__(
-                full.replace("{", "{{").replace("}", "}}"),
+                full.replace("{", "{{").replace("}", "}}"),  # Optuna treats the URL as a format string
                 engine_kwargs=engine_kwargs,
-                skip_compatibility_check=True,
+                skip_compatibility_check=True,  # see `_check_tables`
             )
             self._check_tables(url)
         except BaseException:
@@ -60,7 +58,7 @@ class Database(RDBStorage):
     def _check_tables(self, url: sqlalchemy.URL) -> None:
         """Raise StorageError if the tables are of another version of Optuna.
 
-        With one connection at a time: if each of many workers held one while it waits for a second,
+        Optuna's own check opens a second connection while it holds one. If many workers did so at once,
         PgBouncer would have none left.
         """
         current = self.get_current_version()
