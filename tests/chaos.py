@@ -145,9 +145,7 @@ class Account:
     cut_short: int  # tries whose worker was killed
     unborn: int  # of them, those killed before they had a point
     most_tries: int  # of one trial
-    given_up: (
-        int  # points whose workers died too often in a row, as they do on a machine too slow for the kills
-    )
+    given_up: int  # points whose workers died too often in a row without a new epoch
     left_over: int  # queued again when the budget was spent already
 
 

@@ -169,7 +169,7 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        with _interrupted_at_the_end():
+        with _delayed_interrupt():
             found = wfdb.rdann(path, annotator)
         notes = list(zip(found.sample, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
@@ -178,8 +178,8 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
 
 
 @contextmanager
-def _interrupted_at_the_end() -> Iterator[None]:
-    """Put off a Ctrl-C until the block has ended: wfdb ignores whatever is raised while it reads a header."""
+def _delayed_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C until the block has ended, since wfdb ignores whatever is raised while it reads a header."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -189,5 +189,5 @@ def _interrupted_at_the_end() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-    if received:
-        signal.raise_signal(signal.SIGINT)
+        if received:  # even if the annotations are damaged
+            signal.raise_signal(signal.SIGINT)

@@ -217,12 +217,9 @@ def times(folder, name):
 
 
 def spent(timeline, when):
-    """Return the wall and CPU minutes until a moment, or until the end."""
+    """Return the CPU minutes until a moment, or until the end."""
     moment = when.timestamp() if when else timeline[-1, 0]
-    return {
-        "minutes": round((moment - timeline[0, 0]) / 60, 2),
-        "cpu_minutes": round(float(np.interp(moment, timeline[:, 0], timeline[:, 1])) / 60, 2),
-    }
+    return float(np.interp(moment, timeline[:, 0], timeline[:, 1])) / 60
 
 
 @lru_cache(maxsize=1)
@@ -352,8 +349,8 @@ def summary(arguments):
     for folder in folders:
         for name, label in (("atml", "ATML"), ("plain", PLAIN)):
             found = times(folder, name)
-            goal, whole = found["goal"], found["in all"]["cpu_minutes"]
-            reached = f"{goal['cpu_minutes']:.1f}" if goal else f"> {whole:.1f}"
+            goal, whole = found["goal"], found["in all"]
+            reached = f"{goal:.1f}" if goal else f"> {whole:.1f}"
             end = f"{found['fbeta']} | {found['onnx_bytes']} | {found['trained']}"
             print(f"| {folder.name[-1]} | {label} | {reached} | {end} |")
     for path in (folder / "held_out.json" for folder in folders):
