@@ -179,7 +179,7 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
 
 @contextmanager
 def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block has ended, since wfdb ignores whatever is raised while it reads a header."""
+    """Delay Ctrl-C until the block has ended, since wfdb ignores all errors while it reads a header."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
