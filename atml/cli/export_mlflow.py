@@ -44,7 +44,7 @@ def export_mlflow(
     from atml.service.studies import load
     from atml.words import counted
 
-    stored = load(open_storage(storage), study)
+    stored = load(open_storage(storage, must_exist=True), study)
     with bar(f"Logging {study}", "trials") as update:
         done = export(
             stored, tracking_uri=tracking_uri, experiment=experiment, bundle=bundle, progress=update

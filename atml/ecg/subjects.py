@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 
 from atml.errors import BadRecording, DataError
@@ -43,20 +43,26 @@ def person(record: str, stated: str | None, pattern: re.Pattern[str] | None) -> 
 def numbers(people: Iterable[str]) -> dict[str, str]:
     """Return a number for each person, the same in every import, so that train and test agree.
 
-    It is the only number in the name (12 for "data_12"), or nine digits of the name's hash if there is no
-    such number or two names share it.
+    It depends on nothing but the name: a name of digits is the number itself, without leading zeros; of any
+    other name it is nine digits of the hash.
+
+    Raises:
+        DataError: two names have the same number.
     """
-    names = sorted(set(people))
-    own = {name: _own_number(name) for name in names}
-    shared = Counter(own.values())
-    return {name: own[name] if own[name] and shared[own[name]] == 1 else _hashed(name) for name in names}
+    found: dict[str, str] = {}
+    for name in sorted(set(people)):
+        number = _number(name)
+        if number in found.values():
+            other = next(one for one, taken in found.items() if taken == number)
+            raise DataError(f"{other!r} and {name!r} would both be subject S{number}; rename one of them")
+        found[name] = number
+    return found
 
 
-def _own_number(name: str) -> str:
-    found = _NUMBER.findall(name)
-    if len(found) != 1 or len(found[0]) > _LONGEST_NUMBER:
-        return ""
-    return found[0].lstrip("0") or "0"
+def _number(name: str) -> str:
+    if name.isascii() and name.isdigit() and len(name) <= _LONGEST_NUMBER:
+        return name.lstrip("0") or "0"
+    return _hashed(name)
 
 
 def _hashed(name: str) -> str:

@@ -98,7 +98,8 @@ def evaluate_episodes(
 ) -> EpisodeMetrics:
     """Return how well the annotated episodes are found, pooled and per subject.
 
-    Both kinds of episode are sequences of consecutive segments, as in `find_episodes`.
+    Both kinds of episode are sequences of consecutive segments, as in `find_episodes`. Recordings of
+    different subjects may have the same name.
 
     Args:
         subjects: Subject [n] of each segment.
@@ -111,11 +112,10 @@ def evaluate_episodes(
     start, label, call = np.asarray(starts, float), np.asarray(labels) == 1, np.asarray(called, bool)
     who, record = np.asarray(subjects), np.asarray(records)
     totals: dict[str, NDArray[np.int64]] = {}
-    for name in dict.fromkeys(record.tolist()):
-        own = np.flatnonzero(record == name)
+    for subject, name in dict.fromkeys(zip(who.tolist(), record.tolist(), strict=True)):
+        own = np.flatnonzero((who == subject) & (record == name))
         own = own[np.argsort(start[own], kind="stable")]
         counted = _count(start[own], segment_seconds, label[own], call[own])
-        subject = str(who[own[0]])
         totals[subject] = totals.get(subject, np.zeros(7, np.int64)) + counted
     return EpisodeMetrics(
         pooled=_counts("", np.sum(list(totals.values()), axis=0), segment_seconds),

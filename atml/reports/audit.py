@@ -22,7 +22,8 @@ from atml.evaluation import best_threshold
 from atml.evaluation.evaluate import roc_auc
 from atml.files import prepare_folder, write_whole
 from atml.reports.audit_pictures import MOST_TRACES, page
-from atml.reports.fits import job, run_fits
+from atml.reports.fits import all_of, job, run_fits
+from atml.reports.scored import Scored
 from atml.service.session import load_segments
 from atml.service.watch import Watch
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
@@ -146,10 +147,17 @@ def audit_labels(
     workers = workers or defaults.default_workers()
     with watch.progress(f"Auditing {directory}", "fits") as update:
         fits = run_fits(jobs, out / "fits", workers=workers, device=device, on_done=update)
-    scores = np.empty((len(dataset), len(candidates)))
-    for number, fit in enumerate(fits):
-        scores[fit.valid_rows, number // folds] = fit.valid_scores
-    return _report(dataset, candidates, scores, confidence, out)
+    scores, used = [], []
+    for number, one in enumerate(candidates):
+        own = all_of(fits[number * folds : (number + 1) * folds])
+        if own is None:
+            watch.say(f"Left out {one.architecture}: its training diverges")
+        else:
+            scores.append(Scored.of(own, dataset).in_order)
+            used.append(one)
+    if not used:
+        raise DataError(f"the training of every network diverges on {dataset.source}; check its segments")
+    return _report(dataset, used, np.stack(scores, axis=1), confidence, out)
 
 
 def suspicious_rows(

@@ -11,8 +11,9 @@ from atml.errors import StudyError
 from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate
 from atml.models import get_architecture
 from atml.reports.assessment import metrics_of
-from atml.reports.fits import Fit, FitJob, job
+from atml.reports.fits import Fit, FitJob, all_of, job
 from atml.service.stored import StoredStudy
+from atml.service.watch import Watch
 from atml.tuning import records
 from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal
@@ -22,7 +23,7 @@ CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the ra
 # Of two models, the larger one must be better in this share of the resamples: one standard error.
 SURE = 0.84
 
-RunFits = Callable[[str, list[FitJob]], list[Fit]]
+RunFits = Callable[[str, list[FitJob]], list[Fit | None]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,11 +72,13 @@ def sizes_of(phase: Phase) -> tuple[int, ...]:
     return tuple(sorted({*phase.finalize.sizes, *([target] if target else [])}))
 
 
-def judge_again(stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFits) -> list[Candidate]:
-    """Evaluate the leaders of every size again, on new folds.
+def judge_again(
+    stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFits, watch: Watch
+) -> list[Candidate]:
+    """Evaluate the leaders of every size again, on new folds; those that diverge are left out.
 
     Raises:
-        StudyError: no trial has finished the race.
+        StudyError: no trial has finished the race, or all leaders diverge.
     """
     known = contenders(stored.study.get_trials(deepcopy=False))
     if not known:
@@ -90,10 +93,19 @@ def judge_again(stored: StoredStudy, phase: Phase, dataset: Dataset, run: RunFit
         for fold in folds
     ]
     fits = run("step 1 of 2: on new folds", jobs)
-    return [
-        _candidate(phase, one, dataset, fits[i * len(folds) : (i + 1) * len(folds)])
-        for i, one in enumerate(leaders)
-    ]
+    candidates = []
+    for i, one in enumerate(leaders):
+        own = all_of(fits[i * len(folds) : (i + 1) * len(folds)])
+        if own is not None:
+            candidates.append(_candidate(phase, one, dataset, own))
+        else:
+            watch.say(f"Left out trial {one.trial.number}: its training diverges on other folds")
+    if not candidates:
+        raise StudyError(
+            f"every leader of study {stored.study.study_name!r} diverges on other folds; use a new study "
+            "with lower learning rates"
+        )
+    return candidates
 
 
 def choose(candidates: Sequence[Candidate], phase: Phase) -> list[Choice]:

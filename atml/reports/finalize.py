@@ -5,12 +5,12 @@ from pathlib import Path
 
 from atml.ecg import Dataset, drop_shared_subjects
 from atml.errors import StudyError
-from atml.reports.choose import Candidate, answer_to, choose, judge_again
+from atml.reports.choose import Candidate, RunFits, answer_to, choose, judge_again
 from atml.reports.fits import Fit, FitJob, run_fits
 from atml.reports.looks import looks
 from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.retrain import retrain
-from atml.reports.ship import Model, ship
+from atml.reports.ship import Exported, Model, export, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
 from atml.service.stored import StoredStudy, StudyData
@@ -58,10 +58,11 @@ def finalize(
         watch: Receives the progress of both stages.
 
     Raises:
-        StudyError: no trial has finished the race, or training and test share a subject.
+        StudyError: no trial has finished the race, no model can be shipped, or the test segments do not go
+            with those of training.
         SpecChanged: the training segments are not those that the study was created with.
     """
-    phase = stored.phase
+    phase, watch = stored.phase, watch or Watch()
     if train is not None:
         phase = phase.model_copy(update={"data": phase.data.model_copy(update={"train": str(train)})})
     dataset = load_training_data(phase.data)
@@ -70,18 +71,17 @@ def finalize(
         check_test(dataset, test)
     folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
-    def run(stage: str, jobs: list[FitJob]) -> list[Fit]:
+    def run(stage: str, jobs: list[FitJob]) -> list[Fit | None]:
         what = f"Finalizing {stored.study.study_name}, {stage}"
-        with (watch or Watch()).progress(what, "fits") as on_done:
+        with watch.progress(what, "fits") as on_done:
             return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
 
-    candidates = judge_again(stored, phase, dataset, run)
+    candidates = judge_again(stored, phase, dataset, run, watch)
     robust = _robust(candidates, dataset, phase)
-    choices = choose(robust or candidates, phase)
-    answer = answer_to(robust or candidates, phase)
+    answer, exported = _train(robust or candidates, candidates, phase, dataset, run, watch)
     models = tuple(
-        ship(stored, dataset, test, one, out, recommended=one.choice.candidate is answer)
-        for one in retrain(choices, candidates, phase, dataset, run)
+        ship(stored, dataset, test, one, out, recommended=one.retrained.choice.candidate is answer)
+        for one in exported
     )
     return Final(
         candidates=tuple(candidates),
@@ -101,8 +101,45 @@ def _robust(candidates: list[Candidate], dataset: Dataset, phase: Phase) -> list
     return [one for one in candidates if found[one.trial].robust_fbeta >= floor]
 
 
+def _train(
+    among: list[Candidate],
+    leaders: list[Candidate],
+    phase: Phase,
+    dataset: Dataset,
+    run: RunFits,
+    watch: Watch,
+) -> tuple[Candidate, list[Exported]]:
+    """Choose models and train them; return the one that meets the targets best, and all.
+
+    Others take the places of those that cannot be shipped: whose training diverges, or whose INT8 version
+    decides otherwise although the targets count it.
+    """
+    while among:
+        choices = choose(among, phase)
+        trained = [export(phase, dataset, one) for one in retrain(choices, leaders, phase, dataset, run)]
+        sound = [one for one in trained if not (phase.targets.count_int8 and one.int8_differs)]
+        shipped = {one.retrained.choice.candidate.trial for one in sound}
+        failed = {one.candidate.trial for one in choices} - shipped
+        if not failed:
+            return answer_to(among, phase), sound
+        for trial in sorted(failed):
+            watch.say(
+                f"Not shipped: trial {trial}; its training diverges, or its INT8 version decides otherwise"
+            )
+        among = [one for one in among if one.trial not in failed]
+    raise StudyError(
+        "no model can be shipped: trained again, each diverges or decides otherwise as INT8; use a new study "
+        "with lower learning rates, or without INT8 sizes and limits in [targets]"
+    )
+
+
 def check_test(dataset: Dataset, test: Dataset) -> None:
-    """Raise StudyError unless test segments are of other subjects and their AFIB means the same rhythms."""
+    """Raise StudyError unless test segments are of other subjects, but of the same length and classes."""
+    if dataset.segment_length != test.segment_length:
+        raise StudyError(
+            f"segments have {dataset.segment_length} samples in {dataset.source} but "
+            f"{test.segment_length} in {test.source}; test on segments of the same length"
+        )
     if set(dataset.positive) != set(test.positive):
         raise StudyError(
             f"the class to find is {'+'.join(dataset.positive)} in {dataset.source} but "

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from atml.errors import AtmlError, TrainingDiverged
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.service.data import load_training_data
@@ -55,7 +57,7 @@ class FitJob:
     @property
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
-        document = asdict(self)
+        document = asdict(replace(self, soft_labels=None))
         # Neither the search, what ends it, nor the location of the segments affects a fit.
         data = {name: value for name, value in self.spec["data"].items() if name != "train"}
         document["spec"] = {"training": self.spec["training"], "data": data, "seed": self.spec["seed"]}
@@ -96,8 +98,10 @@ def run_fits(
     workers: int,
     device: str,
     on_done: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Fit]:
+) -> list[Fit | None]:
     """Run every job without a stored result, `workers` at a time, and return all results.
+
+    The result of a job whose training diverged is None. It would diverge again, so that is stored too.
 
     Args:
         jobs: What to fit.
@@ -108,6 +112,7 @@ def run_fits(
 
     Raises:
         CannotWrite: a result cannot be stored; earlier ones are.
+        AtmlError: the system killed a process.
     """
     missing = [one for one in jobs if not _path(folder, one).exists()]
     on_done(len(jobs) - len(missing), len(jobs))
@@ -127,9 +132,14 @@ def run_fits(
             for count, future in enumerate(as_completed(pending), start=len(jobs) - len(missing) + 1):
                 future.result()
                 on_done(count, len(jobs))
-        except BaseException:
-            for process in list(pool._processes.values()):  # an unfinished fit stores nothing
+        except BaseException as error:
+            for process in list((pool._processes or {}).values()):  # an unfinished fit stores nothing
                 process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise AtmlError(
+                    "the system has killed a training process, probably because memory ran out; finished "
+                    "trainings are kept, so run the same command again, with fewer --workers"
+                ) from None
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -137,9 +147,15 @@ def run_fits(
 
 
 def stored_fits(jobs: Sequence[FitJob], folder: Path) -> list[Fit] | None:
-    """Return the stored results of `jobs`; None if one is missing."""
+    """Return the stored results of `jobs`; None if one is missing or diverged."""
     paths = [_path(folder, one) for one in jobs]
-    return [_load(path) for path in paths] if all(path.exists() for path in paths) else None
+    return all_of([_load(path) if path.exists() else None for path in paths])
+
+
+def all_of(fits: Sequence[Fit | None]) -> list[Fit] | None:
+    """Return the fits, or None if one of them is missing or diverged."""
+    found = [fit for fit in fits if fit is not None]
+    return found if len(found) == len(fits) else None
 
 
 @contextmanager
@@ -186,7 +202,11 @@ def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
         learning_rate=one.learning_rate,
     )
     trainer = Trainer(phase, load_training_data(phase.data), choose_device(device_name))
-    _save(_path(Path(folder), one), _fit(trainer, proposal, one))
+    try:
+        fit = _fit(trainer, proposal, one)
+    except TrainingDiverged:
+        fit = None
+    _save(_path(Path(folder), one), fit)
 
 
 def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
@@ -214,8 +234,8 @@ def _path(folder: Path, one: FitJob) -> Path:
     return folder / f"{one.key}.pt"
 
 
-def _save(path: Path, fit: Fit) -> None:
-    content = {
+def _save(path: Path, fit: Fit | None) -> None:
+    content = fit and {
         "state_dict": fit.state_dict,
         "valid_rows": torch.from_numpy(fit.valid_rows),
         "valid_scores": torch.from_numpy(fit.valid_scores),
@@ -226,9 +246,9 @@ def _save(path: Path, fit: Fit) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _load(path: Path) -> Fit:
+def _load(path: Path) -> Fit | None:
     content = torch.load(path, weights_only=True)
-    return Fit(
+    return content and Fit(
         state_dict=content["state_dict"],
         valid_rows=content["valid_rows"].numpy().astype(np.int64),
         valid_scores=content["valid_scores"].numpy(),

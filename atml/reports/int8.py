@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg import Dataset
 from atml.evaluation import Metrics
-from atml.export import Agreement, OnnxClassifier, compare_quantized, quantize_weights
-from atml.reports.assessment import assess
+from atml.export import Agreement, compare_quantized, quantize_weights
 
 MODEL_INT8 = "model.int8.onnx"
 # The share of decisions that must stay the same. In measurements over all architectures at least .9966 did,
@@ -23,7 +21,7 @@ class Int8Model:
 
     content: bytes
     agreement: Agreement  # on training segments
-    test: Metrics | None  # at the same threshold, on the same test segments
+    test: Metrics | None = None  # at the same threshold, on the same test segments
 
     @property
     def onnx_bytes(self) -> int:
@@ -46,9 +44,7 @@ class Int8Model:
         }
 
 
-def int8_version(
-    onnx: bytes, segments: NDArray[np.float32], test: Dataset | None, *, beta: float
-) -> Int8Model | None:
+def int8_version(onnx: bytes, segments: NDArray[np.float32]) -> Int8Model | None:
     """Return the INT8 version of a model file, or None if it would not be smaller.
 
     Of `segments` [n, L], on which the model was trained, every other one corrects the logits, and the rest
@@ -57,5 +53,4 @@ def int8_version(
     content = quantize_weights(onnx, segments[::2])
     if content == onnx:
         return None
-    tested = None if test is None else assess(OnnxClassifier(content), test, beta=beta)
-    return Int8Model(content=content, agreement=compare_quantized(onnx, content, segments[1::2]), test=tested)
+    return Int8Model(content=content, agreement=compare_quantized(onnx, content, segments[1::2]))

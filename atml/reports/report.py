@@ -68,13 +68,15 @@ def of_study(name: str, sources: Sources) -> Contents:
     if not found:
         return contents(study_part(stored), None)
     chosen = _recommended(found)
-    models = tuple(
-        _with_scores(bundle, figures, stored, sources) if bundle is chosen else _model(bundle, figures)
+    # Keyed by bundle, since several may be of one trial.
+    models = {
+        bundle.folder: _with_scores(bundle, figures, stored, sources)
+        if bundle is chosen
+        else _model(bundle, figures)
         for bundle, figures in found
-    )
-    ordered = tuple(sorted(models, key=lambda model: model.onnx_bytes))
-    model = next(one for one in models if one.trial == int(chosen.manifest["trial"]))
-    return contents(study_part(stored), model, ordered)
+    }
+    ordered = tuple(sorted(models.values(), key=lambda model: model.onnx_bytes))
+    return contents(study_part(stored), models[chosen.folder], ordered)
 
 
 def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:

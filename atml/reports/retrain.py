@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from atml.ecg import Dataset
 from atml.evaluation import best_threshold
 from atml.reports.choose import CUT_AGAIN, Candidate, Choice, RunFits
-from atml.reports.fits import Fit, job
+from atml.reports.fits import Fit, all_of, job
 from atml.reports.scored import Scored
 from atml.tuning.phases import Phase
 
@@ -38,7 +38,10 @@ class Retrained:
 def retrain(
     choices: Sequence[Choice], candidates: Sequence[Candidate], phase: Phase, dataset: Dataset, run: RunFits
 ) -> list[Retrained]:
-    """Train each choice on all subjects, with `finalize.seeds` seeds, and on the new folds."""
+    """Train each choice on all subjects, with `finalize.seeds` seeds, and on the new folds.
+
+    A choice that diverges on a fold, or with every seed, is left out.
+    """
     share, seeds = phase.finalize.soft_labels, range(phase.finalize.seeds)
     labels = soft_labels(candidates, dataset, share) if share else None
     folds = range(phase.data.folds) if share else ()  # without soft labels, those of the candidate serve
@@ -49,27 +52,31 @@ def retrain(
         for fold, seed in each
     ]
     fits = run("step 2 of 2: models to ship", jobs)
-    return [
+    found = (
         _retrained(one, fits[i * len(each) : (i + 1) * len(each)], len(folds), phase, dataset)
         for i, one in enumerate(choices)
-    ]
+    )
+    return [one for one in found if one is not None]
 
 
 def soft_labels(candidates: Sequence[Candidate], dataset: Dataset, share: float) -> NDArray[np.float32]:
     """Return the labels [n], of which `share` is replaced by the candidates' mean out-of-fold score."""
-    mean = np.zeros(len(dataset))
-    for one in candidates:
-        scored = Scored.of(one.fits, dataset)
-        mean[scored.rows] += scored.scores / len(candidates)
-    return ((1 - share) * dataset.labels + share * mean).astype(np.float32)
+    mean: NDArray[np.float64] = np.mean([Scored.of(one.fits, dataset).in_order for one in candidates], axis=0)
+    mixed: NDArray[np.float64] = (1 - share) * dataset.labels + share * mean
+    return mixed.astype(np.float32)
 
 
-def _retrained(choice: Choice, fits: Sequence[Fit], folds: int, phase: Phase, dataset: Dataset) -> Retrained:
-    scored = Scored.of(fits[:folds] or choice.candidate.fits, dataset)
+def _retrained(
+    choice: Choice, fits: Sequence[Fit | None], folds: int, phase: Phase, dataset: Dataset
+) -> Retrained | None:
+    on_folds, on_all = all_of(fits[:folds]), [fit for fit in fits[folds:] if fit is not None]
+    if on_folds is None or not on_all:
+        return None
+    scored = Scored.of(on_folds or choice.candidate.fits, dataset)
     return Retrained(
         choice=choice,
         # The seed that converged best: no validation data is left to choose by.
-        fit=min(fits[folds:], key=lambda fit: fit.train_loss),
+        fit=min(on_all, key=lambda fit: fit.train_loss),
         scored=scored,
         threshold=best_threshold(scored.labels, scored.scores, scored.subjects, beta=phase.beta),
     )

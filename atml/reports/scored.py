@@ -32,6 +32,13 @@ class Scored:
         )
 
     @property
+    def in_order(self) -> NDArray[np.float64]:
+        """[segments] P(AFIB) in the order of the data set."""
+        scores = np.empty(len(self.dataset))
+        scores[self.rows] = self.scores
+        return scores
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """[n] 0 Normal, 1 AFIB."""
         return self.dataset.labels[self.rows]

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
-from atml.errors import StudyError
 from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.abstaining import Abstaining, abstaining
@@ -60,25 +59,70 @@ class Model:
         return self.choice.candidate.proposal.architecture.name
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exported:
+    """A trained choice as ONNX, with what is needed to check and to save it."""
+
+    retrained: Retrained
+    onnx: bytes
+    classifier: OnnxClassifier
+    parity: float  # largest difference of its logits from PyTorch's
+    int8: Int8Model | None  # without test results; None if it is not smaller
+    save_checkpoint: Callable[[Path], None]
+
+    @property
+    def int8_differs(self) -> bool:
+        """Whether the INT8 version decides too many segments otherwise to be shipped."""
+        return self.int8 is not None and not self.int8.is_close
+
+
+def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
+    """Export a trained choice, as float32 and as INT8, and compare it with PyTorch.
+
+    Raises:
+        ParityError: ONNX Runtime's logits are not PyTorch's.
+    """
+    proposal, length = retrained.choice.candidate.proposal, dataset.segment_length
+    network = proposal.build(length, seed=phase.seed)
+    network.load_state_dict(retrained.fit.state_dict)
+    metadata = onnx_metadata(proposal, threshold=retrained.threshold)
+    onnx = to_onnx(network, segment_length=length, metadata=metadata)
+    some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
+    return Exported(
+        retrained=retrained,
+        onnx=onnx,
+        classifier=OnnxClassifier(onnx),
+        parity=check_parity(network, onnx, some),
+        int8=int8_version(onnx, some),
+        save_checkpoint=partial(
+            save_checkpoint,
+            model=retrained.fit.state_dict,
+            config=proposal.config_dict(),
+            segment_length=length,
+            metadata=metadata,
+        ),
+    )
+
+
 def ship(
     stored: StoredStudy,
     dataset: Dataset,
     test: Dataset | None,
-    retrained: Retrained,
+    exported: Exported,
     out: Path,
     *,
     recommended: bool,
 ) -> Model:
-    """Evaluate a trained choice on the test segments and write its bundle into `out`/STUDY."""
-    exported = _export(stored.phase, dataset, retrained)
-    measured = _measure(stored, dataset, test, retrained, exported)
+    """Evaluate an exported choice on the test segments and write its bundle into `out`/STUDY."""
+    retrained = exported.retrained
+    measured = _measure(stored, dataset, test, exported)
     int8, withheld = measured.int8, measured.withheld
     models = {MODEL: exported.onnx}
     if int8 is not None and int8.is_close:
         models[MODEL_INT8] = int8.content
     least_confidence = withheld.least_confidence if withheld else None
     code, c_figures = c_code(models, least_confidence)
-    figures = {**_figures(stored, retrained, exported, measured), "c": c_figures}
+    figures = {**_figures(stored, exported, measured), "c": c_figures}
     facts = {
         **_facts(stored, retrained, dataset, test),
         "recommended": recommended,
@@ -108,39 +152,6 @@ def ship(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Exported:
-    """A trained network as ONNX, with what is needed to check and to save it."""
-
-    onnx: bytes
-    classifier: OnnxClassifier
-    some: NDArray[np.float32]  # [n, samples] training segments to compare versions on
-    parity: float  # largest difference of its logits from PyTorch's
-    save_checkpoint: Callable[[Path], None]
-
-
-def _export(phase: Phase, dataset: Dataset, retrained: Retrained) -> _Exported:
-    proposal, length = retrained.choice.candidate.proposal, dataset.segment_length
-    network = proposal.build(length, seed=phase.seed)
-    network.load_state_dict(retrained.fit.state_dict)
-    metadata = onnx_metadata(proposal, threshold=retrained.threshold)
-    onnx = to_onnx(network, segment_length=length, metadata=metadata)
-    some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
-    return _Exported(
-        onnx=onnx,
-        classifier=OnnxClassifier(onnx),
-        some=some,
-        parity=check_parity(network, onnx, some),
-        save_checkpoint=partial(
-            save_checkpoint,
-            model=retrained.fit.state_dict,
-            config=proposal.config_dict(),
-            segment_length=length,
-            metadata=metadata,
-        ),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class _Measured:
     """The results of an exported model."""
 
@@ -151,30 +162,21 @@ class _Measured:
     withheld: Abstaining | None
 
 
-def _measure(
-    stored: StoredStudy, dataset: Dataset, test: Dataset | None, retrained: Retrained, exported: _Exported
-) -> _Measured:
-    """Measure a model, on the test segments once.
-
-    Raises:
-        StudyError: the search counted INT8 bytes, but the INT8 version decides differently.
-    """
-    phase, chosen = stored.phase, retrained.choice.candidate
+def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
+    """Measure a model, on the test segments once."""
+    phase, chosen, int8 = stored.phase, exported.retrained.choice.candidate, exported.int8
     tested = None
     if test is not None:
         tested = assess(exported.classifier, test, beta=phase.beta)
         count_look(stored, exported.onnx, test, tested.fbeta)
-    int8 = int8_version(exported.onnx, exported.some, test, beta=phase.beta)
-    if phase.targets.size_of != "onnx" and int8 is not None and not int8.is_close:
-        differing = 1 - int8.agreement.decisions_equal
-        raise StudyError(
-            f"the INT8 version of trial {chosen.trial} decides {differing:.1%} of segments otherwise, so it "
-            'is not shipped; use a study with size_of = "onnx"'
-        )
+        if int8 is not None:
+            int8 = replace(int8, test=assess(OnnxClassifier(int8.content), test, beta=phase.beta))
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
-        withheld = abstaining(coverage, retrained, scored, exported.classifier, test, beta=phase.beta)
+        withheld = abstaining(
+            coverage, exported.retrained, scored, exported.classifier, test, beta=phase.beta
+        )
     return _Measured(
         test=tested,
         int8=int8,
@@ -184,10 +186,9 @@ def _measure(
     )
 
 
-def _figures(
-    stored: StoredStudy, retrained: Retrained, exported: _Exported, measured: _Measured
-) -> dict[str, Any]:
-    chosen, scored = retrained.choice.candidate, measured.scored
+def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> dict[str, Any]:
+    retrained, scored = exported.retrained, measured.scored
+    chosen = retrained.choice.candidate
     return {
         "onnx_bytes": len(exported.onnx),
         "threshold": retrained.threshold,

@@ -172,6 +172,12 @@ class TargetsSpec(Section):
     """Stop all workers at the first model that meets the targets; false spends the rest of the budget on the
     front."""
 
+    @property
+    def count_int8(self) -> bool:
+        """Whether a size or a limit is that of the INT8 model, so that it has to be shipped."""
+        limits = (self.max_ram_bytes, self.max_flash_bytes, self.max_instructions)
+        return self.size_of != "onnx" or any(limit is not None for limit in limits)
+
     def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
         failed = []

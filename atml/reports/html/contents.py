@@ -84,8 +84,8 @@ class Curve:
     number: int
     label: str
     is_on_front: bool
-    fbeta: tuple[tuple[float, ...], ...]  # by fold, by epoch
-    train_loss: tuple[tuple[float, ...], ...]
+    first_fold: tuple[float, ...]  # F-beta by epoch; empty if the trial began with a later fold
+    train_loss: tuple[tuple[float, ...], ...]  # by fold, by epoch
     valid_loss: tuple[tuple[float, ...], ...]
 
 

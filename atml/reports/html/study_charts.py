@@ -124,11 +124,11 @@ def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
 
 def first_fold_chart(study: StudyPart) -> Markup | None:
     """Draw F-beta over the epochs of the first fold, of all trials; None without one."""
-    curves = [curve for curve in study.curves if curve.fbeta]
-    epochs = max((len(curve.fbeta[0]) for curve in curves), default=0)
+    curves = [curve for curve in study.curves if curve.first_fold]
+    epochs = max((len(curve.first_fold) for curve in curves), default=0)
     if not epochs:
         return None
-    values = [value for curve in curves for value in curve.fbeta[0]]
+    values = [value for curve in curves for value in curve.first_fold]
     best = max(values)
     y = Scale.around([best, max(min(values), best - 0.12)])
     chart = Chart(
@@ -143,7 +143,7 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         y_ticks=y.ticks(),
     )
     for curve in sorted(curves, key=lambda one: one.is_on_front):
-        points = [(i, max(value, y.low)) for i, value in enumerate(curve.fbeta[0], start=1)]
+        points = [(i, max(value, y.low)) for i, value in enumerate(curve.first_fold, start=1)]
         css = "series a" if curve.is_on_front else "series faint"
         chart.line(points, css, title=f"trial {curve.number}: {curve.label}")
     return chart.render()

@@ -141,7 +141,7 @@ def _curve(trial: FrozenTrial, on_front: set[int]) -> Curve:
         number=trial.number,
         label=f"{records.architecture(trial)}, {records.onnx_bytes(trial):,} bytes",
         is_on_front=trial.number in on_front,
-        fbeta=tuple(tuple(point.fbeta for point in fold) for fold in folds),
+        first_fold=tuple(point.fbeta for point in points if point.fold == 0),
         train_loss=tuple(tuple(point.train_loss for point in fold) for fold in folds),
         valid_loss=tuple(tuple(point.valid_loss for point in fold) for fold in folds),
     )
