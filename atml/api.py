@@ -79,7 +79,8 @@ def search(
         workers: Worker processes; by default one per core, at most eight.
         device: `auto` (CUDA if available), `cpu`, `cuda` or `cuda:N`.
         skip_bad: Leave broken segment files out.
-        extend: Continue a study even if its spec's budget or targets have changed.
+        extend: Continue a study even if its spec's budget, finalize or targets have changed (of these, not
+            `size_of` and the limits).
         watch: Receives reports.
 
     Raises:
@@ -117,14 +118,14 @@ def run(
     extend: bool = False,
     watch: Watch | None = None,
 ) -> Run:
-    """Search, and make a bundle of the best model, unattended.
+    """Search, and make a bundle of the best model of every size, unattended.
 
     Subjects of `test` never take part in a search. Call it again after an interruption: finished trials are
     kept.
 
     Args:
         train: Directory of training segments.
-        test: Directory of segments of other subjects; only the shipped model is evaluated on them, once.
+        test: Directory of segments of other subjects; only shipped models are evaluated on them, once each.
         specs: Spec of one joint search, or specs of an architecture search and a width search;
             `studies/joint.toml` by default.
         name: Prefix of the studies' names; the training folder's name by default.

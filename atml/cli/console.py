@@ -46,7 +46,12 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 def _rich_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=err(), transient=True) as progress:
         task = progress.add_task(what, total=None)
 

@@ -15,7 +15,7 @@ def doctor(
     storage: options.Storage = defaults.STORAGE,
     as_json: options.Json = False,
 ) -> None:
-    """Show what this machine has of what ATML uses, and what to install for the rest.
+    """Check that this machine has what ATML needs, and say what to install.
 
     That is versions, CPU, memory, GPUs, the storage, free disk space, optional packages, and the compilers
     and the emulator for C code. The exit code is 1 only if something is missing without which ATML cannot

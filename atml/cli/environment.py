@@ -37,5 +37,5 @@ EXIT_CODES: Mapping[int, str] = {
     3: "With `--check-targets`: the study has ended without meeting its targets.",
     4: "With `--check-targets`: the study was stopped or is still running, and its targets are not met.",
     73: "Only a worker that `atml run` or `atml search` started: it cannot write; a restart would not help.",
-    130: "Interrupted by Ctrl-C. Nothing is lost: the same command continues.",
+    130: "Interrupted by Ctrl-C; the same command continues where it can.",
 }

@@ -21,10 +21,11 @@ def finalize(
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,
 ) -> None:
-    """Retrain the best trials, calibrate the threshold, test once, and write the bundle.
+    """Train the best models of a study on all subjects, test each once, and write their bundles.
 
-    The best trials are evaluated again on folds other than those of the search; the winner is trained on
-    all subjects. The number of evaluations on test segments is recorded in metrics.json.
+    The best trials of every size are evaluated again on folds other than those of the search; the best within
+    each size is trained on all subjects. The number of evaluations on test segments is recorded in
+    metrics.json.
 
     Example:  atml finalize ecm-phase2 --test data/iesd/test
     """

@@ -117,7 +117,7 @@ def main() -> None:
         sys.exit(MISTAKE)
     except SystemExit as exit_:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
-            typer.echo("Interrupted. Nothing is lost: run the same command again to continue.", err=True)
+            typer.echo("Interrupted. Run the same command again: it continues where it can.", err=True)
         raise
 
 

@@ -53,7 +53,12 @@ Device = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for scripts.")]
 Extend = Annotated[
-    bool, typer.Option("--extend", help="Continue a study even if its spec's budget or targets have changed.")
+    bool,
+    typer.Option(
+        "--extend",
+        help="Continue a study even if budget, finalize or targets of its spec have changed (not size_of and "
+        "the limits).",
+    ),
 ]
 CheckTargets = Annotated[
     bool,

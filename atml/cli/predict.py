@@ -89,9 +89,10 @@ def predict(
     tables = columns is not None or source_format is not None
     recordings = [path for path in files if tables or recording_path(path)]
     if not recordings:
-        if episodes or annotations or lead:
+        if episodes or annotations or lead or rate or minimum:
             raise DataError(
-                f"{files[0]} is taken for a segment, without leads or episodes; give --columns for a table"
+                f"{files[0]} is taken for a segment of 250 Hz, without leads or episodes; give --columns for "
+                "a table"
             )
         _say_left_out(_print_segments(model, files, skip_bad=skip_bad, as_json=as_json))
         return
@@ -147,8 +148,11 @@ def _say_left_out(reasons: list[str]) -> None:
 def _annotated(found: "Iterable[RecordingPrediction]", folder: Path) -> "Iterator[RecordingPrediction]":
     from atml.reports.rhythm_files import write_annotations
 
+    written: set[Path] = set()
     for one in found:
-        write_annotations(one, folder)
+        path = write_annotations(one, folder, keep=written)
+        if path is not None:
+            written.add(path)
         yield one
 
 

@@ -68,7 +68,7 @@ def import_(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make 5 s segments of recordings with annotated rhythms.
+    """Cut recordings with annotated rhythms into 5 s segments.
 
     Reads WFDB, EDF and EDF+, CSV, NPZ and Parquet, and segment directories of another length or rate.
     Each segment lies within one rhythm, without gaps, at 250 Hz and 0.5 to 50 Hz. DIR also gets

@@ -50,7 +50,7 @@ def run(
     check_targets: options.CheckTargets = False,
     as_json: options.Json = False,
 ) -> None:
-    """Search for a small, accurate model and write its bundle, unattended.
+    """Search for small, accurate models and write their bundles, unattended.
 
     Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
     (see `atml specs list`). Run the same command again after an interruption: finished trials are kept.

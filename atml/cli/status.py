@@ -95,7 +95,7 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
     from atml.cli.console import out
     from atml.cli.tables import new_table
 
-    names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "ONNX", "state")
+    names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "size", "state")
     table = new_table("studies", ("study", "phase", "state"), *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))

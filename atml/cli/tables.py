@@ -36,10 +36,11 @@ MOST_ROWS = 15
 
 def new_table(title: str, left: tuple[str, ...], *headings: str) -> Any:
     """Return an empty table; columns are right-aligned except those named in `left`."""
+    from rich.markup import escape
     from rich.table import Table
 
-    # At least as wide as its title, which rich would break otherwise.
-    table = Table(title=title, title_justify="left", title_style="bold", min_width=len(title) + 4)
+    # At least as wide as its title, which rich would break otherwise. A path may hold brackets.
+    table = Table(title=escape(title), title_justify="left", title_style="bold", min_width=len(title) + 4)
     for name in headings:
         table.add_column(name, justify="left" if name in left else "right")
     return table
@@ -88,10 +89,9 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 
 
-SIZE_NAMES = {"onnx": "ONNX", "int8": "INT8", "flash": "flash"}
-
-
 def _trial_columns(outcome: "Outcome") -> tuple[str, ...]:
+    from atml.tuning.sizes import SIZE_NAMES
+
     size = SIZE_NAMES[outcome.phase.targets.size_of]
     return ("trial", "architecture", "learning rate", "F-beta", "± s.e.", size, "parameters", "RAM")
 
@@ -144,6 +144,7 @@ def _front_table(outcome: "Outcome") -> Any:
 def _size_table(outcome: "Outcome") -> Any:
     """Show the best model of each size, and the gain in the second half of the search."""
     from atml.tuning import records
+    from atml.tuning.sizes import SIZE_NAMES
 
     table = new_table(
         f"{outcome.study}: best within each size",
@@ -164,7 +165,7 @@ def _size_table(outcome: "Outcome") -> Any:
             kilobytes(records.onnx_bytes(one.best)),
             records.architecture(one.best),
             str(one.best.number),
-            f"{one.gained:+.4f}",
+            "–" if one.gained is None else f"{one.gained:+.4f}",
         )
     return table
 
@@ -190,10 +191,9 @@ def _targets(outcome: "Outcome") -> str:
     from atml.tuning.stop import StoppedBy
 
     targets = outcome.phase.targets
-    if targets.fbeta is None and targets.onnx_bytes is None:
+    wanted = targets.in_words()
+    if not wanted:
         return "  no targets are set"
-    size = SIZE_NAMES[targets.size_of]
-    wanted = f"F-beta ≥ {targets.fbeta or 0:g}, {size} ≤ {kilobytes(targets.onnx_bytes or 0)}"
     best = outcome.best
     if outcome.targets_met and best:
         return (
@@ -336,7 +336,8 @@ def print_final(final: "Final") -> None:
     for model in final.models:
         is_recommended = model is final.recommended
         remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""
-        console.print(f"Bundle: {model.bundle}{remark}", style="bold" if is_recommended else None)
+        style = "bold" if is_recommended else None
+        console.print(f"Bundle: {model.bundle}{remark}", style=style, markup=False, soft_wrap=True)
 
 
 def _candidates_table(final: "Final") -> Any:
@@ -430,7 +431,7 @@ def print_audit(audit: "LabelAudit") -> None:
         table.add_row(subject, f"{segments:,}", *(f"{count:,}" for count in counts), share)
     console.print(table)
     sound = len(audit.subjects) - len(doubtful)
-    console.print(f"  without one: {counted(sound, 'subject')}")
+    console.print(f"  without a suspicious label: {counted(sound, 'subject')}")
     networks = (f"{one.architecture} (ROC-AUC {one.roc_auc:.3f})" for one in audit.networks)
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):
@@ -445,7 +446,7 @@ def print_c_check(checked: "CCheck") -> None:
         "ONNX bytes": f"{checked.onnx_bytes:,}",
         "flash bytes: code and constants": f"{target.flash_bytes:,}" if target else "–",
         "RAM bytes: memory and stack": f"{target.ram_bytes:,}" if target else "–",
-        "  of it memory, the segment included": f"{checked.memory_bytes:,}",
+        "  of which memory, including the segment": f"{checked.memory_bytes:,}",
         "instructions for one segment": f"{target.instructions:,}" if target else "–",
         "largest difference of logits": _difference(target.difference if target else None),
         "  on this machine": _difference(checked.host_difference),

@@ -30,9 +30,9 @@ def bootstrap_intervals(
     """Return the 95 % percentile interval of every pooled metric, by name of the metric.
 
     Each resample draws subjects with replacement, as many as there are, and pools their counts.
-    Only counts are resampled, not segments, so the cost does not grow with the recordings. A metric
-    that no resample defines (specificity when all is AFIB) is omitted, and so are all metrics when
-    there are fewer than two subjects.
+    Only counts are resampled, not segments, so the cost does not grow with the recordings. A resample
+    without AFIB says nothing about how AFIB is found. A metric that no resample defines (specificity when
+    all is AFIB) is omitted, and so are all metrics when there are fewer than two subjects.
     """
     subjects = subject_fbeta.size
     if subjects < 2 or resamples == 0:
@@ -40,11 +40,11 @@ def bootstrap_intervals(
     times = resampled_subjects(subjects, resamples=resamples, seed=seed)
     pooled = by_subject.resampled(times)
     figures = {
-        "f1": pooled.fbeta(1.0),
-        "fbeta": pooled.fbeta(beta),
+        "f1": with_afib(pooled, pooled.fbeta(1.0)),
+        "fbeta": with_afib(pooled, pooled.fbeta(beta)),
         "accuracy": pooled.accuracy,
-        "precision": pooled.precision,
-        "recall": pooled.recall,
+        "precision": with_afib(pooled, pooled.precision),
+        "recall": with_afib(pooled, pooled.recall),
         "specificity": pooled.specificity,
         "roc_auc": _resampled_auc(times, subject, positive, score),
         "subject_mean_fbeta": times @ subject_fbeta / subjects,
@@ -57,6 +57,11 @@ def resampled_subjects(subjects: int, *, resamples: int, seed: int) -> Floats:
     """Return [resamples, subjects] how often each subject is drawn, with replacement."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
+
+
+def with_afib(counts: Confusion, values: Floats) -> Floats:
+    """Return the values of a metric, NaN where the counts hold no AFIB and its value would be 0."""
+    return np.where(counts.afib > 0, values, np.nan)
 
 
 def percentiles(values: Floats) -> tuple[float, float]:

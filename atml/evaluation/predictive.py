@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atml.evaluation.bootstrap import percentiles, resampled_subjects
+from atml.evaluation.bootstrap import percentiles, resampled_subjects, with_afib
 from atml.evaluation.confusion import Confusion, Floats
 from atml.evaluation.metrics import Metrics
 
@@ -63,8 +63,9 @@ def _at(prevalence: float, pooled: Confusion, resampled: Confusion) -> Predictiv
 
 
 def _values(counts: Confusion, prevalence: float) -> tuple[Floats, Floats]:
-    found, cleared = counts.recall * prevalence, counts.specificity * (1 - prevalence)
+    recall = with_afib(counts, counts.recall)
+    found, cleared = recall * prevalence, counts.specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):
         positive: Floats = found / (found + (1 - counts.specificity) * (1 - prevalence))
-        negative: Floats = cleared / (cleared + (1 - counts.recall) * prevalence)
+        negative: Floats = cleared / (cleared + (1 - recall) * prevalence)
     return positive, negative

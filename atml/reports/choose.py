@@ -63,7 +63,7 @@ class Choice:
     """A candidate to ship."""
 
     candidate: Candidate
-    sizes: tuple[int, ...]  # bytes within which it is the best; empty if it only answers the targets
+    sizes: tuple[int, ...]  # bytes within which it is the best; empty if it only meets the targets best
 
 
 def sizes_of(phase: Phase) -> tuple[int, ...]:
@@ -109,7 +109,7 @@ def judge_again(
 
 
 def choose(candidates: Sequence[Candidate], phase: Phase) -> list[Choice]:
-    """Return the best candidate of every size and the one that answers the targets, smallest first.
+    """Return the best candidate of every size and the one that meets the targets best, smallest first.
 
     Of those that are not clearly worse than the best of a size, the smallest is taken. A size within which
     there is no candidate is left out.

@@ -25,7 +25,7 @@ from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.training import choose_device, spread_over_devices
-from atml.tuning.fit import Trainer
+from atml.tuning.fit import Trainer, training_identity
 from atml.tuning.phases import Phase, parse_spec
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
@@ -57,10 +57,7 @@ class FitJob:
     @property
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
-        document = asdict(replace(self, soft_labels=None))
-        # Neither the search, what ends it, nor the location of the segments affects a fit.
-        data = {name: value for name, value in self.spec["data"].items() if name != "train"}
-        document["spec"] = {"training": self.spec["training"], "data": data, "seed": self.spec["seed"]}
+        document = asdict(replace(self, soft_labels=None)) | training_identity(self.spec, self.fingerprint)
         document["version"] = __version__
         del document["soft_labels"]
         if self.soft_labels is not None:

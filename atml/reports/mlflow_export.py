@@ -145,7 +145,11 @@ class _Export:
         figures = {"trained": result.spent.trained, "seconds": result.spent.seconds}
         if result.best is not None:
             figures |= {"fbeta": records.fbeta(result.best), "onnx_bytes": records.onnx_bytes(result.best)}
-        self._log(run_id, {name: [(0, value)] for name, value in figures.items()}, _milliseconds(ended))
+        self._log(
+            run_id,
+            {name: [(result.spent.trained, value)] for name, value in figures.items()},
+            _milliseconds(ended),
+        )
         self._client.log_dict(run_id, self._stored.phase.stored(), "spec.json")
         self._client.log_dict(run_id, asdict(self._stored.data), "data.json")
         if bundle is not None:
@@ -168,7 +172,8 @@ class _Export:
         }
         known = {**records.metrics(trial), "seconds": records.training_seconds(trial)}
         known |= {"fbeta": records.fbeta(trial)} if points else {}
-        series |= {name: [(0, value)] for name, value in known.items() if value is not None}
+        # MLflow shows the value of the last step.
+        series |= {name: [(len(points), value)] for name, value in known.items() if value is not None}
         self._log(run_id, series, _milliseconds(trial.datetime_start))
         params = {**trial.params, **(records.config(trial) or {})}
         entities = _entities()

@@ -3,29 +3,37 @@
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from atml.ecg.sources.recording import load_reader
+from atml.errors import DataError
 from atml.files import make_folder, write_whole
 from atml.reports.predicting import RecordingPrediction
 
 ENDING = "ecm"  # not atr, which is that of reference annotations
 
 
-def write_annotations(prediction: RecordingPrediction, folder: Path) -> Path | None:
+def write_annotations(
+    prediction: RecordingPrediction, folder: Path, *, keep: Collection[Path] = ()
+) -> Path | None:
     """Write RECORD.ecm into a folder: rhythm changes `(AFIB` and `(N`, and `~` where nothing is scored.
 
     `(AFIB` marks the episodes; all other scored time is `(N`. Characters of the record's name that WFDB does
     not allow become `_`. Positions are samples of the recording, at its own rate.
 
+    Args:
+        prediction: What was predicted.
+        folder: Where to write; it is created.
+        keep: Files that must not be replaced: those of other recordings.
+
     Returns:
         The file, or `None` if the recording is empty.
 
     Raises:
-        DataError: the package wfdb is missing.
+        DataError: the package wfdb is missing, or the file is one to keep.
         CannotWrite: the file cannot be written.
     """
     wfdb = load_reader("wfdb", "WFDB annotations")
@@ -34,6 +42,12 @@ def write_annotations(prediction: RecordingPrediction, folder: Path) -> Path | N
         return None
     make_folder(folder)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", prediction.record)
+    path = folder / f"{name}.{ENDING}"
+    if path in keep:
+        raise DataError(
+            f"{path} is already that of another recording of the same name; predict them one by one, each "
+            "into a folder of its own"
+        )
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
         wfdb.wrann(
@@ -46,7 +60,6 @@ def write_annotations(prediction: RecordingPrediction, folder: Path) -> Path | N
             write_dir=scratch,
         )
         content = (Path(scratch) / f"{name}.{ENDING}").read_bytes()
-    path = folder / f"{name}.{ENDING}"
     write_whole(path, content)
     return path
 

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.outcome import Outcome, outcome
+from atml.tuning.sizes import SIZE_NAMES
 
 LEAST_SECONDS_BETWEEN = 10.0
 # With this many rows the note fits into one attribute of 2,045 characters, which is written atomically.
@@ -79,15 +80,14 @@ def _answer(result: Outcome) -> str:
     if best is None:
         return "\n".join(["**No model yet.**", *(f"- {line}" for line in result.advice)])
     what = f"trial {best.number}: F-beta {records.fbeta(best):.4f}, {_size(best)}"
-    wanted = [f"F-beta ≥ {targets.fbeta:g}"] if targets.fbeta else []
-    wanted += [f"ONNX ≤ {targets.onnx_bytes / 1000:.1f} KB"] if targets.onnx_bytes else []
+    wanted = targets.in_words()
     if not wanted:
         return f"**Best so far is {what}**" if result.stop is None else f"**Best is {what}**"
     if result.targets_met:
-        return f"**Targets met ({', '.join(wanted)}) by {what}**"
+        return f"**Targets met ({wanted}) by {what}**"
     missed = "missed" if result.stop else "not met yet"
     failed = ", ".join(result.failed_targets)
-    lines = [f"**Targets {missed} ({', '.join(wanted)}): {failed}.** Nearest is {what}"]
+    lines = [f"**Targets {missed} ({wanted}): {failed}.** Nearest is {what}"]
     if result.stop:
         lines += ["", *(f"- to relax: {line}" for line in result.advice)]
     return "\n".join(lines)
@@ -100,7 +100,8 @@ def _listed(result: Outcome) -> Sequence[FrozenTrial]:
 
 def _table(result: Outcome) -> list[str]:
     trials = _listed(result)
-    lines = ["| trial | F-beta | ONNX | parameters | architecture | learning rate | targets |"]
+    size = SIZE_NAMES[result.phase.targets.size_of]
+    lines = [f"| trial | F-beta | {size} | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
     for trial in trials[:MOST_ROWS]:
         failed = result.phase.failed_targets(trial)

@@ -21,6 +21,7 @@ VERSIONS = [__version__, str(torch.__version__)]
 class Checkpoint:
     """A trial between two epochs of a fold."""
 
+    of: str  # what is trained: `training_key`
     fold: int
     state: TrainingState
     curve: list[CurvePoint]
@@ -46,6 +47,7 @@ class Checkpoints:
         make_folder(self.folder)
         content = {
             "versions": VERSIONS,
+            "of": checkpoint.of,
             "fold": checkpoint.fold,
             "state": checkpoint.state.to_bytes(),
             "curve": [point.to_list() for point in checkpoint.curve],
@@ -54,15 +56,19 @@ class Checkpoints:
         torch.save(content, buffer)
         write_whole(self._path(number), buffer.getvalue())
 
-    def load(self, number: int) -> Checkpoint | None:
-        """Return the checkpoint of trial `number`; None if missing, damaged or of other versions."""
+    def load(self, number: int, of: str) -> Checkpoint | None:
+        """Return the checkpoint of trial `number`; None if missing, damaged or of other versions.
+
+        One of another training is not returned either: the folder may hold the files of a deleted study of
+        the same name, whose networks were trained on other folds.
+        """
         try:
             content = torch.load(self._path(number), map_location="cpu", weights_only=True)
-            if content["versions"] != VERSIONS:
+            if content["versions"] != VERSIONS or content["of"] != of:
                 return None
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
             state = TrainingState.from_bytes(content["state"])
-            return Checkpoint(fold=content["fold"], state=state, curve=curve)
+            return Checkpoint(of=of, fold=content["fold"], state=state, curve=curve)
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
             return None  # the trial starts from the beginning
 

@@ -3,9 +3,12 @@
 The length is fixed and the averaged weights of the last epoch are kept, on a fold and on all subjects.
 """
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,6 +98,22 @@ class FoldFit:
         return model
 
 
+def training_identity(spec: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """Return what decides how a network is trained, besides the network itself.
+
+    Neither the search, what ends it, nor the location of the segments does.
+
+    Args:
+        spec: A stored spec.
+        fingerprint: Of the segments.
+    """
+    data = {name: value for name, value in spec["data"].items() if name != "train"}
+    return {
+        "spec": {"training": spec["training"], "data": data, "seed": spec["seed"]},
+        "fingerprint": fingerprint,
+    }
+
+
 @dataclass(frozen=True)
 class Trainer:
     """Trains the candidates of a study.
@@ -114,6 +133,16 @@ class Trainer:
         data = self.phase.data.model_copy(update={"seed": self.phase.data.seed + times})
         seed = self.phase.seed + times * self.phase.data.folds
         return replace(self, phase=self.phase.model_copy(update={"data": data, "seed": seed}))
+
+    def key(self, proposal: Proposal) -> str:
+        """Return a text that is the same only for the same training of the same network."""
+        document = {
+            **training_identity(self.phase.stored(), self.dataset.fingerprint),
+            "architecture": proposal.architecture.name,
+            "config": proposal.config_dict(),
+            "learning_rate": proposal.learning_rate,
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     @property
     def segment_length(self) -> int:

@@ -13,7 +13,7 @@ from atml.pruners import should_prune
 from atml.tuning import failures, records, stop
 from atml.tuning.budget import active_seconds, first_to_finish, may_train, out_of_time
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
-from atml.tuning.fit import FoldFit, Trainer
+from atml.tuning.fit import FittedEpoch, FoldFit, Trainer
 from atml.tuning.grid import Grid, Point, key_of, point_of
 from atml.tuning.phases import Phase
 from atml.tuning.processes import this_process
@@ -29,7 +29,7 @@ class TrialInterrupted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Trains one candidate per call, fold by fold while it may lead; pass it to `Study.optimize`.
+    """Trains one candidate per call, fold by fold while it may lead; a worker calls it for each trial.
 
     Args:
         phase: Spec and rules of the study.
@@ -81,7 +81,7 @@ class Objective:
     def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
         proposal = point.proposal()
         trial.set_user_attr(records.NETWORK, point.network())
-        begun = self._checkpoint(trial)
+        begun = self._checkpoint(trial, proposal)
         trials = self.study.get_trials(deepcopy=False)
         folds = _known_folds(trial, trials)
         self._refuse_untrained(trial, trials, begun=begun is not None or bool(folds))
@@ -134,7 +134,7 @@ class Objective:
                 if len(self.phase.directions) == 1:  # Optuna refuses reports with two objectives
                     trial.report(epoch.point.fbeta, len(curve) - 1)
                 if sum(point.fold == fold for point in curve) < epochs:
-                    self._save(trial, Checkpoint(fold=fold, state=epoch.state(), curve=list(curve)))
+                    self._save(trial, proposal, epoch, curve)
                     self._leave_early(trial, fold)
         except TrainingDiverged as error:
             raise _pruned(trial, PrunedBy.DIVERGED, str(error)) from None
@@ -147,14 +147,16 @@ class Objective:
             for step, point in enumerate(curve):
                 trial.report(point.fbeta, step)
 
-    def _checkpoint(self, trial: Trial) -> Checkpoint | None:
+    def _checkpoint(self, trial: Trial, proposal: Proposal) -> Checkpoint | None:
         """Return the checkpoint of an interrupted earlier attempt of `trial`, if there is one."""
         if self.checkpoints is None or records.RETRY_OF not in trial.user_attrs:
             return None
-        return self.checkpoints.load(records.first_number(trial))
+        return self.checkpoints.load(records.first_number(trial), self.trainer.key(proposal))
 
-    def _save(self, trial: Trial, checkpoint: Checkpoint) -> None:
+    def _save(self, trial: Trial, proposal: Proposal, epoch: FittedEpoch, curve: list[CurvePoint]) -> None:
         if self.checkpoints is not None:
+            of, fold = self.trainer.key(proposal), epoch.point.fold
+            checkpoint = Checkpoint(of=of, fold=fold, state=epoch.state(), curve=list(curve))
             self.checkpoints.save(records.first_number(trial), checkpoint)
 
     def _forget(self, trial: Trial) -> None:

@@ -8,21 +8,26 @@ from optuna.trial import FrozenTrial, TrialState
 
 from atml.tuning import failures, records
 from atml.tuning.budget import Spent, spent
+from atml.tuning.grid import point_of
 from atml.tuning.phases import Phase
 from atml.tuning.ranking import best_within, contenders, front
 from atml.tuning.records import PrunedBy
 from atml.tuning.snapshot import Snapshot
-from atml.tuning.stop import Stop
+from atml.tuning.stop import Stop, StoppedBy
 from atml.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """Trials that one rule ended early, and the training time saved."""
+    """Trials that one rule ended early, and the training time saved.
+
+    The minutes are those of the rest of the fold, or of the other folds, at the trial's speed. What a later
+    trial at the same point has trained is not saved.
+    """
 
     by: str
     trials: int
-    minutes: float  # of the rest of the fold, or of the other folds, at the trial's speed
+    minutes: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,9 @@ class SizeResult:
 
     limit: int  # bytes
     best: FrozenTrial
-    gained: float  # F-beta gained in the second half of the trained trials; 0 if the first found nothing
+    gained: (
+        float | None
+    )  # F-beta gained in the second half of the trained trials; None if the first found none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,9 @@ class Outcome:
     errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
     failed: int
     savings: tuple[Saving, ...]
-    ranking: tuple[FrozenTrial, ...]  # trials that finished the race, best first
+    ranking: tuple[
+        FrozenTrial, ...
+    ]  # trials that finished the race, or while none has, got furthest; best first
     unfinished: tuple[str, ...]  # architectures without such a trial
     front: tuple[FrozenTrial, ...]  # not beaten in both F-beta and size, smallest first
     by_size: tuple[SizeResult, ...]  # smallest first; sizes without a model are omitted
@@ -90,7 +99,7 @@ def outcome(of: Snapshot) -> Outcome:
         stop=of.stop,
         targets_met=best is not None and phase.meets_targets(best),
         failed_targets=failed_targets,
-        advice=tuple(_advice(phase, best, failed_targets, trials)),
+        advice=tuple(_advice(phase, best, failed_targets, trials, of.stop)),
         all_afib_fbeta=of.all_afib_fbeta,
     )
 
@@ -108,7 +117,7 @@ def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
     for limit in sorted(phase.search.sizes):
         earlier, best = best_within(before, limit), best_within(after, limit)
         if best is not None:
-            gained = max(0.0, best.fbeta - earlier.fbeta) if earlier else 0.0
+            gained = max(0.0, best.fbeta - earlier.fbeta) if earlier else None
             found.append(SizeResult(limit=limit, best=best.trial, gained=gained))
     return tuple(found)
 
@@ -119,10 +128,11 @@ def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
     """Compute the time saved by each rule that ends trials early."""
+    last = {point_of(trial): trial.number for trial in records.trained(trials)}
     found = []
     for rule in (PrunedBy.PRUNER, PrunedBy.RACE):
         ended = [trial for trial in trials if trial.user_attrs.get(records.PRUNED_BY) == rule]
-        seconds = sum(_seconds_spared(trial, phase) for trial in ended)
+        seconds = sum(_seconds_spared(one, phase) for one in ended if last.get(point_of(one)) == one.number)
         found.append(Saving(by=rule.value, trials=len(ended), minutes=seconds / 60))
     return tuple(found)
 
@@ -139,7 +149,11 @@ def _seconds_spared(trial: FrozenTrial, phase: Phase) -> float:
 
 
 def _advice(
-    phase: Phase, best: FrozenTrial | None, failed_targets: tuple[str, ...], trials: list[FrozenTrial]
+    phase: Phase,
+    best: FrozenTrial | None,
+    failed_targets: tuple[str, ...],
+    trials: list[FrozenTrial],
+    sign: Stop | None,
 ) -> list[str]:
     """Suggest what to relax so that the study can succeed."""
     if best is None:
@@ -160,6 +174,8 @@ def _advice(
         advice.append(f"raise targets.onnx_bytes to {records.onnx_bytes(best)}, or add smaller search.sizes")
     if failed_targets:
         more = "give the study more time: raise budget.trials or budget.minutes, and add --extend"
+        if sign is not None and sign.by is StoppedBy.SPACE:
+            more = "add search.sizes, search.shapes, learning rates or architectures, in a new study"
         advice.append(f"or {more}" if advice else more)
     return advice
 

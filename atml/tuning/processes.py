@@ -10,6 +10,7 @@ from typing import Any, Self
 import psutil
 
 PID_NAMESPACE = Path("/proc/self/ns/pid")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Two readings of one process's start time differ by clock corrections; those of two processes by more.
 START_TOLERANCE_SECONDS = 1.0
 
@@ -21,9 +22,10 @@ class Process:
     Args:
         host: Name of the machine or container.
         pid: Process number.
-        namespace: PID namespace: containers may share a host name but have numbers of their own. Empty
-            where the system has none.
-        started: Start time in seconds since 1970, since process numbers are reused.
+        namespace: Boot and PID namespace: containers may share a host name but have numbers of their own.
+            Empty where the system has none.
+        started: Start time in seconds since the boot, since process numbers are reused. The time since 1970
+            would change for all running processes when the clock is set.
     """
 
     host: str
@@ -59,7 +61,7 @@ class Process:
             found = psutil.Process(self.pid)
             if found.status() == psutil.STATUS_ZOMBIE:
                 return False
-            started = found.create_time()
+            started = _seconds_since_boot(found)
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
@@ -76,12 +78,16 @@ def this_process() -> Process:
 def _describe(pid: int) -> Process:
     """Describe this process; `pid` keeps a forked child from reusing its parent's description."""
     try:
-        namespace = str(PID_NAMESPACE.readlink())
+        namespace = f"{BOOT.read_text().strip()} {PID_NAMESPACE.readlink()}"
     except OSError:
         namespace = ""
     return Process(
         host=socket.gethostname(),
         pid=pid,
         namespace=namespace,
-        started=round(psutil.Process(pid).create_time(), 2),
+        started=round(_seconds_since_boot(psutil.Process(pid)), 2),
     )
+
+
+def _seconds_since_boot(process: psutil.Process) -> float:
+    return float(process.create_time() - psutil.boot_time())  # both move with the clock

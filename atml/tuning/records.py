@@ -201,8 +201,14 @@ def metrics(trial: FrozenTrial | Trial) -> dict[str, float | None]:
 
 
 def metric(trial: FrozenTrial | Trial, name: str) -> float | None:
-    """Return a recorded validation metric, or None; 0 for a trial that diverged."""
-    return 0.0 if diverged(trial) else metrics(trial).get(name)
+    """Return a recorded validation metric, or None; 0 for a trial that diverged.
+
+    "fbeta" is the F-beta by which trials are ranked, in which all subjects weigh the same.
+    """
+    if diverged(trial):
+        return 0.0
+    known = estimate(trial)
+    return known.fbeta if known is not None and name == "fbeta" else metrics(trial).get(name)
 
 
 def onnx_bytes(trial: FrozenTrial) -> int:

@@ -1,5 +1,6 @@
 """The size of a configuration and what it needs on a device, known before training."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
@@ -12,6 +13,7 @@ from atml.tuning.proposal import Proposal
 
 # What is measured: the file model.onnx or model.int8.onnx, or the flash of the INT8 model's C code.
 SizeOf = Literal["onnx", "int8", "flash"]
+SIZE_NAMES: Mapping[SizeOf, str] = {"onnx": "ONNX", "int8": "INT8", "flash": "flash"}
 
 
 def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata:

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
     with_config,
 )
 
@@ -23,13 +24,14 @@ from atml.models import ARCHITECTURES, get_architecture
 from atml.training import AugmentationSettings, TrainingSettings
 from atml.tuning import records
 from atml.tuning.ladder import LearningRateLadder
-from atml.tuning.sizes import SizeOf
+from atml.tuning.sizes import SIZE_NAMES, SizeOf
 
 # The settings are plain dataclasses; a spec must still refuse misspelt ones.
 for settings in (AugmentationSettings, TrainingSettings):
     with_config(ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True))(settings)
 
 MOST_BYTES = 1_000_000  # of a spec
+DEFAULT_TRIALS = 50
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
 # Limits far above sensible values, so that nothing computed from them overflows.
@@ -60,7 +62,7 @@ class DataSpec(Section):
     """Folds that the subjects are split into; a model that finishes the race was trained once without
     each."""
     seed: Seed = 0
-    """Seeds that split."""
+    """Seed of this split."""
     skip_bad: bool = False
     """Leave broken files out instead of refusing the directory."""
     exclude_subjects: tuple[Annotated[str, AfterValidator(canonical_subject)], ...] = ()
@@ -151,7 +153,7 @@ class TargetsSpec(Section):
     fbeta: Share | None = None
     """Smallest F-beta."""
     onnx_bytes: Bytes | None = None
-    """Largest size of the model file in bytes."""
+    """Largest size in bytes, of what `size_of` names."""
     size_of: SizeOf = "onnx"
     """Whose bytes count in all sizes of the spec, `search.sizes` and `finalize.sizes` too: `"onnx"` is
     `model.onnx`, `"int8"` the file with INT8 weights, `model.int8.onnx`, and `"flash"` the code and constants
@@ -172,6 +174,13 @@ class TargetsSpec(Section):
     """Stop all workers at the first model that meets the targets; false spends the rest of the budget on the
     front."""
 
+    def in_words(self) -> str:
+        """Return F-beta and size as a text such as "F-beta ≥ 0.94, ONNX ≤ 8.0 KB"; empty without targets."""
+        wanted = [f"F-beta ≥ {self.fbeta:g}"] if self.fbeta is not None else []
+        if self.onnx_bytes is not None:
+            wanted.append(f"{SIZE_NAMES[self.size_of]} ≤ {self.onnx_bytes / 1000:.1f} KB")
+        return ", ".join(wanted)
+
     @property
     def count_int8(self) -> bool:
         """Whether a size or a limit is that of the INT8 model, so that it has to be shipped."""
@@ -191,10 +200,16 @@ class TargetsSpec(Section):
 class BudgetSpec(Section):
     """When to end if the targets are not met."""
 
-    trials: Count | None = 50
-    """Trained trials; those pruned before their first epoch do not count."""
+    trials: Count | None = None
+    """Trained trials, 50 if neither limit is given; those pruned before their first epoch do not count."""
     minutes: Minutes | None = None
     """Wall-clock time during which at least one trial ran, so pauses do not count."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_limit(cls, values: Any) -> Any:
+        unlimited = isinstance(values, dict) and values.get("trials") is values.get("minutes") is None
+        return {**values, "trials": DEFAULT_TRIALS} if unlimited else values
 
 
 class FinalizeSpec(Section):

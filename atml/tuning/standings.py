@@ -23,13 +23,15 @@ class Standings:
 
     `by_fold` [points, folds] is F-beta where a fold was trained, else NaN. A point is `closed` if it will
     not be trained again: it has all folds, or a rule ended it permanently or keeps it from training.
-    It is `running` if a running or queued trial has it.
+    It is `running` if a running or queued trial has it, and `finished` if all folds were trained and none
+    diverged.
     """
 
     grid: Grid
     by_fold: NDArray[np.float64]
     closed: Mask
     running: Mask
+    finished: Mask
 
     @classmethod
     def of(
@@ -39,7 +41,7 @@ class Standings:
         size = len(grid.points)
         by_fold = np.full((size, folds), np.nan)
         closed = np.zeros(size, bool) if ruled_out is None else ruled_out.copy()
-        running = np.zeros(size, bool)
+        running, diverged = np.zeros(size, bool), np.zeros(size, bool)
         for trial in trials:
             key = point_of(trial)
             if key is None or key not in grid.index:
@@ -49,10 +51,12 @@ class Standings:
             if known is not None:
                 by_fold[at, : known.folds] = known.by_fold
             if records.diverged(trial):
-                by_fold[at, known.folds if known else 0] = 0.0
+                by_fold[at, min(known.folds if known else 0, folds - 1)] = 0.0
+                diverged[at] = True
             running[at] |= trial.state in (TrialState.RUNNING, TrialState.WAITING)
             closed[at] |= _is_closed(trial)
-        return cls(grid=grid, by_fold=by_fold, closed=closed, running=running)
+        finished = ~np.isnan(by_fold).any(axis=1) & ~diverged
+        return cls(grid=grid, by_fold=by_fold, closed=closed, running=running, finished=finished)
 
     @cached_property
     def posterior(self) -> Posterior:
@@ -71,12 +75,6 @@ class Standings:
         """[points] whether the network is no larger than `limit` bytes."""
         within: Mask = self.grid.onnx_bytes <= limit
         return within
-
-    @property
-    def finished(self) -> Mask:
-        """[points] whether all folds were trained."""
-        finished: Mask = np.isnan(self.by_fold).sum(axis=1) == 0
-        return finished
 
     def leader(self, limit: float) -> int | None:
         """Return the tried point within `limit` bytes that is expected to be the best, if there is one.

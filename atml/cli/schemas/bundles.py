@@ -186,7 +186,7 @@ class CodeDocument(Document):
 
 
 class QdqDocument(Document):
-    """A model with 8 bit weights and activations, compared with the model it was made of."""
+    """A model with 8 bit weights and activations, compared with the model it was made from."""
 
     out: str
     """The file that was written."""

@@ -87,8 +87,8 @@ class SizeDocument(Document):
     """The size in bytes."""
     best: TrialDocument
     """The best trial within it."""
-    gained: float
-    """F-beta gained in the second half of the trained trials."""
+    gained: float | None
+    """F-beta gained in the second half of the trained trials; null if the first half found no model."""
 
 
 class StoppedDocument(Document):

@@ -53,7 +53,7 @@ class SizeRow:
 
     limit: int  # bytes
     best: TrialRow
-    gained: float  # F-beta gained in the second half of the search
+    gained: float | None  # F-beta gained in the second half of the search; None if the first found no model
 
 
 @dataclass(frozen=True, kw_only=True)

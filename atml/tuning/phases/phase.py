@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
 from atml.tuning.footprints import with_footprint, within_limits
@@ -113,12 +113,13 @@ class Phase(StudySpec):
         return bool((now.closed | now.running).all())
 
     def rank(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials that finished the race, best first."""
+        """Return the trials that finished the race, best first; while none has, those that got furthest."""
         return [one.trial for one in rank(contenders(trials), self.targets)]
 
     def meets_targets(self, trial: FrozenTrial) -> bool:
-        """Whether a completed trial meets every target; False if none is set."""
-        return bool(self.failed_targets(trial) == () and (self.targets.fbeta or self.targets.onnx_bytes))
+        """Whether a trial finished the race and meets every target; False if none is set."""
+        has_targets = self.targets.fbeta or self.targets.onnx_bytes
+        return bool(has_targets and trial.state == TrialState.COMPLETE and self.failed_targets(trial) == ())
 
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""

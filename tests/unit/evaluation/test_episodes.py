@@ -32,10 +32,11 @@ def test_nothing_called_is_no_episode():
 
 
 def evaluated(*records):
-    """Evaluate records given as (subject, labels, answers), each a string of 0 and 1."""
+    """Evaluate records given as (subject, labels, answers), strings of 0 and 1, or with a name before."""
+    named = [one if len(one) == 4 else (f"r{number}", *one) for number, one in enumerate(records)]
     rows = [
-        (subject, f"r{number}", at * 5.0, int(label), int(call))
-        for number, (subject, labels, calls) in enumerate(records)
+        (subject, record, at * 5.0, int(label), int(call))
+        for record, subject, labels, calls in named
         for at, (label, call) in enumerate(zip(labels, calls, strict=True))
     ]
     rows.reverse()  # in any order
@@ -52,6 +53,13 @@ def test_statistics_count_overlaps_and_durations():
     assert (one.sensitivity, one.positive_predictivity) == (0.5, 0.5)
     assert one.duration_sensitivity == pytest.approx(1 / 5)
     assert one.duration_positive_predictivity == pytest.approx(1 / 3)
+
+
+def test_records_of_different_people_may_have_the_same_name():
+    people = [("visit 1", subject, "0110", "0110") for subject in ("S1", "S2")]
+    found = evaluated(*people)
+    assert [(one.subject, one.annotated_episodes) for one in found.per_subject] == [("S1", 1), ("S2", 1)]
+    assert found.pooled.annotated_seconds == 20
 
 
 def test_subjects_are_pooled_over_their_records_and_episodes_end_with_a_record():

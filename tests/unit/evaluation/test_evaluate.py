@@ -195,3 +195,17 @@ def test_a_bad_input_is_refused_with_what_was_given(replaced, complaint):
 def test_all_is_complete():
     assert len(set(atml.evaluation.__all__)) == len(atml.evaluation.__all__)  # ruff sorts them
     assert all(hasattr(atml.evaluation, name) for name in atml.evaluation.__all__)
+
+
+def test_a_resample_without_afib_says_nothing_about_how_it_is_found():
+    # Two of eight subjects have AFIB, of which 9 in 10 are found: a tenth of the resamples has neither.
+    labels = np.concatenate([np.ones(20, int), np.zeros(60, int)])
+    scores = np.where(labels == 1, 0.9, 0.1)
+    scores[[0, 10]] = 0.1
+    subjects = np.repeat([f"S{number}" for number in range(8)], 10)
+    found = evaluate(labels, scores, subjects, subjects, threshold=0.5)
+    assert found.intervals["recall"] == pytest.approx((0.9, 0.9))
+    assert found.intervals["precision"] == (1.0, 1.0)
+    assert found.intervals["fbeta"][0] > 0.9
+    without = evaluate(np.zeros(80, int), scores, subjects, subjects, threshold=0.5)
+    assert {"recall", "precision", "f1", "fbeta"}.isdisjoint(without.intervals)

@@ -13,8 +13,12 @@ def kept(tmp_path):
     state = TrainingState(epochs=1, settings=TrainingSettings(), content={"model": {"w": torch.ones(2)}})
     point = CurvePoint(fold=1, train_loss=0.5, valid_loss=0.4, fbeta=0.9, seconds=1.0)
     folder = Checkpoints(tmp_path)
-    folder.save(3, Checkpoint(fold=1, state=state, curve=[point]))
+    folder.save(3, Checkpoint(of="this", fold=1, state=state, curve=[point]))
     return folder
+
+
+def test_that_of_another_training_is_ignored(kept):
+    assert kept.load(3, "other") is None
 
 
 def rewrite(kept, **changes):
@@ -23,18 +27,18 @@ def rewrite(kept, **changes):
 
 
 def test_what_is_kept_is_loaded(kept):
-    found = kept.load(3)
+    found = kept.load(3, "this")
     assert (found.fold, found.state.epochs, found.curve[0].fbeta) == (1, 1, 0.9)
     assert found.state.settings == TrainingSettings()
     assert torch.equal(found.state.content["model"]["w"], torch.ones(2))
     kept.drop(3)
-    assert kept.load(3) is None
+    assert kept.load(3, "this") is None
 
 
 @pytest.mark.parametrize("versions", [["0.0.1", str(torch.__version__)], [checkpoints.__version__, "1.0"]])
 def test_that_of_another_version_is_ignored(kept, versions):
     rewrite(kept, versions=versions)
-    assert kept.load(3) is None
+    assert kept.load(3, "this") is None
 
 
 class Unknown:
@@ -46,17 +50,17 @@ class Unknown:
 )
 def test_a_damaged_one_is_ignored(kept, changes):
     rewrite(kept, **changes)
-    assert kept.load(3) is None
+    assert kept.load(3, "this") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x80\x02cos\nsystem\n."])
 def test_a_file_that_is_none_is_ignored(kept, content):
     (kept.folder / "3.pt").write_bytes(content)
-    assert kept.load(3) is None
+    assert kept.load(3, "this") is None
 
 
 def test_one_without_its_versions_is_ignored(kept):
     content = torch.load(kept.folder / "3.pt")
     del content["versions"]
     torch.save(content, kept.folder / "3.pt")
-    assert kept.load(3) is None
+    assert kept.load(3, "this") is None

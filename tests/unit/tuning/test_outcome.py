@@ -2,6 +2,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from atml.tuning import stop
 from atml.tuning.outcome import outcome
 from atml.tuning.snapshot import Snapshot
 
@@ -164,19 +165,45 @@ def test_an_empty_study_has_an_outcome_too(make_phase2, result):
 def test_saved_time_is_what_the_rest_of_a_fold_or_the_further_folds_would_have_taken(
     make_phase1, result, make_trial
 ):
-    def ended(by, epochs, by_fold=None):  # of 30 s each
-        return make_trial(state=PRUNED, pruned_by=by, curve=(0.5,) * epochs, by_fold=by_fold)
+    def ended(by, epochs, by_fold=None, rate=0.01):  # of 30 s each
+        curve = (0.5,) * epochs
+        return make_trial(state=PRUNED, pruned_by=by, curve=curve, by_fold=by_fold, learning_rate=rate)
 
     done = result(
         make_phase1(data={"folds": 4}, training={"epochs": 6}),
-        ended("pruner", 2),  # 4 epochs left
-        ended("pruner", 5),  # 1
-        ended("race", 6, (0.5,)),  # 3 folds
-        ended("race", 12, (0.5, 0.5)),  # 2 folds
-        ended("race", 0, (0.5,)),  # took up the folds of another, and trained none
+        ended("pruner", 2, rate=0.1),  # 4 epochs left
+        ended("pruner", 5, rate=0.2),  # 1
+        ended("race", 6, (0.5,)),  # 3 folds, of which the next trial has trained one
+        ended("race", 6, (0.5, 0.5)),  # 2 folds
+        ended("race", 0, (0.5, 0.5)),  # took up the folds of another, and trained none
+        ended("race", 6, (0.5,), rate=0.3),  # 3 folds
+        ended("race", 6, (0.5,), rate=0.4),  # all of which were trained later
+        make_trial(by_fold=(0.5,) * 4, curve=(0.5,) * 18, learning_rate=0.4),
         ended("neighbourhood", 0),
         make_trial(state=TrialState.FAIL),
     )
     saved = {saving.by: (saving.trials, saving.minutes) for saving in done.savings}
-    assert saved == {"pruner": (2, 2.5), "race": (3, 15.0)}
+    assert saved == {"pruner": (2, 2.5), "race": (5, 15.0)}
     assert done.failed == 1
+
+
+def test_targets_are_met_only_by_a_trial_that_finished_the_race(make_phase1, result, make_trial):
+    phase = make_phase1(targets={"fbeta": 0.9})
+    ahead = make_trial(state=PRUNED, pruned_by="race", by_fold=(0.95,))
+    assert not result(phase, ahead).targets_met
+    assert result(phase, ahead, make_trial(by_fold=(0.95, 0.95))).targets_met
+
+
+def test_more_time_is_not_advised_where_every_point_was_tried(make_phase1, make_trial):
+    study = optuna.create_study(directions=["maximize"])
+    study.add_trial(make_trial(by_fold=(0.5, 0.5)))
+    stop.request_stop(study, stop.Stop(by=stop.StoppedBy.SPACE, because="every point was tried"))
+    found = outcome(Snapshot.of(study, make_phase1(targets={"fbeta": 0.9})))
+    assert "learning rates or architectures, in a new study" in found.advice[-1]
+
+
+def test_a_size_whose_first_model_came_late_has_gained_nothing_known(make_phase1, result, make_trial):
+    phase = make_phase1(search={"sizes": [2_000, 12_000]})
+    trials = [make_trial(by_fold=(0.5, 0.5), onnx_bytes=size, learning_rate=0.01) for size in (9000, 1000)]
+    small, large = result(phase, *trials).by_size
+    assert (small.gained, large.gained) == (None, 0.0)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from atml.tuning.processes import Process, this_process
@@ -36,6 +37,14 @@ def test_a_number_that_was_given_out_again_is_another_process():
     own = this_process()
     assert not own.is_dead()
     assert replace(own, started=own.started - 60).is_dead()
+
+
+def test_a_clock_that_is_set_makes_nobody_look_dead(child, monkeypatch):
+    seen, _ = child
+    create_time, boot_time = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot_time() + 3600)
+    assert not seen.is_dead()
 
 
 @pytest.mark.parametrize("elsewhere", [{"host": "another-machine"}, {"namespace": "pid:[1]"}])

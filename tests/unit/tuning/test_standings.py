@@ -49,6 +49,16 @@ class TestStandings:
         found = standings(grid, at_point(grid, 4, by_fold=(0.9,) * FOLDS))
         assert (where(found.closed), where(found.running)) == ([4], [])
 
+    def test_a_point_that_diverged_on_its_last_fold_is_not_finished(self, make_grid, at_point):
+        grid = make_grid()
+        lost = [
+            at_point(grid, at, state=PRUNED, by_fold=(0.9,) * folds, pruned_by="diverged")
+            for at, folds in ((4, FOLDS - 1), (5, FOLDS))  # trained again for its model, it may diverge, too
+        ]
+        found = standings(grid, *lost, at_point(grid, 3, by_fold=(0.8,) * FOLDS))
+        assert (where(found.finished), where(found.closed)) == ([3], [3, 4, 5])
+        assert found.leader(1e9) == 3
+
     @pytest.mark.parametrize("by", list(records.PrunedBy))
     def test_a_rule_closes_a_point_unless_the_trial_gave_way(self, make_grid, at_point, by):
         grid = make_grid()
