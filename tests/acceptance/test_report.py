@@ -413,6 +413,16 @@ class TestCommand:
         assert "from-elsewhere" not in html
         assert f"trial {shipped.manifest['trial']}" in html
 
+    def test_of_two_bundles_of_one_trial_the_newest_is_shown(self, shipped, tmp_path):
+        for name, year in (("4KB", 2030), ("6KB", 2031)):
+            copy = shutil.copytree(shipped.bundle, tmp_path / "results" / "heart" / name)
+            created = {"created": f"{year}-01-01T00:00:00+00:00"}
+            (copy / "manifest.json").write_text(json.dumps({**shipped.manifest, **created}))
+        html = atml.report(
+            "heart", out=tmp_path / "page.html", **{**shipped.places, "results": tmp_path / "results"}
+        ).read_text()
+        assert "those of <b>6KB</b>" in html
+
     def test_a_bundle_of_another_version_is_named(self, shipped, tmp_path):
         copy = shutil.copytree(shipped.bundle, tmp_path / "bundle")
         (copy / "metrics.json").write_text('{"onnx_bytes": 1}')

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from atml.ecg import grouped_folds, load_dataset
+from atml.ecg import grouped_folds, load_dataset, simulate
 from atml.errors import SpecChanged, StudyError
 from atml.evaluation import best_threshold, confidence
 from atml.export import OnnxClassifier, load_checkpoint
@@ -21,6 +21,7 @@ from atml.reports.fits import job, run_fits
 from atml.reports.retrain import soft_labels
 from atml.reports.scored import Scored
 from atml.service.studies import create_or_resume
+from atml.service.watch import Watch
 from atml.training import predict
 from atml.tuning import records
 from atml.tuning.phases import parse_spec
@@ -41,7 +42,7 @@ def folder(tmp_path_factory):
 def make(stored, folder, tmp_path):
     """Finalize the study, which other tests did before: its fits are kept."""
 
-    def make(*, test=None, train=None, study=stored, artifacts=folder, **changes):
+    def make(*, test=None, train=None, study=stored, artifacts=folder, watch=None, **changes):
         phase = study.phase.model_copy(update=changes)
         return finalize(
             replace(study, phase=phase),
@@ -51,6 +52,7 @@ def make(stored, folder, tmp_path):
             workers=1,
             device="cpu",
             train=train,
+            watch=watch,
         )
 
     return make
@@ -134,6 +136,54 @@ class TestJudging:
         empty = create_or_resume(storage, parse_spec({**document, "name": "empty"}, source="test"), dataset)
         with pytest.raises(StudyError, match="'empty' has no trial that finished the race"):
             make(study=empty)
+
+
+class Heard(Watch):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+class TestWhatCannotBeShipped:
+    def test_a_leader_that_diverges_on_other_folds_is_left_out_and_named(
+        self, make, stored, folder, tmp_path
+    ):
+        lost = make().recommended.choice.candidate
+        phase, fingerprint, heard = stored.phase, stored.data.fingerprint, Heard()
+        shutil.copytree(folder, tmp_path / "artifacts")
+        one = job(phase, fingerprint, lost.proposal, fold=1, seed=1)
+        torch.save(None, tmp_path / "artifacts" / "heart" / "fits" / f"{one.key}.pt")
+        final = make(artifacts=tmp_path / "artifacts", watch=heard)
+        assert heard.said == [f"Left out trial {lost.trial}: its training diverges on other folds"]
+        assert lost.trial not in {one.trial for one in (*final.candidates, *final.models)}
+
+    def test_another_is_shipped_in_place_of_one_whose_int8_version_decides_otherwise(
+        self, make, stored, monkeypatch
+    ):
+        lost = make().recommended
+        monkeypatch.setattr(
+            int8.Int8Model, "is_close", property(lambda self: self.onnx_bytes != lost.int8.onnx_bytes)
+        )
+        assert make().recommended.trial == lost.trial  # the bytes are those of float32
+        heard = Heard()
+        final = make(watch=heard, **targets(stored, max_ram_bytes=10**6))
+        assert f"Not shipped: trial {lost.trial};" in heard.said[0]
+        assert {one.trial for one in final.models} == {one.trial for one in final.candidates} - {lost.trial}
+
+    def test_none_is_refused_in_a_sentence(self, make, stored, monkeypatch):
+        monkeypatch.setattr(int8, "EQUAL_DECISIONS", 1.01)
+        with pytest.raises(StudyError, match="no model can be shipped: trained again, each diverges"):
+            make(**targets(stored, size_of="int8"))
+
+    def test_test_segments_of_another_length_are_refused_before_anything_is_trained(self, make, tmp_path):
+        simulate(tmp_path / "other", subjects=3, segments_per_subject=2, segment_length=300, first_subject=50)
+        with pytest.raises(StudyError, match=r"have 250 samples in .* but 300 in .*other; test on segments"):
+            make(test=load_dataset(tmp_path / "other", workers=1), artifacts=tmp_path / "none")
+        assert not (tmp_path / "none").exists()
 
 
 class TestShipping:

@@ -35,6 +35,14 @@ def test_a_segment_of_another_length_comes_with_what_to_do(model, tmp_path, samp
     assert str(run.exception).endswith(f"has {samples} samples but the model takes 1250; {advice}")
 
 
+@pytest.mark.parametrize("option", ["--rate=200", "--minimum=30", "--lead=II", "--episodes"])
+def test_options_of_recordings_are_refused_for_segments(model, tmp_path, option):
+    np.savetxt(tmp_path / "a.txt", np.zeros(1250))
+    run = CliRunner().invoke(app, ["predict", str(model), str(tmp_path / "a.txt"), option])
+    assert isinstance(run.exception, DataError)
+    assert "a.txt is taken for a segment of 250 Hz" in str(run.exception)
+
+
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["csv", "json"])
 def test_skip_bad_names_segments_that_cannot_be_read_and_scores_the_others(model, tmp_path, as_json):
     rng = np.random.default_rng(0)

@@ -97,9 +97,21 @@ def test_a_fit_that_is_kept_is_not_done_again(make_phase1, dataset, tmp_path):
     assert 0 < len(first[0].valid_rows) < len(dataset)
 
 
+def test_a_fit_that_diverges_is_none_and_not_tried_again(make_phase1, dataset, tmp_path):
+    phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
+    one = job(phase, dataset.fingerprint, proposal(learning_rate=1e30), fold=0, seed=1)
+    assert run_fits([one], tmp_path, workers=1, device="cpu") == [None]
+    (path,) = tmp_path.glob("*.pt")
+    before = path.stat().st_mtime_ns
+    assert run_fits([one], tmp_path, workers=1, device="cpu") == [None]
+    assert path.stat().st_mtime_ns == before
+    assert stored_fits([one], tmp_path) is None
+
+
 ENDLESS = """
 import sys
 from pathlib import Path
+from atml.errors import AtmlError
 from atml.models import get_architecture
 from atml.tuning.phases import parse_spec
 from atml.tuning.proposal import Proposal
@@ -114,11 +126,14 @@ try:
     run_fits([one], Path(sys.argv[2]), workers=1, device="cpu")
 except KeyboardInterrupt:
     sys.exit("interrupted")
+except AtmlError as error:
+    sys.exit(str(error))
 """
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_its_processes_end_with_it_and_on_ctrl_c_say_nothing(simulated, tmp_path, ending):
+@pytest.fixture
+def endless(simulated, tmp_path):
+    """A process that fits for ever, and its children that do so."""
     process = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(simulated), str(tmp_path)],
         stderr=subprocess.PIPE,
@@ -131,6 +146,20 @@ def test_its_processes_end_with_it_and_on_ctrl_c_say_nothing(simulated, tmp_path
         assert process.poll() is None
         time.sleep(0.01)
         fitting = [one for one in parent.children() if "spawn_main" in " ".join(one.cmdline())]
+    yield process, fitting
+    process.kill()
+
+
+def test_a_process_that_the_system_kills_is_told_in_a_sentence(endless):
+    process, fitting = endless
+    fitting[0].kill()
+    _, said = process.communicate()
+    assert said.startswith("the system has killed a training process, probably because memory ran out")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_its_processes_end_with_it_and_on_ctrl_c_say_nothing(endless, ending):
+    process, fitting = endless
     if ending == signal.SIGINT:  # as the terminal sends it, and as early as it can come
         os.killpg(process.pid, ending)
     else:

@@ -249,6 +249,14 @@ def test_annotations_are_read_back_by_wfdb(model, ecg, tmp_path):
     }
 
 
+def test_annotations_of_another_recording_of_the_same_name_are_not_replaced(model, ecg, tmp_path):
+    path, _ = write(tmp_path / "in", "wfdb", ecg)
+    (found,) = atml.predict(model, path)
+    file = write_annotations(found, tmp_path / "rhythms")
+    with pytest.raises(DataError, match=r"r\.ecm is already that of another recording of the same name"):
+        write_annotations(found, tmp_path / "rhythms", keep={file})
+
+
 def test_a_recording_without_any_signal_has_no_burden(model, tmp_path):
     np.savez(tmp_path / "r.npz", x=np.full(5000, np.nan))
     (found,) = atml.predict(model, tmp_path / "r.npz", columns={"signal": "x"}, rate_hz=250)

@@ -350,3 +350,20 @@ def test_a_misspelt_architecture_is_the_only_complaint():
     with pytest.raises(SpecError, match="did you mean 'afnet'") as caught:
         parse_spec(document, source="spec")
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "trials"), [({}, 50), ({"minutes": 5}, None), ({"trials": 7, "minutes": 5}, 7)]
+)
+def test_fifty_trials_are_the_limit_only_if_there_is_no_other(budget, trials):
+    phase = parse_spec({**MINIMAL, "budget": budget}, source="my.toml")
+    assert phase.budget.trials == trials
+    assert parse_spec(phase.stored(), source="stored").budget == phase.budget
+
+
+def test_targets_in_words_are_those_that_are_set_with_the_size_that_they_count():
+    words = [
+        parse_spec({**MINIMAL, "targets": one}, source="my.toml").targets.in_words()
+        for one in ({}, {"fbeta": 0.94}, {"onnx_bytes": 8000, "size_of": "int8"})
+    ]
+    assert words == ["", "F-beta ≥ 0.94", "INT8 ≤ 8.0 KB"]
