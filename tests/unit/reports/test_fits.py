@@ -10,7 +10,7 @@ import pytest
 
 from atml.models import get_architecture
 from atml.reports import fits
-from atml.reports.fits import job, run_fits
+from atml.reports.fits import job, run_fits, stored_fits
 from atml.tuning.proposal import Proposal
 
 
