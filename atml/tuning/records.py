@@ -207,8 +207,8 @@ def metric(trial: FrozenTrial | Trial, name: str) -> float | None:
     """
     if diverged(trial):
         return 0.0
-    known = estimate(trial)
-    return known.fbeta if known is not None and name == "fbeta" else metrics(trial).get(name)
+    known = estimate(trial) if name == "fbeta" else None
+    return known.fbeta if known is not None else metrics(trial).get(name)
 
 
 def onnx_bytes(trial: FrozenTrial) -> int:

@@ -208,7 +208,7 @@ class BudgetSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _some_limit(cls, values: Any) -> Any:
-        unlimited = isinstance(values, dict) and values.get("trials") is values.get("minutes") is None
+        unlimited = isinstance(values, dict) and "trials" not in values and values.get("minutes") is None
         return {**values, "trials": DEFAULT_TRIALS} if unlimited else values
 
 

@@ -99,7 +99,7 @@ def test_a_fit_that_is_kept_is_not_done_again(make_phase1, dataset, tmp_path):
 
 def test_a_fit_that_diverges_is_none_and_not_tried_again(make_phase1, dataset, tmp_path):
     phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
-    one = job(phase, dataset.fingerprint, proposal(learning_rate=1e30), fold=0, seed=1)
+    one = job(phase, dataset.fingerprint, proposal("optimized_afnet", learning_rate=1e30), fold=0, seed=1)
     assert run_fits([one], tmp_path, workers=1, device="cpu") == [None]
     (path,) = tmp_path.glob("*.pt")
     before = path.stat().st_mtime_ns

@@ -11,13 +11,13 @@ from atml.tuning.ladder import LearningRateLadder
 from atml.tuning.pruning import FirstFoldPruner, LearningRatePruner
 
 LADDER = LearningRateLadder(low=1e-4, high=1e-1, steps=7)
-BAD = {"worst": 0.7, "fbeta": 0.59}
+BAD = {"worst": 0.7, "f1": 0.59}
 SIZE = 1000
 SQLITE = "sqlite"
 
 
 def pruner(**changes):
-    defaults = {"radius": 1, "threshold": 0.6, "metric": "fbeta"}
+    defaults = {"radius": 1, "threshold": 0.6, "metric": "f1"}
     return LearningRatePruner(None, LADDER, **{**defaults, **changes})
 
 
@@ -62,13 +62,13 @@ def test_a_learning_rate_is_bad_for_its_architecture_alone(study, verdict, make_
 @pytest.mark.parametrize(
     ("metrics", "changes", "bad"),
     [
-        ({"fbeta": 0.5999}, {}, True),
-        ({"fbeta": 0.6}, {}, False),
-        ({"fbeta": math.nan}, {}, True),
-        ({"fbeta": 0.0}, {"threshold": 0.0}, False),
-        ({"worst": 0.3, "fbeta": 0.8}, {"metric": "worst"}, True),
-        ({"worst": 0.8, "fbeta": 0.3}, {"metric": "worst"}, False),
-        ({"fbeta": 0.3}, {"metric": "worst"}, False),  # the metric asked for is not there
+        ({"f1": 0.5999}, {}, True),
+        ({"f1": 0.6}, {}, False),
+        ({"f1": math.nan}, {}, True),
+        ({"f1": 0.0}, {"threshold": 0.0}, False),
+        ({"worst": 0.3, "f1": 0.8}, {"metric": "worst"}, True),
+        ({"worst": 0.8, "f1": 0.3}, {"metric": "worst"}, False),
+        ({"f1": 0.3}, {"metric": "worst"}, False),  # the metric asked for is not there
         (None, {}, False),
     ],
 )
@@ -77,6 +77,12 @@ def test_a_trial_is_bad_when_its_metric_is_below_the_threshold(
 ):
     study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics=metrics))
     assert verdict(3, **changes) == (0 if bad else None)
+
+
+def test_fbeta_is_that_by_which_trials_are_ranked(study, verdict, make_trial):
+    study.add_trial(make_trial(learning_rate=LADDER.values[3], metrics={"fbeta": 0.3}, by_fold=(0.7,)))
+    study.add_trial(make_trial(learning_rate=LADDER.values[5], metrics={"fbeta": 0.7}, by_fold=(0.3,)))
+    assert [verdict(rung, metric="fbeta", radius=0) for rung in (3, 5)] == [None, 1]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,7 @@ def test_a_trial_testifies_once_it_has_finished_a_fold_or_diverged(
 ):
     ended = make_trial(
         learning_rate=LADDER.values[3],
-        metrics={"fbeta": 0.0},
+        metrics={"f1": 0.0},
         state=TrialState.PRUNED,
         by_fold=by_fold,
         pruned_by=pruned_by,
@@ -131,18 +137,18 @@ def test_a_trial_testifies_once_it_has_finished_a_fold_or_diverged(
 
 def test_the_offender_is_named_with_its_point_and_its_score(study, make_trial):
     for rung, fbeta in ((1, 0.1), (2, 0.25), (3, 0.9)):
-        study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"fbeta": fbeta}))
+        study.add_trial(make_trial(learning_rate=LADDER.values[rung], metrics={"f1": fbeta}))
     new = make_trial(learning_rate=LADDER.values[3], state=TrialState.RUNNING)
     new.number = 3
     rule = pruner()
     bad = rule.bad_neighbour(study.trials, new)
-    assert rule.in_words(bad) == "trial 1 (linear, 1000 bytes, learning rate 0.001) had fbeta 0.250"
+    assert rule.in_words(bad) == "trial 1 (linear, 1000 bytes, learning rate 0.001) had f1 0.250"
 
 
 def test_the_points_of_a_grid_are_ruled_out_as_its_trials_are(study, make_trial, make_grid):
     grid = make_grid(("linear", 800), ("linear", 1900), ("linear", 4000), ("conv_gru", 1000), steps=7)
     study.add_trial(make_trial(learning_rate=grid.ladder.values[3], metrics=BAD, onnx_bytes=1900))
-    rule = LearningRatePruner(None, grid.ladder, radius=1, threshold=0.6, metric="fbeta")
+    rule = LearningRatePruner(None, grid.ladder, radius=1, threshold=0.6, metric="f1")
     trials = study.get_trials()
     for point, ruled_out in zip(grid.points, rule.ruled_out(trials, grid), strict=True):
         new = make_trial(
@@ -182,7 +188,7 @@ def test_the_verdict_of_another_process_counts(storage, storage_url, make_trial)
         "trial.suggest_categorical('architecture', ['linear', 'optimized_afnet', 'conv_gru'])\n"
         "trial.suggest_float('learning_rate', 1e-5, 1.0, log=True)\n"
         "trial.suggest_int('onnx_bytes', 1, 10**6, log=True)\n"
-        "trial.set_user_attr('result', {'metrics': {'fbeta': 0.1}})\n"
+        "trial.set_user_attr('result', {'metrics': {'f1': 0.1}})\n"
         "study.tell(trial, 0.1)\n"
     )
     study.enqueue_trial(
