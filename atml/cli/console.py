@@ -1,11 +1,14 @@
 """Console output: results go to standard output, progress to standard error."""
 
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
 
 from atml import defaults
 
@@ -30,6 +33,11 @@ def err() -> "Console":
     from rich.console import Console
 
     return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_json(document: object) -> None:
+    """Print a document for scripts; NaN is refused."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`atml data`: check segments on disk and their labels, or simulate some; `recordings.py` imports."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
-from atml.cli.console import bar, next_step
+from atml.cli.console import bar, next_step, print_json
 from atml.words import counted
 
 # `atml --help` imports this module, so slow imports (numpy, scikit-learn) are in the commands.
@@ -53,7 +52,7 @@ def check(
         fields = asdict(report)
         for problem in fields["problems"]:
             del problem["unreadable"]
-        typer.echo(json.dumps(fields, indent=2))
+        print_json(fields)
     else:
         typer.echo(
             f"{directory}: {counted(report.segments, 'segment')} of "
@@ -111,7 +110,6 @@ def audit(
     from atml.cli.tables import print_audit
     from atml.cli.terminal import Terminal
     from atml.reports.audit import audit_labels
-    from atml.reports.bundle import to_json
 
     found = audit_labels(
         directory,
@@ -125,7 +123,7 @@ def audit(
         watch=Terminal(),
     )
     if as_json:
-        typer.echo(to_json(found.to_dict()), nl=False)
+        print_json(found.to_dict())
     else:
         print_audit(found)
         next_step("look at the pages; data.exclude_subjects of a spec leaves subjects out")
@@ -166,7 +164,7 @@ def simulate(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps({**asdict(simulation), "directory": str(directory)}, indent=2))
+        print_json({**asdict(simulation), "directory": str(directory)})
     else:
         rhythms = ", ".join(f"{_shown(rhythm)} {count:,}" for rhythm, count in simulation.rhythms.items())
         typer.echo(

@@ -6,6 +6,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 if TYPE_CHECKING:
     from atml.service.doctor import Finding
@@ -25,13 +26,12 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from atml.reports.bundle import to_json
     from atml.service.doctor import examine
 
     findings = examine(storage)
     ready = all(one.ok or not one.required for one in findings)
     if as_json:
-        typer.echo(to_json({"ready": ready, "findings": [asdict(one) for one in findings]}), nl=False)
+        print_json({"ready": ready, "findings": [asdict(one) for one in findings]})
     else:
         _print(findings)
         typer.echo("ATML can search here." if ready else "ATML cannot search here yet: see above.")

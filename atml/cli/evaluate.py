@@ -7,6 +7,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def evaluate(
@@ -39,13 +40,12 @@ def evaluate(
     from atml.cli.console import next_step
     from atml.cli.tables import print_metrics
     from atml.cli.terminal import Terminal
-    from atml.reports.bundle import to_json
 
     metrics = api.evaluate(
         model, data, threshold=threshold, beta=beta, storage=storage, skip_bad=skip_bad, watch=Terminal()
     )
     if as_json:
-        typer.echo(to_json(metrics.to_dict()), nl=False)
+        print_json(metrics.to_dict())
     else:
         print_metrics(metrics, title=f"{model} on {data}")
         next_step(f"atml predict {model} FILE")

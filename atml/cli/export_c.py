@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atml.cli import options
+from atml.cli.console import print_json
 
 if TYPE_CHECKING:
     from atml.export.c import CCheck
@@ -34,7 +35,6 @@ def export_c(
     """
     from atml.cli.console import err, next_step
     from atml.export.c import check_c, read_model, to_c, write_c
-    from atml.reports.bundle import to_json
 
     sources = to_c(read_model(model, int8=int8))
     write_c(sources, out)
@@ -50,7 +50,7 @@ def export_c(
         }
         facts = dataclasses.asdict(checked) if checked else not_checked
         written = [str(out / name) for name in sources.files]
-        typer.echo(to_json({"files": written, "onnx_bytes": sources.onnx_bytes, **facts}), nl=False)
+        print_json({"files": written, "onnx_bytes": sources.onnx_bytes, **facts})
         return
     if checked:
         _print_check(checked)

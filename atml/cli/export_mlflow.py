@@ -8,6 +8,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def export_mlflow(
@@ -38,7 +39,6 @@ def export_mlflow(
     Example:  atml export-mlflow ecm --tracking-uri sqlite:///mlflow.db
     """
     from atml.cli.console import bar, next_step
-    from atml.reports.bundle import to_json
     from atml.reports.mlflow_export import export_mlflow as export
     from atml.service.storage import open_storage
     from atml.service.studies import load
@@ -50,7 +50,7 @@ def export_mlflow(
             stored, tracking_uri=tracking_uri, experiment=experiment, bundle=bundle, progress=update
         )
     if as_json:
-        typer.echo(to_json(asdict(done)), nl=False)
+        print_json(asdict(done))
         return
     typer.echo(
         f"{study}: experiment {done.experiment!r} has {counted(done.created, 'new run')}, "

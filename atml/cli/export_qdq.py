@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def export_qdq(
@@ -34,13 +35,12 @@ def export_qdq(
     """
     from atml.cli.console import next_step
     from atml.cli.terminal import Terminal
-    from atml.reports.bundle import to_json
     from atml.reports.qdq import export_qdq as export
     from atml.service.session import load_segments
 
     made = export(model, load_segments(data, Terminal(), skip_bad=skip_bad), out)
     if as_json:
-        typer.echo(to_json({"out": str(out), **made.to_dict()}), nl=False)
+        print_json({"out": str(out), **made.to_dict()})
         return
     typer.echo(f"{out}: {made.onnx_bytes:,} bytes (before {made.onnx_bytes_before:,})")
     typer.echo(

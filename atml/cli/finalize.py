@@ -6,6 +6,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def finalize(
@@ -34,7 +35,6 @@ def finalize(
     from atml.cli.documents import final_document
     from atml.cli.tables import print_final
     from atml.cli.terminal import Terminal
-    from atml.reports.bundle import to_json
 
     final = api.finalize(
         study,
@@ -50,7 +50,7 @@ def finalize(
         watch=Terminal(),
     )
     if as_json:
-        typer.echo(to_json(final_document(final)), nl=False)
+        print_json(final_document(final))
     else:
         print_final(final)
         next_step(f"atml report {study} --open", storage=storage)

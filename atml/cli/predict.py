@@ -1,7 +1,6 @@
 """`atml predict`."""
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atml.cli import options
+from atml.cli.console import print_json
 from atml.errors import BadSegment, DataError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def predict(
             }
             for one in found
         ]
-        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        print_json(documents)
     elif episodes:
         _print_rows((row for one in found for row in _episode_rows(one)), EPISODE_COLUMNS)
     else:
@@ -227,7 +227,7 @@ def _print_segments(model: Path, files: list[Path], *, skip_bad: bool, as_json: 
         for path, probability, answered in zip(read, probabilities, sure, strict=True)
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     else:
         _print_rows(rows, ("file", "probability", "class"))
     return left_out

@@ -1,6 +1,5 @@
 """`atml data import`, `fetch` and `show`: from recordings in the formats of the field to segments."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atml.cli import options
-from atml.cli.console import bar, err, next_step, out
+from atml.cli.console import bar, err, next_step, out, print_json
 from atml.words import counted
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def import_(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps({**asdict(result), "directory": str(directory)}, indent=2, ensure_ascii=False))
+        print_json({**asdict(result), "directory": str(directory)})
     else:
         _print_import(result)
         next_step(f"atml data check {directory}")
@@ -133,7 +132,7 @@ def fetch(
     with bar(f"Downloading {database}", "files") as progress:
         result = fetch_recordings(database, directory, base_url=base_url, progress=progress)
     if as_json:
-        typer.echo(json.dumps({**asdict(result), "directory": str(directory)}, indent=2))
+        print_json({**asdict(result), "directory": str(directory)})
     else:
         typer.echo(
             f"{directory}: {counted(result.records, 'record')}, {counted(result.files, 'file')}, "
@@ -169,7 +168,7 @@ def show(
         drawn = segments_page.examples(path, examples)
         write_whole(page, segments_page.page(found, drawn).encode())
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        print_json(asdict(found))
     else:
         _print_contents(found)
         if page is not None:

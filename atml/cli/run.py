@@ -7,6 +7,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 if TYPE_CHECKING:
     from atml.cli.terminal import Terminal
@@ -66,7 +67,6 @@ def run(
     from atml.cli.terminal import Terminal
     from atml.defaults import default_spec
     from atml.errors import SpecError
-    from atml.reports.bundle import to_json
 
     if spec and (phase1 or phase2):
         raise SpecError(
@@ -102,7 +102,7 @@ def run(
     )
     if as_json:
         searches = [outcome_document(one) for one in result.searches]
-        typer.echo(to_json({"studies": searches, "final": final_document(result.final)}), nl=False)
+        print_json({"studies": searches, "final": final_document(result.final)})
     else:
         for one in result.searches:
             print_outcome(one)

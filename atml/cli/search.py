@@ -7,6 +7,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def search(
@@ -26,12 +27,11 @@ def search(
     Example:  atml search studies/phase1.toml --train data/iesd/train --workers 2
     """
     from atml import api
-    from atml.cli.console import next_step, out
+    from atml.cli.console import next_step
     from atml.cli.documents import outcome_document
     from atml.cli.tables import print_outcome
     from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
-    from atml.reports.bundle import to_json
 
     result = api.search(
         spec,
@@ -45,7 +45,7 @@ def search(
         watch=Terminal(),
     )
     if as_json:
-        out().print_json(to_json(outcome_document(result)))
+        print_json(outcome_document(result))
     else:
         print_outcome(result)
         next_step(f"atml finalize {result.study} --test DIR", storage=storage)

@@ -7,6 +7,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 
 specs_app = typer.Typer(
     name="specs",
@@ -25,11 +26,10 @@ def list_specs(as_json: options.Json = False) -> None:
     Example:  atml specs list
     """
     from atml.cli.console import next_step
-    from atml.reports.bundle import to_json
 
     rows = [{"name": name, "description": _description(path)} for name, path in _specs().items()]
     if as_json:
-        typer.echo(to_json(rows), nl=False)
+        print_json(rows)
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:

@@ -6,6 +6,7 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.console import print_json
 from atml.errors import AtmlError, StudyError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def status(
     from atml.cli.console import next_step
     from atml.cli.documents import status_document
     from atml.cli.targets import exit_by_targets
-    from atml.reports.bundle import to_json
     from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
@@ -55,7 +55,7 @@ def status(
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
-        typer.echo(to_json(status_document(shown, workers, damaged)), nl=False)
+        print_json(status_document(shown, workers, damaged))
     else:
         if study is not None:
             _print_one(shown[0][1], states[0])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atml.cli import options
+from atml.cli.console import print_json
 
 
 def verify(
@@ -33,11 +34,10 @@ def verify(
     from atml.cli.console import next_step
     from atml.cli.tables import print_checks
     from atml.cli.terminal import Terminal
-    from atml.reports.bundle import to_json
 
     checks = api.verify(bundle, data, build=build, skip_bad=skip_bad, watch=Terminal())
     if as_json:
-        typer.echo(to_json({"checks": [check.to_dict() for check in checks]}), nl=False)
+        print_json({"checks": [check.to_dict() for check in checks]})
     else:
         print_checks(checks, title=str(bundle))
     if any(check.result == "failed" for check in checks):

@@ -12,11 +12,10 @@ from atml.evaluation.confusion import Confusion, Floats
 from atml.evaluation.evaluate import metrics_of_counts
 from atml.evaluation.labelled import check_beta, labelled_scores
 from atml.evaluation.metrics import Metrics
+from atml.evaluation.threshold import plateau
 
 # Dense where F-beta with beta > 1 has its best threshold, sparse above.
 THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
-# Thresholds whose F-beta is this close to the best count as equally good.
-TOLERANCE = 0.002
 
 Counts = NDArray[np.int64]
 
@@ -113,7 +112,7 @@ def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
     if not folds:
         raise ValueError("an estimate needs at least one fold, but got none.")
     curves = np.stack([fold.fbeta(beta) for fold in folds])  # [folds, thresholds]
-    at = _middle_of_plateau(curves.mean(axis=0))
+    at = sum(plateau(curves.mean(axis=0))) // 2
     by_fold = curves[:, at]
     spread = float(by_fold.std(ddof=1)) / math.sqrt(len(folds)) if len(folds) > 1 else None
     return Estimate(
@@ -142,14 +141,3 @@ def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: flo
     subjects = [name for fold in folds for name in fold.subjects]
     counts = Confusion(hits=hits, misses=afib - hits, false_alarms=alarms, rejections=other - alarms)
     return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
-
-
-def _middle_of_plateau(curve: Floats) -> int:
-    """Return the middle index of the plateau around the maximum."""
-    low = high = int(curve.argmax())
-    floor = curve[low] - TOLERANCE
-    while low > 0 and curve[low - 1] >= floor:
-        low -= 1
-    while high < len(curve) - 1 and curve[high + 1] >= floor:
-        high += 1
-    return (low + high) // 2

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from atml.evaluation.bootstrap import resampled_subjects
 from atml.evaluation.confusion import Floats
 from atml.evaluation.estimate import THRESHOLDS, FoldCounts
 
@@ -37,8 +38,7 @@ def chance_to_be_better(
     names = sorted(sums[0])
     if names != sorted(sums[1]):
         raise ValueError("two models must be compared on the same subjects.")
-    shares = np.full(len(names), 1 / len(names))
-    times = np.random.default_rng(seed).multinomial(len(names), shares, size=RESAMPLES).astype(float)
+    times = resampled_subjects(len(names), resamples=RESAMPLES, seed=seed)
     ours, theirs = (_fbeta(times @ np.stack([found[name] for name in names]), beta) for found in sums)
     return float((ours > theirs).mean() + (ours == theirs).mean() / 2)
 

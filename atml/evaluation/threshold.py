@@ -33,7 +33,7 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *,
     afib = _sum_from(np.where(positive, weight, 0.0)[order], first)
     called = _sum_from(weight[order], first)
     curve = (1 + beta**2) * afib / (beta**2 * afib[0] + called)
-    low, high = _plateau(curve)
+    low, high = plateau(curve)
     below = steps[low - 1] if low > 0 else min(0.0, steps[0])
     return round(float(np.clip((below + steps[high]) / 2, LOWEST, HIGHEST)), 4)
 
@@ -55,8 +55,8 @@ def _sum_from(values: Floats, first: np.ndarray[tuple[int], np.dtype[np.intp]]) 
     return sums
 
 
-def _plateau(curve: Floats) -> tuple[int, int]:
-    """Return the first and last step of the plateau around the maximum."""
+def plateau(curve: Floats) -> tuple[int, int]:
+    """Return the first and last index of the plateau around the maximum of a curve of F-beta."""
     peak = int(np.argmax(curve))
     worse = np.flatnonzero(curve < curve[peak] - TOLERANCE)
     before, after = worse[worse < peak], worse[worse > peak]
