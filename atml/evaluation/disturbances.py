@@ -136,7 +136,7 @@ def _dropped(samples: Samples, random: Generator) -> Samples:
 
 
 def _sampled_at(samples: Samples, _: Generator, *, up: int, down: int) -> Samples:
-    """Sample at up / down of 250 Hz, then cut or mirror to L: an inexact clock, or 240 or 256 Hz."""
+    """Sample at up / down of 250 Hz, then cut or mirror to L: an inexact clock, or a device of another rate."""
     # Late: importing scipy.signal takes longer than most evaluations.
     from scipy.signal import resample_poly
 

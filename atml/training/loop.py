@@ -51,7 +51,7 @@ def train(
     in distillation (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
 
     On a CPU the result depends only on the model's weights, the segments and the settings, bit for
-    bit; the global random state is neither used nor changed. `resume` continues after the epoch whose
+    bit, and PyTorch's generator for the CPU is left as it was. `resume` continues after the epoch whose
     `state()` it is, as if there had been no interruption.
 
     Raises ValueError for fewer than two training segments, for soft labels of another length, for an empty

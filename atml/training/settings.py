@@ -63,8 +63,8 @@ class TrainingSettings:
     """Segments per step. Small networks are limited by the overhead of a step: they train twice as fast as
     with 64, and as well at two to four times the learning rate."""
     segments_per_epoch: int | None = 8192
-    """Segments in an epoch, chosen so that all are seen equally often; None takes all. Shorter epochs let the
-    pruner decide sooner."""
+    """Segments in an epoch, chosen so that all are seen equally often. Shorter epochs let the pruner decide
+    sooner. In Python, None takes each segment once."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     schedule: Literal["one-cycle", "plateau", "constant"] = "one-cycle"
@@ -75,13 +75,13 @@ class TrainingSettings:
     class_weights: Literal["none", "balanced"] = "none"
     """`"balanced"` gives both classes the same weight in the loss, however rare one is."""
     ema_decay: float | None = 0.95  # higher values lag behind the last steps of short runs
-    """Decay per step of the running average of the weights, which is validated and kept; None validates the
-    weights themselves."""
+    """Decay per step of the running average of the weights, which is validated and kept. 0, or None in
+    Python, keeps the weights themselves."""
     gradient_clip: float | None = 5.0
-    """Largest gradient norm; None does not clip."""
+    """Largest gradient norm. In Python, None does not clip."""
     # Off: the length must not depend on validation, which the shipped model's training lacks.
     patience: int | None = None
-    """Stop early after so many epochs without a better validation loss; None never does."""
+    """Stop early after so many epochs without a better validation loss; by default never."""
     gap: float = 0.01
     """Stop early only once the training loss is lower than the validation loss by more than this."""
     seed: int = 0
