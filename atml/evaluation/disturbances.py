@@ -136,7 +136,7 @@ def _dropped(samples: Samples, random: Generator) -> Samples:
 
 
 def _sampled_at(samples: Samples, _: Generator, *, up: int, down: int) -> Samples:
-    """Sample at up / down of 250 Hz, then cut or mirror to L: an inexact clock, or a device of another rate."""
+    """Sample at up / down of 250 Hz, then cut or mirror to L, as by an inexact clock or another device."""
     # Late: importing scipy.signal takes longer than most evaluations.
     from scipy.signal import resample_poly
 
