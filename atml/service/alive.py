@@ -192,12 +192,10 @@ def close_dead_trials(study: Study) -> Checked:
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     if not running:
         return Checked(trials=trials, closed=0, is_certain=True)
-    workers = Workers(storage_of(study))
-    seen = {one.entry.process: one for one in workers.storage.retry(workers.all)}
-    uptime = min((one.uptime_seconds for one in seen.values()), default=float("inf"))
-    is_settled = min(uptime, workers.storage.seconds_since_outage) > SETTLE_SECONDS
-    dead = [trial for trial in running if _is_ended(trial)]
-    silent = [trial for trial in running if trial not in dead and _is_silent(trial, seen)]
+    local = {one.number: process for one in running if (process := _process_of(one)) and process.is_local()}
+    dead = [trial for trial in running if trial.number in local and local[trial.number].is_dead()]
+    elsewhere = [trial for trial in running if trial.number not in local]
+    silent, is_settled = _silent(storage_of(study), elsewhere)
     closed = sum(_close(study, trial) for trial in (dead + silent if is_settled else dead))
     if closed:
         trials = study.get_trials(deepcopy=False)
@@ -212,18 +210,26 @@ def storage_of(study: Study) -> Storage:
     return storage
 
 
-def _is_ended(trial: FrozenTrial) -> bool:
-    """Whether this machine's process table says that a trial's worker has ended."""
+def _process_of(trial: FrozenTrial) -> Process | None:
+    """Return the process that trains a trial; None until it has recorded itself."""
     worker = trial.user_attrs.get(records.WORKER)
-    return worker is not None and Process.from_dict(worker).is_dead()
+    return None if worker is None else Process.from_dict(worker)
+
+
+def _silent(storage: Storage, trials: list[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
+    """Return those whose workers send no heartbeats, and whether that is sure since no outage was recent."""
+    if not trials:  # of this machine, whose process table says more
+        return [], True
+    workers = Workers(storage)
+    seen = {one.entry.process: one for one in storage.retry(workers.all)}
+    uptime = min((one.uptime_seconds for one in seen.values()), default=float("inf"))
+    is_settled = min(uptime, storage.seconds_since_outage) > SETTLE_SECONDS
+    return [trial for trial in trials if _is_silent(trial, seen)], is_settled
 
 
 def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
-    worker = trial.user_attrs.get(records.WORKER)
-    process = None if worker is None else Process.from_dict(worker)
-    if process is not None and process.is_local():
-        return False  # the process table says that it lives
-    if process in seen:
+    process = _process_of(trial)
+    if process is not None and process in seen:
         return seen[process].is_silent
     # Its worker has left, was killed before recording itself on the trial, or has not done so yet.
     started = trial.datetime_start or datetime.now()
