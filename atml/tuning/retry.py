@@ -11,7 +11,10 @@ MOST_DEATHS = 8
 
 
 def queue_after_death(study: Study, trial: FrozenTrial) -> None:
-    """Requeue a trial whose worker died, unless its workers keep dying."""
+    """Requeue a trial whose worker died, unless it had just done so itself, or the workers keep dying."""
+    first, later = records.first_number(trial), study.get_trials(deepcopy=False)[trial.number + 1 :]
+    if any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
+        return
     deaths = 1 if got_further(trial) else trial.user_attrs.get(records.DEATHS, 0) + 1
     if deaths <= MOST_DEATHS:
         queue_again(study, trial, deaths=deaths)

@@ -65,3 +65,13 @@ def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
         study.tell(trial.number, state=FAIL)
         queue_after_death(study, study.get_trials()[trial.number])
     assert len(study.get_trials(states=(WAITING,))) == 1
+
+
+def test_a_worker_that_dies_between_queueing_and_closing_its_trial_leaves_one_retry():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    trial = study.ask()
+    queue_again(study, trial)
+    study.tell(trial.number, state=FAIL)  # whoever notices does this
+    queue_after_death(study, study.get_trials()[trial.number])
+    assert len(study.get_trials(states=(WAITING,))) == 1
