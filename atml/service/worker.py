@@ -70,6 +70,8 @@ class WorkerSettings:
 def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) -> None:
     """Work on a study until its budget is spent, its targets are met or the worker is asked to leave.
 
+    If the study is extended meanwhile, the worker continues with the new budget and targets.
+
     Args:
         stored: The study with its spec.
         settings: The worker's settings.
@@ -100,6 +102,9 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) ->
     )
     with settings.registration.at(study.study_name):
         take_trials(stored, objective, leave=settings.leave.requested, wait=wait)
+    latest = stored.latest()
+    if latest is not stored:
+        work(latest, settings, wait=wait)
 
 
 def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
@@ -119,7 +124,7 @@ def take_trials(
     leave: Callable[[], bool],
     wait: bool = True,
 ) -> None:
-    """Run trials until the study is over or `leave` returns True.
+    """Run trials until the study is over, its spec has changed or `leave` returns True.
 
     Raises:
         StorageUnreachable: the database server was unreachable for too long.
@@ -130,7 +135,7 @@ def take_trials(
     pause_seconds = FIRST_WAIT_SECONDS
     while not leave():
         checked = close_dead_trials(study)
-        if is_over(stored, checked):
+        if stored.latest() is not stored or is_over(stored, checked):
             note.finish()
             return
         if not is_fully_claimed(stored, checked):
