@@ -23,15 +23,16 @@ def doctor(
 
     Example:  atml doctor --storage postgresql://me@server/atml
     """
+    import json
     from dataclasses import asdict
 
-    from atml.reports.bundle import to_json
     from atml.service.doctor import examine
 
     findings = examine(storage)
     ready = all(one.ok or not one.required for one in findings)
     if as_json:
-        typer.echo(to_json({"ready": ready, "findings": [asdict(one) for one in findings]}), nl=False)
+        document = {"ready": ready, "findings": [asdict(one) for one in findings]}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(findings)
         typer.echo("ATML can search here." if ready else "ATML cannot search here yet: see above.")
