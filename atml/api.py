@@ -14,7 +14,7 @@ from atml import defaults
 from atml.ecg import Dataset
 from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
-from atml.errors import ModelError, NoDatabase, SpecError, StorageError, StudyError
+from atml.errors import AtmlError, ModelError, NoDatabase, SpecError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
@@ -42,6 +42,7 @@ from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
 from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
+from atml.tuning.stop import StoppedBy
 from atml.words import counted
 
 Spec = Phase | Mapping[str, Any] | str | Path
@@ -133,7 +134,8 @@ def run(
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad`, `extend` and `watch`.
         out: Folder for bundles.
 
-    Raises what `search` and `finalize` raise.
+    Raises what `search` and `finalize` raise, and:
+        StudyError: the first of two searches was stopped by `atml stop`.
     """
     watch = watch or Watch()
     quieten_optuna()
@@ -157,6 +159,12 @@ def run(
             check_test(dataset, held_out)
         stored = open_study(opened, phase, dataset, watch, extend=extend)
         outcomes.append(work_on(stored, plan, watch))
+        sign = outcomes[-1].stop
+        if phase is not phases[-1] and sign is not None and sign.by is StoppedBy.USER:
+            raise StudyError(
+                f"study {phase.name!r} was stopped, so {phases[-1].name!r} is not begun; "
+                "run the same command again to continue"
+            )
     return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
 
 
@@ -518,7 +526,7 @@ def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
     name = bundle.study
     try:
         stored = load(open_storage(storage, must_exist=True), name)
-    except (StorageError, StudyError) as error:
+        times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
+    except AtmlError as error:
         return f"evaluation not counted: {error}"
-    times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
     return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

@@ -26,6 +26,12 @@ def default_spec(name: str) -> Path:
     return specs_folder() / name
 
 
+def granted_cores() -> int:
+    """Return how many cores this process may use; a container or a batch system may allow only some."""
+    granted = getattr(os, "sched_getaffinity", None)
+    return len(granted(0)) if granted else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """Return one worker per core, at most eight."""
-    return min(MOST_WORKERS, os.cpu_count() or 1)
+    return min(MOST_WORKERS, granted_cores())

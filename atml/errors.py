@@ -12,6 +12,7 @@ AtmlError
 │   └── StorageUnreachable
 ├── StudyError
 │   ├── UnknownStudy
+│   │   └── StudyDeleted
 │   └── SpecChanged
 ├── TrainingDiverged
 ├── ModelError
@@ -72,6 +73,12 @@ class StudyError(AtmlError):
 
 class UnknownStudy(StudyError):
     """The storage has no study of that name."""
+
+
+class StudyDeleted(UnknownStudy, KeyError):
+    """A study or trial is no longer in the storage; also the KeyError that Optuna's storages raise."""
+
+    __str__ = Exception.__str__  # a KeyError's text is quoted
 
 
 class SpecChanged(StudyError):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -15,7 +16,8 @@ from typing import BinaryIO
 
 from atml.errors import CannotWrite, DataError
 
-TEMPORARY = ".tmp"  # suffix of unfinished files, whose names begin with a dot
+TEMPORARY = ".tmp"  # suffix of unfinished files: .NAME.RANDOM.tmp, or .NAME.PROCESS.tmp
+_UNFINISHED = re.compile(r"\..+\.([0-9a-f]{8}|[0-9]{1,7})\.tmp")
 ABANDONED_SECONDS = 3600.0  # age at which an unfinished file counts as abandoned
 PROBE_BYTES = 1 << 20  # more than a trial writes at once
 
@@ -27,6 +29,11 @@ _TOLD = {
     errno.EACCES: ("permission denied", "grant write access"),
     errno.EPERM: ("permission denied", "grant write access"),
     errno.ENOENT: ("its folder is gone", "restore it"),
+}
+_TOLD_OF_READING = _TOLD | {
+    errno.EACCES: ("permission denied", "grant access"),
+    errno.EPERM: ("permission denied", "grant access"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
 }
 
 
@@ -54,8 +61,7 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     if not path.name:  # "." or "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    # Random: processes on several machines may share both the folder and the process number.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    temporary = _unfinished(path)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -74,7 +80,7 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     """Yield a directory that is renamed to `directory` if the block succeeds, and removed otherwise.
 
     Raises:
-        DataError: `directory` exists and is not an empty directory.
+        DataError: `directory` exists and is not an empty directory, or cannot be replaced by another.
         CannotWrite: it cannot be written.
     """
     try:
@@ -82,17 +88,31 @@ def whole_directory(directory: Path) -> Iterator[Path]:
             raise DataError(
                 f"{directory} exists and is not an empty directory; name another, or remove it first."
             )
-        parent = Path(os.path.abspath(directory)).parent  # noqa: PTH100  (resolve() follows links)
-        parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=parent))
+        if directory.is_symlink() or os.path.ismount(directory) or _is_working_folder(directory):
+            raise DataError(
+                f"{directory} is a link, a mounted disk or the working folder, which cannot be replaced; "
+                f"name a folder within it, such as {directory / 'segments'}."
+            )
+        unfinished = _unfinished(Path(os.path.abspath(directory)))  # noqa: PTH100  (resolve() follows links)
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(unfinished.parent)
+        unfinished.mkdir()
         try:
             yield unfinished
-            unfinished.chmod(0o755)  # mkdtemp's is private to its owner
             unfinished.replace(directory)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise cannot_write(directory, error) from error
+
+
+def _unfinished(path: Path) -> Path:
+    # Random: processes on several machines may share both the folder and the process number.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+
+
+def _is_working_folder(path: Path) -> bool:
+    return path.exists() and path.samefile(".")
 
 
 def make_folder(folder: Path) -> None:
@@ -126,7 +146,7 @@ def prepare_folder(folder: Path) -> None:
 def remove_abandoned(folder: Path) -> None:
     """Remove the unfinished files and folders of processes that were killed while they wrote."""
     with contextlib.suppress(OSError):  # it does not exist or is read-only
-        for path in folder.glob(f".*{TEMPORARY}"):
+        for path in filter(lambda path: _UNFINISHED.fullmatch(path.name), folder.iterdir()):
             with contextlib.suppress(OSError):  # another process was faster
                 if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
                     continue
@@ -148,9 +168,15 @@ def cannot_write(path: Path | str, error: OSError, *, advice: str | None = None)
 
 
 def in_words(error: OSError, *, advice: str | None = None) -> str:
-    """Return the reason and what to do about it."""
+    """Return the reason why something cannot be written, and what to do about it."""
     reason, usual = _TOLD.get(error.errno or 0, (error.strerror or str(error), "fix this"))
     return f"{reason}; {advice or usual}"
+
+
+def why_unreadable(error: OSError) -> str:
+    """Return the reason why something cannot be read, and what to do about it."""
+    reason, advice = _TOLD_OF_READING.get(error.errno or 0, (error.strerror or str(error), "fix this"))
+    return f"{reason}; {advice}"
 
 
 def read_file(path: Path, *, most_bytes: int = 1_000_000_000) -> bytes:

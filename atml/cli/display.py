@@ -60,6 +60,7 @@ class StudyDisplay(StudyWatch):
         from atml.service.progress import progress
 
         try:
+            self._stored = self._stored.latest()
             now = progress(self._stored.snapshot())
         except StorageUnreachable as error:
             if not self._blind:

@@ -35,7 +35,7 @@ from atml.cli import (
 from atml.cli.data import data_app
 from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
-from atml.files import in_words
+from atml.files import why_unreadable
 from atml.service.credentials import hide_credentials
 from atml.version import __version__
 
@@ -108,7 +108,7 @@ def main() -> None:
         # The reader (such as `head`) has closed the pipe; discard the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _tell(f"Error: {error.filename or 'the output'}: {in_words(error)}")
+        _tell(f"Error: {error.filename or 'the output'}: {why_unreadable(error)}")
         sys.exit(MISTAKE)
     except Exception as error:  # what no part of ATML expected
         if os.environ.get(DEBUG):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from atml.defaults import granted_cores
 from atml.ecg.segment import SegmentName
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment, DataError
@@ -46,7 +47,7 @@ def parse_files(directory: Path, names: Sequence[str], workers: int | None) -> G
     Raises:
         DataError: a parser process died.
     """
-    parsers = min(workers or _cores(), len(names) // FEWEST_FILES_PER_PARSER)
+    parsers = min(workers or min(granted_cores(), MOST_PARSERS), len(names) // FEWEST_FILES_PER_PARSER)
     if parsers < 2:
         for chunk in _chunks(names, CHUNK_FILES):
             yield parse_chunk(directory, chunk)
@@ -81,13 +82,6 @@ def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
     except BadSegment as error:
         return Problem(file=name, text=str(error))
     return read_segment(directory / name)
-
-
-def _cores() -> int:
-    # A container or a batch system may allow fewer cores than the machine has.
-    granted = getattr(os, "sched_getaffinity", None)
-    cores = len(granted(0)) if granted else os.cpu_count() or 1
-    return min(cores, MOST_PARSERS)
 
 
 def _parse_apart(directory: Path, names: list[str]) -> Chunk:

@@ -14,7 +14,7 @@ from typing import Any
 from atml.ecg.segment import AFIB_RHYTHM
 from atml.errors import CannotWrite, ModelError
 from atml.export import OnnxClassifier
-from atml.files import TEMPORARY, in_words, read_file, remove_abandoned
+from atml.files import TEMPORARY, in_words, read_file, remove_abandoned, why_unreadable
 from atml.version import __version__
 
 MANIFEST = "manifest.json"
@@ -72,7 +72,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     try:
         model = read_file(place / MODEL)
     except OSError as error:
-        raise ModelError(f"{place} is not a bundle: {error.filename}: {in_words(error)}") from None
+        raise ModelError(f"{place} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
     (stored,) = (file["sha256"] for file in manifest["files"] if file["name"] == MODEL)
     if stored != hashlib.sha256(model).hexdigest():
         raise ModelError(
@@ -104,7 +104,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         missing = [name for name in FACTS if name not in manifest]
         _ = "+".join(manifest.get("positive", ()))  # fails unless these are names
     except OSError as error:
-        raise ModelError(f"{folder} is not a bundle: {error.filename}: {in_words(error)}") from None
+        raise ModelError(f"{folder} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
     except DAMAGE as error:
         raise ModelError(f"{path} is not a bundle's manifest: {error!r}") from None
     if missing:

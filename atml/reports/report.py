@@ -9,7 +9,7 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, ModelError
-from atml.files import in_words, read_file
+from atml.files import read_file, why_unreadable
 from atml.reports.bundle import DAMAGE, MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
@@ -84,7 +84,7 @@ def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
     try:
         figures: Mapping[str, Any] = json.loads(read_file(path))
     except OSError as error:
-        raise ModelError(f"{path}: {in_words(error)}") from None
+        raise ModelError(f"{path}: {why_unreadable(error)}") from None
     except DAMAGE as error:
         raise ModelError(f"{path} is not the metrics of a bundle: {error}") from None
     _model(bundle, figures)

@@ -4,18 +4,21 @@ import importlib
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from atml.ecg.cache import default_cache_dir
-from atml.errors import NoDatabase, StorageError
-from atml.export.c import tools
-from atml.service.storage import Storage, open_storage
+from atml.defaults import granted_cores
+from atml.errors import AtmlError, NoDatabase
 from atml.version import __version__
+from atml.words import counted
+
+if TYPE_CHECKING:
+    from atml.service.storage import Storage
 
 REQUIRED = (
     "numpy",
@@ -64,12 +67,30 @@ def examine(storage: str) -> list[Finding]:
     return [
         *_versions(),
         *_devices(),
-        _storage(storage),
+        *_unless_broken("storage", lambda: _storage(storage)),
         _disk("working folder", Path.cwd(), "results, artifacts and an SQLite storage"),
-        _disk("cache", default_cache_dir(), "parsed segments (ATML_CACHE)"),
+        *_unless_broken("disk", _cache),
         *_optional_packages(),
-        *_c_tools(),
+        *_unless_broken("C code", _c_tools),
     ]
+
+
+def _unless_broken(part: str, find: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """Return a part's findings, or that it cannot be examined without a package that is missing or broken."""
+    try:
+        return list(find())
+    except (ImportError, OSError) as error:
+        return [
+            Finding(
+                part=part,
+                name=part,
+                ok=False,
+                found=f"not examined: {error}",
+                needed_for="everything",
+                advice="repair that package first",
+                required=True,
+            )
+        ]
 
 
 def _versions() -> Iterator[Finding]:
@@ -100,14 +121,14 @@ def _version(package: str) -> str | None:
 def _import_problem(package: str) -> str | None:
     try:
         importlib.import_module(package)
-    except (ImportError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  (a broken package may raise anything)
         return f"cannot be imported: {error}"
     return None
 
 
 def _devices() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding(part="devices", name="CPU", ok=True, found=f"{cores} cores", needed_for="one worker a core")
+    cores = counted(granted_cores(), "core")
+    yield Finding(part="devices", name="CPU", ok=True, found=cores, needed_for="one worker a core")
     memory = psutil.virtual_memory()
     yield Finding(
         part="devices",
@@ -129,23 +150,25 @@ def _devices() -> Iterator[Finding]:
 
 
 def _gpus() -> list[str]:
-    try:
-        import torch
-    except (ImportError, OSError):  # already found above
+    if _import_problem("torch") is not None:  # already found above
         return []
+    import torch
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [torch.cuda.get_device_name(index) for index in range(count)]
 
 
-def _storage(url: str) -> Finding:
+def _storage(url: str) -> Iterator[Finding]:
+    from atml.service.storage import open_storage
+
     advice = None
     try:
         found, ok = _contents(open_storage(url, must_exist=True)), True
     except NoDatabase as error:
         found, ok = f"{error}", True
-    except StorageError as error:
+    except AtmlError as error:
         found, ok, advice = str(error), False, "give another with --storage or ATML_STORAGE"
-    return Finding(
+    yield Finding(
         part="storage",
         name="storage",
         ok=ok,
@@ -156,7 +179,7 @@ def _storage(url: str) -> Finding:
     )
 
 
-def _contents(storage: Storage) -> str:
+def _contents(storage: "Storage") -> str:
     try:
         count = len(storage.get_all_studies())
         dialect = storage.engine.dialect
@@ -168,8 +191,15 @@ def _contents(storage: Storage) -> str:
         storage.engine.dispose()
 
 
+def _cache() -> Iterator[Finding]:
+    from atml.ecg.cache import default_cache_dir
+
+    yield _disk("cache", default_cache_dir(), "parsed segments (ATML_CACHE)")
+
+
 def _disk(name: str, folder: Path, needed_for: str) -> Finding:
-    there = next(one for one in (folder, *folder.absolute().parents) if one.is_dir())
+    # Path.is_dir() raises PermissionError below a folder that may not be entered.
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.isdir(one))  # noqa: PTH112
     free = shutil.disk_usage(there).free
     writable = os.access(there, os.W_OK)
     return Finding(
@@ -197,6 +227,8 @@ def _optional_packages() -> Iterator[Finding]:
 
 
 def _c_tools() -> Iterator[Finding]:
+    from atml.export.c import tools
+
     for tool in tools.all_tools():
         yield Finding(
             part="C code",

@@ -19,8 +19,8 @@ RETRY_SECONDS = 60.0  # somebody has to make room or mount a disk, which takes t
 def serve(storage: BaseStorage, settings: WorkerSettings, *, say: Callable[[str], None]) -> None:
     """Work on all studies until asked to leave.
 
-    A study that this machine cannot serve, for example because its data is missing, is reported and
-    retried every minute while the others continue. A full or read-only disk is retried likewise.
+    A study that this machine cannot serve, for example because its data is missing or it was deleted, is
+    reported and retried every minute while the others continue. A full or read-only disk is retried likewise.
 
     Raises:
         StorageUnreachable: the database server was unreachable for too long.
@@ -61,19 +61,19 @@ def _wait(seconds: float, leave: Callable[[], bool]) -> None:
 def _serve_each(
     storage: BaseStorage, settings: WorkerSettings, say: Callable[[str], None], refusals: _Refusals
 ) -> bool:
-    """Work on each study in turn; return whether there was anything to do."""
-    worked = False
+    """Work on the first study that has anything to do; return whether there was one."""
     for stored in load_all(storage, refusals.add):
         name = stored.study.study_name
         if settings.leave.requested() or refusals.holds(name):
             continue
         try:
-            worked = _serve_one(storage, stored, settings, say) or worked
+            if _serve_one(storage, stored, settings, say):
+                return True  # what was read before it may be hours old
         except (StorageUnreachable, CannotWrite):
             raise
         except AtmlError as error:
             refusals.add(name, error)
-    return worked
+    return False
 
 
 def _serve_one(

@@ -5,7 +5,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, load_dataset
-from atml.errors import SpecError
+from atml.errors import SpecError, StudyError
 from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
 from atml.service.data import load_training_data
@@ -70,10 +70,20 @@ def say_left_out(stored: StoredStudy, watch: Watch) -> None:
 def open_study(
     storage: BaseStorage, phase: Phase, dataset: Dataset, watch: Watch, *, extend: bool = False
 ) -> StoredStudy:
-    """Create or resume a study, and clean up after an earlier crash or stop."""
+    """Create or resume a study, and clean up after an earlier crash or stop.
+
+    Raises what `create_or_resume` raises, and:
+        StudyError: the study waits for its base to end.
+    """
     stored = create_or_resume(storage, phase, dataset, extend=extend, watch=watch)
     if stored.waits_for is not None:  # submitted before its base had ended
-        stored = begin(storage, stored) or stored
+        begun = begin(storage, stored)
+        if begun is None:
+            raise StudyError(
+                f"study {phase.name!r} waits for its base {stored.waits_for!r} and its last trials to end; "
+                "then run the same command again"
+            )
+        stored = begun
     say_left_out(stored, watch)
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
@@ -90,7 +100,7 @@ def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
         _announce(stored, plan, watch)
         with watch.study(stored) as shown:
             launch(stored.study, plan, on_poll=shown.update, say=shown.say)
-    return outcome(stored.snapshot())
+    return outcome(stored.latest().snapshot())
 
 
 def _say_skipped(dataset: Dataset, watch: Watch) -> Dataset:

@@ -1,6 +1,6 @@
 """A study with what is stored beside its trials: the spec, the data it was created with, its networks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,9 +9,10 @@ from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset
 from atml.evaluation import fbeta_of_all_afib
+from atml.tuning import records
 from atml.tuning.candidates import Candidate
 from atml.tuning.grid import Grid
-from atml.tuning.phases import Phase, WidthPhase
+from atml.tuning.phases import Phase, WidthPhase, parse_spec
 from atml.tuning.snapshot import Snapshot
 
 
@@ -64,6 +65,12 @@ class StoredStudy:
         """The study's identifier in its storage."""
         storage: BaseStorage = self.study._storage
         return storage.get_study_id_from_name(self.study.study_name)
+
+    def latest(self) -> "StoredStudy":
+        """Return the study with the spec stored now: its budget or targets may have been extended."""
+        name = self.study.study_name
+        phase = parse_spec(self.study.user_attrs[records.SPEC], source=f"study {name}")
+        return self if phase == self.phase else replace(self, phase=phase)
 
     def snapshot(self) -> Snapshot:
         """Read the study's state."""

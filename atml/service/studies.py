@@ -3,14 +3,15 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
 from atml.ecg import Dataset, grouped_folds
 from atml.errors import (
@@ -23,6 +24,7 @@ from atml.errors import (
     StudyError,
     UnknownStudy,
 )
+from atml.service.alive import close_dead_trials
 from atml.service.stored import StoredStudy, StudyData
 from atml.service.watch import Watch
 from atml.tuning import records, stop
@@ -57,7 +59,8 @@ def create_or_resume(
         storage: Where studies are kept.
         phase: The spec; the base study of a phase 2 is looked up here.
         dataset: Segments to train on.
-        extend: Allow the budget and the targets to differ from the stored ones.
+        extend: Continue the study even if it has ended; the budget and the targets may differ from the
+            stored ones.
         may_wait: Create a phase 2 before its base has ended; `begin` completes it later.
         watch: Follows the measuring of the networks.
 
@@ -70,9 +73,10 @@ def create_or_resume(
     data = StudyData.of(dataset)
     # Check now, since the folds would otherwise fail in every worker.
     grouped_folds(dataset, folds=phase.data.folds, seed=phase.data.seed)
-    if not _is_complete(storage, phase.name):
+    while not _is_complete(storage, phase.name):
         waits = may_wait and not _base_has_ended(storage, phase)
-        _create(storage, phase if waits else resolve_base(storage, phase), data, watch or Watch())
+        with suppress(DuplicatedStudyError):  # another process was faster, and is about to complete it
+            _create(storage, phase if waits else resolve_base(storage, phase), data, watch or Watch())
     stored = load(storage, phase.name)
     check_data(stored, data)
     return _check_spec(stored, phase, extend=extend)
@@ -195,11 +199,14 @@ def _is_complete(storage: BaseStorage, name: str) -> bool:
 def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
     """Complete a study that waits for its base; return None while the base has not ended.
 
-    Two workers may do so at once; both write the same.
+    Two workers may do so at once; both write the same, since the base's trials have ended too.
 
     Raises:
         StudyError: the base ended without a finished trial.
     """
+    stored = load(storage, stored.study.study_name)
+    if stored.waits_for is None:  # another worker has completed it
+        return stored
     if not _base_has_ended(storage, stored.phase):
         return None
     phase = resolve_base(storage, stored.phase)
@@ -212,8 +219,12 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
 def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
     if not isinstance(phase, WidthPhase) or phase.base.architectures:
         return True
-    sign = stop.read(load(storage, str(phase.base.study)).study)
-    return sign is not None and sign.by is not stop.StoppedBy.USER
+    base = load(storage, str(phase.base.study)).study
+    sign = stop.read(base)
+    if sign is None or sign.by is stop.StoppedBy.USER:
+        return False
+    # A trial that is still running may complete and change the ranking.
+    return all(trial.state != TrialState.RUNNING for trial in close_dead_trials(base).trials)
 
 
 def _create(storage: BaseStorage, phase: Phase, data: StudyData, watch: Watch) -> None:
@@ -262,15 +273,16 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
     if isinstance(phase, WidthPhase) and isinstance(stored.phase, WidthPhase):
         phase = _with_stored_base(phase, stored.phase)
     changed = differences(_comparable(stored.phase), _comparable(phase))
-    if not changed:
+    if not (changed or extend):
         return stored
     name = stored.study.study_name
     harmless = all(line.startswith(EXTENDABLE) and not line.startswith(NOT_EXTENDABLE) for line in changed)
-    if not (extend and harmless):
+    if changed and not (extend and harmless):
         proceed = "add --extend to go on with these" if harmless else "give the new study another name"
         listed = "\n  ".join(changed)
         raise SpecChanged(f"study {name!r} was created with another spec:\n  {listed}\n{proceed}")
-    stored.study.set_user_attr(SPEC, phase.stored())
+    if changed:
+        stored.study.set_user_attr(SPEC, phase.stored())
     stop.clear_stop(stored.study)
     return load(stored.study._storage, name)
 

@@ -70,6 +70,8 @@ class WorkerSettings:
 def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) -> None:
     """Work on a study until its budget is spent, its targets are met or the worker is asked to leave.
 
+    If the study is extended meanwhile, the worker continues with the new budget and targets.
+
     Args:
         stored: The study with its spec.
         settings: The worker's settings.
@@ -100,6 +102,9 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) ->
     )
     with settings.registration.at(study.study_name):
         take_trials(stored, objective, leave=settings.leave.requested, wait=wait)
+    latest = stored.latest()
+    if latest is not stored and not settings.leave.requested():
+        work(latest, settings, wait=wait)
 
 
 def _same_data(stored: StoredStudy, train: Path | None) -> Dataset:
@@ -147,12 +152,15 @@ def take_trials(
 
 
 def is_over(stored: StoredStudy, checked: Checked) -> bool:
-    """Whether nothing is left to do in a study; its stop request then has the reason."""
+    """Whether nothing is left to do in a study; its stop request then has the reason.
+
+    If the study was extended meanwhile, that is so for its former spec only, and no stop is requested.
+    """
     if stop.read(stored.study) is not None:
         return True
     # A trial whose worker may be dead would count as running time.
     sign = _reason_to_stop(stored, checked.trials) if checked.is_certain else None
-    if sign is not None:
+    if sign is not None and stored.latest() is stored:
         stop.request_stop(stored.study, sign)
     return sign is not None
 

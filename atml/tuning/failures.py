@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.errors import CannotWrite, StorageError
+from atml.errors import CannotWrite, StorageError, StudyDeleted
 from atml.tuning import records
 from atml.tuning.records import PrunedBy
 
@@ -15,7 +15,15 @@ ENOUGH_ERRORS = 10
 LONGEST_TEXT = 400
 
 # Errors that may not occur another time or on another machine.
-_PASSING = (CannotWrite, StorageError, MemoryError, OSError, ImportError, torch.OutOfMemoryError)
+_PASSING = (
+    CannotWrite,
+    StorageError,
+    StudyDeleted,
+    MemoryError,
+    OSError,
+    ImportError,
+    torch.OutOfMemoryError,
+)
 # Packages whose own errors concern a database, a server or a bucket.
 _REMOTE = ("optuna", "sqlalchemy", "psycopg", "boto3", "botocore")
 # PyTorch has no type of its own for these.

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import optuna
 import pytest
@@ -5,6 +7,7 @@ import sqlalchemy
 
 from atml.errors import AtmlError, SpecChanged, StorageError, StudyError, TooFewSubjects, UnknownStudy
 from atml.service import studies
+from atml.service.storage import open_storage
 from atml.service.studies import (
     begin,
     check_trials,
@@ -15,8 +18,9 @@ from atml.service.studies import (
     study_names,
 )
 from atml.tuning import records, stop
+from atml.tuning.processes import this_process
 from tests.conftest import recorded_trial
-from tests.databases import on_both_databases
+from tests.databases import close, on_both_databases
 
 pytestmark = on_both_databases
 
@@ -58,6 +62,32 @@ class TestCreate:
         stored = create(phase)
         assert stored.study.trials == []
         assert stored.candidates
+
+    def test_two_creators_at_once_get_the_same_study(
+        self, storage_url, create, dataset, make_phase1, monkeypatch
+    ):
+        phase, both = make_phase1(), threading.Barrier(2)
+        measure = studies._candidates
+
+        def at_the_same_time(*arguments):
+            measured = measure(*arguments)
+            both.wait(timeout=60)
+            return measured
+
+        monkeypatch.setattr(studies, "_candidates", at_the_same_time)
+        found = []
+
+        def create_there():
+            other = open_storage(storage_url)
+            found.append(create_or_resume(other, phase, dataset).candidates)
+            close(other)
+
+        thread = threading.Thread(target=create_there)
+        thread.start()
+        found.append(create(phase).candidates)
+        thread.join()
+        assert found[0] == found[1]
+        assert len(found[0]) == 2
 
     def test_a_study_of_someone_else_is_never_deleted(self, create, make_phase1, storage, monkeypatch):
         monkeypatch.setattr(studies, "CREATION_SECONDS", 0.1)
@@ -117,6 +147,16 @@ class TestResume:
         assert extended.phase.budget.trials == 9
         assert stop.read(extended.study) is None
         assert create(changed).phase == extended.phase  # from now on this is the spec
+
+    def test_extending_continues_a_study_that_ended_at_its_old_budget(self, create, make_phase1):
+        longer = make_phase1(budget={"trials": 9})
+        stored = create(make_phase1())
+        assert stored.latest() is stored
+        create(longer, extend=True)
+        assert stored.latest().phase == longer
+        stop.request_stop(stored.study, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        assert stop.read(create(longer).study) is not None
+        assert stop.read(create(longer, extend=True).study) is None
 
     def test_other_data_are_refused(self, create, make_phase1, dataset):
         create(make_phase1())
@@ -253,3 +293,21 @@ class TestBase:
         begun = begin(storage, waiting)
         assert begun.waits_for is None
         assert {one.architecture for one in begun.candidates} == {"optimized_afnet"}
+
+    def test_a_phase_2_begins_once_on_the_ranking_of_all_trials_of_its_base(
+        self, storage, create, make_phase1, make_phase2, make_trial
+    ):
+        base = create(make_phase1()).study
+        base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
+        last = base.ask()
+        last.set_user_attr(records.WORKER, this_process().to_dict())
+        stop.request_stop(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        waiting = create(
+            make_phase2(base={"architectures": None, "study": "first", "candidates": 1}), may_wait=True
+        )
+        assert begin(storage, waiting) is None  # the last trial is still being trained
+        base.tell(last, state=optuna.trial.TrialState.FAIL)
+        begun = begin(storage, waiting)
+        base.add_trial(make_trial(architecture="conv_gru", curve=(0.99,)))
+        again = begin(storage, waiting)  # a worker that has seen it wait
+        assert again.phase.base.architectures == begun.phase.base.architectures == ("optimized_afnet",)

@@ -81,6 +81,24 @@ class TestWork:
         assert (sign.by, sign.trial) == (stop.StoppedBy.TARGETS, 0)
         assert len(records.trained(stored.study.trials)) == 1
 
+    def test_a_study_extended_while_it_is_worked_on_goes_on_to_the_new_budget(
+        self, run, storage, dataset, make_phase1
+    ):
+        longer = make_phase1(budget={"trials": 3})
+
+        class ExtendsIt(LeaveOnSignal):
+            extended = False
+
+            def requested(self):  # asked before each trial and after each epoch
+                if not self.extended:
+                    self.extended = True
+                    create_or_resume(storage, longer, dataset, extend=True)
+                return False
+
+        study = run(make_phase1(budget={"trials": 1}), leave=ExtendsIt()).study
+        assert len(records.trained(study.trials)) == 3
+        assert stop.read(study).because == "the budget of 3 trials is spent"
+
     def test_a_study_that_does_not_stop_at_its_targets_spends_its_budget(self, run, make_phase1):
         stored = run(make_phase1(targets={"fbeta": 0.01, "stop": False}, budget={"trials": 2}))
         assert stop.read(stored.study).by == stop.StoppedBy.BUDGET

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atml import files
-from atml.errors import AtmlError, CannotWrite
+from atml.errors import AtmlError, CannotWrite, DataError
 from atml.files import (
     cannot_write,
     make_folder,
@@ -17,6 +17,8 @@ from atml.files import (
     read_file,
     remove_abandoned,
     whole,
+    whole_directory,
+    why_unreadable,
     write_whole,
 )
 from tests.disks import small_disk
@@ -116,7 +118,8 @@ class TestFolders:
             prepare_folder(disk.folder)
 
     def test_only_what_was_abandoned_is_removed(self, tmp_path):
-        for name in (".model.onnx.0123.tmp", ".young.0123.tmp", "model.tmp", ".hidden"):
+        users = ["..tmp", ".hidden", ".mine.tmp", ".notes.draft.tmp", "model.0123.tmp", "model.tmp"]
+        for name in (".model.onnx.0123abcd.tmp", ".young.0123.tmp", *users):
             (tmp_path / name).write_text("")
             if name != ".young.0123.tmp":
                 os.utime(tmp_path / name, (0, 0))
@@ -125,7 +128,7 @@ class TestFolders:
         (bundle / "model.onnx").write_text("")
         os.utime(bundle, (0, 0))
         remove_abandoned(tmp_path)
-        assert names(tmp_path) == [".hidden", ".young.0123.tmp", "model.tmp"]
+        assert names(tmp_path) == sorted([*users, ".young.0123.tmp"])
         remove_abandoned(tmp_path / "nowhere")
 
     def test_what_a_killed_writer_leaves_is_what_is_removed(self, path, monkeypatch):
@@ -154,6 +157,19 @@ def test_every_reason_is_told_in_words_with_what_to_do(code, told):
     assert str(error) == f"cannot write here: {told}"
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.ENOENT, "there is no such file or folder; check the path"),
+        (errno.EACCES, "permission denied; grant access"),
+        (errno.ENOSPC, "its disk is full; make room there"),
+        (errno.EISDIR, f"{os.strerror(errno.EISDIR)}; fix this"),
+    ],
+)
+def test_what_cannot_be_read_comes_with_advice_for_readers(code, told):
+    assert why_unreadable(OSError(code, os.strerror(code))) == told
+
+
 def test_a_caller_may_know_better_what_to_do():
     error = cannot_write("here", OSError(errno.ENOSPC, ""), advice="set ATML_CACHE")
     assert str(error) == "cannot write here: its disk is full; set ATML_CACHE"
@@ -163,6 +179,34 @@ def test_a_caller_may_know_better_what_to_do():
 def test_a_folder_is_no_file_to_write(path):
     with pytest.raises(CannotWrite, match=f"cannot write {re.escape(path)}: Is a directory"):
         write_whole(Path(path), b"")
+
+
+class TestWholeDirectory:
+    @staticmethod
+    def refuse(directory):
+        with pytest.raises(DataError, match="which cannot be replaced; name a folder within it"):
+            whole_directory(directory).__enter__()
+
+    def test_what_a_rename_cannot_replace_is_refused_before_anything_is_done(self, tmp_path, monkeypatch):
+        (tmp_path / "here").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "here")
+        (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+        monkeypatch.chdir(tmp_path / "here")
+        for directory in (Path(), tmp_path / "here", tmp_path / "link", tmp_path / "dangling"):
+            self.refuse(directory)
+        assert names(tmp_path) == ["dangling", "here", "link"]
+
+    def test_a_mounted_disk_is_refused_too(self, disk):
+        self.refuse(disk.folder)
+
+    def test_what_a_killed_writer_leaves_is_removed_by_the_next(self, tmp_path, monkeypatch):
+        killed = whole_directory(tmp_path / "new")
+        killed.__enter__()
+        assert len(names(tmp_path)) == 1
+        monkeypatch.setattr(files, "ABANDONED_SECONDS", 0.0)
+        with whole_directory(tmp_path / "new") as directory:
+            assert names(tmp_path) == [directory.name]
+        assert names(tmp_path) == ["new"]
 
 
 class TestReading:

@@ -5,7 +5,7 @@ from pathlib import Path
 from atml.errors import ModelError
 from atml.export.classifier import OnnxClassifier
 from atml.export.quantize import quantize_weights
-from atml.files import in_words, read_file
+from atml.files import read_file, why_unreadable
 
 MODEL, INT8_MODEL = "model.onnx", "model.int8.onnx"
 
@@ -25,7 +25,7 @@ def read_model(place: Path, *, int8: bool) -> bytes:
     try:
         content = read_file(path)
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {in_words(error)}") from None
+        raise ModelError(f"{path} cannot be read: {why_unreadable(error)}") from None
     if not int8 or path.name == INT8_MODEL:
         return content
     OnnxClassifier(path)  # names the file if it is no model

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from atml.errors import CannotWrite, StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable, StudyDeleted
 from atml.service.storage.database import Database
 from atml.service.storage.sqlite import reading
 
@@ -69,6 +69,7 @@ class Storage(_Relay):  # type: ignore[misc]
         StorageUnreachable: the server has not answered for `retry_seconds`.
         CannotWrite: the disk is full, read-only or gone.
         StorageError: this user may not write, or the database reports another error.
+        StudyDeleted: there is no such study or trial, or no longer.
     """
 
     def __init__(
@@ -120,6 +121,10 @@ class Storage(_Relay):  # type: ignore[misc]
         except _PASSING:
             self._outage = time.monotonic()
             raise
+        except KeyError:
+            raise StudyDeleted(
+                f"{self._database.shown}: there is no such study or trial; somebody may have deleted it"
+            ) from None
         except json.JSONDecodeError as error:
             raise StorageError(
                 f"{self._database.shown}: an attribute of a study or a trial is not JSON ({error}); "

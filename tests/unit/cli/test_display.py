@@ -18,6 +18,9 @@ class Stored:
     study: optuna.Study
     phase: object
 
+    def latest(self):
+        return self
+
     def snapshot(self):
         return Snapshot.of(self.study, self.phase)
 

@@ -1,6 +1,9 @@
 """`atml doctor`: what is there, what is missing, and what to install."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -8,7 +11,9 @@ from typer.testing import CliRunner
 from atml.cli.main import app
 from atml.service import doctor
 from atml.service.storage import open_storage
+from tests.conftest import ROOT
 from tests.databases import close, on_both_databases
+from tests.disks import small_disk
 
 
 def found(storage="sqlite:///none.db"):
@@ -71,3 +76,42 @@ def test_missing_compilers_come_with_their_debian_packages(monkeypatch):
     assert findings["arm-none-eabi-gcc"].advice == "apt-get install gcc-arm-none-eabi"
     assert [findings[name].ok for name in ("cc", "picolibc", "qemu-system-arm")] == [False] * 3
     assert all(one.ok for one in findings.values() if one.required)
+
+
+def test_broken_packages_are_told_and_the_rest_is_examined(tmp_path):
+    for package in ("torch", "onnxruntime"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('libcudart.so: no such file')")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "atml", "doctor", "--json"]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    findings = {one["name"]: one for one in json.loads(run.stdout)["findings"]}
+    for package in ("torch", "onnxruntime"):
+        assert findings[package]["found"] == "cannot be imported: libcudart.so: no such file"
+    assert findings["storage"]["ok"]
+    assert findings["C code"]["found"].startswith("not examined: ")
+    assert run.returncode == 1
+
+
+def test_a_storage_on_a_read_only_disk_is_told(tmp_path):
+    with small_disk(tmp_path / "disk", mebibytes=2) as disk:
+        url = f"sqlite:///{disk.folder / 'atml.db'}"
+        close(open_storage(url))
+        with disk.read_only():
+            storage = found(url)["storage"]
+    assert not storage.ok
+    assert "cannot write sqlite:///" in storage.found
+
+
+def test_a_cache_below_a_folder_that_may_not_be_entered_is_told(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir(mode=0)
+    monkeypatch.setenv("ATML_CACHE", str(tmp_path / "closed" / "cache"))
+    is_root = os.geteuid() == 0
+    if is_root:  # who may enter any folder
+        os.seteuid(65534)
+    try:
+        (cache,) = doctor._cache()
+    finally:
+        if is_root:
+            os.seteuid(0)
+    assert cache.found.startswith(str(tmp_path / "closed" / "cache"))

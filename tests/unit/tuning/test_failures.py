@@ -4,7 +4,14 @@ import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from atml.errors import CannotWrite, ModelError, ParityError, StorageUnreachable, TrainingDiverged
+from atml.errors import (
+    CannotWrite,
+    ModelError,
+    ParityError,
+    StorageUnreachable,
+    StudyDeleted,
+    TrainingDiverged,
+)
 from atml.tuning.failures import ENOUGH_ERRORS, LONGEST_TEXT, hopeless, in_words, will_recur
 
 PRUNED, RUNNING = TrialState.PRUNED, TrialState.RUNNING
@@ -39,6 +46,7 @@ def real_lack_of_memory():
     [
         CannotWrite("full"),
         StorageUnreachable("away"),
+        StudyDeleted("gone"),
         StorageInternalError("away"),
         UpdateFinishedTrialError("closed"),
         sqlalchemy.exc.OperationalError("SELECT", {}, Exception("locked")),

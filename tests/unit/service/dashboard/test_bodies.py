@@ -92,6 +92,15 @@ def test_what_is_well_formed_is_still_done(call, app, study, path):
     assert call(app, method, where, document=document).status in (201, 204)
 
 
+def test_what_takes_no_body_needs_none(call, app, study):
+    """The dashboard's own page sends none."""
+    number = study._study_id
+    skipped = call(app, "POST", f"/api/studies/{number}/{number}/skip")
+    assert json.loads(skipped.body)["reason"] == "The study is not preferential."
+    restored = call(app, "POST", f"/api/studies/{number}/preference/abc")
+    assert json.loads(restored.body)["reason"] == "history_id=abc is not found"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "document"),
     [
