@@ -190,6 +190,18 @@ class TestText:
             [helper.make_tensor("w", TensorProto.FLOAT, [4, 2], np.ones(8))],
         )
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    def test_text_of_a_model_file_never_becomes_code(self):
+        code = "x */\nint injected; /*"
+        named, tensor = (onnx.load_from_string(model("dscnn")) for _ in range(2))
+        (entry,) = (one for one in named.metadata_props if one.key == "architecture")
+        entry.value = code
+        with pytest.raises(ModelError, match="unreadable metadata: architecture: names may have"):
+            to_c(named.SerializeToString())
+        first, second = tensor.graph.node[:2]
+        second.input[0] = first.output[0] = code
+        with pytest.raises(ModelError, match="characters that cannot be printed"):
+            to_c(tensor.SerializeToString())
+
         metadata = OnnxMetadata(
             sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="x"
         )
