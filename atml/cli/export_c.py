@@ -36,7 +36,8 @@ def export_c(
     from atml.export.c import check_c, read_model, to_c, write_c
     from atml.reports.bundle import to_json
 
-    sources = to_c(read_model(model, int8=int8))
+    from atml.reports.c_files import c_sources
+    sources = c_sources(model, int8=int8)
     write_c(sources, out)
     checked = (
         check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None

@@ -14,7 +14,7 @@ from torch import nn
 
 from atml.errors import ModelError
 from atml.export import OnnxClassifier, OnnxMetadata, quantize_weights, to_onnx
-from atml.export.c import check_c, read_model, to_c, tools, write_c
+from atml.export.c import check_c, to_c, tools, write_c
 from atml.models import ARCHITECTURES, get_architecture
 from atml.tuning.candidates import sized_candidates
 
@@ -208,20 +208,6 @@ class TestText:
         onnx.helper.set_model_props(proto, metadata.to_properties())
         with pytest.raises(ModelError, match="operator Erf is not supported"):
             to_c(proto.SerializeToString(), np.ones((1, 4)))
-
-
-class TestReadModel:
-    def test_a_bundles_int8_file_is_preferred(self, tmp_path: Path):
-        (tmp_path / "model.onnx").write_bytes(model("dscnn"))
-        assert read_model(tmp_path, int8=False) == model("dscnn")
-        assert read_model(tmp_path, int8=True) == model("dscnn", int8=True)
-        (tmp_path / "model.int8.onnx").write_bytes(b"kept")
-        assert read_model(tmp_path, int8=False) == read_model(tmp_path, int8=True) == b"kept"
-        assert read_model(tmp_path / "model.onnx", int8=False) == model("dscnn")
-
-    def test_a_missing_file_is_named(self, tmp_path: Path):
-        with pytest.raises(ModelError, match=r"no\.onnx cannot be read"):
-            read_model(tmp_path / "no.onnx", int8=False)
 
 
 class TestTools:
