@@ -28,15 +28,17 @@ def export_c(
 ) -> None:
     """Write a model as C99 code for a microcontroller.
 
-    The folder gets ecm.c, ecm.h, ecm_selftest.c and a Makefile. --check runs the self-test on this machine
-    and on an emulated Cortex-M4F, as far as the tools for it are installed.
+    The folder gets ecm.c, ecm.h, ecm_selftest.c and a Makefile; files of these names that ATML did not write
+    are not replaced. --check runs the self-test on this machine and on an emulated Cortex-M4F, as far as the
+    tools for it are installed.
 
     Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
     """
     from atml.cli.console import err, next_step
-    from atml.export.c import check_c, read_model, to_c, write_c
+    from atml.export.c import check_c, write_c
+    from atml.reports.c_files import c_sources
 
-    sources = to_c(read_model(model, int8=int8))
+    sources = c_sources(model, int8=int8)
     write_c(sources, out)
     checked = (
         check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None

@@ -1,10 +1,14 @@
 """The metadata of a model file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ
 from atml.errors import ModelError
+
+# The names become comments of C code, which is compiled and run.
+_NAME = re.compile("[A-Za-z0-9_ .-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +28,9 @@ class OnnxMetadata:
         """Refuse values that cannot be read back from the file."""
         if not 0 <= self.threshold <= 1:
             raise ModelError(f"A threshold must lie within 0 and 1 but got {self.threshold}.")
-        if any("," in name or not name for name in self.classes):
-            raise ModelError(f"Class names must be non-empty, without commas; got {self.classes}.")
+        for field, names in (("architecture", [self.architecture]), ("classes", self.classes)):
+            if not all(_NAME.fullmatch(name) for name in names):
+                raise ModelError(f"{field}: names may have letters, digits, spaces and _ . -; got {names}.")
         if len(self.classes) != 2 or [name == AFIB_RHYTHM for name in self.classes] != [False, True]:
             raise ModelError(f"There must be two classes, the second {AFIB_RHYTHM}; got {self.classes}.")
         if self.sampling_rate_hz != SAMPLING_RATE_HZ:

@@ -172,7 +172,7 @@ def _scales(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     exact = np.abs(rows).max(axis=1) / _LARGEST
     scales: NDArray[np.float16] = exact.astype(np.float16)
     too_small = (scales < exact) | (scales == 0)
-    scales[too_small] = np.nextafter(scales[too_small], np.float16(1))
+    scales[too_small] = np.nextafter(scales[too_small], np.float16(np.inf))
     return scales.astype(np.float32)
 
 

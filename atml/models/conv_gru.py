@@ -11,7 +11,7 @@ from atml.models.layers import convolution, separable, stem
 
 @dataclass(frozen=True, kw_only=True)
 class ConvGRUConfig(Config):
-    """The widths 8 and 16 give 4.8 k parameters, 6 and 8 give 2.0 k."""
+    """The widths 8 and 16 give 4.8 k parameters, 6 and 8 give 1.9 k."""
 
     channels: int = width(8, minimum=2)
     hidden: int = width(16, minimum=2)  # of the GRU, in each direction

@@ -11,8 +11,10 @@ class SegmentNorm(nn.Module):
     """Scale each segment [batch, 1, time] to mean 0 and variance 1.
 
     The gain of a wearable is not that of the training data. The signal is clipped and scaled a second time,
-    so that one large spike does not make the rest of it small. A flat line becomes 0, and a signal whose
-    standard deviation is below about 1e-4 (of whatever unit) stays small.
+    so that one large spike does not make the rest of it small. A flat line becomes 0.
+
+    The unit may be mV, µV or a converter's counts, but not V: the variance is increased by 1e-5, so with a
+    standard deviation below about .01 only larger spikes are clipped, and one below about 1e-5 stays small.
     """
 
     def forward(self, ecg: Tensor) -> Tensor:

@@ -60,6 +60,14 @@ class Bundle:
         least: float | None = self.manifest.get("least_confidence")
         return least
 
+    def content(self, name: str) -> bytes:
+        """Return a file of the bundle.
+
+        Raises:
+            ModelError: it cannot be read, or is not the one that the manifest describes.
+        """
+        return _content(self.folder, self.manifest, name)
+
 
 def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """Load the bundle in `folder`.
@@ -69,16 +77,21 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """
     place = Path(folder)
     manifest = read_manifest(place)
-    try:
-        model = read_file(place / MODEL)
-    except OSError as error:
-        raise ModelError(f"{place} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
-    (stored,) = (file["sha256"] for file in manifest["files"] if file["name"] == MODEL)
-    if stored != hashlib.sha256(model).hexdigest():
-        raise ModelError(
-            f"{place / MODEL} is not the model that {MANIFEST} of study {manifest['study']!r} describes"
-        )
+    _content(place, manifest, MODEL)
     return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
+
+
+def _content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    try:
+        content = read_file(folder / name)
+    except OSError as error:
+        raise ModelError(f"{folder} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
+    stored = next(file["sha256"] for file in manifest["files"] if file["name"] == name)
+    if stored != hashlib.sha256(content).hexdigest():
+        raise ModelError(
+            f"{folder / name} is not the model that {MANIFEST} of study {manifest['study']!r} describes"
+        )
+    return content
 
 
 def load_model(place: str | os.PathLike[str]) -> tuple[OnnxClassifier, float]:
@@ -103,6 +116,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
         _ = "+".join(manifest.get("positive", ()))  # fails unless these are names
+        _ = float(manifest.get("least_confidence") or ANY_CONFIDENCE)
     except OSError as error:
         raise ModelError(f"{folder} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
     except DAMAGE as error:

@@ -1,18 +1,41 @@
-"""The C code in a bundle: of the INT8 model if there is one, else of the float32 model."""
+"""The C code of a bundle: of the INT8 model if there is one, else of the float32 model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from atml.errors import ModelError
+from atml.export import OnnxClassifier, quantize_weights
 from atml.export.c import CSources, Footprint, known_footprint, to_c
-from atml.reports.bundle import MODEL
+from atml.reports.bundle import MODEL, load_bundle
 from atml.reports.int8 import MODEL_INT8
 
 
-def c_model(models: Mapping[str, bytes]) -> str:
-    """Return which of the model files, by name, becomes C code."""
-    return MODEL_INT8 if MODEL_INT8 in models else MODEL
+def c_model(names: Collection[str]) -> str:
+    """Return which of a bundle's files becomes C code."""
+    return MODEL_INT8 if MODEL_INT8 in names else MODEL
+
+
+def c_sources(place: Path, *, int8: bool = False) -> CSources:
+    """Return the C code of a bundle, as it was shipped, or of an ONNX file.
+
+    With `int8`, float32 weights are rounded to INT8.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be generated.
+    """
+    least_confidence = None
+    if place.is_dir():
+        bundle = load_bundle(place)
+        place = bundle.folder / c_model([file["name"] for file in bundle.manifest["files"]])
+        content, least_confidence = bundle.content(place.name), bundle.least_confidence
+    else:
+        OnnxClassifier(place)  # names the file if it is no model
+        content = place.read_bytes()
+    if int8 and place.name != MODEL_INT8:
+        content = quantize_weights(content)
+    return to_c(content, least_confidence=least_confidence)
 
 
 def c_code(

@@ -218,7 +218,7 @@ class _Bundle:
         if "ecm.c" not in {file["name"] for file in self.manifest["files"]}:
             raise _Skipped(f"the bundle has no C code: {self.metrics['c'].get('refused') or ''}")
         return to_c(
-            self.content(c_model(dict.fromkeys(self.models, b""))),
+            self.content(c_model(self.models)),
             least_confidence=self.manifest.get("least_confidence"),
         )
 

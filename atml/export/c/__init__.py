@@ -9,7 +9,6 @@ only in numbers become one (`sharing`).
 
 from atml.export.c.check import CCheck, TargetFigures, check_c
 from atml.export.c.footprint import Footprint, flash_bytes, footprint, known_footprint
-from atml.export.c.model_file import read_model
 from atml.export.c.sources import CSources, to_c, write_c
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "flash_bytes",
     "footprint",
     "known_footprint",
-    "read_model",
     "to_c",
     "write_c",
 ]

@@ -24,15 +24,17 @@ from atml.export.c.graph import prepared
 from atml.export.c.sources import CSources, to_c, write_c
 from atml.export.session import INPUT, OUTPUT
 
-# Counted for the stack of one call. At most 384 bytes were measured, by a GRU of 42 KB.
+# Counted for the stack of one call. At most 192 bytes were measured without a GRU, whose two states are on
+# the stack: 216 bytes and 8 for each hidden unit.
 STACK_BYTES = 512
+GRU_STACK_BYTES, GRU_UNIT_BYTES = 256, 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
     """What one network needs; None where it was not measured."""
 
-    ram_bytes: int | None = None  # memory of ecm(), the segment included, and STACK_BYTES
+    ram_bytes: int | None = None  # memory of ecm(), the segment included, and the stack
     macs: int | None = None  # multiply-accumulates for one segment
     flash_bytes: int | None = None  # code and constants of ecm.o, by GCC with -Os for a Cortex-M4F
     instructions: int | None = None  # executed for one segment, to the nearest 40; not a time
@@ -51,7 +53,7 @@ def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) 
     check_operators(graph)
     shapes = _shapes(graph)
     return Footprint(
-        ram_bytes=4 * _memory(graph, shapes) + STACK_BYTES,
+        ram_bytes=4 * _memory(graph, shapes) + _stack_bytes(graph, shapes),
         macs=sum(_macs(node, shapes) for node in graph.graph.node),
         flash_bytes=flash_bytes(model) if flash else None,
         instructions=_instructions(model) if instructions else None,
@@ -108,6 +110,11 @@ def _memory(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     results = (name for node in nodes for name in node.output if name and name != OUTPUT)
     sizes = {name: math.prod(shapes[name]) for name in (INPUT, *results)}
     return plan(steps, sizes, source=INPUT).size
+
+
+def _stack_bytes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    units = (shapes[node.input[2]][-1] for node in model.graph.node if node.op_type == "GRU")
+    return max(STACK_BYTES, GRU_STACK_BYTES + GRU_UNIT_BYTES * max(units, default=0))
 
 
 def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -40,9 +40,13 @@ def prepared(model: ModelProto) -> ModelProto:
     are to be read as floats.
 
     Raises:
-        ModelError: its weights are stored in a way that `to_onnx` and `quantize_weights` do not use.
+        ModelError: its weights are stored in a way that `to_onnx` and `quantize_weights` do not use, or a
+            tensor has a name of several lines.
     """
     graph = Graph(model)
+    # The generator writes names into comments, and a second line could pass for one of its functions.
+    if not all(name.isprintable() for node in graph.nodes for name in (*node.input, *node.output)):
+        raise ModelError("C code cannot be generated: a tensor's name has characters that cannot be printed.")
     found = _take_weights(graph)
     nodes, graph.nodes[:] = list(graph.nodes), []
     restored: dict[str, str] = {}

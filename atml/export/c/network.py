@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from atml.errors import ModelError
 from atml.export.c.arena import VIEWS, Arena, Step, plan
-from atml.export.c.generator import Program, generate
+from atml.export.c.generator import Call, Program, generate
 from atml.export.c.graph import prepared
 from atml.export.c.sharing import Shared
 from atml.export.graph import Array
@@ -124,6 +124,7 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
     places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
     places |= {name: f"ROM({name})" for name in constants} | {OUTPUT: f"(void *){OUTPUT}"}
     return {
+        "scaled": arena.offsets[_scaling(calls[0])],
         "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
         "helpers": _used([text.replace("static inline", "static") for text in program.helpers], functions),
         "functions": functions,
@@ -132,6 +133,16 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
         "halves": any("uint16_t" in text for text in functions),
         "copies": any("memcpy" in text or "uint16_t" in text for text in functions),
     }
+
+
+def _scaling(first: Call) -> str:
+    """Return the tensor that the scaling of the segment writes, which begins every network of ATML.
+
+    All its numbers are NaN if one sample of the segment is not finite.
+    """
+    if first.function.operator != "instancenormalization" or INPUT not in first.reads:
+        raise ModelError("C code cannot be generated: the network does not begin by scaling the segment.")
+    return first.writes[0]
 
 
 def _known(program: Program, arena: Arena) -> set[str]:

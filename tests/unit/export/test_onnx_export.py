@@ -311,6 +311,9 @@ class TestMetadata:
         with pytest.raises(ModelError, match="threshold must lie within 0 and 1"):
             OnnxMetadata(**{**vars(METADATA), "threshold": threshold})
 
-    def test_class_name_with_a_comma_is_refused(self):
-        with pytest.raises(ModelError, match="without commas"):
-            OnnxMetadata(**{**vars(METADATA), "classes": ("a,b", "AFIB")})
+    @pytest.mark.parametrize("name", ["", "a,b", "a */ int x; /*", "a\n"])
+    @pytest.mark.parametrize("field", ["architecture", "classes"])
+    def test_names_that_would_end_a_comment_of_c_code_are_refused(self, field: str, name: str):
+        value = name if field == "architecture" else (name, "AFIB")
+        with pytest.raises(ModelError, match=f"{field}: names may have letters, digits"):
+            OnnxMetadata(**{**vars(METADATA), field: value})

@@ -126,6 +126,11 @@ class TestQuantizeWeights:
         weights[:, 0] = [1.7e-5, 1.0]  # 127 steps of 1.34e-7, between two 16 bit floats
         assert restored(quantize_weights(exported(linear(weights))))[0, 0] == pytest.approx(1.7e-5, rel=0.01)
 
+    def test_the_largest_of_large_weights_is_not_clipped(self):
+        weights = np.zeros((2, LENGTH), np.float32)
+        weights[:, 0] = [254.1, 1.0]  # 127 steps of 2.0008, whose nearest 16 bit float is 2
+        assert restored(quantize_weights(exported(linear(weights))))[0, 0] >= 254.1
+
     @every_architecture
     def test_onnx_runtimes_optimisations_do_not_change_the_results(self, architecture: Architecture):
         quantized = quantize_weights(trained(architecture, small(architecture)))

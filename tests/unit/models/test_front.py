@@ -53,6 +53,14 @@ def test_a_segment_is_scaled_to_mean_0_and_variance_1(ecg):
     torch.testing.assert_close(scaled.var(dim=-1, correction=0), torch.ones(4, 1), rtol=1e-3, atol=0)
 
 
+def test_a_spike_is_clipped_in_mv_and_uv_but_not_in_v(ecg):
+    millivolts = 0.2 * ecg
+    millivolts[:, :, 600:604] += 10.0
+    rest = [float(SegmentNorm()(gain * millivolts)[:, :, :500].std()) for gain in (1e3, 1.0, 1e-3)]
+    assert rest[0] == pytest.approx(rest[1], rel=1e-2)
+    assert rest[2] < 0.8 * rest[1]
+
+
 def test_one_spike_leaves_the_rest_as_large_as_it_was(ecg):
     struck = ecg.clone()
     struck[:, :, 600:604] += 50.0

@@ -14,7 +14,7 @@ from torch import nn
 
 from atml.errors import ModelError
 from atml.export import OnnxClassifier, OnnxMetadata, quantize_weights, to_onnx
-from atml.export.c import check_c, read_model, to_c, tools, write_c
+from atml.export.c import check_c, to_c, tools, write_c
 from atml.models import ARCHITECTURES, get_architecture
 from atml.tuning.candidates import sized_candidates
 
@@ -130,6 +130,24 @@ class TestOnThisMachine:
         with pytest.raises(ModelError, match="FAILED"):
             tools.run(["make", "-s", "check"], tmp_path)
 
+    @needs_compiler
+    def test_a_sample_that_is_not_finite_gets_no_answer(self, tmp_path: Path):
+        samples = segments(4)[1:]
+        samples[[0, 1, 2], [0, 600, LENGTH - 1]] = np.nan, np.inf, -np.inf
+        decisions, logits = run_c(model("tiny_cnn", int8=True), samples, tmp_path)
+        assert np.isnan(logits).all()
+        assert not decisions.any()
+
+    @needs_compiler
+    def test_the_self_test_fails_for_code_that_answers_to_nan(self, tmp_path: Path):
+        sources = to_c(model("tiny_cnn"))
+        write_c(sources, tmp_path)
+        text = sources.files["ecm.c"]
+        assert "0.0f * memory[0];" in text
+        (tmp_path / "ecm.c").write_text(text.replace("0.0f * memory[0];", "0.0f;"))
+        with pytest.raises(ModelError, match="FAILED"):
+            tools.run(["make", "-s", "check"], tmp_path)
+
 
 class TestOnTheTarget:
     @needs_target
@@ -172,6 +190,18 @@ class TestText:
         for fact in ("250 Hz", "ECM_SAMPLES 1250", "0.4217", "5 s", "AFIB", "Normal"):
             assert fact in header
 
+    def test_text_of_a_model_file_never_becomes_code(self):
+        code = "x */\nint injected; /*"
+        named, tensor = (onnx.load_from_string(model("dscnn")) for _ in range(2))
+        (entry,) = (one for one in named.metadata_props if one.key == "architecture")
+        entry.value = code
+        with pytest.raises(ModelError, match="unreadable metadata: architecture: names may have"):
+            to_c(named.SerializeToString())
+        first, second = tensor.graph.node[:2]
+        second.input[0] = first.output[0] = code
+        with pytest.raises(ModelError, match="characters that cannot be printed"):
+            to_c(tensor.SerializeToString())
+
     def test_segments_of_the_self_test_must_be_finite(self):
         with pytest.raises(ModelError, match="finite segments"):
             to_c(model("dscnn"), np.full((2, LENGTH), np.nan))
@@ -196,20 +226,6 @@ class TestText:
         onnx.helper.set_model_props(proto, metadata.to_properties())
         with pytest.raises(ModelError, match="operator Erf is not supported"):
             to_c(proto.SerializeToString(), np.ones((1, 4)))
-
-
-class TestReadModel:
-    def test_a_bundles_int8_file_is_preferred(self, tmp_path: Path):
-        (tmp_path / "model.onnx").write_bytes(model("dscnn"))
-        assert read_model(tmp_path, int8=False) == model("dscnn")
-        assert read_model(tmp_path, int8=True) == model("dscnn", int8=True)
-        (tmp_path / "model.int8.onnx").write_bytes(b"kept")
-        assert read_model(tmp_path, int8=False) == read_model(tmp_path, int8=True) == b"kept"
-        assert read_model(tmp_path / "model.onnx", int8=False) == model("dscnn")
-
-    def test_a_missing_file_is_named(self, tmp_path: Path):
-        with pytest.raises(ModelError, match=r"no\.onnx cannot be read"):
-            read_model(tmp_path / "no.onnx", int8=False)
 
 
 class TestTools:

@@ -68,7 +68,21 @@ def test_flash_and_instructions_before_training_are_those_of_the_trained_model(n
     assert target is not None
     assert before.flash_bytes == target.flash_bytes == size_before_training(one, LENGTH, "flash")[0]
     assert before.instructions == pytest.approx(target.instructions, rel=0.03)
-    assert target.stack_bytes <= STACK_BYTES
+    assert before.ram_bytes >= target.ram_bytes
+
+
+@needs_target
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_stack_of_a_wide_gru_is_counted(int8: bool):
+    architecture = get_architecture("conv_gru")
+    config = architecture.config(channels=4, hidden=48)
+    one = Proposal(architecture=architecture, config=config, learning_rate=1.0)
+    content = to_onnx(one.build(LENGTH, seed=3), segment_length=LENGTH, metadata=onnx_metadata(one))
+    content = quantize_weights(content) if int8 else content
+    target = check_c(to_c(content)).target
+    assert target is not None
+    assert target.stack_bytes > STACK_BYTES
+    assert target.ram_bytes <= footprint(content).ram_bytes <= target.ram_bytes + 100
 
 
 def test_without_the_compiler_flash_is_unknown_and_the_advice_names_it(monkeypatch: pytest.MonkeyPatch):
