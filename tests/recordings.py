@@ -25,8 +25,12 @@ def write_wfdb(
     leads: Sequence[str] = ("II",),
     unit: str = "mV",
     comments: Sequence[str] = (),
+    annotations_hz: float | None = None,
 ) -> None:
-    """Write NAME.hea, NAME.dat and, if there are rhythms, NAME.atr with beats and rhythms."""
+    """Write NAME.hea, NAME.dat and, if there are rhythms, NAME.atr with beats and rhythms.
+
+    Annotations have the time resolution of the record unless `annotations_hz` is given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     signal = sine(rate_hz, 40.5) if signal is None else signal
     columns = np.stack([signal * (index + 1) for index in range(len(leads))], axis=1)
@@ -45,16 +49,37 @@ def write_wfdb(
             write_dir=str(folder),
         )
         if rhythms:
-            samples = np.array([round(seconds * rate_hz) for seconds, _ in rhythms])
-            beats = np.array([samples[-1] + round(rate_hz), samples[-1] + round(2 * rate_hz)])
+            ticks_hz = annotations_hz or rate_hz
+            samples = np.array([round(seconds * ticks_hz) for seconds, _ in rhythms])
+            beats = np.array([samples[-1] + round(ticks_hz), samples[-1] + round(2 * ticks_hz)])
             wfdb.wrann(
                 name,
                 "atr",
                 np.concatenate([samples, beats]),
                 symbol=["+"] * len(rhythms) + ["N", "N"],
                 aux_note=[rhythm for _, rhythm in rhythms] + ["", ""],
+                fs=annotations_hz,
                 write_dir=str(folder),
             )
+
+
+def write_frames(folder: Path, name: str, *, rate_hz: float, leads: dict[str, NDArray[np.float64]]) -> None:
+    """Write NAME.hea and NAME.dat: leads of different lengths have several samples in each frame."""
+    frames = min(map(len, leads.values()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # wfdb's own use of pandas
+        import wfdb
+
+        wfdb.wrsamp(
+            name,
+            fs=rate_hz,
+            units=["mV"] * len(leads),
+            sig_name=list(leads),
+            e_p_signal=list(leads.values()),
+            samps_per_frame=[len(signal) // frames for signal in leads.values()],
+            fmt=["16"] * len(leads),
+            write_dir=str(folder),
+        )
 
 
 def write_edf(

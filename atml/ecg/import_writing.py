@@ -12,7 +12,6 @@ from atml.ecg.segment import AFIB_RHYTHM, SegmentName, subject_order
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Recording
 from atml.ecg.subjects import SUGGESTED_PATTERN, look_like_one_person, numbers, person
-from atml.errors import BadRecording
 
 NOT_POSITIVE = f"{AFIB_RHYTHM}_negative"  # file-name rhythm of AFIB when it is not the class to find
 
@@ -79,34 +78,26 @@ class Writing:
     _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
 
     def add(self, item: Item) -> None:
-        """Read one record or file and write its segments, or note what is wrong with it."""
-        try:
-            recordings = list(item.read())
-            people = [person(one.record, one.subject, self.pattern) for one in recordings]
-            cuts = [list(cut(one, step_seconds=self.step_seconds)) for one in recordings]
-        except BadRecording as error:
-            self.problems.append(Problem(file=item.name, text=str(error)))
-            return
-        except OSError as error:
-            text = f"cannot be read: {error.strerror or error}; check its permissions and its disk"
-            self.problems.append(Problem(file=item.name, text=text))
-            return
-        if not recordings:
+        """Read one file and write the segments of its recordings, or note what is wrong with them."""
+        before = self.seen
+        for found in item.each(self._cut):
+            if isinstance(found, Problem):
+                self.problems.append(found)
+            else:
+                self._keep(*found)
+        if self.seen == before:
             self._notes.append(f"{item.name}: has no signal; left out")
-        for recording, who, found in zip(recordings, people, cuts, strict=True):
-            if self.pattern is None and recording.subject is None:
-                self._guessed.append(recording.record)
-            self._records.append(self._record(recording, who, len(found)))
-            for one in found:
-                self._write(recording.record, who, one)
 
-    def _record(self, recording: Recording, who: str, segments: int) -> ImportedRecord:
-        gone = missing_seconds(recording)
-        if gone > 0:
-            self._notes.append(f"{recording.record}: {gone:.1f} s without signal; no segment touches them")
-        if not segments:
-            self._notes.append(f"{recording.record}: no {SEGMENT_SECONDS:g} s of one rhythm; left out")
-        return ImportedRecord(
+    @property
+    def seen(self) -> int:
+        """How many recordings there have been, usable or not."""
+        return len(self._records) + len(self.problems)
+
+    def _cut(self, recording: Recording) -> tuple[ImportedRecord, bool, list[Cut]]:
+        """Return what is kept of a recording, whether its name was taken for the person's, and segments."""
+        who = person(recording.record, recording.subject, self.pattern)
+        segments = list(cut(recording, step_seconds=self.step_seconds))
+        record = ImportedRecord(
             record=recording.record,
             subject="",
             person=who,
@@ -114,9 +105,22 @@ class Writing:
             unit=recording.unit,
             rate_hz=recording.rate_hz,
             seconds=recording.seconds,
-            missing_seconds=gone,
-            segments=segments,
+            missing_seconds=missing_seconds(recording),
+            segments=len(segments),
         )
+        return record, self.pattern is None and recording.subject is None, segments
+
+    def _keep(self, record: ImportedRecord, guessed: bool, segments: list[Cut]) -> None:
+        if record.missing_seconds > 0:
+            gone = f"{record.missing_seconds:.1f} s without signal"
+            self._notes.append(f"{record.record}: {gone}; no segment touches them")
+        if not segments:
+            self._notes.append(f"{record.record}: no {SEGMENT_SECONDS:g} s of one rhythm; left out")
+        if guessed:
+            self._guessed.append(record.record)
+        self._records.append(record)
+        for one in segments:
+            self._write(record.record, record.person, one)
 
     def _write(self, record: str, who: str, one: Cut) -> None:
         file = f"{len(self._written)}.unnamed"

@@ -90,7 +90,7 @@ def import_recordings(
             if progress is not None:
                 progress(done, len(items))
         if writing.problems and not skip_bad:
-            raise DataError(_summary(path, writing.problems, len(items)))
+            raise DataError(_summary(path, writing.problems, writing.seen))
         result, index = writing.finish(Path(out), format_)
         if not index:
             raise DataError(_nothing(path, result))
@@ -111,11 +111,11 @@ def _check(positive: tuple[str, ...], step_seconds: float) -> None:
         )
 
 
-def _summary(path: Path, problems: Sequence[Problem], items: int) -> str:
+def _summary(path: Path, problems: Sequence[Problem], records: int) -> str:
     more = len(problems) - SHOWN_PROBLEMS
     return "\n".join(
         [
-            f"{len(problems)} of {items} records in {path} cannot be used:",
+            f"{len(problems)} of {records} records in {path} cannot be used:",
             *(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]),
             *([f"  … and {more} more"] if more > 0 else []),
             "Nothing was written. Leave such records out, with a list of them, with --skip-bad.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from atml.errors import DataError
+from atml.files import write_whole
 
 # Neither name is that of a segment, so that whoever reads the directory ignores them.
 PROVENANCE, INDEX = "provenance.json", "segments.csv"
@@ -87,7 +88,7 @@ class Source:
 
     def write(self, directory: Path) -> None:
         """Write it beside the recordings."""
-        (directory / SOURCE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_whole(directory / SOURCE, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
 
 def read_source(path: Path) -> Source | None:
@@ -97,7 +98,12 @@ def read_source(path: Path) -> Source | None:
         DataError: it is damaged, or the download is not complete.
     """
     for directory in (path, path.parent):
-        fields = _read_json(directory / SOURCE, "fetch the recordings again")
+        try:
+            fields = _read_json(directory / SOURCE, "fetch the recordings again")
+        except DataError:
+            if directory == path:
+                raise
+            continue  # the folder above may be that of another program
         if fields is not None and {"origin", "licence"} <= fields.keys():
             known = {name: fields[name] for name in Source.__dataclass_fields__ if name in fields}
             if not known.get("complete", True):

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 from atml.errors import BadRecording, DataError
 
-_NUMBER = re.compile(r"[0-9]+")
 _NUMBERED_END = re.compile(r"(.*[^_-])[_-][0-9]+")
-_LONGEST_NUMBER = 8  # digits; hashed numbers have nine
+_LONGEST_NUMBER = 9  # digits; hashed numbers have nine, which keep when segments are imported again
 SUGGESTED_PATTERN = "(.+)[_-][0-9]+$"
 
 
@@ -49,14 +48,16 @@ def numbers(people: Iterable[str]) -> dict[str, str]:
     Raises:
         DataError: two names have the same number.
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in sorted(set(people)):
         number = _number(name)
-        if number in found.values():
-            other = next(one for one, taken in found.items() if taken == number)
-            raise DataError(f"{other!r} and {name!r} would both be subject S{number}; rename one of them")
-        found[name] = number
-    return found
+        other = names.setdefault(number, name)
+        if other != name:
+            raise DataError(
+                f"{other!r} and {name!r} would both be subject S{number}; rename one of them, or take other "
+                "names from the records' names with --subject."
+            )
+    return {name: number for number, name in names.items()}
 
 
 def _number(name: str) -> str:
@@ -70,11 +71,11 @@ def _hashed(name: str) -> str:
 
 
 def look_like_one_person(records: Iterable[str]) -> tuple[str, ...]:
-    """Return some record names that differ only in a number at the end, as data_1_1 and data_1_2 do."""
+    """Return some record names that differ only in a number at the end, as anna_1 and anna_2 do."""
     groups = defaultdict(list)
     for record in records:
         found = _NUMBERED_END.fullmatch(record)
-        if found is not None and _NUMBER.search(found[1]):
+        if found is not None:
             groups[found[1]].append(record)
     several = [names for names in groups.values() if len(names) > 1]
     return tuple(several[0][:3]) if several else ()

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from atml.ecg.cutting import cut_in_parts
 from atml.ecg.gaps import Gap, gaps
 from atml.ecg.segment import SAMPLING_RATE_HZ
+from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Recording
-from atml.errors import BadRecording, DataError
+from atml.errors import DataError
 from atml.evaluation import confidence
 from atml.evaluation.episodes import TOLERANCE_SECONDS, Episode, find_episodes
 from atml.export import OnnxClassifier
@@ -70,15 +71,18 @@ def predict_items(
         DataError: a recording cannot be read and `skipped` is None; names it.
     """
     limit = classifier.metadata.threshold if threshold is None else threshold
+
+    def predict(recording: Recording) -> RecordingPrediction:
+        return _predict(classifier, recording, limit, least_confidence, minimum_seconds, progress)
+
     for item in items:
-        try:
-            for recording in item.read():
-                yield _predict(classifier, recording, limit, least_confidence, minimum_seconds, progress)
-        except (BadRecording, OSError) as error:
-            reason = f"cannot be read: {error.strerror or error}" if isinstance(error, OSError) else error
-            if skipped is None:
-                raise DataError(f"{item.name}: {reason}") from None
-            skipped(f"{item.name}: {reason}")
+        for found in item.each(predict):
+            if not isinstance(found, Problem):
+                yield found
+            elif skipped is None:
+                raise DataError(str(found))
+            else:
+                skipped(str(found))
 
 
 def _predict(

@@ -13,6 +13,7 @@ from atml.errors import BadRecording
 from atml.files import cannot_write
 
 LABELS = ("rhythm", "subject", "record")  # the other roles are numbers
+MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"))  # as R and pandas
 PART_ROWS = 1 << 16
 _IN_MEMORY_BYTES = 1 << 26  # longer columns are written to the disk
 _BYTES = np.dtype(np.float64).itemsize
@@ -32,10 +33,7 @@ class Numbers:
             BadRecording: they are no numbers.
             CannotWrite: the disk of temporary files is full.
         """
-        try:
-            numbers = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise BadRecording("holds text where numbers are expected; see --columns") from None
+        numbers = as_numbers(values)
         try:
             self.file.write(numbers.tobytes())
         except OSError as error:
@@ -103,6 +101,18 @@ def gathered(
         yield columns
 
 
+def as_numbers(values: Any) -> NDArray[np.float64]:
+    """Return values as numbers, missing ones as NaN.
+
+    Raises:
+        BadRecording: they are no numbers.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadRecording("holds text where numbers are expected; see --columns") from None
+
+
 def as_text(value: Any) -> str:
     """Return a label as text: 1.0 as "1", a missing one as ""."""
     value = value.item() if isinstance(value, np.generic | np.ndarray) else value
@@ -110,4 +120,5 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+    return "" if text in MISSING else text

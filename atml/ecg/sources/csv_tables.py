@@ -2,30 +2,25 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atml.ecg.sources.columns import LABELS, PART_ROWS, gathered
-from atml.ecg.sources.recording import Item, Reading, Recording, record_name
+from atml.ecg.sources.columns import LABELS, MISSING, PART_ROWS, gathered
+from atml.ecg.sources.iesd import Problem
+from atml.ecg.sources.recording import Item, Reading, Recording, file_items
 from atml.ecg.sources.tables import check_columns, recordings
 from atml.errors import BadRecording
-
-_MISSING = ("", "nan", "na", "null", "none")
 
 
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
     check_columns(reading)
-    return [
-        Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
-        for file in files
-    ]
+    return file_items(files, top, reading, _read)
 
 
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
     with gathered(reading.columns, _parts(file, reading)) as columns:
         yield from recordings(name, columns, reading)
 
@@ -63,7 +58,7 @@ def _places(header: list[str], reading: Reading) -> dict[str, int]:
 
 def _number(cell: str, line: int, column: str) -> float:
     try:
-        return np.nan if cell.lower() in _MISSING else float(cell)
+        return np.nan if cell in MISSING else float(cell)
     except ValueError:
         raise BadRecording(
             f"line {line}: expected a number in column {column} but got {cell[:40]!r}; correct it"

@@ -103,8 +103,6 @@ def _continue(url: str, part: Path) -> None:
 def _append(response: IO[bytes], part: Path, have: int) -> None:
     while True:
         content = response.read(CHUNK_BYTES)
-        if not content:
-            return
         try:
             with part.open("r+b" if part.exists() else "xb") as file:
                 file.seek(have)
@@ -112,6 +110,8 @@ def _append(response: IO[bytes], part: Path, have: int) -> None:
                 file.write(content)
         except OSError as error:
             raise cannot_write(part, error) from None
+        if not content:  # written, too, since a file may be empty
+            return
         have += len(content)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from atml.ecg.sources.recording import (
     Signal,
     Span,
     choose_channel,
+    file_items,
     in_millivolts,
     load_reader,
-    record_name,
     rhythm_code,
     spans_between,
 )
@@ -29,10 +28,7 @@ from atml.errors import BadRecording
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
     load_reader("pyedflib", "EDF files")
-    return [
-        Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
-        for file in files
-    ]
+    return file_items(files, top, reading, _read)
 
 
 def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
@@ -87,10 +83,10 @@ def _open(file: Path, *, with_annotations: bool = False) -> Any:
 
 def _spans(opened: Any, seconds: float, rhythms: frozenset[str]) -> tuple[Span, ...]:
     """Return annotated rhythms: as long as annotated, or until the next if no duration is given."""
-    onsets, durations, texts = opened.readAnnotations()
+    annotations = zip(*opened.readAnnotations(), strict=True)  # in any order
     changes: list[tuple[float, str | None]] = []
     known = RHYTHM_CODES | {rhythm.upper() for rhythm in rhythms}
-    for onset, duration, text in zip(onsets, durations, texts, strict=True):
+    for onset, duration, text in sorted(annotations, key=lambda one: float(one[0])):
         if not text.startswith("(") and rhythm_code(text).upper() not in known:
             continue  # an event of another kind
         if changes and changes[-1][1] is None and changes[-1][0] > onset:

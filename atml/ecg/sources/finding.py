@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from atml.ecg.segment import GRAMMAR
 from atml.ecg.sources import csv_tables, edf, npz, other_segments, parquet, wfdb_records
 from atml.ecg.sources.recording import Item, Reading
 from atml.errors import DataError, NoSegments
@@ -37,9 +38,11 @@ def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, 
         endings, find = FORMATS[name]
         files = [file for file in found if file.suffix.lower() in endings and _belongs(name, file)]
         if files:
+            _check_names(files)
             return name, find(sorted(files, key=_natural), path, reading)
-    wanted = ", ".join(ending for endings, _ in FORMATS.values() for ending in endings)
-    raise NoSegments(f"{path} holds no recording: no file ends in {wanted}.")
+    wanted = ", ".join(_named(name) for name in (FORMATS if format_ is None else [format_]))
+    asked = "" if format_ is None else f" in the format {format_}"
+    raise NoSegments(f"{path} holds no recording{asked}: no file is named {wanted}.")
 
 
 def _files(path: Path) -> list[Path]:
@@ -49,6 +52,19 @@ def _files(path: Path) -> list[Path]:
         raise NoSegments(f"{path} does not exist; check the path.")
     below = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
     return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    """Refuse names that are not UTF-8, of which neither a subject nor a list of records can be made."""
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{str(file)!a}: this name is not UTF-8; rename it.") from None
+
+
+def _named(format_: str) -> str:
+    return GRAMMAR if format_ == "segments" else ", ".join(f"*{ending}" for ending in FORMATS[format_][0])
 
 
 def _belongs(name: str, file: Path) -> bool:

@@ -3,7 +3,6 @@
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg.sources.columns import LABELS, Labels
-from atml.ecg.sources.recording import Item, Reading, Recording, record_name
+from atml.ecg.sources.iesd import Problem
+from atml.ecg.sources.recording import Item, Reading, Recording, file_items
 from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
@@ -19,22 +19,19 @@ from atml.errors import BadRecording
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
     check_columns(reading)
-    return [
-        Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
-        for file in files
-    ]
+    return file_items(files, top, reading, _read)
 
 
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
     arrays = {}
     try:
         # No pickles: those of strangers may run any code.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as stored:
             for role, array in reading.columns.items():
                 if array not in stored:
                     has = ", ".join(stored.files) or "none"
                     raise BadRecording(f"has no array {array}, but {has}; see --columns")
-                arrays[role] = stored[array]
+                arrays[role] = np.asarray(stored[array])
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadRecording(f"{file.name} cannot be read as NPZ ({error}); write it again") from None
     dimensions = arrays["signal"].ndim

@@ -39,5 +39,5 @@ def _read(file: Path, rate_hz: float) -> Iterator[Recording]:
         rate_hz=rate_hz,
         # An empty rhythm is kept: in a segment directory it means that nobody has annotated it.
         spans=(Span(rhythm=name.rhythm, start_seconds=0.0, end_seconds=len(samples) / rate_hz),),
-        subject=name.subject,
+        subject=name.subject.removeprefix("S"),
     )

@@ -1,12 +1,14 @@
 """Parquet files: a row for each sample, or a row for each recording with a list of samples."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, gathered
-from atml.ecg.sources.recording import Item, Reading, Recording, load_reader, record_name
+import numpy as np
+
+from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, as_numbers, gathered
+from atml.ecg.sources.iesd import Problem
+from atml.ecg.sources.recording import Item, Reading, Recording, file_items, load_reader
 from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
@@ -15,13 +17,10 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
     check_columns(reading)
     load_reader("pyarrow.parquet", "Parquet files")
-    return [
-        Item(name=record_name(file, top), read=partial(_read, file, record_name(file, top), reading))
-        for file in files
-    ]
+    return file_items(files, top, reading, _read)
 
 
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
     pyarrow, parquet = (
         load_reader("pyarrow", "Parquet files"),
         load_reader("pyarrow.parquet", "Parquet files"),
@@ -32,7 +31,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
             missing = [column for column in reading.columns.values() if column not in has]
             if missing:
                 raise BadRecording(f"has no column {missing[0]}, but {', '.join(has)}; see --columns")
-            if "list" in str(opened.schema_arrow.field(reading.columns["signal"]).type):
+            if _are_lists(opened.schema_arrow, reading):
                 yield from _listed(opened, name, reading)
             else:
                 with gathered(reading.columns, _parts(opened, reading)) as columns:
@@ -40,6 +39,22 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadRecording(f"{file.name} cannot be read as Parquet ({reason}); write it again") from None
+
+
+def _are_lists(schema: Any, reading: Reading) -> bool:
+    """Return whether the signal is a list in each row.
+
+    Raises:
+        BadRecording: a column holds neither values nor, as the signal may, lists of values.
+    """
+    types = load_reader("pyarrow.types", "Parquet files")
+    kinds = {role: schema.field(name).type for role, name in reading.columns.items()}
+    signal = kinds["signal"]
+    listed: bool = types.is_list(signal) or types.is_large_list(signal) or types.is_fixed_size_list(signal)
+    for role, kind in kinds.items():
+        if types.is_nested(signal.value_type if listed and role == "signal" else kind):
+            raise BadRecording(f"column {reading.columns[role]} holds {kind}; see --columns")
+    return listed
 
 
 def _parts(opened: Any, reading: Reading, rows: int = PART_ROWS) -> Iterator[dict[str, Any]]:
@@ -50,15 +65,20 @@ def _parts(opened: Any, reading: Reading, rows: int = PART_ROWS) -> Iterator[dic
 
 def _column(column: Any) -> Any:
     if "list" in str(column.type):
-        return [row.values.to_numpy(zero_copy_only=False) for row in column]
+        return [
+            np.empty(0) if row.values is None else row.values.to_numpy(zero_copy_only=False) for row in column
+        ]
     return column.to_numpy(zero_copy_only=False)
 
 
-def _listed(opened: Any, name: str, reading: Reading) -> Iterator[Recording]:
+def _listed(opened: Any, name: str, reading: Reading) -> Iterator[Recording | Problem]:
     """Yield the recordings of a file with a list of samples in each row."""
     if opened.metadata.num_rows == 0:
         raise BadRecording("has no rows; export it again")
     # One at a time, since a row may be as long as a day.
     for row, part in enumerate(_parts(opened, reading, rows=1)):
-        columns = {role: Labels(values) if role in LABELS else values for role, values in part.items()}
+        columns = {
+            role: Labels(values) if role in LABELS else values if role == "signal" else as_numbers(values)
+            for role, values in part.items()
+        }
         yield from recordings_of_rows(name, columns, reading, before=row)

@@ -2,16 +2,18 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg.segment import AFIB_RHYTHM
+from atml.ecg.sources.iesd import Problem
 from atml.errors import BadRecording, DataError
 
 # Rhythm codes of PhysioNet's annotations (https://archive.physionet.org/physiobank/annotations.shtml).
@@ -20,10 +22,13 @@ RHYTHM_CODES = frozenset(
 )
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 
+Result = TypeVar("Result")
+
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50.0, 100_000.0
 
 _ECG_CHANNEL = re.compile(r"ecg|ekg|\b(ml)?i{1,3}\b|\bav[rlf]\b|\b(ml)?v[1-9]r?\b", re.IGNORECASE)
-_NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_+.]+")
+_SEPARATORS = re.compile(r"[\s/,:;|()\[\]{}'\"-]+")
+_NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_+.]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,30 @@ class Item:
     """A record or file that has been found but not read."""
 
     name: str
-    read: Callable[[], Iterable[Recording]]  # raises BadRecording
+    read: Callable[[], Iterable[Recording | Problem]]  # raises BadRecording
+
+    def each(self, use: Callable[[Recording], Result]) -> Iterator[Result | Problem]:
+        """Yield what `use` makes of each recording, or what is wrong with it.
+
+        `use` reads the signal, which may be gone when the next recording is asked for.
+        """
+        try:
+            for one in self.read():
+                yield self._problem(one.text, one.file) if isinstance(one, Problem) else self._used(use, one)
+        except (BadRecording, OSError) as error:
+            yield self._problem(error, self.name)
+
+    def _used(self, use: Callable[[Recording], Result], recording: Recording) -> Result | Problem:
+        try:
+            return use(recording)
+        except (BadRecording, OSError) as error:
+            return self._problem(error, recording.record)
+
+    def _problem(self, what: str | BadRecording | OSError, record: str) -> Problem:
+        if isinstance(what, OSError):
+            what = f"cannot be read: {what.strerror or what}; check its permissions and its disk"
+        told = record.startswith(self.name) or self.name.startswith(record)
+        return Problem(file=record if told else f"{self.name}: {record}", text=str(what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,20 +111,28 @@ class Reading:
     in_parts: bool = False  # read signals part by part as needed, and no rhythms
 
 
+Read = Callable[[Path, str, Reading], Iterable[Recording | Problem]]  # of a file and its name
+
+
 def rhythm_code(text: str) -> str:
-    """Return a rhythm as a part of a file name: "(AFIB\\0" becomes "AFIB", "sinus rhythm" "sinus_rhythm"."""
-    code = _NOT_IN_A_CODE.sub("_", text.strip(" \t\r\n\0").removeprefix("(").strip(" \t\r\n\0"))
+    """Return a rhythm as a part of a file name: "(AFIB\\0" becomes "AFIB", "sinus rhythm" "sinus_rhythm".
+
+    Characters that are neither ASCII letters nor separators become their Unicode numbers, so that different
+    names stay different.
+    """
+    code = _SEPARATORS.sub("_", text.strip(" \t\r\n\0()"))
+    code = _NOT_IN_A_CODE.sub(lambda found: f"U{ord(found[0]):04X}", code)
     return AFIB_RHYTHM if code.upper() == AFIB_RHYTHM else code
 
 
 def spans_between(changes: Iterable[tuple[float, str | None]], end_seconds: float) -> tuple[Span, ...]:
-    """Return the spans of rhythms that last until the next change; `None` is no rhythm."""
+    """Return the spans of rhythms that last until the next change; `None` and "" are no rhythm."""
     ordered = sorted(changes, key=lambda change: change[0])
     ends = [*(seconds for seconds, _ in ordered[1:]), end_seconds]
     return tuple(
         Span(rhythm=rhythm, start_seconds=start, end_seconds=min(end, end_seconds))
         for (start, rhythm), end in zip(ordered, ends, strict=True)
-        if rhythm is not None and start < min(end, end_seconds)
+        if rhythm and start < min(end, end_seconds)
     )
 
 
@@ -159,6 +195,10 @@ def load_reader(package: str, what: str) -> Any:
         ) from None
 
 
-def record_name(path: Path, top: Path) -> str:
-    """Return a file's path below `top`, without its ending, with slashes on every system."""
-    return path.relative_to(top).with_suffix("").as_posix() if path != top else path.stem
+def file_items(files: Iterable[Path], top: Path, reading: Reading, read: Read) -> list[Item]:
+    """Return an item for each file, named by its path below `top` without its ending, with slashes."""
+    found = []
+    for file in files:
+        name = file.relative_to(top).with_suffix("").as_posix() if file != top else file.stem
+        found.append(Item(name=name, read=partial(read, file, name, reading)))
+    return found

@@ -5,13 +5,16 @@ recordings of them.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from atml.ecg.sources.columns import as_numbers
+from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Reading, Recording, Signal, checked_rate, rhythm_code, spans_between
 from atml.errors import BadRecording, DataError
 
@@ -19,6 +22,7 @@ ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
 Columns = Mapping[str, Any]  # role → Signal, Labels, matrix [rows, samples], list of arrays, or one value
 LONGEST_SECONDS = 366 * 86_400.0  # of a recording whose times are given
 _PART_ROWS = 1 << 20  # of times that are looked at together
+_NO_RATE = "the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…"
 
 
 def check_columns(reading: Reading) -> None:
@@ -40,62 +44,79 @@ def check_columns(reading: Reading) -> None:
         )
 
 
-def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Recording]:
-    """Yield the recordings of one file whose rows are samples.
+def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Recording | Problem]:
+    """Yield the recordings of one file whose rows are samples, or what is wrong with one.
 
     Raises:
-        BadRecording: there are no rows, columns differ in length, or the sampling rate is unknown.
+        BadRecording: there are no rows, or the sampling rate is unknown.
     """
-    rows = _rows(columns)
+    rows = _rows(columns, reading)
     starts = sorted({row for role in ("subject", "record") for row in _changes(columns, role, 0, rows)})
     for start, end in zip(starts, [*starts[1:], rows], strict=True):
-        rate_hz = _rate(columns, reading, start, end)
-        signal = (
-            _timed(columns["signal"], columns["time"], start, end, rate_hz)
-            if "time" in columns
-            else _Rows(column=columns["signal"], start=start, end=end)
-        )
-        changes = []
-        for row in _changes(columns, "rhythm", start, end):
-            rhythm = _text(columns, "rhythm", row)
-            changes.append((signal.place(row) / rate_hz, rhythm_code(rhythm) if rhythm else None))
-        record = _text(columns, "record", start) or name
-        yield Recording(
-            record=record if len(starts) == 1 or "record" in columns else f"{name}:{start}",
-            signal=signal if reading.in_parts else signal[:],
-            rate_hz=rate_hz,
-            spans=spans_between(changes, len(signal) / rate_hz),
-            channel=reading.columns["signal"],
-            subject=_text(columns, "subject", start),
-        )
+        record = _text(columns, "record", start) or (name if len(starts) == 1 else f"{name}:{start}")
+        yield _or_problem(record, partial(_recording, record, columns, reading, start, end))
+
+
+def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
+    rate_hz = _rate(columns, reading, start, end)
+    signal = (
+        _timed(columns["signal"], columns["time"], start, end, rate_hz)
+        if "time" in columns
+        else _Rows(column=columns["signal"], start=start, end=end)
+    )
+    changes = [
+        (signal.place(row) / rate_hz, rhythm_code(_text(columns, "rhythm", row) or ""))
+        for row in _changes(columns, "rhythm", start, end)
+    ]
+    return Recording(
+        record=record,
+        signal=signal,
+        rate_hz=rate_hz,
+        spans=spans_between(changes, len(signal) / rate_hz),
+        channel=reading.columns["signal"],
+        subject=_text(columns, "subject", start),
+    )
 
 
 def recordings_of_rows(
     name: str, columns: Columns, reading: Reading, *, before: int = 0
-) -> Iterator[Recording]:
+) -> Iterator[Recording | Problem]:
     """Yield the recordings of a file, or of the part of it after `before` rows, each of whose rows is one.
 
     Raises:
-        BadRecording: there are no rows, columns differ in length, or the sampling rate is unknown.
+        BadRecording: there are no rows, or the sampling rate is unknown.
     """
-    for row in range(_rows(columns)):
-        signal = np.asarray(columns["signal"][row], dtype=np.float64)
-        rate_hz = _rate(columns, reading, row)
-        rhythm = _text(columns, "rhythm", row)
-        yield Recording(
-            record=_text(columns, "record", row) or f"{name}:{before + row}",
-            signal=signal,
-            rate_hz=rate_hz,
-            spans=spans_between([(0.0, rhythm_code(rhythm) if rhythm else None)], len(signal) / rate_hz),
-            channel=reading.columns["signal"],
-            subject=_text(columns, "subject", row),
-        )
+    for row in range(_rows(columns, reading)):
+        record = _text(columns, "record", row) or f"{name}:{before + row}"
+        yield _or_problem(record, partial(_recording_of_row, record, columns, reading, row))
 
 
-def _rows(columns: Columns) -> int:
+def _recording_of_row(record: str, columns: Columns, reading: Reading, row: int) -> Recording:
+    signal, rate_hz = as_numbers(columns["signal"][row]), _rate(columns, reading, row)
+    rhythm = rhythm_code(_text(columns, "rhythm", row) or "")
+    return Recording(
+        record=record,
+        signal=signal,
+        rate_hz=rate_hz,
+        spans=spans_between([(0.0, rhythm)], len(signal) / rate_hz),
+        channel=reading.columns["signal"],
+        subject=_text(columns, "subject", row),
+    )
+
+
+def _or_problem(record: str, make: Callable[[], Recording]) -> Recording | Problem:
+    try:
+        return make()
+    except BadRecording as error:
+        return Problem(file=record, text=str(error))
+
+
+def _rows(columns: Columns, reading: Reading) -> int:
     rows = len(columns["signal"])
     if rows == 0:
         raise BadRecording("has no rows; export it again")
+    if reading.rate_hz is None and "rate" not in columns and "time" not in columns:
+        raise BadRecording(_NO_RATE)
     return rows
 
 
@@ -187,4 +208,4 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
             seconds, count = seconds + float(usual.sum()), count + len(usual)
         if seconds > 0:
             return checked_rate(count / seconds)
-    raise BadRecording("the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…")
+    raise BadRecording(_NO_RATE)

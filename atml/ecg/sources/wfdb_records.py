@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from atml.ecg.sources.recording import (
     Signal,
     Span,
     choose_channel,
+    file_items,
     in_millivolts,
     load_reader,
-    record_name,
     rhythm_code,
     spans_between,
 )
@@ -44,11 +43,7 @@ def find(headers: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return the records of these header files, without the parts of multi-segment records."""
     load_reader("wfdb", "WFDB records")
     parts = {part for header in headers for part in _parts(header)}
-    return [
-        Item(name=record_name(header, top), read=partial(_read, header, record_name(header, top), reading))
-        for header in headers
-        if header not in parts
-    ]
+    return file_items([header for header in headers if header not in parts], top, reading, _read)
 
 
 def _parts(header: Path) -> Iterator[Path]:
@@ -77,17 +72,19 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         raise BadRecording(f"{header.name} names no sampling rate or length; fetch it again")
     names = [channel or "" for channel in fields.sig_name or ()]  # a header need not name them
     index = choose_channel(names, reading.lead)
-    in_parts = reading.in_parts and not _has_differences(fields)
-    record = _record(path, header, fields, index, 0, 1 if in_parts else fields.sig_len)
-    factor, unit = in_millivolts(record.units[0] or "")
-    signal: Signal = _File(header=header, fields=fields, index=index, factor=factor)
-    if not in_parts:
-        signal = np.asarray(record.p_signal[:, 0], dtype=np.float64) * factor
+    if getattr(fields, "layout", "") == "fixed" and any(part is None for part in fields.segments):
+        raise BadRecording(f"{header.name} has gaps but no layout segment; add one, as wfdb needs it")
+    try:
+        factor, unit = _unit(fields, index)
+        per_frame = int(_segments(fields)[0].samps_per_frame[index])
+    except (IndexError, TypeError):
+        raise BadRecording(f"the headers of its segments differ from {header.name}; fetch it again") from None
+    signal: Signal = _File(header=header, fields=fields, index=index, per_frame=per_frame, factor=factor)
     seconds = fields.sig_len / fields.fs
     yield Recording(
         record=name,
-        signal=signal,
-        rate_hz=float(fields.fs),
+        signal=signal if reading.in_parts and not _has_differences(fields) else signal[:],
+        rate_hz=float(fields.fs) * per_frame,
         spans=_spans(path, header, reading.annotator, fields, seconds) if not reading.in_parts else (),
         channel=names[index],
         unit=unit,
@@ -101,22 +98,48 @@ class _File:
     header: Path
     fields: Any
     index: int
+    per_frame: int  # samples of this channel in a frame; other channels may have fewer
     factor: float  # to mV
 
     def __len__(self) -> int:
-        return int(self.fields.sig_len)
+        return int(self.fields.sig_len) * self.per_frame
 
     def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
         start, end, _ = part.indices(len(self))
+        first, last = start // self.per_frame, -(-end // self.per_frame)  # frames
         path = str(self.header.with_suffix(""))
-        record = _record(path, self.header, self.fields, self.index, start, end)
-        return np.asarray(record.p_signal[:, 0], dtype=np.float64) * self.factor
+        record = _record(path, self.header, self.fields, self.index, first, last)
+        skipped = first * self.per_frame
+        return np.asarray(record.e_p_signal[0][start - skipped : end - skipped], np.float64) * self.factor
+
+
+def _segments(fields: Any) -> list[Any]:
+    """Return the headers of a record's segments, `None` for gaps; a plain record is one segment."""
+    return getattr(fields, "segments", None) or [fields]
 
 
 def _has_differences(fields: Any) -> bool:
     """Whether samples are stored as differences (format 8), so that wfdb must read from the beginning."""
-    parts = getattr(fields, "segments", None) or [fields]
-    return any("8" in (part.fmt or ()) for part in parts if part is not None)
+    return any("8" in (part.fmt or ()) for part in _segments(fields) if part is not None)
+
+
+def _unit(fields: Any, index: int) -> tuple[float, str]:
+    """Return the factor that makes mV of a channel, and its unit, which gaps and layouts do not have.
+
+    Raises:
+        BadRecording: it has several units.
+    """
+    units = set()
+    for part in _segments(fields):
+        if part is None or part.sig_len == 0:
+            continue
+        if getattr(fields, "layout", "") != "variable":
+            units.add(in_millivolts(part.units[index]))
+        elif fields.sig_name[index] in part.sig_name:
+            units.add(in_millivolts(part.units[part.sig_name.index(fields.sig_name[index])]))
+    if len(units) > 1:
+        raise BadRecording("its segments have different units; write it again in one unit")
+    return units.pop() if units else (1.0, "")
 
 
 def _header(path: str, header: Path) -> Any:
@@ -135,7 +158,7 @@ def _record(path: str, header: Path, fields: Any, index: int, start: int, end: i
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
-            return wfdb.rdrecord(path, channels=[index], sampfrom=start, sampto=end)
+            return wfdb.rdrecord(path, channels=[index], sampfrom=start, sampto=end, smooth_frames=False)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise BadRecording(f"its signal file {missing} is missing; fetch it again") from None
@@ -149,11 +172,11 @@ def _record(path: str, header: Path, fields: Any, index: int, start: int, end: i
 def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float) -> tuple[Span, ...]:
     """Return the annotated rhythms, and what a comment in the header says of the rest."""
     comments = {comment.strip().lower() for comment in fields.comments or ()}
-    changes = _changes(path, header, annotator, float(fields.fs))
+    changes = _changes(path, header, annotator, fields)
     if _NONE in comments:
         return spans_between([(0.0, "N")], seconds)
     if _ALWAYS in comments:
-        episodes = [rhythm for _, rhythm in changes if rhythm != "N"]
+        episodes = [rhythm for _, rhythm in changes if rhythm not in ("", "N")]
         return spans_between([(0.0, episodes[0] if episodes else AFIB_RHYTHM)], seconds)
     if changes:
         return spans_between([(0.0, "N"), *changes] if _AT_TIMES in comments else changes, seconds)
@@ -163,7 +186,7 @@ def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float)
     )
 
 
-def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tuple[float, str]]:
+def _changes(path: str, header: Path, annotator: str, fields: Any) -> list[tuple[float, str]]:
     file = header.parent / f"{header.stem}.{annotator}"
     if not file.exists():
         return []
@@ -174,6 +197,7 @@ def _changes(path: str, header: Path, annotator: str, rate_hz: float) -> list[tu
         notes = list(zip(found.sample, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
+    rate_hz = float(found.fs or fields.fs)  # a file of annotations may have a resolution of its own
     return [(int(sample) / rate_hz, rhythm_code(note)) for sample, note in notes if note.startswith("(")]
 
 

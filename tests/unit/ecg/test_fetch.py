@@ -132,6 +132,15 @@ def test_a_second_call_downloads_only_the_lists(server, tmp_path):
     assert [name for name, _ in server.asked] == ["SHA256SUMS.txt"]
 
 
+def test_an_empty_file_arrives(server, tmp_path):
+    folder = tmp_path / "www/cpsc2021/1.0.0"
+    (folder / "Training_set_I/data_2_1.atr").write_bytes(b"")
+    write_sums(folder)
+    fetch(server, tmp_path / "db")
+    assert (tmp_path / "db/Training_set_I/data_2_1.atr").stat().st_size == 0
+    assert import_recordings(tmp_path / "db", tmp_path / "out", skip_bad=True).segments > 0
+
+
 def test_a_connection_that_breaks_off_is_resumed(server, tmp_path):
     server.break_off["data_1_2.dat"] = 2
     fetch(server, tmp_path / "db")

@@ -1,6 +1,8 @@
 """EDF, CSV, NPZ, Parquet and segment directories as segments."""
 
+import os
 import sys
+import tracemalloc
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from atml.ecg import load_dataset, simulate
 from atml.ecg.importing import import_recordings
 from atml.ecg.provenance import read_index
-from atml.errors import DataError
+from atml.errors import DataError, NoSegments
 from tests.recordings import sine, write_edf
 
 COLUMNS = {"signal": "ecg", "rhythm": "label", "subject": "patient"}
@@ -67,6 +69,61 @@ class TestCsv:
         assert made.records[0].missing_seconds == pytest.approx(2, abs=0.02)
         found = [start for _, start, _ in starts(tmp_path / "out")]
         assert found == pytest.approx([0, 5, 14.01, 19.01, 24.01], abs=0.02)
+
+    def test_a_pause_of_days_takes_no_memory(self, tmp_path):
+        time = np.concatenate([np.arange(2500), 2 * 86_400 * 250 + np.arange(2500)]) / 250
+        table = {"t": time, "ecg": np.tile(sine(250, 10), 2), "label": ["AFIB"] * 5000}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        tracemalloc.start()
+        try:
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert [start for _, start, _ in starts(tmp_path / "out")] == [0, 5, 172_800, 172_805]
+        assert peak_bytes < 100e6  # 346 MB for all of it
+
+    @pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL"])
+    def test_a_missing_label_is_no_rhythm_and_a_missing_subject_another_person(self, tmp_path, missing):
+        table = rows()
+        label = ["AFIB"] * 2000 + [missing] * 2400 + ["N"] * 2000 + [missing] * 2400
+        write_csv(tmp_path / "h.csv", {**table, "label": label, "patient": [1] * 4400 + [missing] * 4400})
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        assert made.rhythms == {"AFIB": 2, "N": 2}
+        assert [one.person for one in made.records] == ["1", "h:4400"]
+
+    def test_different_labels_stay_different(self, tmp_path):
+        table = rows()
+        table["label"] = ["房颤"] * 4400 + ["窦性心律"] * 3400 + ["(AFIB)"] * 1000
+        write_csv(tmp_path / "h.csv", table)
+        made = import_recordings(
+            tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200, positive=["房颤"]
+        )
+        assert (made.positive_segments, sorted(made.rhythms.values())) == (4, [1, 3, 4])
+        assert made.rhythms["AFIB"] == 1
+
+    def test_two_names_with_one_number_are_refused_and_nothing_is_left(self, tmp_path):
+        write_csv(tmp_path / "h.csv", {**rows(), "patient": ["12"] * 4400 + ["012"] * 4400})
+        with pytest.raises(DataError, match="'012' and '12' would both be subject S12; rename one"):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        assert [path.name for path in tmp_path.iterdir()] == ["h.csv"]
+
+    def test_a_bad_recording_is_named_and_the_others_of_its_file_are_kept(self, tmp_path):
+        table = rows()
+        table["ecg"][:4400] = 0
+        table |= {"t": np.arange(8800) / 200, "visit": ["one"] * 4400 + ["two"] * 4000 + ["three"] * 400}
+        table["t"][-5] = table["t"][-6]
+        write_csv(tmp_path / "h.csv", table)
+        columns = {**COLUMNS, "record": "visit", "time": "t"}
+        with pytest.raises(DataError) as error:
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+        assert "2 of 3 records" in str(error.value)
+        assert "h: one: has no signal" in str(error.value)
+        assert "h: three: the times do not increase" in str(error.value)
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, skip_bad=True)
+        assert [one.record for one in made.records] == ["two"]
+        assert [one.file for one in made.skipped] == ["h: one", "h: three"]
 
     def test_missing_values_are_gaps_and_missing_labels_no_rhythm(self, tmp_path):
         table = rows()
@@ -148,7 +205,23 @@ class TestNpz:
         assert (made.segments, made.positive_segments, list(made.subjects)) == (8, 4, ["S7", "S8"])
         assert starts(tmp_path / "out")[:3] == [("h:0", 0, "1"), ("h:0", 5, "1"), ("h:1", 0, "0")]
 
+    def test_a_bad_row_is_named_and_the_others_are_kept(self, tmp_path):
+        ecg = np.stack([sine(250, 10), np.zeros(2500), sine(250, 10), sine(250, 10)])
+        np.savez(tmp_path / "h.npz", ecg=ecg, label=["AFIB", "N", np.nan, "N"], fs=[250, 250, 250, 1])
+        columns = {"signal": "ecg", "rhythm": "label", "rate": "fs"}
+        with pytest.raises(
+            DataError, match=r"(?s)2 of 4 records .* h:1: has no signal.* h:3: its sampling rate"
+        ):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=columns)
+        made = import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=columns, skip_bad=True)
+        assert made.rhythms == {"AFIB": 2}
+        assert "h:2: no 5 s of one rhythm; left out" in made.notes  # NaN is no rhythm
+
     def test_damage_and_pickles_are_refused(self, tmp_path):
+        with (tmp_path / "h.npz").open("wb") as file:
+            np.save(file, sine(250, 10))
+        with pytest.raises(DataError, match="cannot be read as NPZ"):
+            import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS)
         (tmp_path / "h.npz").write_bytes(b"PK\x03\x04 nothing")
         with pytest.raises(DataError, match="cannot be read as NPZ"):
             import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS)
@@ -192,6 +265,28 @@ class TestParquet:
         with pytest.raises(DataError, match="h: holds text where numbers are expected; see --columns"):
             import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=200)
 
+    def test_lists_that_cannot_be_read_are_named(self, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        good = sine(250, 10).tolist()
+        for ecg, label, sentence in (
+            ([good, None], ["N", "N"], "1 of 2 records .* h:1: has no signal"),
+            ([good, []], ["N", "N"], "1 of 2 records .* h:1: has no signal"),
+            ([["a"], ["b"]], ["N", "N"], "h:0: holds text where numbers are expected"),
+            ([[good], [good]], ["N", "N"], "h: column ecg holds list<.*; see --columns"),
+            ([good, good], [["AFIB", "PVC"], ["N"]], "h: column label holds list<.*; see --columns"),
+        ):
+            table = pa.table({"ecg": ecg, "label": label, "patient": [1, 2]})
+            parquet.write_table(table, tmp_path / "h.parquet")
+            with pytest.raises(DataError, match=f"(?s){sentence}"):
+                import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=250)
+        table = pa.table({"ecg": [good, good], "label": ["N", "N"], "patient": ["fast", "250"]})
+        parquet.write_table(table, tmp_path / "h.parquet")
+        columns = {"signal": "ecg", "rhythm": "label", "rate": "patient"}
+        with pytest.raises(DataError, match="h: holds text where numbers are expected"):
+            import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=columns)
+
     def test_damage_is_named(self, tmp_path):
         (tmp_path / "h.parquet").write_bytes(b"PAR1 nothing PAR1")
         with pytest.raises(DataError, match=r"h: h\.parquet cannot be read as Parquet"):
@@ -217,6 +312,13 @@ class TestEdf:
         ]
         assert [(one.channel, one.unit, one.person) for one in made.records] == [("ECG II", "mV", "P12")]
         assert amplitude(tmp_path / "out") == pytest.approx(np.ones(4), abs=0.02)
+
+    def test_annotations_may_be_in_any_order(self, tmp_path):
+        annotations = [(20, 10, "AFIB"), (0, 11, "N")]
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
+        import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        found = [(start, rhythm) for _, start, rhythm in starts(tmp_path / "out")]
+        assert found == [(0, "N"), (5, "N"), (20, "AFIB"), (25, "AFIB")]
 
     def test_other_names_of_rhythms_are_those_to_find(self, tmp_path):
         annotations = [(0, -1, "atrial fib"), (20, -1, "N")]
@@ -262,3 +364,34 @@ class TestSegmentDirectories:
             import_recordings(tmp_path, tmp_path / "out")
         with pytest.raises(DataError, match=r"S1-N-0\.txt: line 2: expected a number but got 'x'"):
             import_recordings(tmp_path, tmp_path / "out", rate_hz=250)
+
+
+class TestFinding:
+    def test_what_was_looked_for_is_named(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("x")
+        with pytest.raises(
+            NoSegments, match=r"no file is named \*\.hea, .* S<subject>-<rhythm>-<index>\.txt, .*"
+        ):
+            import_recordings(tmp_path, tmp_path / "out")
+        (tmp_path / "h.edf").touch()
+        with pytest.raises(NoSegments, match=r"in the format csv: no file is named \*\.csv, \*\.tsv\.$"):
+            import_recordings(tmp_path, tmp_path / "out", source_format="csv", columns=COLUMNS)
+
+    def test_a_name_that_is_not_utf8_is_refused_before_anything_is_read(self, tmp_path):
+        try:
+            (tmp_path / os.fsdecode(b"M\xfcller.csv")).write_text("nothing that could be read")
+        except OSError:
+            pytest.skip("the file system takes UTF-8 names only")
+        with pytest.raises(DataError, match=r"M\\udcfcller\.csv': this name is not UTF-8; rename it"):
+            import_recordings(tmp_path, tmp_path / "out", columns=COLUMNS, rate_hz=200, skip_bad=True)
+
+    def test_a_source_of_another_program_in_the_folder_above_is_ignored(self, tmp_path):
+        (tmp_path / "db").mkdir()
+        write_csv(tmp_path / "db" / "h.csv", rows())
+        for number, content in enumerate(("[1, 2]", "{", '{"name": 1}')):
+            (tmp_path / "source.json").write_text(content)
+            made = import_recordings(tmp_path / "db", tmp_path / str(number), columns=COLUMNS, rate_hz=200)
+            assert made.segments == 8
+        (tmp_path / "db" / "source.json").write_text("{")
+        with pytest.raises(DataError, match="fetch the recordings again"):
+            import_recordings(tmp_path / "db", tmp_path / "out", columns=COLUMNS, rate_hz=200)

@@ -13,7 +13,7 @@ from atml.ecg import check_directory, load_dataset
 from atml.ecg.importing import import_recordings
 from atml.ecg.provenance import read_index, read_provenance
 from atml.errors import CannotWrite, DataError, NoSegments
-from tests.recordings import sine, write_wfdb
+from tests.recordings import sine, write_frames, write_wfdb
 
 pytestmark = pytest.mark.skipif(find_spec("wfdb") is None, reason="pip install 'atml[formats]'")
 
@@ -126,6 +126,12 @@ class TestRhythms:
         flutter = import_recordings(tmp_path / "db", tmp_path / "flutter", positive=["AFL"])
         assert flutter.positive_segments == 2 == load_dataset(tmp_path / "flutter").labels.sum()
 
+    def test_annotations_may_have_a_time_resolution_of_their_own(self, tmp_path):
+        write_wfdb(tmp_path / "db", "r1", rhythms=[(0, "(N"), (20, "(AFIB")], annotations_hz=500)
+        import_recordings(tmp_path / "db", tmp_path / "out")
+        found = [one.start_seconds for one in read_index(tmp_path / "out") if one.rhythm == "AFIB"]
+        assert found == [20, 25, 30, 35]
+
     def test_nothing_is_known_before_the_first_annotation(self, tmp_path):
         write_wfdb(tmp_path / "db", "r1", rhythms=[(20, "(AFIB")])
         import_recordings(tmp_path / "db", tmp_path / "out")
@@ -163,6 +169,15 @@ class TestChannels:
         write_wfdb(tmp_path / "db", "r1", signal=1000 * sine(250, 40), unit="uV")
         import_recordings(tmp_path / "db", tmp_path / "out")
         assert np.ptp(load_dataset(tmp_path / "out").samples()[:, 250:1000]) == pytest.approx(2, rel=0.02)
+
+    def test_a_channel_with_several_samples_in_a_frame_keeps_its_rate(self, tmp_path):
+        write_wfdb(tmp_path / "db", "r1", rate_hz=62, rhythms=[(0, "(AFIB")])
+        leads = {"RESP": sine(62, 40, 1), "II": sine(248, 40, 40)}
+        write_frames(tmp_path / "db", "r1", rate_hz=62, leads=leads)
+        made = import_recordings(tmp_path / "db", tmp_path / "out")
+        assert [(one.rate_hz, one.seconds, one.segments) for one in made.records] == [(248, 40, 8)]
+        spectrum = np.abs(np.fft.rfft(load_dataset(tmp_path / "out").samples()[0]))
+        assert np.argmax(spectrum) / 5 == 40  # Hz
 
     def test_several_segments_are_one_record(self, tmp_path):
         for name in ("p_a", "p_b"):

@@ -19,11 +19,11 @@ from atml.ecg.sources.recording import Reading
 from atml.ecg.synthesis.heart import draw_heart
 from atml.ecg.synthesis.recording import clock, record
 from atml.ecg.synthesis.rhythms import RHYTHMS
-from atml.errors import DataError
+from atml.errors import BadRecording, DataError
 from atml.export import OnnxClassifier, OnnxMetadata, to_onnx
 from atml.models import get_architecture
 from atml.reports.rhythm_files import write_annotations
-from tests.recordings import sine, write_edf, write_wfdb
+from tests.recordings import sine, write_edf, write_frames, write_wfdb
 
 pytestmark = pytest.mark.skipif(
     find_spec("wfdb") is None or find_spec("pyedflib") is None, reason="pip install 'atml[formats]'"
@@ -163,6 +163,52 @@ def test_a_wfdb_record_of_several_segments_read_in_parts_is_the_record_read_whol
     parts, whole = read_in_parts(tmp_path, "p")
     np.testing.assert_array_equal(parts, whole)
     assert np.flatnonzero(np.isnan(parts)).tolist() == list(range(2500, 5500))
+
+
+def test_a_wfdb_channel_with_several_samples_in_a_frame_read_in_parts_is_the_channel_read_whole(tmp_path):
+    ecg, breath = (np.random.default_rng(0).uniform(-1, 1, 60 * rate_hz) for rate_hz in (248, 62))
+    write_frames(tmp_path, "r", rate_hz=62, leads={"RESP": breath, "II": ecg})
+    (item,) = find_items(tmp_path, None, Reading(in_parts=True))[1]
+    (found,) = item.read()
+    parts = [found.signal[start : start + 999] for start in range(0, len(found.signal), 999)]
+    assert found.rate_hz == 248
+    np.testing.assert_allclose(np.concatenate(parts), ecg, atol=1e-4)
+
+
+def write_segments(folder, layout, units=("mV", "mV")):
+    """Write a record of a gap, a segment, and a segment, whose unit another header may state."""
+    for name, unit in zip(("a", "b"), units, strict=True):
+        write_wfdb(folder, name, signal=sine(250, 10), unit=unit, rhythms=())
+    (folder / "layout.hea").write_text("layout 1 250 0\n~ 0 200/mV 0 0 0 0 0 II\n")
+    lines = ["layout 0"] * layout + ["~ 1000", "a 2500", "b 2500"]
+    (folder / "p.hea").write_text(f"p/{len(lines)} 1 250 6000\n" + "\n".join(lines) + "\n")
+    (item,) = find_items(folder / "p.hea", None, Reading(in_parts=True))[1]
+    return item
+
+
+def test_a_wfdb_record_that_begins_with_a_gap_has_a_unit(tmp_path):
+    (found,) = write_segments(tmp_path, layout=True, units=("uV", "uV")).read()
+    assert found.unit == "mV"
+    assert np.nanmax(found.signal[:]) == pytest.approx(1.3e-3, rel=0.01)
+
+
+def test_wfdb_segments_that_do_not_fit_together_are_named(tmp_path):
+    with pytest.raises(BadRecording, match="its segments have different units"):
+        list(write_segments(tmp_path, layout=True, units=("mV", "uV")).read())
+    with pytest.raises(BadRecording, match=r"p\.hea has gaps but no layout segment"):
+        list(write_segments(tmp_path, layout=False).read())
+
+
+def test_a_bad_recording_of_a_file_is_left_out_and_the_others_are_scored(model, tmp_path):
+    np.savez(tmp_path / "r.npz", x=np.stack([sine(250, 10)] * 3), fs=[250, 1, 250])
+    options = {"columns": {"signal": "x", "rate": "fs"}}
+    skipped = []
+    found = list(atml.predict(model, tmp_path / "r.npz", skipped=skipped.append, **options))
+    assert [one.record for one in found] == ["r:0", "r:2"]
+    assert len(skipped) == 1
+    assert skipped[0].startswith("r:1: its sampling rate is 1 Hz")
+    with pytest.raises(DataError, match="r:1: its sampling rate"):
+        list(atml.predict(model, tmp_path / "r.npz", **options))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

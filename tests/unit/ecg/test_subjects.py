@@ -1,0 +1,32 @@
+"""Who a recording is of."""
+
+import pytest
+
+from atml.ecg.subjects import look_like_one_person, numbers
+from atml.errors import DataError
+
+
+def test_a_number_depends_on_the_name_alone():
+    few, many = numbers(["anna", "012"]), numbers(["anna", "012", "bob", "data_12", "anna_1"])
+    assert few.items() < many.items()
+    assert many["012"] == "12"
+    assert len(set(many.values())) == 5
+
+
+def test_a_number_stays_when_segments_are_imported_again():
+    (number,) = numbers(["anna"]).values()
+    assert numbers([number]) == {number: number}
+    assert numbers(["0"]) == {"0": "0"}
+
+
+def test_two_people_with_one_number_are_refused():
+    with pytest.raises(
+        DataError, match=r"'012' and '12' would both be subject S12; rename one of them, or .*"
+    ):
+        numbers(["12", "anna", "012"])
+
+
+def test_records_that_differ_only_in_a_number_at_the_end_look_like_one_person():
+    assert look_like_one_person(["bob_1", "anna_1", "anna_2", "carl3", "carl4"]) == ("anna_1", "anna_2")
+    assert look_like_one_person(["data_1_1", "data_1_2", "data_2_1"]) == ("data_1_1", "data_1_2")
+    assert look_like_one_person(["04015", "04043", "anna_1", "bob_1"]) == ()
