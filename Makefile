@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help install demo dashboard test lint docs format bench clean
+.PHONY: help install demo dashboard test test-all lint docs format bench clean
 
 help:  ## Say what each target does.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED)  ## Make .venv with everything, at the versions in constraints.txt.
 
@@ -25,7 +25,10 @@ demo: install  ## Simulated segments to a bundle, in a few minutes.
 dashboard: install  ## What `make demo` found, in a browser; ATML_STORAGE for another database.
 	$(BIN)/atml dashboard
 
-test: install  ## All tests.
+test: install  ## Tests, without the slow ones.
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
+
+test-all: install  ## All tests, as continuous integration runs them.
 	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: install  ## Style, types, and that data flows one way.
