@@ -120,7 +120,7 @@ def rhythm_code(text: str) -> str:
     Characters that are neither ASCII letters nor separators become their Unicode numbers, so that different
     names stay different.
     """
-    code = _SEPARATORS.sub("_", text.strip(" \t\r\n\0()"))
+    code = _SEPARATORS.sub("_", text.strip(" \t\r\n\0()[]{}'\""))
     code = _NOT_IN_A_CODE.sub(lambda found: f"U{ord(found[0]):04X}", code)
     return AFIB_RHYTHM if code.upper() == AFIB_RHYTHM else code
 

@@ -11,6 +11,7 @@ import pytest
 from atml.ecg import load_dataset, simulate
 from atml.ecg.importing import import_recordings
 from atml.ecg.provenance import read_index
+from atml.ecg.sources.recording import rhythm_code
 from atml.errors import DataError, NoSegments
 from tests.recordings import sine, write_edf
 
@@ -42,6 +43,11 @@ def write_csv(path, columns, delimiter=","):
 
 
 EXPECTED = [("h", 0.0, "N"), ("h", 5.0, "N"), ("h", 10.0, "AFIB"), ("h", 15.0, "AFIB")]
+
+
+@pytest.mark.parametrize("label", ["AFIB", "(AFIB\0", "(AFIB)", "afib ", "['AFIB']"])
+def test_afib_is_recognised_in_brackets_and_quotes(label):
+    assert rhythm_code(label) == "AFIB"
 
 
 def check_rows(folder):
