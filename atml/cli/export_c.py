@@ -28,8 +28,8 @@ def export_c(
     """Write a model as C99 code for a microcontroller.
 
     The folder gets ecm.c, ecm.h, ecm_selftest.c and a Makefile; files of these names that ATML did not write
-    are not replaced. --check runs the self-test on this machine
-    and on an emulated Cortex-M4F, as far as the tools for it are installed.
+    are not replaced. --check runs the self-test on this machine and on an emulated Cortex-M4F, as far as the
+    tools for it are installed.
 
     Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
     """
