@@ -116,7 +116,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
         _ = "+".join(manifest.get("positive", ()))  # fails unless these are names
-        _ = float(manifest.get("least_confidence") or ANY_CONFIDENCE)
+        least = manifest.get("least_confidence")
+        _ = least is None or ANY_CONFIDENCE <= least <= 1  # fails unless it is a number
     except OSError as error:
         raise ModelError(f"{folder} is not a bundle: {error.filename}: {why_unreadable(error)}") from None
     except DAMAGE as error:

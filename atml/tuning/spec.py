@@ -160,8 +160,8 @@ class TargetsSpec(Section):
     of the C code that is made of it, compiled for a Cortex-M4F. All are known before training; flash needs
     the compiler where the study is created."""
     max_ram_bytes: Bytes | None = None
-    """Most RAM that the C code may need: the segment, all tensors, and the stack. This and the
-    limits below leave networks out before the search begins, so each model that is found keeps to them."""
+    """Most RAM that the C code may need: the segment, all tensors, and the stack. This and the limits
+    below leave networks out before the search begins, so each model that is found keeps to them."""
     max_flash_bytes: Bytes | None = None
     """Most flash that the C code may take. It is measured with the compiler where the study is created."""
     max_instructions: Count | None = None

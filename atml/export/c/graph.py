@@ -41,7 +41,7 @@ def prepared(model: ModelProto) -> ModelProto:
 
     Raises:
         ModelError: its weights are stored in a way that `to_onnx` and `quantize_weights` do not use, or a
-            tensor has a name of several lines.
+            tensor's name cannot be printed.
     """
     graph = Graph(model)
     # The generator writes names into comments, and a second line could pass for one of its functions.

@@ -55,4 +55,4 @@ def test_what_is_no_model_or_another_is_named(float32: bytes, tmp_path: Path):
     with pytest.raises(ModelError, match=r"model\.int8\.onnx is not the model that manifest\.json"):
         c_sources(folder)
     with pytest.raises(ModelError, match="not a bundle's manifest"):
-        c_sources(bundle(tmp_path / "c", "high", model=float32))
+        c_sources(bundle(tmp_path / "c", "0.8", model=float32))
