@@ -1,5 +1,6 @@
 """What the tests share: simulated segments, made once, and specs that train in a moment."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,30 @@ hypothesis.settings.load_profile("any machine")
 ROOT = Path(__file__).parents[1]
 ARCHITECTURES = ("linear", "optimized_afnet", "conv_gru")
 LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
+
+
+# Those that start many processes, servers or compilers; `make test` leaves them out.
+SLOW = (
+    "acceptance/",
+    "integration/test_alive.py",
+    "integration/test_chaos.py",
+    "integration/test_databases.py",
+    "integration/test_finalize.py",
+    "integration/test_outage.py",
+    "integration/test_pgbouncer.py",
+    "integration/test_telemetry.py",
+    "integration/test_verify.py",
+    "integration/test_workers.py",
+    "unit/export/c/test_c_code.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `SLOW`."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -134,13 +159,21 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with tables, which take longer to create than most tests do."""
+    path = tmp_path_factory.mktemp("empty") / "atml.db"
+    close(open_storage(f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture
-def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path, _empty_database: Path) -> str:
     """An empty database: SQLite, unless a test is marked to run on others; see `tests.databases`."""
     kind = getattr(request, "param", "sqlite")
     if kind != "sqlite":
         return str(request.getfixturevalue(f"{kind}_url"))
-    return f"sqlite:///{tmp_path / 'atml.db'}"
+    return f"sqlite:///{shutil.copy(_empty_database, tmp_path / 'atml.db')}"
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def bundle(workplace, story):
 @pytest.mark.parametrize("where", ["phase 1", "phase 2"])
 def test_an_interrupted_phase_leaves_no_trial_running_and_queues_it_again(story, where):
     assert "Leaving: the workers finish their epoch" in story[where]
-    assert "run the same command again to continue" in story[where]
+    assert "Run the same command again: it continues" in story[where]
     states = story[f"{where}, states"]
     assert RUNNING not in states
     assert states.count(FAIL) == 1

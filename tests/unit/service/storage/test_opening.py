@@ -90,6 +90,7 @@ class TestReading:
 
     @on_both_databases
     def test_no_table_is_made_where_there_is_none(self, storage_url):
+        storage_url = storage_url.replace("atml.db", "another.db")  # a file that has none
         engine = sqlalchemy.create_engine(storage_url.replace("postgresql:", "postgresql+psycopg:"))
         with engine.begin() as connection:
             connection.execute(sqlalchemy.text("CREATE TABLE others (number INTEGER)"))
