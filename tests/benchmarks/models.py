@@ -36,6 +36,7 @@ from atml.reports.retrain import retrain, soft_labels
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import load
+from atml.service.watch import Watch
 from atml.training import predict
 from atml.tuning import records
 from atml.tuning.proposal import Proposal
@@ -103,7 +104,7 @@ def judge(arguments):
             return run_fits(jobs, folder / "fits", workers=arguments.workers, device="cpu", on_done=say)
 
         # A fit is kept by the spec that it was made with, which does not depend on what its file counts as.
-        candidates = judge_again(replace(stored, study=study), phase, train, run)
+        candidates = judge_again(replace(stored, study=study), phase, train, run, Watch())
         labels = soft_labels(candidates, train, phase.finalize.soft_labels)
         for one in retrain(choose(candidates, phase), candidates, phase, train, run):
             rows += [
