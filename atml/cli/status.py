@@ -49,7 +49,9 @@ def status(
                 raise
             loaded.remove(one)
             damaged[one.study.study_name] = error
-    shown = [(one, one.snapshot()) for one in loaded]
+    snapshots = [one.snapshot() for one in loaded]
+    loaded = [one.latest() for one in loaded]  # after the trials: what has some waits no longer
+    shown = list(zip(loaded, snapshots, strict=True))
     states = [progress(of) for _, of in shown]
     workers = worker_states(Workers(opened).shown(), states)
     if study is not None:

@@ -164,7 +164,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
         text=True,
     )
     due = time.monotonic() + PATIENCE_SECONDS
-    while not list(tmp_path.glob(".out-*/*")):
+    while not list(tmp_path.glob(".out.*/*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < due
         time.sleep(0.01)
