@@ -36,10 +36,8 @@ LOW, HIGH = 1e-5, 1.0  # every learning rate of the tests lies between
 # Those that start many processes, servers or compilers; `make test` leaves them out.
 SLOW = (
     "acceptance/",
-    "integration/test_alive.py",
     "integration/test_chaos.py",
     "integration/test_databases.py",
-    "integration/test_finalize.py",
     "integration/test_outage.py",
     "integration/test_pgbouncer.py",
     "integration/test_telemetry.py",
