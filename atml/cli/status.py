@@ -50,7 +50,9 @@ def status(
             loaded.remove(one)
             damaged[one.study.study_name] = error
     snapshots = [one.snapshot() for one in loaded]
-    loaded = [one.latest() for one in loaded]  # after the trials: what has some waits no longer
+    loaded = [
+        one.latest() for one in loaded
+    ]  # read after the trials, so that none with trials is shown as waiting
     shown = list(zip(loaded, snapshots, strict=True))
     states = [progress(of) for _, of in shown]
     workers = worker_states(Workers(opened).shown(), states)

@@ -117,7 +117,7 @@ def _train(
     while among:
         choices = choose(among, phase)
         trained = [export(phase, dataset, one) for one in retrain(choices, leaders, phase, dataset, run)]
-        sound = [one for one in trained if not (phase.targets.count_int8 and one.int8_differs)]
+        sound = [one for one in trained if not (phase.targets.counts_int8 and one.int8_differs)]
         shipped = {one.retrained.choice.candidate.trial for one in sound}
         failed = {one.candidate.trial for one in choices} - shipped
         if not failed:

@@ -21,7 +21,7 @@ VERSIONS = [__version__, str(torch.__version__)]
 class Checkpoint:
     """A trial between two epochs of a fold."""
 
-    of: str  # what is trained: `training_key`
+    of: str  # what is trained: `Trainer.key`
     fold: int
     state: TrainingState
     curve: list[CurvePoint]

@@ -36,9 +36,7 @@ class SizeResult:
 
     limit: int  # bytes
     best: FrozenTrial
-    gained: (
-        float | None
-    )  # F-beta gained in the second half of the trained trials; None if the first found none
+    gained: float | None  # F-beta gained in the second half of the trials; None if the first found no model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +50,7 @@ class Outcome:
     errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
     failed: int
     savings: tuple[Saving, ...]
-    ranking: tuple[
-        FrozenTrial, ...
-    ]  # trials that finished the race, or while none has, got furthest; best first
+    ranking: tuple[FrozenTrial, ...]  # as `Phase.rank` orders them, best first
     unfinished: tuple[str, ...]  # architectures without such a trial
     front: tuple[FrozenTrial, ...]  # not beaten in both F-beta and size, smallest first
     by_size: tuple[SizeResult, ...]  # smallest first; sizes without a model are omitted

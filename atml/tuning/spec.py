@@ -182,7 +182,7 @@ class TargetsSpec(Section):
         return ", ".join(wanted)
 
     @property
-    def count_int8(self) -> bool:
+    def counts_int8(self) -> bool:
         """Whether a size or a limit is that of the INT8 model, so that it has to be shipped."""
         limits = (self.max_ram_bytes, self.max_flash_bytes, self.max_instructions)
         return self.size_of != "onnx" or any(limit is not None for limit in limits)
