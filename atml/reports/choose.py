@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from optuna.trial import FrozenTrial
 
 from atml.ecg import Dataset
 from atml.errors import StudyError
 from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate
-from atml.models import get_architecture
 from atml.reports.assessment import metrics_of
 from atml.reports.fits import Fit, FitJob, all_of, job
 from atml.service.stored import StoredStudy
@@ -17,7 +15,7 @@ from atml.service.watch import Watch
 from atml.tuning import records
 from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal
-from atml.tuning.ranking import Contender, contenders, rank
+from atml.tuning.ranking import Contender, contenders, leaders, rank
 
 CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the race
 # Of two models, the larger one must be better in this share of the resamples: one standard error.
@@ -85,16 +83,16 @@ def judge_again(
         raise StudyError(
             f"study {stored.study.study_name!r} has no trial that finished the race; let it run longer"
         )
-    leaders = _leaders(known, phase)
+    leading = leaders(known, phase.targets, sizes_of(phase), phase.finalize.candidates)
     folds = range(phase.data.folds)
     jobs = [
-        job(phase, dataset.fingerprint, proposal_of(one.trial), fold=fold, seed=CUT_AGAIN)
-        for one in leaders
+        job(phase, dataset.fingerprint, records.proposal(one.trial), fold=fold, seed=CUT_AGAIN)
+        for one in leading
         for fold in folds
     ]
     fits = run("step 1 of 2: on new folds", jobs)
     candidates = []
-    for i, one in enumerate(leaders):
+    for i, one in enumerate(leading):
         own = all_of(fits[i * len(folds) : (i + 1) * len(folds)])
         if own is not None:
             candidates.append(_candidate(phase, one, dataset, own))
@@ -141,16 +139,6 @@ def _is_tied(best: Candidate, other: Candidate, beta: float) -> bool:
     return chance_to_be_better(best.counts, other.counts, thresholds=thresholds, beta=beta) < SURE
 
 
-def _leaders(known: Sequence[Contender], phase: Phase) -> list[Contender]:
-    """Return the leaders by the targets and those within every size, each once."""
-    count = phase.finalize.candidates
-    found = rank(known, phase.targets)[:count]
-    for size in sizes_of(phase):
-        fitting = sorted((one for one in known if one.onnx_bytes <= size), key=lambda one: -one.fbeta)
-        found += [one for one in fitting[:count] if one not in found]
-    return found
-
-
 def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence[Fit]) -> Candidate:
     rows = np.concatenate([fit.valid_rows for fit in fits])
     scores = np.concatenate([fit.valid_scores for fit in fits])
@@ -161,7 +149,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
         counts=counts,
         fits=tuple(fits),
-        proposal=proposal_of(leader.trial),
+        proposal=records.proposal(leader.trial),
         threshold=threshold,
         out_of_fold=metrics_of(scored, scores, threshold=threshold, beta=phase.beta),
     )
@@ -169,12 +157,3 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
 
 def _counts(dataset: Dataset, fit: Fit) -> FoldCounts:
     return FoldCounts.of(dataset.labels[fit.valid_rows], fit.valid_scores, dataset.subjects[fit.valid_rows])
-
-
-def proposal_of(trial: FrozenTrial) -> Proposal:
-    """Return the network and the learning rate that a trial trained."""
-    architecture = get_architecture(records.architecture(trial))
-    config = architecture.config_from_dict(records.config(trial) or {})
-    return Proposal(
-        architecture=architecture, config=config, learning_rate=records.learning_rate(trial) or 0.0
-    )

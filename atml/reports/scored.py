@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
-from atml.reports.choose import CUT_AGAIN, proposal_of
+from atml.reports.choose import CUT_AGAIN
 from atml.reports.fits import Fit, job, stored_fits
 from atml.service.artifacts import local_folder
 from atml.service.stored import StoredStudy
+from atml.tuning import records
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +62,7 @@ def stored_scores(stored: StoredStudy, trial: int, dataset: Dataset, artifacts: 
     trial again.
     """
     phase, name = stored.phase, stored.study.study_name
-    proposal = proposal_of(stored.study.get_trials(deepcopy=False)[trial])
+    proposal = records.proposal(stored.study.get_trials(deepcopy=False)[trial])
     jobs = [
         job(phase, stored.data.fingerprint, proposal, fold=fold, seed=CUT_AGAIN)
         for fold in range(phase.data.folds)

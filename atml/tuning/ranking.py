@@ -72,6 +72,17 @@ def rank(among: Sequence[Contender], targets: TargetsSpec) -> list[Contender]:
     return [winner, *(one for one in ranked if one is not winner)]
 
 
+def leaders(
+    among: Sequence[Contender], targets: TargetsSpec, sizes: Sequence[int], count: int
+) -> list[Contender]:
+    """Return the first `count` by the targets and the best `count` within each of `sizes`, each once."""
+    found = rank(among, targets)[:count]
+    for size in sizes:
+        fitting = sorted((one for one in among if one.onnx_bytes <= size), key=lambda one: -one.fbeta)
+        found += [one for one in fitting[:count] if one not in found]
+    return found
+
+
 def tied(one: Contender, other: Contender) -> bool:
     """Whether two differ by no more than a standard error of their difference over the folds."""
     pairs = zip(one.estimate.by_fold, other.estimate.by_fold, strict=False)

@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Estimate, FoldCounts, Metrics
 from atml.export.c import Footprint
+from atml.models import get_architecture
+from atml.tuning.proposal import Proposal
 
 # Parameters. The first two name a candidate.
 ARCHITECTURE = "architecture"
@@ -224,6 +226,13 @@ def config(trial: FrozenTrial) -> dict[str, Any] | None:
     """Widths and other settings of the network, once they are known."""
     values: dict[str, Any] | None = trial.user_attrs.get(NETWORK, {}).get("config")
     return values
+
+
+def proposal(trial: FrozenTrial) -> Proposal:
+    """Return the network and the learning rate that `trial` trained."""
+    values, rate = config(trial) or {}, learning_rate(trial) or 0.0
+    named = get_architecture(architecture(trial))
+    return Proposal(architecture=named, config=named.config_from_dict(values), learning_rate=rate)
 
 
 def parameters(trial: FrozenTrial) -> int | None:

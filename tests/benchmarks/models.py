@@ -64,18 +64,9 @@ class CountedAsInt8:
 
     def _counted(self, trial):
         if records.config(trial) is not None and records.ONNX_BYTES in trial.params:
-            size, _ = size_before_training(proposal_of(trial), LENGTH, "int8")
+            size, _ = size_before_training(records.proposal(trial), LENGTH, "int8")
             trial.params[records.ONNX_BYTES] = size
         return trial
-
-
-def proposal_of(trial):
-    architecture = get_architecture(records.architecture(trial))
-    return Proposal(
-        architecture=architecture,
-        config=architecture.config_from_dict(records.config(trial)),
-        learning_rate=records.learning_rate(trial),
-    )
 
 
 def study_of(arguments):
