@@ -20,6 +20,7 @@ from atml.evaluation import Estimate
 from atml.service.storage import Storage, open_storage
 from atml.tuning import records
 from atml.tuning.phases import Phase, parse_spec
+from atml.tuning.times import run_in_utc
 from tests.databases import close
 from tests.pgbouncer import PgBouncer, is_installed
 from tests.postgres import PostgresServer
@@ -58,6 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the user's cache and settings out of the tests, and the tests out of the cache."""
+    run_in_utc()  # as workers do; some run within the tests
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with pytest.MonkeyPatch.context() as patch:

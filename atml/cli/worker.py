@@ -54,7 +54,9 @@ def worker(
     from atml.service.worker import WorkerSettings, quieten_optuna, work
     from atml.training import choose_device
     from atml.tuning.stop import read
+    from atml.tuning.times import run_in_utc
 
+    run_in_utc()
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
     check_place(artifacts)

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy
@@ -27,6 +26,7 @@ from atml.service.storage.workers import WORKERS
 from atml.tuning import records
 from atml.tuning.processes import Process, this_process
 from atml.tuning.retry import queue_after_death
+from atml.tuning.times import now
 
 HEARTBEAT_SECONDS = 15.0
 LOST_SECONDS = 60.0  # time without a heartbeat after which a worker counts as dead
@@ -232,8 +232,8 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
     if process is not None and process in seen:
         return seen[process].is_silent
     # Its worker has left, was killed before recording itself on the trial, or has not done so yet.
-    started = trial.datetime_start or datetime.now()
-    return (datetime.now() - started).total_seconds() > LOST_SECONDS
+    started = trial.datetime_start or now()
+    return (now() - started).total_seconds() > LOST_SECONDS
 
 
 def _close(study: Study, trial: FrozenTrial) -> bool:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -34,6 +33,7 @@ from atml.tuning.grid import FIXED_PARAMS
 from atml.tuning.objective import Objective, TrialInterrupted
 from atml.tuning.sampler import FrontSampler
 from atml.tuning.stop import Stop, StoppedBy
+from atml.tuning.times import now
 
 TrialFunction = Callable[[Trial], float | Sequence[float]]
 
@@ -217,7 +217,7 @@ def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | No
     error = failures.hopeless(trials)
     if error is not None:
         return Stop(by=StoppedBy.ERRORS, because=error)
-    reason = exhausted(stored.phase.budget, spent(trials, datetime.now()), first_to_finish(trials))
+    reason = exhausted(stored.phase.budget, spent(trials, now()), first_to_finish(trials))
     if reason is not None:
         return Stop(by=StoppedBy.BUDGET, because=reason)
     if _is_out_of_points(stored, trials):
@@ -239,7 +239,7 @@ def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
     if not checked.is_certain:
         return True
     budget, trials = stored.phase.budget.trials, checked.trials
-    used = spent(trials, datetime.now())
+    used = spent(trials, now())
     if budget is not None and used.trained + used.running >= budget:
         return True
     # On a small space all points may be running elsewhere.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from optuna import Study, Trial, TrialPruned
 from optuna.trial import FrozenTrial, TrialState
@@ -21,6 +20,7 @@ from atml.tuning.proposal import Proposal
 from atml.tuning.records import CurvePoint, PrunedBy
 from atml.tuning.retry import queue_again
 from atml.tuning.sizes import onnx_metadata
+from atml.tuning.times import now
 
 
 class TrialInterrupted(Exception):
@@ -193,7 +193,7 @@ class Objective:
         if sign is not None:
             raise _pruned(trial, PrunedBy.STOPPED, sign.because)
         trials = self.study.get_trials(deepcopy=False)
-        reason = out_of_time(self.phase.budget, active_seconds(trials, datetime.now()))
+        reason = out_of_time(self.phase.budget, active_seconds(trials, now()))
         if reason and first_to_finish(trials) != trial.number:
             raise _pruned(trial, PrunedBy.STOPPED, reason)
         return reason is not None

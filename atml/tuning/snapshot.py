@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 from atml.tuning import stop
 from atml.tuning.phases import Phase
 from atml.tuning.stop import Stop
+from atml.tuning.times import now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Snapshot:
     phase: Phase
     stop: Stop | None
     trials: list[FrozenTrial]
-    taken: datetime
+    taken: datetime  # UTC, as the times of trials
     all_afib_fbeta: float | None = None  # F-beta of calling every segment AFIB, if known
 
     @classmethod
@@ -34,6 +35,6 @@ class Snapshot:
             phase=phase,
             stop=sign,
             trials=trials,
-            taken=datetime.now(),
+            taken=now(),
             all_afib_fbeta=all_afib_fbeta,
         )

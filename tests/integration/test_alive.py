@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import optuna
 import pytest
@@ -19,6 +19,7 @@ from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.processes import this_process
+from atml.tuning.times import now
 from tests.databases import on_both_databases, on_postgres
 from tests.waiting import until
 
@@ -59,7 +60,7 @@ def age(storage, seconds):
 def hold(study, make_trial, process, *, seconds=0.0):
     """Add a trial that a process has been training for that long."""
     trial = make_trial(state=RUNNING, **({} if process is None else {"worker": process.to_dict()}))
-    trial.datetime_start = datetime.now() - timedelta(seconds=seconds)
+    trial.datetime_start = now() - timedelta(seconds=seconds)
     study.add_trial(trial)
 
 
@@ -170,6 +171,7 @@ BEGINS = """
 import os, signal, sys
 from atml.tuning import records
 from atml.tuning.processes import this_process
+from atml.tuning.times import now
 from atml.service.storage import open_storage
 from atml.service.studies import load
 

@@ -19,6 +19,7 @@ from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
+from atml.tuning.budget import spent
 from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
 from atml.tuning.grid import key_of
 from tests.inprocess import work_here
@@ -202,6 +203,23 @@ class TestLaunch:
         assert records.was_trained(retried[0])
         # Every user of the machine can read a command line, and a URL may hold a password.
         assert not any(storage_url in line for line in command_lines)
+
+    def test_a_workers_time_zone_does_not_count_in_the_budget(
+        self, storage, dataset, make_phase1, plan, monkeypatch
+    ):
+        phase = make_phase1(budget={"trials": None, "minutes": 30.0}, training={"epochs": 40})
+        stored = create_or_resume(storage, phase, dataset)
+        monkeypatch.setenv("TZ", "JST-9")  # of the worker: nine hours later than here
+        seconds = []
+
+        def note_the_time():
+            at = stored.snapshot()
+            if any(trial.state == RUNNING for trial in at.trials):
+                seconds.append(spent(at.trials, at.taken).seconds)
+                stop.request_stop(stored.study, stop.Stop(by=stop.StoppedBy.USER, because="asked"))
+
+        launch(stored.study, plan(), on_poll=note_the_time)
+        assert 0 < seconds[0] < 30 * 60
 
     def test_a_worker_that_fails_at_once_is_given_up_and_its_log_quoted(self, storage, plan, tmp_path):
         study = optuna.create_study(storage=storage, study_name="foreign")

@@ -185,7 +185,7 @@ def _cost(of: Snapshot, result: Outcome) -> Cost:
     seconds = [
         ((trial.datetime_complete or of.taken) - trial.datetime_start).total_seconds()
         for trial in of.trials
-        if trial.datetime_start is not None
+        if trial.datetime_start is not None and trial.state != TrialState.FAIL
     ]
     return Cost(
         wall_seconds=result.spent.seconds,

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, TypeVar
 
 import optuna
@@ -20,6 +19,7 @@ from tenacity.wait import wait_random_exponential
 from atml.errors import CannotWrite, StorageError, StorageUnreachable, StudyDeleted
 from atml.service.storage.database import Database
 from atml.service.storage.sqlite import reading
+from atml.tuning.times import now
 
 # The user of a command wants to know soon what is wrong; workers can wait for maintenance to end.
 COMMAND_RETRY_SECONDS = 10.0
@@ -136,7 +136,7 @@ class Storage(_Relay):  # type: ignore[misc]
 
         def create() -> int:
             self._database.lock_study(study_id)
-            template.datetime_start = datetime.now()
+            template.datetime_start = now()
             return self._cached.create_new_trial(study_id, template)
 
         return self.retry(create)
