@@ -33,7 +33,8 @@ def quantize_fully(model: bytes, samples: ArrayLike) -> bytes:
     activations are those over the segments `samples` [n, L], a few hundred that the network was trained on.
 
     Raises:
-        ModelError: the network is recurrent, which ONNX Runtime does not quantize, or there is no segment.
+        ModelError: the network is recurrent, which ONNX Runtime does not quantize, its weights are integers
+            already, or there is no segment.
     """
     # Late: these imports take a second, and only this needs them.
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -45,6 +46,8 @@ def quantize_fully(model: bytes, samples: ArrayLike) -> bytes:
             f"{', '.join(recurrent)} layers cannot be computed in integers; choose a convolutional network, "
             "or use model.int8.onnx, whose weights alone are integers."
         )
+    if any(one.data_type == onnx.TensorProto.INT8 for one in source.graph.initializer):
+        raise ModelError("The weights of this model are integers already; give the file it was made of.")
     segments = np.asarray(samples, dtype=np.float32)
     if len(segments) == 0:
         raise ModelError("Quantizing activations needs at least one segment but got none.")

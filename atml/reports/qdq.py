@@ -50,7 +50,7 @@ def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> F
         beta: Beta of F-beta.
 
     Raises:
-        ModelError: the file is not an ATML model, or its network is recurrent.
+        ModelError: the file is not an ATML model, its network is recurrent, or its weights are integers.
         DataError: the segments are not of the model's length.
         CannotWrite: the file cannot be written.
     """

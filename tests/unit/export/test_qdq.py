@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from atml.errors import ModelError
-from atml.export import OnnxClassifier, OnnxMetadata, quantize_fully, to_onnx
+from atml.export import OnnxClassifier, OnnxMetadata, quantize_fully, quantize_weights, to_onnx
 from atml.models import ARCHITECTURES
 from tests.recordings import sine
 
@@ -54,6 +54,12 @@ def test_the_same_segments_give_the_same_file():
 def test_a_recurrent_network_is_refused_by_name():
     with pytest.raises(ModelError, match=r"GRU layers cannot be computed in integers.*model\.int8\.onnx"):
         quantize_fully(model_of("conv_gru"), segments(10))
+
+
+@pytest.mark.parametrize("quantize", [quantize_weights, lambda model: quantize_fully(model, segments(10))])
+def test_a_model_with_integer_weights_is_refused(quantize):
+    with pytest.raises(ModelError, match="are integers already"):
+        quantize_fully(quantize(model_of("simple_cnn")), segments(10))
 
 
 def test_without_segments_there_are_no_ranges():
