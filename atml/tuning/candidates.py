@@ -196,6 +196,7 @@ def _parameters(architecture: Architecture, config: Config, segment_length: int)
     return count_parameters(architecture.network(config, segment_length))
 
 
+@lru_cache(maxsize=4096)
 def count_activations(proposal: Proposal, segment_length: int) -> int:
     """Count the numbers that all layers of a network output for one segment."""
     counted = 0
