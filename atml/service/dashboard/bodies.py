@@ -1,35 +1,48 @@
 """Answers 400 to requests whose JSON body the dashboard would answer with "internal server error"."""
 
 import base64
-import binascii
 import io
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from atml.service.dashboard.paths import routed_path
 
-# The type of each field in the dashboard's requests.
-FIELDS: dict[str, type] = {
-    "study_name": str,
-    "directions": list,
-    "version": int,
-    "body": str,
-    "file": str,
-    "filename": str,
-    "user_attrs": dict,
-    "state": str,
-    "values": list,
-    "mode": str,
-    "candidates": list,
-    "clicked": int,
-    "output_type": str,
-}
 # These take none; the dashboard's own page sends none.
 WITHOUT_BODY = re.compile(r"/api/studies/\d+/(\d+/skip|preference/[^/]+)")
-NAMES = {str: "a text", int: "a number", list: "a list", dict: "an object"}
+
+
+def _data_uri(text: str) -> str:
+    scheme, _, rest = text.partition(":")
+    _, comma, content = rest.partition(",")
+    if scheme != "data" or not comma:
+        raise ValueError("must be a data URI: data:TYPE;base64,…")
+    base64.standard_b64decode(content)  # its errors are ValueErrors
+    return text
+
+
+class Body(BaseModel):
+    """The fields of all requests of the dashboard."""
+
+    model_config = ConfigDict(strict=True)
+
+    study_name: str = ""
+    directions: list[str] = []
+    version: int = 0
+    body: str = ""
+    file: Annotated[str, AfterValidator(_data_uri)] = ""
+    filename: str = ""
+    user_attrs: dict[str, Any] = {}
+    state: str = ""
+    values: list[Any] = []
+    mode: str = ""
+    candidates: list[int | str] = []
+    clicked: int = 0
+    output_type: str = ""
 
 
 def refuse_malformed_bodies(app: WSGIApplication) -> WSGIApplication:
@@ -58,34 +71,8 @@ def _problem(body: bytes, environ: WSGIEnvironment) -> str | None:
     if not environ.get("CONTENT_TYPE", "").startswith("application/json"):
         return "the body must be a JSON object, sent as application/json"
     try:
-        document = json.loads(body)
-    except ValueError:
-        return "the body is not JSON"
-    if not isinstance(document, dict):
-        return "the body must be a JSON object"
-    for name, value in document.items():
-        expected = FIELDS.get(name)
-        # A truth value is a number to Python, but not to the dashboard.
-        if expected is not None and (not isinstance(value, expected) or isinstance(value, bool)):
-            return f"{name} must be {NAMES[expected]}"
-    return _problem_within(document)
-
-
-def _problem_within(document: dict[str, Any]) -> str | None:
-    if not all(isinstance(one, str) for one in document.get("directions", [])):
-        return "directions must be texts"
-    if not all(isinstance(one, int | str) for one in document.get("candidates", [])):
-        return "candidates must be numbers"
-    if "file" in document and not _is_data_uri(document["file"]):
-        return "file must be a data URI: data:TYPE;base64,…"
+        Body.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
     return None
-
-
-def _is_data_uri(text: str) -> bool:
-    scheme, _, rest = text.partition(":")
-    _, comma, content = rest.partition(",")
-    try:
-        base64.standard_b64decode(content)
-    except (binascii.Error, ValueError):
-        return False
-    return scheme == "data" and bool(comma)
