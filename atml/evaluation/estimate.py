@@ -133,11 +133,16 @@ def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: flo
 
     The area under the ROC curve, rhythms and intervals cannot be derived from counts and are omitted.
     """
+    subjects, counts = counts_at(folds, threshold)
+    return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
+
+
+def counts_at(folds: Sequence[FoldCounts], threshold: float) -> tuple[list[str], Confusion]:
+    """Return the held-out subjects of all folds and how they were called at one of `THRESHOLDS`."""
     at = THRESHOLDS.index(threshold)
     hits = np.concatenate([fold.hits[:, at] for fold in folds]).astype(float)
     alarms = np.concatenate([fold.false_alarms[:, at] for fold in folds]).astype(float)
     afib = np.concatenate([fold.afib for fold in folds])
     other = np.concatenate([fold.other for fold in folds])
-    subjects = [name for fold in folds for name in fold.subjects]
     counts = Confusion(hits=hits, misses=afib - hits, false_alarms=alarms, rejections=other - alarms)
-    return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
+    return [name for fold in folds for name in fold.subjects], counts
