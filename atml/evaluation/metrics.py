@@ -48,7 +48,6 @@ class Metrics(Stored):
     them. `intervals` maps the name of a metric to its 95 % interval, (low, high); it is empty when
     there are too few subjects to resample. `specificity` and `roc_auc` are None when the class
     they need is absent. `episodes` is None unless the segments follow each other in known recordings.
-    `to_dict` returns all of it as JSON types, which `from_dict` reads.
     """
 
     threshold: float
