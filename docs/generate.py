@@ -384,8 +384,11 @@ def python_page() -> str:
     ):
         lines += [f"## {heading}", ""]
         for name in group:
-            kind = "autofunction" if name in functions else "autoclass"
-            members = [] if name in functions else ["   :members:"]
+            kind, members = "autofunction", []
+            if name not in functions:
+                kind, members = "autoclass", ["   :members:"]
+                if all(one.__module__.startswith("atml.") for one in getattr(atml, name).__mro__[:-1]):
+                    members += ["   :inherited-members:"]  # those of other libraries are no part of it
             lines += [f"### {name}", "", "```{eval-rst}", f".. {kind}:: atml.{name}", *members, "```", ""]
     return "\n".join(lines)
 

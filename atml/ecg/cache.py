@@ -127,7 +127,7 @@ def _build(
     progress: Progress | None,
 ) -> Store:
     names = [name for name, _, _ in listing.files]
-    length = _most_common(_lengths(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1])))
+    length = _most_common(Counter(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1]).lengths))
     with whole(entry / f"{key}.f32") as file:
         while True:
             building = _Building(length, file)
@@ -135,7 +135,7 @@ def _build(
                 for chunk in chunks:
                     building.add(chunk)
                     if progress is not None:
-                        progress(building.files, len(names))
+                        progress(len(building.names) + len(building.problems), len(names))
             # The segment length is the most common one (the longer one on a tie). The guess is nearly
             # always right; if not, the files are read once more.
             if _most_common(building.lengths) == length:
@@ -166,10 +166,8 @@ class _Building:
         self.names: list[str] = []
         self.problems: list[Problem] = []
         self.lengths: Counter[int] = Counter()
-        self.files = 0
 
     def add(self, chunk: Chunk) -> None:
-        self.files += chunk.files
         self.lengths.update(chunk.lengths)
         self.problems.extend(chunk.problems)
         start = 0
@@ -188,26 +186,14 @@ class _Building:
         return hashlib.sha256(self._hash.digest() + names).hexdigest()
 
 
-def _lengths(chunk: Chunk) -> Counter[int]:
-    return Counter(chunk.lengths)
-
-
 def _most_common(lengths: Counter[int]) -> int:
     return max(lengths, key=lambda length: (lengths[length], length), default=0)
 
 
 def _wrong_length(name: str, length: int, expected: int) -> Problem:
-    if length < expected:
-        return Problem(
-            file=name,
-            line=length,
-            text=f"ends after {length} numbers, the other segments hold {expected}; {RESTORE}",
-        )
-    return Problem(
-        file=name,
-        line=expected + 1,
-        text=f"goes on to {length} numbers, the other segments hold {expected}; {RESTORE}",
-    )
+    said, line = ("ends after", length) if length < expected else ("goes on to", expected + 1)
+    text = f"{said} {length} numbers, the other segments hold {expected}; {RESTORE}"
+    return Problem(file=name, line=line, text=text)
 
 
 def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:

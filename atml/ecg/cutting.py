@@ -38,15 +38,6 @@ class Cut:
     samples: NDArray[np.float64]  # [1250]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Run:
-    """An uninterrupted part of a recording, resampled and filtered."""
-
-    start_seconds: float
-    rate_hz: float  # 250, but for rounding
-    samples: NDArray[np.float64]
-
-
 def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Iterator[Cut]:
     """Yield the segments of a recording, in order of time.
 
@@ -58,21 +49,21 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
     """
     length = round(SEGMENT_SECONDS * SAMPLING_RATE_HZ)
     step = max(1, round(step_seconds * SAMPLING_RATE_HZ))
-    for run in _runs(recording):
+    for begin, rate_hz, samples in _runs(recording):
         for span in recording.spans:
-            first = (span.start_seconds - run.start_seconds) * run.rate_hz
-            last = (span.end_seconds - run.start_seconds) * run.rate_hz
+            first, last = ((at - begin) * rate_hz for at in (span.start_seconds, span.end_seconds))
             start = max(0, ceil(first - _TOLERANCE))
-            while start + length <= min(len(run.samples), last + _TOLERANCE):
+            while start + length <= min(len(samples), last + _TOLERANCE):
                 yield Cut(
                     rhythm=span.rhythm,
-                    start_seconds=run.start_seconds + start / run.rate_hz,
-                    samples=run.samples[start : start + length],
+                    start_seconds=begin + start / rate_hz,
+                    samples=samples[start : start + length],
                 )
                 start += step
 
 
-def _runs(recording: Recording) -> Iterator[_Run]:
+def _runs(recording: Recording) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
+    """Yield the start in seconds, the rate met and the filtered samples of each uninterrupted part."""
     rate_hz = checked_rate(recording.rate_hz)
     parts = list(runs(gaps(recording), len(recording.signal)))
     if not parts:
@@ -80,7 +71,7 @@ def _runs(recording: Recording) -> Iterator[_Run]:
     for start, end in parts:
         if end - start >= SEGMENT_SECONDS * rate_hz:
             samples, achieved = resample(_checked(recording.signal[start:end]), rate_hz)
-            yield _Run(start_seconds=start / rate_hz, rate_hz=achieved, samples=band_pass(samples))
+            yield start / rate_hz, achieved, band_pass(samples)
 
 
 def _checked(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """A directory of imported segments while it is being written, and what was made."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from re import Pattern
 
@@ -11,7 +11,7 @@ from atml.ecg.provenance import IndexedSegment
 from atml.ecg.segment import AFIB_RHYTHM, SegmentName, subject_order
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Recording
-from atml.ecg.subjects import SUGGESTED_PATTERN, look_like_one_person, numbers, person
+from atml.ecg.subjects import SUGGESTED_PATTERN, check_numbers, look_like_one_person, number, person
 
 NOT_POSITIVE = f"{AFIB_RHYTHM}_negative"  # file-name rhythm of AFIB when it is not the class to find
 
@@ -54,15 +54,6 @@ class Import:
         return {subject: tuple(grouped[subject]) for subject in sorted(grouped, key=subject_order)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Written:
-    """A segment whose file has no final name yet: subjects get their numbers when all are known."""
-
-    person: str
-    rhythm: str  # of the file name
-    indexed: IndexedSegment
-
-
 @dataclass(kw_only=True)
 class Writing:
     """Writes the segments of one record after another."""
@@ -72,8 +63,10 @@ class Writing:
     step_seconds: float
     pattern: Pattern[str] | None  # finds the person in a record's name
     problems: list[Problem] = field(default_factory=list)
-    _written: list[_Written] = field(default_factory=list)
+    _index: list[IndexedSegment] = field(default_factory=list)
+    _subjects: Counter[str] = field(default_factory=Counter)  # segments of each
     _records: list[ImportedRecord] = field(default_factory=list)
+    _positive: int = 0  # segments named AFIB
     _notes: list[str] = field(default_factory=list)
     _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
 
@@ -99,7 +92,7 @@ class Writing:
         segments = list(cut(recording, step_seconds=self.step_seconds))
         record = ImportedRecord(
             record=recording.record,
-            subject="",
+            subject=f"S{number(who)}",
             person=who,
             channel=recording.channel,
             unit=recording.unit,
@@ -120,14 +113,23 @@ class Writing:
             self._guessed.append(record.record)
         self._records.append(record)
         for one in segments:
-            self._write(record.record, record.person, one)
+            self._write(record, one)
 
-    def _write(self, record: str, who: str, one: Cut) -> None:
-        file = f"{len(self._written)}.unnamed"
+    def _write(self, record: ImportedRecord, one: Cut) -> None:
+        count = self._subjects[record.subject]
+        name = SegmentName(number=number(record.person), rhythm=self._named(one.rhythm), index=str(count))
         text = ("%.7g\n" * len(one.samples)) % tuple(one.samples.tolist())
-        (self.directory / file).write_text(text, encoding="ascii")
-        indexed = IndexedSegment(file=file, record=record, start_seconds=one.start_seconds, rhythm=one.rhythm)
-        self._written.append(_Written(person=who, rhythm=self._named(one.rhythm), indexed=indexed))
+        (self.directory / name.filename).write_text(text, encoding="ascii")
+        self._subjects[record.subject] = count + 1
+        self._positive += name.label
+        self._index.append(
+            IndexedSegment(
+                file=name.filename,
+                record=record.record,
+                start_seconds=one.start_seconds,
+                rhythm=one.rhythm,
+            )
+        )
 
     def _named(self, rhythm: str) -> str:
         """Return the rhythm of the file name: AFIB for all rhythms to find, and only for those."""
@@ -136,28 +138,24 @@ class Writing:
         return NOT_POSITIVE if rhythm == AFIB_RHYTHM else rhythm
 
     def finish(self, out: Path, format_: str) -> tuple[Import, list[IndexedSegment]]:
-        """Give the segments their names; return what was made, and the index."""
-        number = numbers(one.person for one in self._records)
-        index, counts = [], Counter[str]()
-        for one in self._written:
-            name = SegmentName(
-                number=number[one.person], rhythm=one.rhythm, index=str(counts[one.person])
-            ).filename
-            counts[one.person] += 1
-            (self.directory / one.indexed.file).rename(self.directory / name)
-            index.append(replace(one.indexed, file=name))
+        """Return what was made, and the index.
+
+        Raises:
+            DataError: two people have the same number.
+        """
+        check_numbers(one.person for one in self._records)
         result = Import(
             directory=out,
             format=format_,
-            segments=len(index),
+            segments=len(self._index),
             positive=self.positive,
-            positive_segments=sum(one.rhythm == AFIB_RHYTHM for one in self._written),
-            rhythms=dict(Counter(one.rhythm for one in index).most_common()),
-            records=tuple(replace(one, subject=f"S{number[one.person]}") for one in self._records),
+            positive_segments=self._positive,
+            rhythms=dict(Counter(one.rhythm for one in self._index).most_common()),
+            records=tuple(self._records),
             notes=(*self._notes, *self._warnings()),
             skipped=tuple(self.problems),
         )
-        return result, index
+        return result, self._index
 
     def _warnings(self) -> list[str]:
         warnings = []
@@ -168,7 +166,7 @@ class Writing:
                 f"if they are, import again with --subject '{SUGGESTED_PATTERN}', or one person may be both "
                 "in training and in validation"
             )
-        if not any(one.rhythm == AFIB_RHYTHM for one in self._written):
+        if not self._positive:
             warnings.append(
                 f"no segment has the rhythm to find, {' or '.join(self.positive)}; "
                 "say with --positive which of the rhythms it is"

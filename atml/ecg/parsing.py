@@ -8,11 +8,12 @@ stay alive when the parent is killed.
 import contextlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +39,6 @@ class Chunk:
     lengths: list[int]
     samples: NDArray[np.float32]  # all segments end to end, [sum(lengths)]
     problems: list[Problem]
-    files: int  # read, well-formed or not
 
 
 def parse_files(directory: Path, names: Sequence[str], workers: int | None) -> Generator[Chunk, None, None]:
@@ -63,17 +63,16 @@ def _chunks(names: Sequence[str], files: int) -> list[list[str]]:
 
 def parse_chunk(directory: Path, names: list[str]) -> Chunk:
     """Parse files in this process."""
-    good, lengths, arrays, problems = [], [], [], []
+    good, arrays, problems = [], [], []
     for name in names:
         outcome = _parse_file(directory, name)
         if isinstance(outcome, Problem):
             problems.append(outcome)
         else:
             good.append(name)
-            lengths.append(len(outcome))
             arrays.append(outcome)
     samples = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.float32)
-    return Chunk(names=good, lengths=lengths, samples=samples, problems=problems, files=len(names))
+    return Chunk(names=good, lengths=list(map(len, arrays)), samples=samples, problems=problems)
 
 
 def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
@@ -106,22 +105,13 @@ def _parse_apart(directory: Path, names: list[str]) -> Chunk:
             f"a process that read segments ended with status {done.returncode}, "
             "perhaps for lack of memory; try again."
         )
-    header, _, samples = done.stdout.partition(b"\n")
-    fields = json.loads(header)
-    problems = [Problem(**problem) for problem in fields.pop("problems")]
-    return Chunk(**fields, samples=np.frombuffer(samples, dtype=np.float32), problems=problems)
+    chunk: Chunk = pickle.loads(done.stdout)  # noqa: S301  (written by `serve`)
+    return chunk
 
 
 def serve() -> None:
-    """Run in the separate process: read file names, write a header line and the samples."""
+    """Run in the separate process: read file names, write a chunk."""
     chunk = parse_chunk(Path(sys.argv[1]), json.load(sys.stdin.buffer))
-    header = {
-        "names": chunk.names,
-        "lengths": chunk.lengths,
-        "problems": [asdict(problem) for problem in chunk.problems],
-        "files": chunk.files,
-    }
     with contextlib.suppress(BrokenPipeError):  # the parent was killed
-        sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-        sys.stdout.buffer.write(chunk.samples.data)
+        pickle.dump(chunk, sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -39,35 +39,31 @@ def person(record: str, stated: str | None, pattern: re.Pattern[str] | None) -> 
     return name
 
 
-def numbers(people: Iterable[str]) -> dict[str, str]:
-    """Return a number for each person, the same in every import, so that train and test agree.
+def number(person: str) -> str:
+    """Return a person's number, the same in every import, so that train and test agree.
 
     It depends on nothing but the name: a name of digits is the number itself, without leading zeros; of any
     other name it is nine digits of the hash.
+    """
+    if person.isascii() and person.isdigit() and len(person) <= _LONGEST_NUMBER:
+        return person.lstrip("0") or "0"
+    return str(10**8 + int(hashlib.sha256(person.encode()).hexdigest(), 16) % (9 * 10**8))
+
+
+def check_numbers(people: Iterable[str]) -> None:
+    """Refuse two people with the same number.
 
     Raises:
-        DataError: two names have the same number.
+        DataError: there are some; says who.
     """
     names: dict[str, str] = {}
     for name in sorted(set(people)):
-        number = _number(name)
-        other = names.setdefault(number, name)
+        other = names.setdefault(number(name), name)
         if other != name:
             raise DataError(
-                f"{other!r} and {name!r} would both be subject S{number}; rename one of them, or take other "
-                "names from the records' names with --subject."
+                f"{other!r} and {name!r} would both be subject S{number(name)}; rename one of them, or take "
+                "other names from the records' names with --subject."
             )
-    return {name: number for number, name in names.items()}
-
-
-def _number(name: str) -> str:
-    if name.isascii() and name.isdigit() and len(name) <= _LONGEST_NUMBER:
-        return name.lstrip("0") or "0"
-    return _hashed(name)
-
-
-def _hashed(name: str) -> str:
-    return str(10**8 + int(hashlib.sha256(name.encode()).hexdigest(), 16) % (9 * 10**8))
 
 
 def look_like_one_person(records: Iterable[str]) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ Sensitivity and positive predictivity of episodes and of their durations follow 
 called episode is right if any part of it is annotated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from atml.evaluation.stored import Stored
 
 TOLERANCE_SECONDS = 0.01  # within which one segment begins where another ends; times are rounded
 
@@ -45,17 +46,11 @@ class EpisodeCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeMetrics:
+class EpisodeMetrics(Stored):
     """Episode statistics of contiguous segments."""
 
     pooled: EpisodeCounts  # the "gross" statistics of EC57
     per_subject: tuple[EpisodeCounts, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what `dataclasses.asdict` made."""
-        per_subject = tuple(EpisodeCounts(**one) for one in values["per_subject"])
-        return cls(pooled=EpisodeCounts(**values["pooled"]), per_subject=per_subject)
 
 
 def find_episodes(

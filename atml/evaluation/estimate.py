@@ -53,27 +53,14 @@ class FoldCounts:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types: {subject: [afib, other, [hits …], [false alarms …]]}."""
-        return {
-            name: [
-                int(self.afib[i]),
-                int(self.other[i]),
-                self.hits[i].tolist(),
-                self.false_alarms[i].tolist(),
-            ]
-            for i, name in enumerate(self.subjects)
-        }
+        counts = (one.tolist() for one in (self.afib, self.other, self.hits, self.false_alarms))
+        return {name: row for name, *row in zip(self.subjects, *counts, strict=True)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the counts that `to_dict` wrote."""
-        rows = list(values.values())
-        return cls(
-            subjects=tuple(values),
-            afib=np.array([row[0] for row in rows], np.int64),
-            other=np.array([row[1] for row in rows], np.int64),
-            hits=np.array([row[2] for row in rows], np.int64),
-            false_alarms=np.array([row[3] for row in rows], np.int64),
-        )
+        afib, other, hits, alarms = (np.array(one, np.int64) for one in zip(*values.values(), strict=True))
+        return cls(subjects=tuple(values), afib=afib, other=other, hits=hits, false_alarms=alarms)
 
     def fbeta(self, beta: float) -> Floats:
         """Return F-beta [thresholds], with equal weight for each subject however long its recording."""
@@ -133,11 +120,16 @@ def metrics_of_folds(folds: Sequence[FoldCounts], *, threshold: float, beta: flo
 
     The area under the ROC curve, rhythms and intervals cannot be derived from counts and are omitted.
     """
+    subjects, counts = counts_at(folds, threshold)
+    return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
+
+
+def counts_at(folds: Sequence[FoldCounts], threshold: float) -> tuple[list[str], Confusion]:
+    """Return the held-out subjects of all folds and how they were called at one of `THRESHOLDS`."""
     at = THRESHOLDS.index(threshold)
     hits = np.concatenate([fold.hits[:, at] for fold in folds]).astype(float)
     alarms = np.concatenate([fold.false_alarms[:, at] for fold in folds]).astype(float)
     afib = np.concatenate([fold.afib for fold in folds])
     other = np.concatenate([fold.other for fold in folds])
-    subjects = [name for fold in folds for name in fold.subjects]
     counts = Confusion(hits=hits, misses=afib - hits, false_alarms=alarms, rejections=other - alarms)
-    return metrics_of_counts(subjects, counts, [None] * len(subjects), threshold=threshold, beta=beta)
+    return [name for fold in folds for name in fold.subjects], counts

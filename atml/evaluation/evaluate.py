@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.evaluation.bootstrap import bootstrap_intervals
 from atml.evaluation.confusion import Confusion, Floats, count_by_group
-from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.labelled import check_beta, groups, labelled_scores
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 
 # A subject counts for G when its F-beta is above this (IESD-2024).
@@ -38,8 +38,8 @@ def evaluate(
     if bootstrap < 0:
         raise ValueError(f"bootstrap must not be negative, but got {bootstrap}.")
     positive, score = labelled_scores(labels, scores)
-    subject_names, subject = _groups("subjects", subjects, positive.size)
-    rhythm_names, rhythm = _groups("rhythms", rhythms, positive.size)
+    subject_names, subject = groups("subjects", subjects, positive.size)
+    rhythm_names, rhythm = groups("rhythms", rhythms, positive.size)
     called = score >= threshold
     by_subject = count_by_group(subject, len(subject_names), positive, called)
     by_rhythm = count_by_group(rhythm, len(rhythm_names), positive, called)
@@ -145,17 +145,6 @@ def _per_rhythm(names: list[str], counts: Confusion) -> tuple[RhythmMetrics, ...
         )
         for i, name in enumerate(names)
     )
-
-
-def _groups(what: str, names: ArrayLike, segments: int) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the distinct names, sorted, and the index [n] of each segment's name among them."""
-    given = np.asarray(names)
-    if given.shape != (segments,):
-        raise ValueError(
-            f"{what} must be a vector of {segments} names, one per segment, but got shape {given.shape}."
-        )
-    distinct, index = np.unique(given, return_inverse=True)
-    return [str(name) for name in distinct], index.astype(np.int64)
 
 
 def _maybe(rate: float) -> float | None:

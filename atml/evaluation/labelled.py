@@ -29,6 +29,20 @@ def labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bo
     return positive, score
 
 
+def groups(what: str, names: ArrayLike, segments: int) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct names, sorted, and the index [n] of each segment's name among them.
+
+    Raises ValueError unless `names` has one for each of the `segments`.
+    """
+    given = np.asarray(names)
+    if given.shape != (segments,):
+        raise ValueError(
+            f"{what} must be a vector of {segments} names, one per segment, but got shape {given.shape}."
+        )
+    distinct, index = np.unique(given, return_inverse=True)
+    return [str(name) for name in distinct], index.astype(np.int64)
+
+
 def check_beta(beta: float) -> None:
     """Raise ValueError unless `beta`, the weight of recall against precision, is positive."""
     if not (np.isfinite(beta) and beta > 0):

@@ -1,10 +1,10 @@
 """The results of an evaluation."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from atml.evaluation.episodes import EpisodeMetrics
+from atml.evaluation.stored import Stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class RhythmMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metrics:
+class Metrics(Stored):
     """How well a model separates AFIB from other rhythms at one decision threshold.
 
     `f1` to `roc_auc` are pooled over all segments. `subject_mean_fbeta` is the mean of the
@@ -72,26 +72,3 @@ class Metrics:
     def worst(self) -> float:
         """The smallest of F1, accuracy, precision and recall, used by the neighbourhood rule."""
         return min(self.f1, self.accuracy, self.precision, self.recall)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dict whose keys are the field names."""
-        return {
-            **asdict(self),
-            "per_subject": [asdict(subject) for subject in self.per_subject],
-            "per_rhythm": [asdict(rhythm) for rhythm in self.per_rhythm],
-            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the metrics that `to_dict` wrote."""
-        episodes = values.get("episodes")
-        return cls(
-            **{
-                **values,
-                "per_subject": tuple(SubjectMetrics(**one) for one in values["per_subject"]),
-                "per_rhythm": tuple(RhythmMetrics(**one) for one in values["per_rhythm"]),
-                "intervals": {name: (low, high) for name, (low, high) in values["intervals"].items()},
-                "episodes": EpisodeMetrics.from_dict(episodes) if episodes else None,
-            }
-        )

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from atml.evaluation.bootstrap import resampled_subjects
-from atml.evaluation.confusion import Floats
-from atml.evaluation.estimate import THRESHOLDS, FoldCounts
+from atml.evaluation.confusion import Confusion
+from atml.evaluation.estimate import FoldCounts, counts_at
 
 RESAMPLES = 2000
 
@@ -28,36 +28,25 @@ def chance_to_be_better(
     Args:
         one: The counts of every fold on which a model was evaluated.
         other: The same of another model, with the same subjects.
-        thresholds: The decision threshold of each, from `THRESHOLDS`.
+        thresholds: The decision threshold of each, from `atml.evaluation.estimate.THRESHOLDS`.
         beta: Beta of F-beta.
         seed: Seed of the resamples.
 
     Raises ValueError if the subjects differ.
     """
-    sums = [_by_subject(folds, at) for folds, at in zip((one, other), thresholds, strict=True)]
-    names = sorted(sums[0])
-    if names != sorted(sums[1]):
+    (names, ours), (others, theirs) = (
+        _by_subject(folds, at) for folds, at in zip((one, other), thresholds, strict=True)
+    )
+    if names != others:
         raise ValueError("two models must be compared on the same subjects.")
     times = resampled_subjects(len(names), resamples=RESAMPLES, seed=seed)
-    ours, theirs = (_fbeta(times @ np.stack([found[name] for name in names]), beta) for found in sums)
-    return float((ours > theirs).mean() + (ours == theirs).mean() / 2)
+    gain = ours.resampled(times).fbeta(beta) - theirs.resampled(times).fbeta(beta)
+    return float((gain > 0).mean() + (gain == 0).mean() / 2)
 
 
-def _by_subject(folds: Sequence[FoldCounts], threshold: float) -> dict[str, Floats]:
-    """Return [AFIB, hits, false alarms] of each subject, as shares of its segments."""
-    at = THRESHOLDS.index(threshold)
-    found: dict[str, Floats] = {}
-    for fold in folds:
-        weight = 1 / np.maximum(1, fold.afib + fold.other)
-        rows = np.stack([fold.afib, fold.hits[:, at], fold.false_alarms[:, at]], axis=1) * weight[:, None]
-        for name, row in zip(fold.subjects, rows, strict=True):
-            found[name] = found.get(name, 0.0) + row
-    return found
-
-
-def _fbeta(sums: Floats, beta: float) -> Floats:
-    """Return F-beta [n] of sums [n, 3] of AFIB, hits and false alarms; 0 where it is undefined."""
-    afib, hits, alarms = sums.T
-    bottom = beta**2 * afib + hits + alarms
-    found: Floats = np.divide((1 + beta**2) * hits, bottom, out=np.zeros_like(hits), where=bottom > 0)
-    return found
+def _by_subject(folds: Sequence[FoldCounts], threshold: float) -> tuple[list[str], Confusion]:
+    """Return the subjects, sorted, and the counts of each as shares of its segments in a fold."""
+    names, counts = counts_at(folds, threshold)
+    distinct, place = np.unique(names, return_inverse=True)
+    own = place == np.arange(len(distinct))[:, None]
+    return distinct.tolist(), counts.resampled(own / np.maximum(1, counts.segments))

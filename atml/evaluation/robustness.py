@@ -2,8 +2,8 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from atml.evaluation.confusion import Floats, count_by_group
 from atml.evaluation.disturbances import DISTURBANCES, Samples, peak
 from atml.evaluation.evaluate import roc_auc
 from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.stored import Stored
 
 # Segments [n, L] float32 → P(AFIB) [n], as `OnnxClassifier.probabilities`.
 Predict = Callable[[Samples], Floats]
@@ -49,7 +50,7 @@ class DisturbedMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robustness:
+class Robustness(Stored):
     """How well a model does under each of `DISTURBANCES`, and what it answers to extreme segments."""
 
     threshold: float
@@ -89,26 +90,12 @@ class Robustness:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict: the field names, and the properties by theirs."""
         return {
-            **asdict(self),
-            "disturbed": [asdict(one) for one in self.disturbed],
-            "extremes": dict(self.extremes),
+            **super().to_dict(),
             "worst": self.worst.disturbance if self.worst else None,
             "robust_fbeta": self.robust_fbeta,
             "finite_on_extremes": self.finite_on_extremes,
             "flat_line_is_afib": self.flat_line_is_afib,
         }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the results that `to_dict` wrote; the properties are computed again."""
-        own = {field.name: values[field.name] for field in fields(cls)}
-        return cls(
-            **{
-                **own,
-                "undisturbed": DisturbedMetrics(**own["undisturbed"]),
-                "disturbed": tuple(DisturbedMetrics(**one) for one in own["disturbed"]),
-            }
-        )
 
 
 def robustness(

@@ -1,14 +1,13 @@
 """The ROC curve and the calibration of scores, as the few figures that a picture needs."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atml.evaluation.confusion import Floats
 from atml.evaluation.labelled import labelled_scores
+from atml.evaluation.stored import Stored
 
 BINS = 10
 MOST_ROC_POINTS = 200
@@ -26,7 +25,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreCurves:
+class ScoreCurves(Stored):
     """How well scores separate the classes, and how well they serve as probabilities.
 
     `roc` are pairs (false positive rate, true positive rate) from (0, 0) to (1, 1); it is empty when
@@ -41,25 +40,6 @@ class ScoreCurves:
     reliability: tuple[ReliabilityBin, ...]
     brier: float
     calibration_error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dict whose keys are the field names."""
-        return {
-            **asdict(self),
-            "roc": [list(point) for point in self.roc],
-            "reliability": [asdict(one) for one in self.reliability],
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the curves that `to_dict` wrote."""
-        return cls(
-            **{
-                **values,
-                "roc": tuple((x, y) for x, y in values["roc"]),
-                "reliability": tuple(ReliabilityBin(**one) for one in values["reliability"]),
-            }
-        )
 
 
 def score_curves(labels: ArrayLike, scores: ArrayLike, *, bins: int = BINS) -> ScoreCurves:

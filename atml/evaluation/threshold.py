@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from atml.evaluation.confusion import Floats
-from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.labelled import check_beta, groups, labelled_scores
 
 # Thresholds whose F-beta is this close to the best count as equally good.
 TOLERANCE = 0.002
@@ -26,33 +26,15 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *,
     positive, score = labelled_scores(labels, scores)
     if not positive.any():
         raise ValueError("a threshold needs AFIB segments, but got none.")
-    weight = _equal_subject_weights(subjects, score.size)
-    order = np.argsort(score, kind="stable")
+    _, subject = groups("subjects", subjects, score.size)
+    weight = 1 / np.bincount(subject)[subject]  # so that subjects count the same
     # steps[i] is called AFIB by every threshold in (steps[i - 1], steps[i]].
-    steps, first = np.unique(score[order], return_index=True)
-    afib = _sum_from(np.where(positive, weight, 0.0)[order], first)
-    called = _sum_from(weight[order], first)
+    steps, place = np.unique(score, return_inverse=True)
+    afib, called = (np.bincount(place, one)[::-1].cumsum()[::-1] for one in (weight * positive, weight))
     curve = (1 + beta**2) * afib / (beta**2 * afib[0] + called)
     low, high = plateau(curve)
     below = steps[low - 1] if low > 0 else min(0.0, steps[0])
     return round(float(np.clip((below + steps[high]) / 2, LOWEST, HIGHEST)), 4)
-
-
-def _equal_subject_weights(subjects: ArrayLike, segments: int) -> Floats:
-    given = np.asarray(subjects)
-    if given.shape != (segments,):
-        raise ValueError(
-            f"subjects must be a vector of {segments} names, one per segment, but got shape {given.shape}."
-        )
-    _, subject, counts = np.unique(given, return_inverse=True, return_counts=True)
-    weights: Floats = 1.0 / counts[subject]
-    return weights
-
-
-def _sum_from(values: Floats, first: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
-    """Return the sum of `values` from each index in `first` to the end."""
-    sums: Floats = np.cumsum(values[::-1])[::-1][first]
-    return sums
 
 
 def plateau(curve: Floats) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from atml.errors import DataError
 from atml.files import make_folder, write_whole
 
 PHYSIONET = "https://physionet.org/files"
+VERSION = "1.0.0"  # of every database below
 CHECKSUMS, ATTRIBUTION = "SHA256SUMS.txt", "ATTRIBUTION.md"
 _ENDINGS = (".hea", ".dat", ".atr")
 _PHYSIONET_CITATION = (
@@ -21,38 +22,25 @@ _PHYSIONET_CITATION = (
 _ODC_BY = "Open Data Commons Attribution License v1.0 (ODC-By 1.0)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Database:
-    """A database: what it is, and how its records name their subjects."""
-
-    title: str
-    version: str
-    licence: str
-    citation: str
-    subject_pattern: str  # its first group is the person
-
-
+# Titles, licences, citations, and patterns whose first group is the person.
 DATABASES = {
-    "afdb": Database(
-        title="MIT-BIH Atrial Fibrillation Database",
-        version="1.0.0",
+    "afdb": Source(
+        origin="MIT-BIH Atrial Fibrillation Database",
         licence=_ODC_BY,
         citation="Moody GB, Mark RG. A new method for detecting atrial fibrillation using R-R intervals. "
         "Computers in Cardiology 1983;10:227-230.",
         subject_pattern="([0-9]+)$",
     ),
-    "ltafdb": Database(
-        title="Long-Term AF Database",
-        version="1.0.0",
+    "ltafdb": Source(
+        origin="Long-Term AF Database",
         licence=_ODC_BY,
         citation="Petrutiu S, Sahakian AV, Swiryn S. Abrupt changes in fibrillatory wave characteristics at "
         "the termination of paroxysmal atrial fibrillation in humans. Europace 2007;9:466-470.",
         subject_pattern="([0-9]+)$",
     ),
-    "cpsc2021": Database(
-        title="Paroxysmal Atrial Fibrillation Events Detection from Dynamic ECG Recordings: The 4th China "
+    "cpsc2021": Source(
+        origin="Paroxysmal Atrial Fibrillation Events Detection from Dynamic ECG Recordings: The 4th China "
         "Physiological Signal Challenge 2021",
-        version="1.0.0",
         licence="Creative Commons Attribution 4.0 International (CC BY 4.0)",
         citation="Wang X, Ma C, Zhang X, Gao H, Clifford GD, Liu C. Paroxysmal Atrial Fibrillation Events "
         "Detection from Dynamic ECG Recordings: The 4th China Physiological Signal Challenge 2021. "
@@ -100,13 +88,12 @@ def fetch_recordings(
         raise DataError(f"no database {database}; there are {', '.join(DATABASES)}.")
     one, directory = DATABASES[database], Path(out)
     top = _checked(base_url or os.environ.get("ATML_PHYSIONET") or PHYSIONET)
-    url = f"{top}/{database}/{one.version}"
+    url = f"{top}/{database}/{VERSION}"
     make_folder(directory)
-    source = Source(
-        origin=f"{one.title}, version {one.version}, {url}/",
-        licence=one.licence,
+    source = replace(
+        one,
+        origin=f"{one.origin}, version {VERSION}, {url}/",
         citation=f"{one.citation} {_PHYSIONET_CITATION}",
-        subject_pattern=one.subject_pattern,
         complete=False,
     )
     bytes_ = download(f"{url}/{CHECKSUMS}", directory / CHECKSUMS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,10 +64,10 @@ def _sinus(rng: Rng, heart: Heart, seconds: float, mean: float, ectopy: float) -
     return _beats(rng, rr, kinds)
 
 
-def normal(rng: Rng, heart: Heart, seconds: float) -> Beats:
+def normal(rng: Rng, heart: Heart, seconds: float, ectopy: float | None = None) -> Beats:
     """Sinus rhythm with occasional premature beats, which real records also label normal."""
     mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
-    return _sinus(rng, heart, seconds, mean, heart.ectopy)
+    return _sinus(rng, heart, seconds, mean, heart.ectopy if ectopy is None else ectopy)
 
 
 def bradycardia(rng: Rng, heart: Heart, seconds: float) -> Beats:
@@ -74,13 +75,8 @@ def bradycardia(rng: Rng, heart: Heart, seconds: float) -> Beats:
     return _sinus(rng, heart, seconds, between(rng, 1.06, 1.5), 0.3 * heart.ectopy)
 
 
-def unannotated(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Sinus rhythm with premature beats in half of the segments."""
-    mean = float(np.clip(heart.sinus_rr_seconds * about(rng, 1.0, 0.15), 0.45, 1.0))
-    return _sinus(rng, heart, seconds, mean, 0.5)
-
-
-def _grouped(rng: Rng, heart: Heart, seconds: float, every: int, kind: int) -> Beats:
+def grouped(rng: Rng, heart: Heart, seconds: float, every: int, kind: int) -> Beats:
+    """Every second or third beat is an early one: bigeminy or trigeminy."""
     mean = heart.sinus_rr_seconds * about(rng, 1.0, 0.08)
     rr = _sinus_intervals(rng, heart, mean, _count(seconds, mean))
     kinds = np.full(len(rr), SINUS)
@@ -91,21 +87,6 @@ def _grouped(rng: Rng, heart: Heart, seconds: float, every: int, kind: int) -> B
         rr[beat] *= coupling
         rr[beat + 1 : beat + 2] *= pause
     return _beats(rng, rr, kinds)
-
-
-def atrial_bigeminy(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Every second beat is an early atrial one, with a P wave."""
-    return _grouped(rng, heart, seconds, every=2, kind=EARLY)
-
-
-def ventricular_bigeminy(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Every second beat is an early wide one."""
-    return _grouped(rng, heart, seconds, every=2, kind=VENTRICULAR)
-
-
-def ventricular_trigeminy(rng: Rng, heart: Heart, seconds: float) -> Beats:
-    """Every third beat is an early wide one."""
-    return _grouped(rng, heart, seconds, every=3, kind=VENTRICULAR)
 
 
 def supraventricular_tachycardia(rng: Rng, heart: Heart, seconds: float) -> Beats:
@@ -130,9 +111,9 @@ RHYTHMS: dict[str, Callable[[Rng, Heart, float], Beats]] = {
     "N": normal,
     AFIB_RHYTHM: fibrillation,
     "SBR": bradycardia,
-    "": unannotated,
-    "AB": atrial_bigeminy,
-    "T": ventricular_trigeminy,
-    "B": ventricular_bigeminy,
+    "": partial(normal, ectopy=0.5),  # not annotated
+    "AB": partial(grouped, every=2, kind=EARLY),
+    "T": partial(grouped, every=3, kind=VENTRICULAR),
+    "B": partial(grouped, every=2, kind=VENTRICULAR),
     "SVTA": supraventricular_tachycardia,
 }

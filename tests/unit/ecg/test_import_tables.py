@@ -11,7 +11,8 @@ import pytest
 from atml.ecg import load_dataset, simulate
 from atml.ecg.importing import import_recordings
 from atml.ecg.provenance import read_index
-from atml.ecg.sources.recording import rhythm_code
+from atml.ecg.sources.finding import find_items
+from atml.ecg.sources.recording import Reading, rhythm_code
 from atml.errors import DataError, NoSegments
 from tests.recordings import sine, write_edf
 
@@ -167,6 +168,21 @@ class TestCsv:
         ):
             with pytest.raises(DataError, match=sentence):
                 import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+
+    @pytest.mark.parametrize("ending", ["csv", "npz", "parquet"])
+    def test_a_missing_column_is_told_before_anything_is_read(self, tmp_path, ending):
+        (tmp_path / f"h.{ending}").touch()
+        with pytest.raises(DataError, match="say which column holds the signal and the rhythm"):
+            find_items(tmp_path, None, Reading())
+
+    @pytest.mark.parametrize(
+        ("package", "ending"), [("pyedflib", "edf"), ("pyarrow.parquet", "parquet"), ("wfdb", "hea")]
+    )
+    def test_a_missing_package_is_told_before_anything_is_read(self, tmp_path, monkeypatch, package, ending):
+        monkeypatch.setitem(sys.modules, package, None)
+        (tmp_path / f"h.{ending}").touch()
+        with pytest.raises(DataError, match=f"needs the Python package {package.partition('.')[0]} "):
+            find_items(tmp_path, None, Reading(columns={"signal": "ecg", "rhythm": "label"}))
 
     @pytest.mark.parametrize(
         ("last", "sentence"),

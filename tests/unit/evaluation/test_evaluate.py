@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 import atml.evaluation
-from atml.evaluation import evaluate
+from atml.evaluation import Metrics, evaluate
 
 rows = st.lists(
     st.tuples(
@@ -81,6 +81,17 @@ def test_every_figure_survives_json(pairs):
     found = evaluate(labels, scores, subjects, subjects, threshold=0.5, bootstrap=20)
     text = json.dumps(found.to_dict(), allow_nan=False)
     assert json.loads(text) == found.to_dict()
+    assert Metrics.from_dict(json.loads(text)) == found
+
+
+@pytest.mark.parametrize(("change", "said"), [({"recall": "much"}, "recall: "), ({"g": None}, "g: ")])
+def test_damaged_figures_are_refused_by_name(change, said):
+    whole = evaluate([0, 1], [0.1, 0.9], ["a", "b"], ["N", "AFIB"], threshold=0.5).to_dict()
+    with pytest.raises(ValueError, match=f"^{said}[^\n]+$"):
+        Metrics.from_dict({**whole, **change})
+    del whole["f1"]
+    with pytest.raises(ValueError, match="f1: Field required"):
+        Metrics.from_dict(whole)
 
 
 def test_a_subject_without_afib_counts_as_found_and_shows_in_specificity_only():
