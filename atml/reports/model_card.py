@@ -3,7 +3,6 @@
 After Mitchell et al., Model Cards for Model Reporting (2019). Everything is taken from recorded figures.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from atml.ecg import SAMPLING_RATE_HZ
@@ -11,34 +10,12 @@ from atml.evaluation import Metrics, predictive_values
 from atml.evaluation.predictive import counts_of
 from atml.reports.html import words
 from atml.reports.html.contents import ModelPart
-from atml.reports.html.model_part import model_part, worst_first
+from atml.reports.html.model_part import worst_first
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.scored import Scored
 from atml.reports.tripod import NOT_APPLICABLE, checklist, unanswered
 
 WORST_SUBJECTS, WORST_DISTURBANCES = 5, 5
-
-
-def model_card(
-    manifest: Mapping[str, Any],
-    figures: Mapping[str, Any],
-    *,
-    name: str = "",
-    scored: Scored | None = None,
-    segment_length: int | None = None,
-) -> str:
-    """Return the model card of a model.
-
-    Args:
-        manifest: The facts in the model's `manifest.json`.
-        figures: The figures in its `metrics.json`.
-        name: Of the bundle.
-        scored: Held-out scores, for calibration; not needed if `figures` has them as `score_curves`.
-        segment_length: Samples of a segment, if known and `scored` is not given.
-    """
-    part = model_part(manifest, figures, name=name, scored=scored, segment_length=segment_length)
-    return card_of(part)
 
 
 def card_of(model: ModelPart) -> str:

@@ -3,7 +3,3 @@
 `contents` is what it says, as plain data; `study_part` and `model_part` work that out from a study's trials
 and from a bundle's files; the other modules draw it, and `page` puts it together.
 """
-
-from atml.reports.html.page import report_html
-
-__all__ = ["report_html"]

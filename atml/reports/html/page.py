@@ -16,13 +16,9 @@ from atml.reports.html import words
 from atml.reports.html.answer import answer, targets, title
 from atml.reports.html.contents import Contents, ModelPart, StudyPart
 from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
-from atml.reports.html.model_part import model_part
 from atml.reports.html.reproduce import commands, facts, missing
 from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
-from atml.reports.html.study_part import study_part
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.scored import Scored
-from atml.service.stored import StoredStudy
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -34,35 +30,6 @@ STATES = (
     ("pruned", "pruned: near a bad one"),
     ("open", "not tried"),
 )
-
-
-def report_html(
-    *,
-    stored: StoredStudy | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    figures: Mapping[str, Any] | None = None,
-    name: str = "",
-    scored: Scored | None = None,
-    with_traces: bool = False,
-) -> str:
-    """Return the report of a study, of one of its models, or of both, as one HTML page.
-
-    Args:
-        stored: The study.
-        manifest: The facts in the model's `manifest.json`.
-        figures: The figures in its `metrics.json`.
-        name: Of the bundle.
-        scored: Held-out scores, for the ROC curve and calibration; not needed if `figures` has them as
-            `score_curves`.
-        with_traces: Draw example ECGs of `scored`, which puts patients' data into the page.
-
-    Raises:
-        ValueError: there is neither a study nor a model.
-    """
-    model = None
-    if manifest is not None and figures is not None:
-        model = model_part(manifest, figures, name=name, scored=scored, with_traces=with_traces)
-    return render(contents(study_part(stored) if stored else None, model))
 
 
 def contents(
