@@ -5,8 +5,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from atml.reports.html.contents import Curve, RatePoint, Reference, StudyPart, TrialRow
+from atml.reports.html.contents import RatePoint, Reference, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
+from atml.reports.html.targets import SIZES
 from atml.words import counted
 
 # A shape and a letter tell states apart without colour.
@@ -23,6 +24,7 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     shown = (*study.front, *study.others)
     if not shown:
         return None
+    targets, classes = study.result.phase.targets, sorted(study.result.phase.search.sizes)
     sizes = [*(row.onnx_bytes for row in shown), *(one.onnx_bytes for one in references)]
     x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
     best = max(row.fbeta for row in shown)
@@ -32,18 +34,17 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
     ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
     ends += [one.fbeta for one in references]
-    wanted = study.fbeta_target
+    wanted = targets.fbeta
     y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
     chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
-    target = min(study.onnx_bytes_target or x.high, x.high)
+    target = min(targets.onnx_bytes or x.high, x.high)
     if wanted and y.low < wanted < y.high and target > x.low:
         chart.box((x.low, target), (wanted, y.high), "target")
-    classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
-    ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
-    chart.axes(
-        f"{study.size_name} (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks()
-    )
-    for size in study.size_classes:
+    marked = classes if len(classes) <= MOST_TICKS else SIZE_TICKS
+    ticks = [(size, f"{size / 1000:g}") for size in marked if x.low <= size <= x.high]
+    name = f"{SIZES[targets.size_of]} (KB, 1 KB = 1,000 bytes)"
+    chart.axes(name, f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks())
+    for size in classes:
         if x.low < size < x.high:
             chart.line([(size, y.low), (size, y.high)], "size-class")
     for row in study.others:
@@ -124,11 +125,12 @@ def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
 
 def first_fold_chart(study: StudyPart) -> Markup | None:
     """Draw F-beta over the epochs of the first fold, of all trials; None without one."""
-    curves = [curve for curve in study.curves if curve.first_fold]
-    epochs = max((len(curve.first_fold) for curve in curves), default=0)
-    if not epochs:
+    began = [(row, [point.fbeta for point in row.curve if point.fold == 0]) for row in study.trials]
+    curves = [(row, curve) for row, curve in began if curve]
+    if not curves:
         return None
-    values = [value for curve in curves for value in curve.first_fold]
+    epochs = max(len(curve) for _, curve in curves)
+    values = [value for _, curve in curves for value in curve]
     best = max(values)
     y = Scale.around([best, max(min(values), best - 0.12)])
     chart = Chart(
@@ -142,36 +144,38 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         x_ticks=_epochs(epochs),
         y_ticks=y.ticks(),
     )
-    for curve in sorted(curves, key=lambda one: one.is_on_front):
-        points = [(i, max(value, y.low)) for i, value in enumerate(curve.first_fold, start=1)]
-        css = "series a" if curve.is_on_front else "series faint"
-        chart.line(points, css, title=f"trial {curve.number}: {curve.label}")
+    for row, curve in sorted(curves, key=lambda one: one[0].is_on_front):
+        points = [(i, max(value, y.low)) for i, value in enumerate(curve, start=1)]
+        css = "series a" if row.is_on_front else "series faint"
+        chart.line(points, css, title=f"trial {row.number}: {row.label}")
     return chart.render()
 
 
 def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
     """Draw the losses of the trials on the front, one chart each with a line for each fold."""
-    shown = [curve for curve in study.curves if curve.is_on_front][-MOST_CURVES:]
-    return [(f"trial {curve.number}: {curve.label}", _loss_chart(curve)) for curve in shown]
+    shown = [row for row in study.trials if row.is_on_front and row.curve][-MOST_CURVES:]
+    return [(f"trial {row.number}: {row.label}", _loss_chart(row)) for row in shown]
 
 
-def _loss_chart(curve: Curve) -> Markup:
-    values = [value for fold in (*curve.train_loss, *curve.valid_loss) for value in fold]
-    epochs = max(len(fold) for fold in curve.train_loss)
+def _loss_chart(row: TrialRow) -> Markup:
+    folds = [[one for one in row.curve if one.fold == fold] for fold in sorted({p.fold for p in row.curve})]
+    values = [loss for point in row.curve for loss in (point.train_loss, point.valid_loss)]
+    epochs = max(len(fold) for fold in folds)
     # The first epochs' validation loss may be many times as large as all that follows.
-    ceiling = 1.5 * max(value for fold in curve.train_loss for value in fold)
+    ceiling = 1.5 * max(point.train_loss for point in row.curve)
     y = Scale.around([min(values), min(max(values), ceiling)])
     chart = Chart(
         x=Scale(low=1, high=max(2, epochs)),
         y=y,
-        label=f"loss of trial {curve.number} in training and on held-out subjects, by epoch",
+        label=f"loss of trial {row.number} in training and on held-out subjects, by epoch",
         width=300,
         height=200,
     )
     chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=y.ticks(5))
-    for css, folds in (("series a", curve.train_loss), ("series b", curve.valid_loss)):
+    for css, name in (("series a", "train_loss"), ("series b", "valid_loss")):
         for fold in folds:
-            chart.line([(epoch, min(value, y.high)) for epoch, value in enumerate(fold, start=1)], css)
+            losses = enumerate((getattr(point, name) for point in fold), start=1)
+            chart.line([(epoch, min(loss, y.high)) for epoch, loss in losses], css)
     return chart.render()
 
 
