@@ -30,17 +30,15 @@ def answer(shown: Contents) -> str:
 def targets(shown: Contents) -> tuple[Target, ...]:
     """Return the targets; only a shipped model can meet that of robustness."""
     study, model = shown.study, shown.model
-    best = study.best if study else None
-    of_study = study is not None and not shown.about_model
+    if study and not shown.about_model:
+        fbeta, size = (study.best.fbeta, study.best.onnx_bytes) if study.best else (None, None)
+    else:
+        fbeta, size = (model.folds_fbeta, model.counted_bytes) if model else (None, None)
     return targets_met(
         shown.spec["targets"],
         beta=study.beta if study else model.beta if model else 0.0,
-        fbeta=(best.fbeta if best else None) if of_study else model.folds_fbeta if model else None,
-        onnx_bytes=(best.onnx_bytes if best else None)
-        if of_study
-        else model.counted_bytes
-        if model
-        else None,
+        fbeta=fbeta,
+        onnx_bytes=size,
         robust_fbeta=model.robustness.robust_fbeta if model and model.robustness else None,
     )
 

@@ -172,6 +172,12 @@ class ModelPart:
     spec: Mapping[str, Any]
     files: tuple[Mapping[str, Any], ...]  # name, bytes, sha256
 
+    @property
+    def evaluations(self) -> list[tuple[str, Metrics]]:
+        """Its metrics, with what they were measured on."""
+        tested = [("Test subjects", self.test)] if self.test else []
+        return [*tested, ("Training subjects, out of fold", self.out_of_fold)]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:

@@ -74,15 +74,10 @@ def render(shown: Contents) -> str:
             targets=targets(shown),
             sections=_sections(shown, charts),
             charts=charts,
-            evaluations=_evaluations(model),
             traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
             paper=f"{SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
-            disturbed=_disturbed(model),
             states=STATES,
             signs=SIGNS,
-            worst=words.worst,
-            metric_names=words.metric_names,
-            episode_rows=words.episode_rows,
             commands=commands(shown),
             facts=facts(shown),
             spec=spec_as_toml(shown.spec),
@@ -102,6 +97,7 @@ def environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(words.FILTERS)
+    made.globals.update(words.FUNCTIONS)
     return made
 
 
@@ -144,17 +140,3 @@ def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str
         ("again", "Reproduce", True),
     ]
     return [(name, text) for name, text, there in named if there]
-
-
-def _evaluations(model: ModelPart | None) -> list[tuple[str, Any]]:
-    if model is None:
-        return []
-    tested = [("Test subjects", model.test)] if model.test else []
-    return [*tested, ("Training subjects, out of fold", model.out_of_fold)]
-
-
-def _disturbed(model: ModelPart | None) -> list[Any]:
-    if model is None or model.robustness is None:
-        return []
-    ordered = sorted(model.robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
-    return [model.robustness.undisturbed, *ordered]

@@ -35,12 +35,12 @@ def study_part(stored: StoredStudy) -> StudyPart:
     result = outcome(of)
     on_front = {trial.number for trial in result.front}
     rows = {trial.number: _row(trial, on_front) for trial in of.trials}
-    trials = tuple(rows.values())
+    trials, best = tuple(rows.values()), rows[result.best.number] if result.best else None
     return StudyPart(
         result=result,
-        answer=_answer(result),
+        answer=_answer(best, of.phase.beta),
         trials=trials,
-        best=rows[result.best.number] if result.best else None,
+        best=best,
         front=tuple(rows[trial.number] for trial in result.front),
         others=tuple(row for row in trials if row.folds and not row.is_on_front),
         sizes=tuple((one, rows[one.best.number]) for one in result.by_size),
@@ -74,16 +74,14 @@ def _row(trial: FrozenTrial, on_front: set[int]) -> TrialRow:
     )
 
 
-def _answer(result: Outcome) -> str:
-    best = result.best
+def _answer(best: TrialRow | None, beta: float) -> str:
     if best is None:
         return "The search has not found a model yet."
-    known = records.estimate(best)
-    error = known.standard_error if known else None
+    error = best.standard_error
     spread = "" if error is None else f" ± {error:.3f} (mean and standard error over the folds)"
     return (
-        f"The best model is {records.architecture(best)} with {records.onnx_bytes(best):,} bytes: "
-        f"F{result.phase.beta:g} {records.fbeta(best):.3f}{spread} on subjects it was not trained on."
+        f"The best model is {best.architecture} with {best.onnx_bytes:,} bytes: "
+        f"F{beta:g} {best.fbeta:.3f}{spread} on subjects it was not trained on."
     )
 
 
