@@ -7,20 +7,18 @@ from atml.ecg import SAMPLING_RATE_HZ
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.tripod import checklist, unanswered
+from atml.reports.tripod import checklist
 
 
 def card_of(model: ModelPart) -> str:
     """Return the model card of what is known about a model."""
-    items = checklist(model)
     return (
         environment(html=False)
         .get_template("model_card.md")
         .render(
             model=model,
             rate_hz=SAMPLING_RATE_HZ,
-            items=items,
-            unanswered=unanswered(items),
+            items=checklist(model),
             spec=spec_as_toml(model.spec),
         )
     )
