@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from atml.reports.audit_pictures import SECOND
 from atml.reports.html import words
 from atml.reports.html.answer import answer, targets, title
 from atml.reports.html.contents import Contents, ModelPart, StudyPart
@@ -19,6 +18,7 @@ from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart
 from atml.reports.html.reproduce import commands, facts, missing
 from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
 from atml.reports.html.toml import spec_as_toml
+from atml.reports.paper import MM_PER_SECOND
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -75,7 +75,7 @@ def render(shown: Contents) -> str:
             sections=_sections(shown, charts),
             charts=charts,
             traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
-            paper=f"{SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
+            paper=f"{MM_PER_SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
             states=STATES,
             signs=SIGNS,
             commands=commands(shown),
