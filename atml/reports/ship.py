@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from atml.ecg import Dataset
 from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
-from atml.reports.abstaining import Abstaining, abstaining
+from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.c_files import c_code
@@ -122,7 +122,7 @@ def ship(
     models = {MODEL: exported.onnx}
     if int8 is not None and int8.is_close:
         models[MODEL_INT8] = int8.content
-    least_confidence = withheld.least_confidence if withheld else None
+    least_confidence = withheld["least_confidence"] if withheld else None
     code, c_figures = c_code(models, least_confidence)
     figures = {**_figures(stored, exported, measured), "c": c_figures}
     facts = {
@@ -165,7 +165,7 @@ class _Measured:
     int8: Int8Model | None
     robustness: Robustness
     scored: Scored  # out of fold
-    withheld: Abstaining | None
+    withheld: dict[str, Any] | None  # what is gained by withholding answers, as JSON
 
 
 def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
@@ -206,7 +206,7 @@ def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> di
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
-        "abstention": measured.withheld.to_dict() if measured.withheld else None,
+        "abstention": measured.withheld,
         "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
         "robustness": measured.robustness.to_dict(),
     }
