@@ -16,20 +16,21 @@ from atml.reports.html.answer import answer, targets, title
 from atml.reports.html.contents import Contents, ModelPart, StudyPart
 from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
 from atml.reports.html.reproduce import commands, facts, missing
-from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
+from atml.reports.html.study_charts import first_fold_chart, front_chart, loss_charts
 from atml.reports.html.toml import spec_as_toml
 from atml.reports.paper import MM_PER_SECOND
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PACKAGES = ("torch", "onnxruntime", "optuna", "numpy")
-STATES = (
-    ("good", "good: trained on all folds"),
-    ("tried", "tried, stopped earlier"),
-    ("bad", "bad"),
-    ("pruned", "pruned: near a bad one"),
-    ("open", "not tried"),
-)
+# Of a point of the grid: its sign, which tells it apart without colour, and what it means.
+STATES = {
+    "good": ("●", "good: trained on all folds"),
+    "tried": ("○", "tried, stopped earlier"),
+    "bad": ("×", "bad"),
+    "pruned": ("–", "pruned: near a bad one"),
+    "open": ("", "not tried"),
+}
 
 
 def contents(
@@ -77,7 +78,6 @@ def render(shown: Contents) -> str:
             traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
             paper=f"{MM_PER_SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
             states=STATES,
-            signs=SIGNS,
             commands=commands(shown),
             facts=facts(shown),
             spec=spec_as_toml(shown.spec),
@@ -107,7 +107,6 @@ def _charts(shown: Contents) -> dict[str, Any]:
     if study:
         charts |= {
             "front": front_chart(study, shown.references),
-            "rates": [(name, rate_chart(name, points)) for name, points in study.rates.items()],
             "first_fold": first_fold_chart(study),
             "losses": loss_charts(study),
         }

@@ -1,21 +1,18 @@
-"""The pictures of a study: its front, its learning rates and its learning curves."""
+"""The pictures of a study: its front and its learning curves."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from markupsafe import Markup
 
-from atml.reports.html.contents import RatePoint, Reference, StudyPart, TrialRow
+from atml.reports.html.contents import Reference, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
 from atml.reports.html.targets import SIZES
 from atml.words import counted
 
-# A shape and a letter tell states apart without colour.
-SIGNS = {"good": "●", "tried": "○", "bad": "×", "pruned": "–", "open": ""}
 MOST_CURVES = 8
 BELOW_FRONT = 0.03  # of F-beta
 MOST_TICKS = 10
-CELL, ROW = 24, 18
 SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
 
 
@@ -87,40 +84,6 @@ def in_words(row: TrialRow, study: StudyPart) -> str:
         f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} bytes, learning rate "
         f"{row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} on {folds}"
     )
-
-
-def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
-    """Draw what became of each size and learning rate of an architecture."""
-    sizes = sorted({point.onnx_bytes for point in points})
-    rates = sorted({point.learning_rate for point in points})
-    left, top = 44, 4
-    width, height = left + CELL * len(rates) + 4, top + ROW * len(sizes) + 20
-    counts = {state: sum(point.state == state for point in points) for state in SIGNS}
-    listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    parts = [
-        Markup('<svg class="rates" role="img" aria-label="{}" width="{}" viewBox="0 0 {} {}">').format(
-            f"{name}: of {len(points)} points {listed}", width, width, height
-        )
-    ]
-    for point in points:
-        x = left + CELL * rates.index(point.learning_rate)
-        y = top + ROW * (len(sizes) - 1 - sizes.index(point.onnx_bytes))
-        found = "" if point.fbeta is None else f", F-beta {point.fbeta:.3f}"
-        words = f"{point.onnx_bytes:,} bytes, learning rate {point.learning_rate:g}: {point.state}{found}"
-        cell = Markup(
-            '<g class="cell {}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="3"/>'
-            '<text class="mid" x="{}" y="{}">{}</text></g>'
-        )
-        middle, base = x + (CELL - 2) / 2, y + 12.5
-        sign = SIGNS[point.state]
-        parts.append(cell.format(point.state, words, x, y, CELL - 2, ROW - 2, middle, base, sign))
-    for place, size in enumerate(reversed(sizes)):
-        text = Markup('<text class="tick end" x="{}" y="{}">{}</text>')
-        parts.append(text.format(left - 5, top + ROW * place + 12, f"{size / 1000:.1f}"))
-    for place in sorted({0, len(rates) - 1}):
-        text = Markup('<text class="tick mid" x="{}" y="{}">{}</text>')
-        parts.append(text.format(left + CELL * place + (CELL - 2) / 2, height - 6, f"{rates[place]:g}"))
-    return Markup("").join([*parts, Markup("</svg>")])
 
 
 def first_fold_chart(study: StudyPart) -> Markup | None:
