@@ -432,6 +432,16 @@ class TestCommand:
         with pytest.raises(ModelError, match=r"metrics.json was written by another version of ATML"):
             atml.report(copy, **shipped.places)
 
+    @pytest.mark.parametrize("field", ["data.folds", "training.class_weights"])
+    def test_a_bundle_that_lacks_what_its_card_says_is_named(self, shipped, tmp_path, field):
+        copy, (table, name) = shutil.copytree(shipped.bundle, tmp_path / "bundle"), field.split(".")
+        manifest = shipped.manifest
+        del manifest["spec"][table][name]
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(ModelError, match=rf"manifest\.json .*{name}"):
+            atml.report(copy, **shipped.places, out=tmp_path / "page.html", card=tmp_path / "card.md")
+        assert not (tmp_path / "page.html").exists()
+
 
 class TestModelCard:
     def test_its_figures_are_those_recorded(self, card, shipped):
