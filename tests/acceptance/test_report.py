@@ -425,6 +425,8 @@ class TestCommand:
             "heart", out=tmp_path / "page.html", **{**shipped.places, "results": tmp_path / "results"}
         ).read_text()
         assert "those of <b>6KB</b>" in html
+        shipped_models = html[html.index('id="models"') : html.index("<dl>")]
+        assert shipped_models.count('<tr class="mark">') == 1
 
     def test_a_bundle_of_another_version_is_named(self, shipped, tmp_path):
         copy = shutil.copytree(shipped.bundle, tmp_path / "bundle")
