@@ -21,12 +21,7 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
         return None
     area = f"{metrics.roc_auc:.3f}" if metrics.roc_auc is not None else "unknown"
     chart = _square(f"ROC curve with area {area}")
-    chart.axes(
-        "false alarms (1 - specificity)",
-        "sensitivity",
-        x_ticks=UNIT_SCALE.ticks(),
-        y_ticks=UNIT_SCALE.ticks(),
-    )
+    chart.axes("false alarms (1 - specificity)", "sensitivity")
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line(curves.roc, "series a")
     false_rate, recall = 1 - metrics.specificity, metrics.recall
@@ -39,7 +34,7 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
 def reliability_chart(curves: ScoreCurves) -> Markup:
     """Draw the share of AFIB over the score; the area of a point grows with its segments."""
     chart = _square(f"reliability: calibration error {curves.calibration_error:.3f}")
-    chart.axes("mean score", "share that is AFIB", x_ticks=UNIT_SCALE.ticks(), y_ticks=UNIT_SCALE.ticks())
+    chart.axes("mean score", "share that is AFIB")
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line([(one.mean_score, one.afib_share) for one in curves.reliability], "series b solid")
     most = max(one.segments for one in curves.reliability)

@@ -40,7 +40,7 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     marked = classes if len(classes) <= MOST_TICKS else SIZE_TICKS
     ticks = [(size, f"{size / 1000:g}") for size in marked if x.low <= size <= x.high]
     name = f"{SIZES[targets.size_of]} (KB, 1 KB = 1,000 bytes)"
-    chart.axes(name, f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks())
+    chart.axes(name, f"F{study.beta:g}", x_ticks=ticks)
     for size in classes:
         if x.low < size < x.high:
             chart.line([(size, y.low), (size, y.high)], "size-class")
@@ -101,12 +101,7 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         y=y,
         label=f"F{study.beta:g} over the epochs of the first fold, for {len(curves)} trials",
     )
-    chart.axes(
-        "epoch",
-        f"F{study.beta:g} on the first fold",
-        x_ticks=_epochs(epochs),
-        y_ticks=y.ticks(),
-    )
+    chart.axes("epoch", f"F{study.beta:g} on the first fold", x_ticks=_epochs(epochs))
     for row, curve in sorted(curves, key=lambda one: one[0].is_on_front):
         points = [(i, max(value, y.low)) for i, value in enumerate(curve, start=1)]
         css = "series a" if row.is_on_front else "series faint"
