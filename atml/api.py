@@ -19,10 +19,10 @@ from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import DAMAGE, Bundle, load_bundle, load_model
+from atml.reports.bundle import Bundle, load_bundle, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
-from atml.reports.html.contents import Contents, Reference
+from atml.reports.html.contents import Reference
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
 from atml.reports.model_card import card_of
@@ -396,12 +396,12 @@ def report(
         with_traces=traces,
         watch=watch,
     )
-    make = _bundle_page if bundle else _study_page
-    shown, page = make(what, sources, tuple(references))
+    shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
+    shown = replace(shown, references=tuple(references))
     if card is not None and shown.model is None:
         raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
-    write_whole(path, page.encode())
+    write_whole(path, render(shown).encode())
     if card is not None and shown.model is not None:
         write_whole(Path(card), card_of(shown.model).encode())
     return path
@@ -490,26 +490,6 @@ def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:
 def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
     finalize = phase.finalize.model_copy(update={"sizes": tuple(sorted(set(sizes)))})
     return phase.model_copy(update={"finalize": finalize})
-
-
-def _study_page(
-    study: str | Path, sources: Sources, references: tuple[Reference, ...]
-) -> tuple[Contents, str]:
-    shown = replace(of_study(str(study), sources), references=references)
-    return shown, render(shown)
-
-
-def _bundle_page(
-    folder: str | Path, sources: Sources, references: tuple[Reference, ...]
-) -> tuple[Contents, str]:
-    try:
-        shown = replace(of_bundle(Path(folder), sources), references=references)
-        return shown, render(shown)
-    except DAMAGE as error:
-        raise ModelError(
-            f"{folder}: manifest.json or metrics.json lacks what ATML writes "
-            f"({type(error).__name__}: {error}); `atml verify` tells what was changed"
-        ) from error
 
 
 def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:

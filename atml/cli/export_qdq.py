@@ -1,5 +1,6 @@
 """`atml export-qdq`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -40,11 +41,11 @@ def export_qdq(
 
     made = export(model, load_segments(data, Terminal(), skip_bad=skip_bad), out)
     if as_json:
-        print_json({"out": str(out), **made.to_dict()})
+        print_json({"out": str(out), **asdict(made)})
         return
     typer.echo(f"{out}: {made.onnx_bytes:,} bytes (before {made.onnx_bytes_before:,})")
     typer.echo(
-        f"{made.agreement.decisions_equal:.2%} of {made.metrics.segments:,} decisions equal; F1 "
+        f"{made.decisions_equal:.2%} of {made.metrics.segments:,} decisions equal; F1 "
         f"{made.metrics.f1:.4f} (before {made.metrics_before.f1:.4f})"
     )
     next_step(f"atml evaluate {out} --data DIR")

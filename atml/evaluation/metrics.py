@@ -27,6 +27,12 @@ class SubjectMetrics:
     specificity: float | None
     roc_auc: float | None
 
+    @property
+    def smaller_rate(self) -> float:
+        """The smaller of sensitivity and specificity, of those that are defined."""
+        recall = self.recall if self.afib_segments else 1.0
+        return min(recall, 1.0 if self.specificity is None else self.specificity)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RhythmMetrics:
@@ -72,3 +78,8 @@ class Metrics(Stored):
     def worst(self) -> float:
         """The smallest of F1, accuracy, precision and recall, used by the neighbourhood rule."""
         return min(self.f1, self.accuracy, self.precision, self.recall)
+
+    @property
+    def worst_first(self) -> list[SubjectMetrics]:
+        """The subjects, those with the smallest sensitivity or specificity first."""
+        return sorted(self.per_subject, key=lambda one: (one.smaller_rate, one.subject))

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from atml.ecg import SAMPLING_RATE_HZ
+from atml.reports.paper import MM_PER_SECOND, gain_for, millimetres
 from atml.service.pictures import BLACK, WHITE
 
 PIXELS = 5  # per millimetre
-SECOND, UNIT = 25, 10  # millimetres, as cardiologists read ECGs; a unit is taken for a millivolt
-WIDTH, HEIGHT = 125, 30  # millimetres of a strip: 5 s and 3 mV
+WIDTH, HEIGHT = 125, 30  # millimetres of a strip: 5 s and 3 mV; a unit is taken for a millivolt
+SAMPLES = WIDTH * SAMPLING_RATE_HZ // MM_PER_SECOND  # of a strip
 COLUMNS, ROWS = 2, 6
 MOST_TRACES = COLUMNS * ROWS
 MARGIN, TITLE, CAPTION = 20, 44, 26  # pixels
@@ -29,15 +30,14 @@ def page(title: str, traces: Sequence[Trace]) -> bytes:
     Texts are ASCII, which is all that Pillow's own font has. Traces that do not fit at 10 mm per unit, or
     would be flat, are drawn at another power of two of it; the title says at which.
     """
-    shown = [(caption, samples[: WIDTH * SAMPLING_RATE_HZ // SECOND]) for caption, samples in traces]
-    shown = shown[:MOST_TRACES]
-    gain = millimetres_per_unit([samples for _, samples in shown])
+    shown = [(caption, samples[:SAMPLES]) for caption, samples in traces[:MOST_TRACES]]
+    gain = gain_for([samples for _, samples in shown], HEIGHT)
     column, row = WIDTH * PIXELS + MARGIN, HEIGHT * PIXELS + CAPTION + MARGIN
     rows = math.ceil(len(shown) / COLUMNS)
     image = Image.new("RGB", (MARGIN + COLUMNS * column, MARGIN + TITLE + rows * row), WHITE)
     draw = ImageDraw.Draw(image)
     draw.font = ImageFont.load_default(18)
-    draw.text((MARGIN, MARGIN), f"{title} ({SECOND} mm/s, {gain:g} mm/mV)", fill=BLACK, font_size=22)
+    draw.text((MARGIN, MARGIN), f"{title} ({MM_PER_SECOND} mm/s, {gain:g} mm/mV)", fill=BLACK, font_size=22)
     paper = _paper()
     for place, (caption, samples) in enumerate(shown):
         x = MARGIN + place % COLUMNS * column
@@ -47,14 +47,6 @@ def page(title: str, traces: Sequence[Trace]) -> bytes:
     content = io.BytesIO()
     image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(content, "PNG")
     return content.getvalue()
-
-
-def millimetres_per_unit(traces: Sequence[NDArray[np.float32]]) -> float:
-    """Return the millimetres per unit at which all traces fit and the largest can be seen."""
-    highest = max((float(np.ptp(samples)) for samples in traces), default=0.0) * UNIT
-    if highest == 0 or 1 <= highest <= HEIGHT:
-        return UNIT
-    return float(UNIT * 2.0 ** math.floor(math.log2(HEIGHT / highest)))
 
 
 def _paper() -> Image.Image:
@@ -72,10 +64,8 @@ def _paper() -> Image.Image:
 def _strip(paper: Image.Image, samples: NDArray[np.float32], gain: float) -> Image.Image:
     """Return the paper with a trace, vertically centred."""
     ink = Image.new("L", (SMOOTH * paper.width, SMOOTH * paper.height))
-    middle = (float(samples.max()) + float(samples.min())) / 2
-    x = np.arange(len(samples)) * (SMOOTH * SECOND * PIXELS / SAMPLING_RATE_HZ)
-    y = ink.height / 2 - (samples - middle) * (SMOOTH * gain * PIXELS)
-    points = list(zip(x.tolist(), y.tolist(), strict=True))
+    x, y = millimetres(samples, gain) * (SMOOTH * PIXELS)
+    points = list(zip(x.tolist(), (ink.height / 2 + y).tolist(), strict=True))
     ImageDraw.Draw(ink).line(points, fill=255, width=2 * SMOOTH, joint="curve")
     strip = paper.copy()
     strip.paste(BLACK, mask=ink.reduce(SMOOTH))

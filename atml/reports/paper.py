@@ -1,13 +1,14 @@
-"""A trace on ECG paper as SVG: 25 mm/s and 10 mm/mV, a line for each millimetre."""
+"""ECG paper, 25 mm/s and 10 mm/mV, and a trace on it as SVG, with a line for each millimetre."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import SAMPLING_RATE_HZ
 
-MM_PER_SECOND, MM_PER_MV = 25.0, 10.0
+MM_PER_SECOND, MM_PER_MV = 25, 10
 HEIGHT_MM, PULSE_MM = 40, 10  # of a strip, and the room for its calibration pulse
 _MARGIN_MM = 2.0  # between the trace and the edges
 
@@ -38,12 +39,11 @@ def strip(samples: NDArray[np.float32]) -> str:
 
     A trace that does not fit 40 mm, or would be flat, is drawn at another gain, which is written on it.
     """
-    gain = gain_for(samples)
+    gain = gain_for([samples], HEIGHT_MM - 2 * _MARGIN_MM)
     width = PULSE_MM + len(samples) * MM_PER_SECOND / SAMPLING_RATE_HZ
-    middle = (float(samples.max()) + float(samples.min())) / 2
-    x = PULSE_MM + np.arange(len(samples)) * (MM_PER_SECOND / SAMPLING_RATE_HZ)
-    y = HEIGHT_MM / 2 - (samples.astype(np.float64) - middle) * gain
-    points = " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+    x, y = millimetres(samples, gain)
+    places = zip((PULSE_MM + x).tolist(), (HEIGHT_MM / 2 + y).tolist(), strict=True)
+    points = " ".join(f"{a:.2f},{b:.2f}" for a, b in places)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}mm" height="{HEIGHT_MM}mm" '
         f'viewBox="0 0 {width:g} {HEIGHT_MM}" role="img" aria-label="ECG trace">'
@@ -54,17 +54,23 @@ def strip(samples: NDArray[np.float32]) -> str:
         f'<polyline points="{points}" stroke="#202020" stroke-width=".3" fill="none" '
         'stroke-linejoin="round"/>'
         f'<text x="{width - 1:g}" y="{HEIGHT_MM - 1}" font-size="2.6" text-anchor="end" fill="#555" '
-        f'font-family="sans-serif">{MM_PER_SECOND:g} mm/s, {gain:g} mm/mV</text></svg>'
+        f'font-family="sans-serif">{MM_PER_SECOND} mm/s, {gain:g} mm/mV</text></svg>'
     )
 
 
-def gain_for(samples: NDArray[np.float32]) -> float:
-    """Return the millimetres per mV: 10, or the power of two of it at which the trace fits and is seen."""
-    height = float(np.ptp(samples)) * MM_PER_MV
-    room = HEIGHT_MM - 2 * _MARGIN_MM
-    if height == 0 or 1 <= height <= room:
+def gain_for(traces: Sequence[NDArray[np.float32]], room_mm: float) -> float:
+    """Return the millimetres per mV: 10, or the power of two of it at which all traces fit and are seen."""
+    height = max((float(np.ptp(samples)) for samples in traces), default=0.0) * MM_PER_MV
+    if height == 0 or 1 <= height <= room_mm:
         return MM_PER_MV
-    return MM_PER_MV * 2.0 ** math.floor(math.log2(room / height))
+    return float(MM_PER_MV * 2.0 ** math.floor(math.log2(room_mm / height)))
+
+
+def millimetres(samples: NDArray[np.float32], gain: float) -> NDArray[np.float64]:
+    """Return where the samples [n] are drawn, [2, n]: mm from the left, and mm below the middle."""
+    middle = (float(samples.max()) + float(samples.min())) / 2
+    right = np.arange(len(samples)) * (MM_PER_SECOND / SAMPLING_RATE_HZ)
+    return np.stack([right, (middle - samples.astype(np.float64)) * gain])
 
 
 def _lines(width: float, step: int) -> str:

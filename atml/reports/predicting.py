@@ -1,11 +1,11 @@
 """Scoring whole recordings: a score for each segment, episodes, and the share of time in them."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atml.ecg.cutting import cut_in_parts
 from atml.ecg.gaps import Gap, gaps
@@ -109,6 +109,20 @@ def _predict(
     episodes = find_episodes(
         start[sure], end[sure], score[sure], threshold=threshold, minimum_seconds=minimum_seconds
     )
+    classes = classifier.metadata.classes
+    scored = [
+        RecordingPart(
+            start_seconds=first,
+            end_seconds=last,
+            probability=probability,
+            called=classes[int(probability >= threshold)] if answered else None,
+            reason=None if answered else NO_ANSWER,
+        )
+        for first, last, probability, answered in zip(
+            start.tolist(), end.tolist(), score.tolist(), sure.tolist(), strict=True
+        )
+    ]
+    too_short = f"less than {length / SAMPLING_RATE_HZ:g} s of signal"
     scored_seconds = float((end - start)[sure].sum())
     afib_seconds = sum(one.duration_seconds for one in episodes)
     return RecordingPrediction(
@@ -121,61 +135,31 @@ def _predict(
         threshold=threshold,
         minimum_seconds=minimum_seconds,
         episodes=episodes,
-        parts=tuple(_parts(recording, found, start, end, score, sure, classifier, threshold)),
+        parts=tuple(_with_unscored(scored, recording, found, too_short)),
     )
 
 
-def _parts(
-    recording: Recording,
-    found: tuple[Gap, ...],
-    start: NDArray[np.float64],
-    end: NDArray[np.float64],
-    score: NDArray[np.float64],
-    sure: NDArray[np.bool_],
-    classifier: OnnxClassifier,
-    threshold: float,
+def _with_unscored(
+    scored: Sequence[RecordingPart], recording: Recording, found: Sequence[Gap], too_short: str
 ) -> Iterator[RecordingPart]:
-    """Yield the scored segments and the parts between them."""
-    classes = classifier.metadata.classes
-    why = _Reasons(found, recording.rate_hz, classifier.segment_length / SAMPLING_RATE_HZ)
-    done = 0.0
-    segments = zip(start.tolist(), end.tolist(), score.tolist(), sure.tolist(), strict=True)
-    for first, last, probability, answered in segments:
-        if first - done > TOLERANCE_SECONDS:
-            yield why.unscored(done, first)
-        yield RecordingPart(
-            start_seconds=first,
-            end_seconds=last,
-            probability=probability,
-            called=classes[int(probability >= threshold)] if answered else None,
-            reason=None if answered else NO_ANSWER,
-        )
-        done = last
-    if recording.seconds - done > TOLERANCE_SECONDS:
-        yield why.unscored(done, recording.seconds)
-
-
-class _Reasons:
-    """Says why a part has no score; is asked in order of time."""
-
-    def __init__(self, found: tuple[Gap, ...], rate_hz: float, segment_seconds: float) -> None:
-        self._gaps = found
-        self._next = 0
-        self._rate_hz = rate_hz
-        self._too_short = f"less than {segment_seconds:g} s of signal"
-
-    def unscored(self, start: float, end: float) -> RecordingPart:
-        reasons: list[str] = []
-        while self._next < len(self._gaps) and self._gaps[self._next].start < end * self._rate_hz:
-            reasons.append(self._gaps[self._next].reason)
-            self._next += 1
-        return RecordingPart(
-            start_seconds=start,
-            end_seconds=end,
-            probability=None,
-            called=None,
-            reason=" and ".join(dict.fromkeys(reasons)) or self._too_short,
-        )
+    """Yield the scored segments and the parts between them, which have gaps or are `too_short`."""
+    waiting, done = deque(found), 0.0
+    for part in (*scored, None):
+        end = part.start_seconds if part else recording.seconds
+        if end - done > TOLERANCE_SECONDS:
+            reasons = []
+            while waiting and waiting[0].start < end * recording.rate_hz:
+                reasons.append(waiting.popleft().reason)
+            yield RecordingPart(
+                start_seconds=done,
+                end_seconds=end,
+                probability=None,
+                called=None,
+                reason=" and ".join(dict.fromkeys(reasons)) or too_short,
+            )
+        if part:
+            yield part
+            done = part.end_seconds
 
 
 def recording_path(path: Path) -> Path | None:

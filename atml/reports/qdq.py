@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atml.ecg import Dataset
 from atml.evaluation import Metrics, even_sample
-from atml.export import Agreement, OnnxClassifier, compare_quantized, quantize_fully
+from atml.export import OnnxClassifier, compare_quantized, quantize_fully
 from atml.export.qdq import CALIBRATION_SEGMENTS
 from atml.files import read_file, write_whole
 from atml.reports.assessment import assess
@@ -23,20 +22,10 @@ class FullInteger:
 
     onnx_bytes: int
     onnx_bytes_before: int
-    agreement: Agreement
+    largest_logit_difference: float
+    decisions_equal: float  # share
     metrics: Metrics
     metrics_before: Metrics
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON."""
-        return {
-            "onnx_bytes": self.onnx_bytes,
-            "onnx_bytes_before": self.onnx_bytes_before,
-            "largest_logit_difference": self.agreement.largest_difference,
-            "decisions_equal": self.agreement.decisions_equal,
-            "metrics": self.metrics.to_dict(),
-            "metrics_before": self.metrics_before.to_dict(),
-        }
 
 
 def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> FullInteger:
@@ -63,10 +52,12 @@ def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> F
     metrics_before = assess(classifier, compared, beta=beta)  # which refuses segments of another length
     content = quantize_fully(before, data.samples(chosen))
     write_whole(out, content)
+    agreement = compare_quantized(before, content, compared.samples())
     return FullInteger(
         onnx_bytes=len(content),
         onnx_bytes_before=len(before),
-        agreement=compare_quantized(before, content, compared.samples()),
+        largest_logit_difference=agreement.largest_difference,
+        decisions_equal=agreement.decisions_equal,
         metrics=assess(OnnxClassifier(content), compared, beta=beta),
         metrics_before=metrics_before,
     )

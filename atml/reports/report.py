@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import UndefinedError
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, ModelError
@@ -13,8 +14,9 @@ from atml.files import read_file, why_unreadable
 from atml.reports.bundle import DAMAGE, MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
-from atml.reports.html.page import contents
+from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
+from atml.reports.model_card import card_of
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
 from atml.service.stored import StoredStudy, StudyData
@@ -70,9 +72,7 @@ def of_study(name: str, sources: Sources) -> Contents:
     chosen = _recommended(found)
     # Keyed by bundle, since several may be of one trial.
     models = {
-        bundle.folder: _with_scores(bundle, figures, stored, sources)
-        if bundle is chosen
-        else _model(bundle, figures)
+        bundle.folder: _with_scores(bundle, figures, stored if bundle is chosen else None, sources)
         for bundle, figures in found
     }
     ordered = tuple(sorted(models.values(), key=lambda model: model.onnx_bytes))
@@ -95,7 +95,7 @@ def _model(
     bundle: Bundle, figures: Mapping[str, Any], scored: Scored | None = None, *, with_traces: bool = False
 ) -> ModelPart:
     try:
-        return model_part(
+        part = model_part(
             bundle.manifest,
             figures,
             name=bundle.folder.resolve().name,
@@ -103,11 +103,14 @@ def _model(
             with_traces=with_traces,
             segment_length=bundle.classifier.segment_length,
         )
-    except DAMAGE as error:
+        # Both texts are written here already, so that a bundle that lacks something they say is named.
+        _ = card_of(part), render(contents(None, part))
+    except (*DAMAGE, UndefinedError) as error:
         raise ModelError(
-            f"{bundle.folder / METRICS} was written by another version of ATML ({error!r}); "
-            "run `atml finalize` again"
+            f"{bundle.folder}: {MANIFEST} or {METRICS} was written by another version of ATML or changed "
+            f"({error!r}); `atml verify` tells what was changed, `atml finalize` writes them again"
         ) from None
+    return part
 
 
 def _bundles(stored: StoredStudy, sources: Sources) -> list[tuple[Bundle, Mapping[str, Any]]]:

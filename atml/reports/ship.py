@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from atml.ecg import Dataset
 from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
-from atml.reports.abstaining import Abstaining, abstaining
+from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
 from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
-from atml.reports.html import report_html
+from atml.reports.html.model_part import model_part
+from atml.reports.html.page import contents, render
+from atml.reports.html.study_part import study_part
 from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
 from atml.reports.looks import count_look, looks
-from atml.reports.model_card import model_card
+from atml.reports.model_card import card_of
 from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.retrain import Retrained
 from atml.reports.scored import Scored
@@ -120,7 +122,7 @@ def ship(
     models = {MODEL: exported.onnx}
     if int8 is not None and int8.is_close:
         models[MODEL_INT8] = int8.content
-    least_confidence = withheld.least_confidence if withheld else None
+    least_confidence = withheld["least_confidence"] if withheld else None
     code, c_figures = c_code(models, least_confidence)
     figures = {**_figures(stored, exported, measured), "c": c_figures}
     facts = {
@@ -129,13 +131,17 @@ def ship(
         "least_confidence": least_confidence,
     }
     name = bundle_name(stored.phase, retrained.choice)
-    card = model_card(facts, figures, name=name, segment_length=dataset.segment_length)
     # Without example ECGs, since a bundle is handed on.
-    page = report_html(stored=stored, manifest=facts, figures=figures, name=name, scored=measured.scored)
-    texts = {**code, "metrics.json": to_json(figures), "MODEL_CARD.md": card, "report.html": page}
-    contents = {**models, **{name: text.encode() for name, text in texts.items()}}
+    part = model_part(facts, figures, name=name, scored=measured.scored)
+    texts = {
+        **code,
+        "metrics.json": to_json(figures),
+        "MODEL_CARD.md": card_of(part),
+        "report.html": render(contents(study_part(stored), part)),
+    }
+    written = {**models, **{name: text.encode() for name, text in texts.items()}}
     files = [
-        *(BundleFile(name=name, write=partial(_write, content)) for name, content in contents.items()),
+        *(BundleFile(name=name, write=partial(_write, content)) for name, content in written.items()),
         BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
         BundleFile(name="model.pt", write=exported.save_checkpoint),
     ]
@@ -159,7 +165,7 @@ class _Measured:
     int8: Int8Model | None
     robustness: Robustness
     scored: Scored  # out of fold
-    withheld: Abstaining | None
+    withheld: dict[str, Any] | None  # what is gained by withholding answers, as JSON
 
 
 def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
@@ -200,7 +206,7 @@ def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> di
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
-        "abstention": measured.withheld.to_dict() if measured.withheld else None,
+        "abstention": measured.withheld,
         "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
         "robustness": measured.robustness.to_dict(),
     }

@@ -28,7 +28,7 @@ Series = tuple[Colour, Sequence[float]]
 
 def picture(curve: Sequence[CurvePoint], metrics: Metrics) -> bytes:
     """Return the picture of a trial as a PNG file."""
-    ranked = sorted(metrics.per_subject, key=lambda subject: (_worst(subject), subject.subject))
+    ranked = metrics.worst_first
     shown = ranked[:MOST_SUBJECTS]
     image = Image.new("RGB", (WIDTH, CURVE + CONFUSION + 76 + ROW * (len(shown) + 1)), WHITE)
     draw = ImageDraw.Draw(image)
@@ -117,8 +117,3 @@ def _subjects(draw: ImageDraw.ImageDraw, top: int, title: str, subjects: Sequenc
                 draw.rectangle((left, y + 2, left + round(190 * share), y + 16), fill=colour)
             text = "none" if share is None else f"{share:.0%}"
             draw.text((left + 198, y + 9), text, fill=GREY, anchor="lm")
-
-
-def _worst(subject: SubjectMetrics) -> float:
-    recall = subject.recall if subject.afib_segments else 1.0
-    return min(recall, 1.0 if subject.specificity is None else subject.specificity)

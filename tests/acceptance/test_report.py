@@ -16,9 +16,11 @@ from atml.errors import ModelError
 from atml.evaluation import ScoreCurves, score_curves
 from atml.reports import fits
 from atml.reports.finalize import finalize
-from atml.reports.html import report_html
+from atml.reports.html.model_part import model_part
+from atml.reports.html.page import contents, render
+from atml.reports.html.study_part import study_part
 from atml.reports.looks import looks
-from atml.reports.model_card import model_card
+from atml.reports.model_card import card_of
 from atml.reports.scored import Scored, stored_scores
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
@@ -128,7 +130,7 @@ def page_of_study(shipped):
 
 @pytest.fixture
 def card(shipped):
-    return model_card(shipped.manifest, shipped.figures, name=shipped.bundle.name)
+    return card_of(model_part(shipped.manifest, shipped.figures, name=shipped.bundle.name))
 
 
 @pytest.fixture(scope="module")
@@ -339,12 +341,13 @@ class TestForFinalize:
         curves = score_curves(scored.labels, scored.scores)
         figures = {**shipped.figures, "score_curves": json.loads(json.dumps(curves.to_dict()))}
         facts = {name: value for name, value in shipped.manifest.items() if name not in ("atml", "files")}
-        html = report_html(stored=shipped.stored, manifest=facts, figures=figures, name="4KB")
+        model = model_part(facts, figures, name="4KB", segment_length=shipped.dataset.segment_length)
+        html = render(contents(study_part(shipped.stored), model))
         assert sections(html) == SECTIONS
         assert "ROC curve of the out-of-fold scores" in html
         assert f"{curves.brier:.3f}" in html
         assert 'class="ecg"' not in html
-        card = model_card(facts, figures, name="4KB", segment_length=shipped.dataset.segment_length)
+        card = card_of(model)
         assert f"Brier score of {curves.brier:.3f}" in card
         assert ScoreCurves.from_dict(figures["score_curves"]) == curves
 
@@ -358,7 +361,7 @@ class TestForFinalize:
 
     def test_neither_study_nor_model_is_refused(self):
         with pytest.raises(ValueError, match="needs a study or a model"):
-            report_html()
+            contents(None, None)
 
 
 class TestCommand:
@@ -422,12 +425,24 @@ class TestCommand:
             "heart", out=tmp_path / "page.html", **{**shipped.places, "results": tmp_path / "results"}
         ).read_text()
         assert "those of <b>6KB</b>" in html
+        shipped_models = html[html.index('id="models"') : html.index("<dl>")]
+        assert shipped_models.count('<tr class="mark">') == 1
 
     def test_a_bundle_of_another_version_is_named(self, shipped, tmp_path):
         copy = shutil.copytree(shipped.bundle, tmp_path / "bundle")
         (copy / "metrics.json").write_text('{"onnx_bytes": 1}')
         with pytest.raises(ModelError, match=r"metrics.json was written by another version of ATML"):
             atml.report(copy, **shipped.places)
+
+    @pytest.mark.parametrize("field", ["data.folds", "training.class_weights"])
+    def test_a_bundle_that_lacks_what_its_card_says_is_named(self, shipped, tmp_path, field):
+        copy, (table, name) = shutil.copytree(shipped.bundle, tmp_path / "bundle"), field.split(".")
+        manifest = shipped.manifest
+        del manifest["spec"][table][name]
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(ModelError, match=rf"manifest\.json .*{name}"):
+            atml.report(copy, **shipped.places, out=tmp_path / "page.html", card=tmp_path / "card.md")
+        assert not (tmp_path / "page.html").exists()
 
 
 class TestModelCard:
@@ -468,4 +483,4 @@ class TestModelCard:
     def test_calibration_that_is_not_recorded_is_not_made_up(self, shipped, card):
         assert "Brier score" in card
         figures = {name: value for name, value in shipped.figures.items() if name != "score_curves"}
-        assert "Calibration is not recorded" in model_card(shipped.manifest, figures)
+        assert "Calibration is not recorded" in card_of(model_part(shipped.manifest, figures))

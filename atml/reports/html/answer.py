@@ -8,7 +8,7 @@ from atml.reports.html.targets import targets_met
 def title(shown: Contents) -> str:
     """Name the study or the model."""
     if shown.study and not shown.about_model:
-        return f"study {shown.study.name}"
+        return f"study {shown.study.result.study}"
     return f"model {shown.model.name} of study {shown.model.study}" if shown.model else ""
 
 
@@ -19,7 +19,7 @@ def answer(shown: Contents) -> str:
         return study.answer if study else ""
     if study is None or shown.about_model:
         return f"This model is {_in_words(model)}{_on_test(model)}."
-    if model.trial == study.best:
+    if study.best and model.trial == study.best.number:
         return (
             f"{study.answer} Evaluated again on new folds, its mean over all folds is "
             f"{model.folds_fbeta:.3f}{_on_test(model)}."
@@ -30,12 +30,15 @@ def answer(shown: Contents) -> str:
 def targets(shown: Contents) -> tuple[Target, ...]:
     """Return the targets; only a shipped model can meet that of robustness."""
     study, model = shown.study, shown.model
-    of_study = study is not None and not shown.about_model
+    if study and not shown.about_model:
+        fbeta, size = (study.best.fbeta, study.best.onnx_bytes) if study.best else (None, None)
+    else:
+        fbeta, size = (model.folds_fbeta, model.counted_bytes) if model else (None, None)
     return targets_met(
         shown.spec["targets"],
         beta=study.beta if study else model.beta if model else 0.0,
-        fbeta=study.best_fbeta if study and of_study else model.folds_fbeta if model else None,
-        onnx_bytes=study.best_bytes if study and of_study else model.counted_bytes if model else None,
+        fbeta=fbeta,
+        onnx_bytes=size,
         robust_fbeta=model.robustness.robust_fbeta if model and model.robustness else None,
     )
 

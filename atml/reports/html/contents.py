@@ -1,4 +1,4 @@
-"""What a report says, as plain data."""
+"""What a report says, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
+from atml.tuning.outcome import Outcome, SizeResult
+from atml.tuning.records import CurvePoint
 
 PointState = Literal["good", "tried", "bad", "pruned", "open"]
 
@@ -23,19 +25,27 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """A trial that was trained."""
+    """A trial."""
 
     number: int
     architecture: str
-    onnx_bytes: int
+    onnx_bytes: int  # 0 before it is known
     parameters: int | None
     ram_bytes: int | None  # of its C code
-    learning_rate: float
-    fbeta: float
+    learning_rate: float  # 0 before it is known
+    fbeta: float  # 0 if it was not trained
     standard_error: float | None
     folds: int  # finished
+    curve: tuple[CurvePoint, ...]
     is_on_front: bool
     is_finished: bool  # was trained on all folds
+    rule: str | None  # what ended it early
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """Name the network."""
+        return f"{self.architecture}, {self.onnx_bytes:,} bytes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +55,6 @@ class Reference:
     name: str
     onnx_bytes: int
     fbeta: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeRow:
-    """The best trial within a size."""
-
-    limit: int  # bytes
-    best: TrialRow
-    gained: float | None  # F-beta gained in the second half of the search; None if the first found no model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,33 +79,6 @@ class RatePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The learning curve of a trial."""
-
-    number: int
-    label: str
-    is_on_front: bool
-    first_fold: tuple[float, ...]  # F-beta by epoch; empty if the trial began with a later fold
-    train_loss: tuple[tuple[float, ...], ...]  # by fold, by epoch
-    valid_loss: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndedTrial:
-    """A trial that did not run to its end, and why."""
-
-    number: int
-    architecture: str
-    onnx_bytes: int | None
-    learning_rate: float | None
-    epochs: int
-    folds: int
-    fbeta: float | None
-    rule: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class RuleRow:
     """One reason why trials ended early, and what that saved."""
 
@@ -116,60 +90,37 @@ class RuleRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the search took."""
+    """What the search took, beside what its outcome says."""
 
-    wall_seconds: float
-    worker_seconds: float  # summed over trials; also those that failed
+    worker_seconds: float  # summed over trials, but for those whose worker was killed
     epoch_seconds: float  # of it, within epochs
     workers: int  # different ones
     devices: tuple[str, ...]
-    trained: int
-    finished: int
-    pruned: int
-    untrained: int
-    failed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One evaluation of a model on test segments."""
-
-    when: str
-    directory: str
-    model: str  # the start of its SHA-256
-    fbeta: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPart:
     """What a report says about a study."""
 
-    name: str
-    phase: str
-    beta: float
+    result: Outcome
     answer: str
-    best_fbeta: float | None  # of the trial that is ranked first
-    best_bytes: int | None
-    advice: tuple[str, ...]
-    ended: str | None  # why the search ended
-    best: int | None  # number of the trial that is ranked first
-    front: tuple[TrialRow, ...]
-    others: tuple[TrialRow, ...]  # trained trials that are not on the front
-    onnx_bytes_target: int | None
-    fbeta_target: float | None
-    sizes: tuple[SizeRow, ...]
-    size_name: str  # of what counts as the size
-    size_classes: tuple[int, ...]  # bytes
+    trials: tuple[TrialRow, ...]
+    best: TrialRow | None  # the one that is ranked first
+    front: tuple[TrialRow, ...]  # smallest first
+    others: tuple[TrialRow, ...]  # trials with an estimate that are not on the front
+    sizes: tuple[tuple[SizeResult, TrialRow], ...]
     architectures: tuple[ArchitectureRow, ...]
     rates: Mapping[str, tuple[RatePoint, ...]]  # architecture → its points
     rate_rule: str
-    curves: tuple[Curve, ...]
     rules: tuple[RuleRow, ...]
-    ended_early: tuple[EndedTrial, ...]
     cost: Cost
-    looks: tuple[Look, ...]
+    looks: tuple[Mapping[str, Any], ...]  # as `looks` returns them, with the folder's name alone
     data: Mapping[str, Any]  # folder, segments, subjects, segment_length, fingerprint
-    spec: Mapping[str, Any]
+
+    @property
+    def beta(self) -> float:
+        """Beta of F-beta."""
+        return self.result.phase.beta
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -221,6 +172,12 @@ class ModelPart:
     spec: Mapping[str, Any]
     files: tuple[Mapping[str, Any], ...]  # name, bytes, sha256
 
+    @property
+    def evaluations(self) -> list[tuple[str, Metrics]]:
+        """Its metrics, with what they were measured on."""
+        tested = [("Test subjects", self.test)] if self.test else []
+        return [*tested, ("Training subjects, out of fold", self.out_of_fold)]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contents:
@@ -238,5 +195,5 @@ class Contents:
     def spec(self) -> Mapping[str, Any]:
         """The study's spec."""
         if self.study:
-            return self.study.spec
+            return self.study.result.phase.stored()
         return self.model.spec if self.model else {}

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from atml.ecg import SAMPLING_RATE_HZ
 from atml.evaluation import Metrics, ScoreCurves
-from atml.reports.audit_pictures import HEIGHT, SECOND, WIDTH, millimetres_per_unit
+from atml.reports.audit_pictures import HEIGHT, SAMPLES, WIDTH
 from atml.reports.html.contents import Trace
 from atml.reports.html.svg import Chart, Scale
+from atml.reports.paper import gain_for, millimetres
 
 UNIT_SCALE = Scale(low=0, high=1)
 STEPS = 20  # of the trace's coordinates, per millimetre
@@ -22,12 +21,7 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
         return None
     area = f"{metrics.roc_auc:.3f}" if metrics.roc_auc is not None else "unknown"
     chart = _square(f"ROC curve with area {area}")
-    chart.axes(
-        "false alarms (1 - specificity)",
-        "sensitivity",
-        x_ticks=UNIT_SCALE.ticks(),
-        y_ticks=UNIT_SCALE.ticks(),
-    )
+    chart.axes("false alarms (1 - specificity)", "sensitivity")
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line(curves.roc, "series a")
     false_rate, recall = 1 - metrics.specificity, metrics.recall
@@ -40,7 +34,7 @@ def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
 def reliability_chart(curves: ScoreCurves) -> Markup:
     """Draw the share of AFIB over the score; the area of a point grows with its segments."""
     chart = _square(f"reliability: calibration error {curves.calibration_error:.3f}")
-    chart.axes("mean score", "share that is AFIB", x_ticks=UNIT_SCALE.ticks(), y_ticks=UNIT_SCALE.ticks())
+    chart.axes("mean score", "share that is AFIB")
     chart.line([(0, 0), (1, 1)], "chance")
     chart.line([(one.mean_score, one.afib_share) for one in curves.reliability], "series b solid")
     most = max(one.segments for one in curves.reliability)
@@ -60,15 +54,13 @@ def _square(label: str) -> Chart:
 
 def gain_of(traces: Sequence[Trace]) -> float:
     """Return the millimetres per unit at which all traces are drawn."""
-    return millimetres_per_unit([_first_seconds(trace.samples) for trace in traces])
+    return gain_for([trace.samples[:SAMPLES] for trace in traces], HEIGHT)
 
 
 def trace_picture(trace: Trace, gain: float) -> Markup:
     """Draw the first 5 s of a segment on ECG paper; a unit of the picture is a millimetre."""
-    samples = _first_seconds(trace.samples)
-    middle = (float(samples.max()) + float(samples.min())) / 2
-    x = np.rint(np.arange(len(samples)) * (SECOND / SAMPLING_RATE_HZ * STEPS)).astype(int)
-    y = np.rint((HEIGHT / 2 - (samples - middle) * gain) * STEPS).astype(int)
+    right, down = millimetres(trace.samples[:SAMPLES], gain)
+    x, y = (np.rint(place * STEPS).astype(int) for place in (right, HEIGHT / 2 + down))
     moves = zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
     path = f"M{x[0]} {y[0]}l" + " ".join(f"{dx} {dy}" for dx, dy in moves)
     return Markup(
@@ -76,7 +68,3 @@ def trace_picture(trace: Trace, gain: float) -> Markup:
         '<rect width="{}" height="{}" fill="url(#paper)"/>'
         '<path class="trace" transform="scale({})" d="{}"/></svg>'
     ).format(f"ECG of {trace.subject}: {trace.kind}", WIDTH, HEIGHT, WIDTH, HEIGHT, 1 / STEPS, path)
-
-
-def _first_seconds(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return samples[: WIDTH * SAMPLING_RATE_HZ // SECOND]

@@ -70,19 +70,6 @@ def model_part(
     )
 
 
-def badness(recall: float, specificity: float | None, afib_segments: int) -> float:
-    """Return the smaller of a subject's sensitivity and specificity, of those that are defined."""
-    return min(recall if afib_segments else 1.0, 1.0 if specificity is None else specificity)
-
-
-def worst_first(metrics: Metrics) -> list[Any]:
-    """Return the subjects, those with the smallest sensitivity or specificity first."""
-    return sorted(
-        metrics.per_subject,
-        key=lambda one: (badness(one.recall, one.specificity, one.afib_segments), one.subject),
-    )
-
-
 def _counted_bytes(figures: Mapping[str, Any], size_of: str) -> int | None:
     code, int8 = figures.get("c") or {}, figures.get("int8") or {}
     counted = {
@@ -131,7 +118,7 @@ def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
 def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:
     """Return examples of the worst subjects: of each, the most confident errors and one right answer."""
     found = []
-    for subject in worst_first(metrics)[:SUBJECTS_SHOWN]:
+    for subject in metrics.worst_first[:SUBJECTS_SHOWN]:
         own = np.flatnonzero(scored.subjects == subject.subject)
         afib, score = scored.labels[own] == 1, scored.scores[own]
         called = score >= metrics.threshold

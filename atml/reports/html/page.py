@@ -11,58 +11,26 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from atml.reports.audit_pictures import SECOND
 from atml.reports.html import words
 from atml.reports.html.answer import answer, targets, title
 from atml.reports.html.contents import Contents, ModelPart, StudyPart
 from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
-from atml.reports.html.model_part import model_part
 from atml.reports.html.reproduce import commands, facts, missing
-from atml.reports.html.study_charts import SIGNS, first_fold_chart, front_chart, loss_charts, rate_chart
-from atml.reports.html.study_part import study_part
+from atml.reports.html.study_charts import first_fold_chart, front_chart, loss_charts
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.scored import Scored
-from atml.service.stored import StoredStudy
+from atml.reports.paper import MM_PER_SECOND
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PACKAGES = ("torch", "onnxruntime", "optuna", "numpy")
-STATES = (
-    ("good", "good: trained on all folds"),
-    ("tried", "tried, stopped earlier"),
-    ("bad", "bad"),
-    ("pruned", "pruned: near a bad one"),
-    ("open", "not tried"),
-)
-
-
-def report_html(
-    *,
-    stored: StoredStudy | None = None,
-    manifest: Mapping[str, Any] | None = None,
-    figures: Mapping[str, Any] | None = None,
-    name: str = "",
-    scored: Scored | None = None,
-    with_traces: bool = False,
-) -> str:
-    """Return the report of a study, of one of its models, or of both, as one HTML page.
-
-    Args:
-        stored: The study.
-        manifest: The facts in the model's `manifest.json`.
-        figures: The figures in its `metrics.json`.
-        name: Of the bundle.
-        scored: Held-out scores, for the ROC curve and calibration; not needed if `figures` has them as
-            `score_curves`.
-        with_traces: Draw example ECGs of `scored`, which puts patients' data into the page.
-
-    Raises:
-        ValueError: there is neither a study nor a model.
-    """
-    model = None
-    if manifest is not None and figures is not None:
-        model = model_part(manifest, figures, name=name, scored=scored, with_traces=with_traces)
-    return render(contents(study_part(stored) if stored else None, model))
+# Of a point of the grid: its sign, which tells it apart without colour, and what it means.
+STATES = {
+    "good": ("●", "good: trained on all folds"),
+    "tried": ("○", "tried, stopped earlier"),
+    "bad": ("×", "bad"),
+    "pruned": ("–", "pruned: near a bad one"),
+    "open": ("", "not tried"),
+}
 
 
 def contents(
@@ -107,15 +75,9 @@ def render(shown: Contents) -> str:
             targets=targets(shown),
             sections=_sections(shown, charts),
             charts=charts,
-            evaluations=_evaluations(model),
             traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
-            paper=f"{SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
-            disturbed=_disturbed(model),
+            paper=f"{MM_PER_SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
             states=STATES,
-            signs=SIGNS,
-            worst=words.worst,
-            metric_names=words.metric_names,
-            episode_rows=words.episode_rows,
             commands=commands(shown),
             facts=facts(shown),
             spec=spec_as_toml(shown.spec),
@@ -135,6 +97,7 @@ def environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(words.FILTERS)
+    made.globals.update(words.FUNCTIONS)
     return made
 
 
@@ -144,7 +107,6 @@ def _charts(shown: Contents) -> dict[str, Any]:
     if study:
         charts |= {
             "front": front_chart(study, shown.references),
-            "rates": [(name, rate_chart(name, points)) for name, points in study.rates.items()],
             "first_fold": first_fold_chart(study),
             "losses": loss_charts(study),
         }
@@ -177,17 +139,3 @@ def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str
         ("again", "Reproduce", True),
     ]
     return [(name, text) for name, text, there in named if there]
-
-
-def _evaluations(model: ModelPart | None) -> list[tuple[str, Any]]:
-    if model is None:
-        return []
-    tested = [("Test subjects", model.test)] if model.test else []
-    return [*tested, ("Training subjects, out of fold", model.out_of_fold)]
-
-
-def _disturbed(model: ModelPart | None) -> list[Any]:
-    if model is None or model.robustness is None:
-        return []
-    ordered = sorted(model.robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
-    return [model.robustness.undisturbed, *ordered]

@@ -10,7 +10,7 @@ from atml.version import __version__
 
 def commands(shown: Contents) -> str:
     """Return the commands, one a line."""
-    name = shown.study.name if shown.study else shown.model.study if shown.model else ""
+    name = shown.study.result.study if shown.study else shown.model.study if shown.model else ""
     tested = bool(shown.study and shown.study.looks) or bool(shown.model and shown.model.test)
     lines = [
         f"pip install atml=={shown.model.version if shown.model else __version__}",

@@ -1,20 +1,18 @@
-"""The pictures of a study: its front, its learning rates and its learning curves."""
+"""The pictures of a study: its front and its learning curves."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from markupsafe import Markup
 
-from atml.reports.html.contents import Curve, RatePoint, Reference, StudyPart, TrialRow
+from atml.reports.html.contents import Reference, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
+from atml.reports.html.targets import SIZES
 from atml.words import counted
 
-# A shape and a letter tell states apart without colour.
-SIGNS = {"good": "●", "tried": "○", "bad": "×", "pruned": "–", "open": ""}
 MOST_CURVES = 8
 BELOW_FRONT = 0.03  # of F-beta
 MOST_TICKS = 10
-CELL, ROW = 24, 18
 SIZE_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000)
 
 
@@ -23,6 +21,7 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     shown = (*study.front, *study.others)
     if not shown:
         return None
+    targets, classes = study.result.phase.targets, sorted(study.result.phase.search.sizes)
     sizes = [*(row.onnx_bytes for row in shown), *(one.onnx_bytes for one in references)]
     x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
     best = max(row.fbeta for row in shown)
@@ -32,18 +31,17 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
     ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
     ends += [one.fbeta for one in references]
-    wanted = study.fbeta_target
+    wanted = targets.fbeta
     y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
     chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
-    target = min(study.onnx_bytes_target or x.high, x.high)
+    target = min(targets.onnx_bytes or x.high, x.high)
     if wanted and y.low < wanted < y.high and target > x.low:
         chart.box((x.low, target), (wanted, y.high), "target")
-    classes = study.size_classes if len(study.size_classes) <= MOST_TICKS else SIZE_TICKS
-    ticks = [(size, f"{size / 1000:g}") for size in classes if x.low <= size <= x.high]
-    chart.axes(
-        f"{study.size_name} (KB, 1 KB = 1,000 bytes)", f"F{study.beta:g}", x_ticks=ticks, y_ticks=y.ticks()
-    )
-    for size in study.size_classes:
+    marked = classes if len(classes) <= MOST_TICKS else SIZE_TICKS
+    ticks = [(size, f"{size / 1000:g}") for size in marked if x.low <= size <= x.high]
+    name = f"{SIZES[targets.size_of]} (KB, 1 KB = 1,000 bytes)"
+    chart.axes(name, f"F{study.beta:g}", x_ticks=ticks)
+    for size in classes:
         if x.low < size < x.high:
             chart.line([(size, y.low), (size, y.high)], "size-class")
     for row in study.others:
@@ -88,47 +86,14 @@ def in_words(row: TrialRow, study: StudyPart) -> str:
     )
 
 
-def rate_chart(name: str, points: Sequence[RatePoint]) -> Markup:
-    """Draw what became of each size and learning rate of an architecture."""
-    sizes = sorted({point.onnx_bytes for point in points})
-    rates = sorted({point.learning_rate for point in points})
-    left, top = 44, 4
-    width, height = left + CELL * len(rates) + 4, top + ROW * len(sizes) + 20
-    counts = {state: sum(point.state == state for point in points) for state in SIGNS}
-    listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    parts = [
-        Markup('<svg class="rates" role="img" aria-label="{}" width="{}" viewBox="0 0 {} {}">').format(
-            f"{name}: of {len(points)} points {listed}", width, width, height
-        )
-    ]
-    for point in points:
-        x = left + CELL * rates.index(point.learning_rate)
-        y = top + ROW * (len(sizes) - 1 - sizes.index(point.onnx_bytes))
-        found = "" if point.fbeta is None else f", F-beta {point.fbeta:.3f}"
-        words = f"{point.onnx_bytes:,} bytes, learning rate {point.learning_rate:g}: {point.state}{found}"
-        cell = Markup(
-            '<g class="cell {}"><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" rx="3"/>'
-            '<text class="mid" x="{}" y="{}">{}</text></g>'
-        )
-        middle, base = x + (CELL - 2) / 2, y + 12.5
-        sign = SIGNS[point.state]
-        parts.append(cell.format(point.state, words, x, y, CELL - 2, ROW - 2, middle, base, sign))
-    for place, size in enumerate(reversed(sizes)):
-        text = Markup('<text class="tick end" x="{}" y="{}">{}</text>')
-        parts.append(text.format(left - 5, top + ROW * place + 12, f"{size / 1000:.1f}"))
-    for place in sorted({0, len(rates) - 1}):
-        text = Markup('<text class="tick mid" x="{}" y="{}">{}</text>')
-        parts.append(text.format(left + CELL * place + (CELL - 2) / 2, height - 6, f"{rates[place]:g}"))
-    return Markup("").join([*parts, Markup("</svg>")])
-
-
 def first_fold_chart(study: StudyPart) -> Markup | None:
     """Draw F-beta over the epochs of the first fold, of all trials; None without one."""
-    curves = [curve for curve in study.curves if curve.first_fold]
-    epochs = max((len(curve.first_fold) for curve in curves), default=0)
-    if not epochs:
+    began = [(row, [point.fbeta for point in row.curve if point.fold == 0]) for row in study.trials]
+    curves = [(row, curve) for row, curve in began if curve]
+    if not curves:
         return None
-    values = [value for curve in curves for value in curve.first_fold]
+    epochs = max(len(curve) for _, curve in curves)
+    values = [value for _, curve in curves for value in curve]
     best = max(values)
     y = Scale.around([best, max(min(values), best - 0.12)])
     chart = Chart(
@@ -136,42 +101,39 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
         y=y,
         label=f"F{study.beta:g} over the epochs of the first fold, for {len(curves)} trials",
     )
-    chart.axes(
-        "epoch",
-        f"F{study.beta:g} on the first fold",
-        x_ticks=_epochs(epochs),
-        y_ticks=y.ticks(),
-    )
-    for curve in sorted(curves, key=lambda one: one.is_on_front):
-        points = [(i, max(value, y.low)) for i, value in enumerate(curve.first_fold, start=1)]
-        css = "series a" if curve.is_on_front else "series faint"
-        chart.line(points, css, title=f"trial {curve.number}: {curve.label}")
+    chart.axes("epoch", f"F{study.beta:g} on the first fold", x_ticks=_epochs(epochs))
+    for row, curve in sorted(curves, key=lambda one: one[0].is_on_front):
+        points = [(i, max(value, y.low)) for i, value in enumerate(curve, start=1)]
+        css = "series a" if row.is_on_front else "series faint"
+        chart.line(points, css, title=f"trial {row.number}: {row.label}")
     return chart.render()
 
 
 def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
     """Draw the losses of the trials on the front, one chart each with a line for each fold."""
-    shown = [curve for curve in study.curves if curve.is_on_front][-MOST_CURVES:]
-    return [(f"trial {curve.number}: {curve.label}", _loss_chart(curve)) for curve in shown]
+    shown = [row for row in study.trials if row.is_on_front and row.curve][-MOST_CURVES:]
+    return [(f"trial {row.number}: {row.label}", _loss_chart(row)) for row in shown]
 
 
-def _loss_chart(curve: Curve) -> Markup:
-    values = [value for fold in (*curve.train_loss, *curve.valid_loss) for value in fold]
-    epochs = max(len(fold) for fold in curve.train_loss)
+def _loss_chart(row: TrialRow) -> Markup:
+    folds = [[one for one in row.curve if one.fold == fold] for fold in sorted({p.fold for p in row.curve})]
+    values = [loss for point in row.curve for loss in (point.train_loss, point.valid_loss)]
+    epochs = max(len(fold) for fold in folds)
     # The first epochs' validation loss may be many times as large as all that follows.
-    ceiling = 1.5 * max(value for fold in curve.train_loss for value in fold)
+    ceiling = 1.5 * max(point.train_loss for point in row.curve)
     y = Scale.around([min(values), min(max(values), ceiling)])
     chart = Chart(
         x=Scale(low=1, high=max(2, epochs)),
         y=y,
-        label=f"loss of trial {curve.number} in training and on held-out subjects, by epoch",
+        label=f"loss of trial {row.number} in training and on held-out subjects, by epoch",
         width=300,
         height=200,
     )
     chart.axes("epoch", "loss", x_ticks=_epochs(epochs), y_ticks=y.ticks(5))
-    for css, folds in (("series a", curve.train_loss), ("series b", curve.valid_loss)):
+    for css, name in (("series a", "train_loss"), ("series b", "valid_loss")):
         for fold in folds:
-            chart.line([(epoch, min(value, y.high)) for epoch, value in enumerate(fold, start=1)], css)
+            losses = enumerate((getattr(point, name) for point in fold), start=1)
+            chart.line([(epoch, min(loss, y.high)) for epoch, loss in losses], css)
     return chart.render()
 
 

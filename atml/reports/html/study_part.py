@@ -1,25 +1,14 @@
 """What a report says about a study, from its trials."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.reports.html.contents import (
-    ArchitectureRow,
-    Cost,
-    Curve,
-    EndedTrial,
-    Look,
-    RuleRow,
-    SizeRow,
-    StudyPart,
-    TrialRow,
-)
+from atml.reports.html.contents import ArchitectureRow, Cost, RuleRow, StudyPart, TrialRow
 from atml.reports.html.rates import rate_points, rule_in_words
-from atml.reports.html.targets import SIZES
 from atml.reports.looks import looks
 from atml.service.stored import StoredStudy
 from atml.tuning import records
@@ -44,39 +33,24 @@ def study_part(stored: StoredStudy) -> StudyPart:
     """Read a study and return what a report says about it."""
     of = stored.snapshot()
     result = outcome(of)
-    phase = of.phase
     on_front = {trial.number for trial in result.front}
-    trained = [_row(trial, on_front) for trial in of.trials if records.estimate(trial) is not None]
+    rows = {trial.number: _row(trial, on_front) for trial in of.trials}
+    trials, best = tuple(rows.values()), rows[result.best.number] if result.best else None
     return StudyPart(
-        name=of.study,
-        phase=phase.phase,
-        beta=phase.beta,
-        answer=_answer(result),
-        best_fbeta=records.fbeta(result.best) if result.best else None,
-        best_bytes=records.onnx_bytes(result.best) if result.best else None,
-        advice=result.advice if result.failed_targets or result.best is None else (),
-        ended=result.stop.because if result.stop else None,
-        best=result.best.number if result.best else None,
-        front=tuple(row for trial in result.front for row in trained if row.number == trial.number),
-        others=tuple(row for row in trained if not row.is_on_front),
-        onnx_bytes_target=phase.targets.onnx_bytes,
-        fbeta_target=phase.targets.fbeta,
-        sizes=tuple(
-            SizeRow(limit=one.limit, best=_row(one.best, on_front), gained=one.gained)
-            for one in result.by_size
-        ),
-        size_name=SIZES[phase.targets.size_of],
-        size_classes=tuple(sorted(phase.search.sizes)),
-        architectures=_architectures(stored, of, trained),
+        result=result,
+        answer=_answer(best, of.phase.beta),
+        trials=trials,
+        best=best,
+        front=tuple(rows[trial.number] for trial in result.front),
+        others=tuple(row for row in trials if row.folds and not row.is_on_front),
+        sizes=tuple((one, rows[one.best.number]) for one in result.by_size),
+        architectures=_architectures(stored, of, trials),
         rates=rate_points(stored, of.trials),
-        rate_rule=rule_in_words(phase),
-        curves=tuple(_curve(trial, on_front) for trial in of.trials if records.curve(trial)),
-        rules=_rules(of.trials, result),
-        ended_early=tuple(_ended(trial) for trial in of.trials if _rule(trial) is not None),
-        cost=_cost(of, result),
-        looks=tuple(_look(one) for one in looks(stored.study)),
+        rate_rule=rule_in_words(of.phase),
+        rules=_rules(trials, result),
+        cost=_cost(of),
+        looks=tuple({**one, "directory": Path(one["directory"]).name} for one in looks(stored.study)),
         data={**asdict(stored.data), "directory": Path(stored.data.directory).name},
-        spec=phase.stored(),
     )
 
 
@@ -85,38 +59,39 @@ def _row(trial: FrozenTrial, on_front: set[int]) -> TrialRow:
     return TrialRow(
         number=trial.number,
         architecture=records.architecture(trial),
-        onnx_bytes=records.onnx_bytes(trial),
+        onnx_bytes=trial.params.get(records.ONNX_BYTES, 0),
         parameters=records.parameters(trial),
         ram_bytes=records.footprint(trial).ram_bytes,
         learning_rate=records.learning_rate(trial) or 0.0,
         fbeta=records.fbeta(trial),
         standard_error=known.standard_error if known else None,
         folds=known.folds if known else 0,
+        curve=tuple(records.curve(trial)),
         is_on_front=trial.number in on_front,
         is_finished=trial.state == TrialState.COMPLETE,
+        rule=_rule(trial),
+        reason=str(trial.user_attrs.get(records.PRUNED_BECAUSE, "")),
     )
 
 
-def _answer(result: Outcome) -> str:
-    best = result.best
+def _answer(best: TrialRow | None, beta: float) -> str:
     if best is None:
         return "The search has not found a model yet."
-    known = records.estimate(best)
-    error = known.standard_error if known else None
+    error = best.standard_error
     spread = "" if error is None else f" ± {error:.3f} (mean and standard error over the folds)"
     return (
-        f"The best model is {records.architecture(best)} with {records.onnx_bytes(best):,} bytes: "
-        f"F{result.phase.beta:g} {records.fbeta(best):.3f}{spread} on subjects it was not trained on."
+        f"The best model is {best.architecture} with {best.onnx_bytes:,} bytes: "
+        f"F{beta:g} {best.fbeta:.3f}{spread} on subjects it was not trained on."
     )
 
 
 def _architectures(
-    stored: StoredStudy, of: Snapshot, trained: Sequence[TrialRow]
+    stored: StoredStudy, of: Snapshot, trials: Sequence[TrialRow]
 ) -> tuple[ArchitectureRow, ...]:
     """Return the architectures of the grid, the best first."""
     rows = []
     for name in stored.grid.architectures:
-        own = [row for row in trained if row.architecture == name]
+        own = [row for row in trials if row.folds and row.architecture == name]
         best = max(own, key=lambda row: (row.is_finished, row.fbeta), default=None)
         rows.append(
             ArchitectureRow(
@@ -134,19 +109,6 @@ def _worth(row: ArchitectureRow) -> tuple[bool, float]:
     return (row.best.is_finished, row.best.fbeta) if row.best else (False, 0.0)
 
 
-def _curve(trial: FrozenTrial, on_front: set[int]) -> Curve:
-    points = records.curve(trial)
-    folds = [[point for point in points if point.fold == fold] for fold in sorted({p.fold for p in points})]
-    return Curve(
-        number=trial.number,
-        label=f"{records.architecture(trial)}, {records.onnx_bytes(trial):,} bytes",
-        is_on_front=trial.number in on_front,
-        first_fold=tuple(point.fbeta for point in points if point.fold == 0),
-        train_loss=tuple(tuple(point.train_loss for point in fold) for fold in folds),
-        valid_loss=tuple(tuple(point.valid_loss for point in fold) for fold in folds),
-    )
-
-
 def _rule(trial: FrozenTrial) -> str | None:
     """Return what ended a trial early, if something did."""
     if trial.state == TrialState.PRUNED:
@@ -154,33 +116,16 @@ def _rule(trial: FrozenTrial) -> str | None:
     return "failed" if trial.state == TrialState.FAIL else None
 
 
-def _rules(trials: Sequence[FrozenTrial], result: Outcome) -> tuple[RuleRow, ...]:
-    rules = [rule for trial in trials if (rule := _rule(trial)) is not None]
+def _rules(trials: Sequence[TrialRow], result: Outcome) -> tuple[RuleRow, ...]:
     minutes = {saving.by: saving.minutes for saving in result.savings}
-    counted = {rule: rules.count(rule) for rule in dict.fromkeys(rules)}
+    counts = Counter(row.rule for row in trials if row.rule)
     return tuple(
         RuleRow(rule=rule, meaning=MEANINGS.get(rule, ""), trials=count, minutes_saved=minutes.get(rule))
-        for rule, count in sorted(counted.items(), key=lambda pair: -pair[1])
+        for rule, count in counts.most_common()
     )
 
 
-def _ended(trial: FrozenTrial) -> EndedTrial:
-    known = records.estimate(trial)
-    points = records.curve(trial)
-    return EndedTrial(
-        number=trial.number,
-        architecture=records.architecture(trial),
-        onnx_bytes=trial.params.get(records.ONNX_BYTES),
-        learning_rate=records.learning_rate(trial),
-        epochs=len(points),
-        folds=known.folds if known else 0,
-        fbeta=records.fbeta(trial) if points else None,
-        rule=_rule(trial) or "",
-        reason=str(trial.user_attrs.get(records.PRUNED_BECAUSE, "")),
-    )
-
-
-def _cost(of: Snapshot, result: Outcome) -> Cost:
+def _cost(of: Snapshot) -> Cost:
     workers = [worker for trial in of.trials if (worker := trial.user_attrs.get(records.WORKER))]
     seconds = [
         ((trial.datetime_complete or of.taken) - trial.datetime_start).total_seconds()
@@ -188,23 +133,8 @@ def _cost(of: Snapshot, result: Outcome) -> Cost:
         if trial.datetime_start is not None and trial.state != TrialState.FAIL
     ]
     return Cost(
-        wall_seconds=result.spent.seconds,
         worker_seconds=sum(seconds),
         epoch_seconds=sum(records.training_seconds(trial) for trial in of.trials),
         workers=len({(one.get("host"), one.get("pid"), one.get("started")) for one in workers}),
         devices=tuple(sorted({str(one.get("device")) for one in workers})),
-        trained=result.spent.trained,
-        finished=len(records.completed(of.trials)),
-        pruned=sum(result.pruned.values()),
-        untrained=result.spent.untrained,
-        failed=result.failed,
-    )
-
-
-def _look(one: Mapping[str, Any]) -> Look:
-    return Look(
-        when=str(one["when"]),
-        directory=Path(str(one["directory"])).name,
-        model=str(one["model"])[:12],
-        fbeta=float(one["fbeta"]),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 Points = Sequence[tuple[float, float]]
-Margins = tuple[float, float, float, float]  # left, right, top, bottom
+MARGINS = 52, 12, 14, 44  # left, right, top, bottom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,12 @@ class Chart:
     label: str  # read aloud in place of the picture
     width: float = 420
     height: float = 280
-    margins: Margins = (52, 12, 14, 44)
     parts: list[Markup] = field(default_factory=list)
     has_links: bool = False
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Return the position of a point in the picture."""
-        left, right, top, bottom = self.margins
+        left, right, top, bottom = MARGINS
         return (
             left + (self.width - left - right) * self.x.share(x),
             self.height - bottom - (self.height - top - bottom) * self.y.share(y),
@@ -67,17 +66,17 @@ class Chart:
         x_title: str,
         y_title: str,
         *,
-        x_ticks: Sequence[tuple[float, str]],
-        y_ticks: Sequence[tuple[float, str]],
+        x_ticks: Sequence[tuple[float, str]] | None = None,
+        y_ticks: Sequence[tuple[float, str]] | None = None,
     ) -> None:
-        """Draw a grid with its figures and titles."""
-        left, right, top, bottom = self.margins
+        """Draw a grid with its figures, by default round values of linear scales, and titles."""
+        left, right, top, bottom = MARGINS
         low, high = self.height - bottom, self.width - right
-        for value, text in y_ticks:
+        for value, text in self.y.ticks() if y_ticks is None else y_ticks:
             _, y = self.at(self.x.low, value)
             self._add('<line class="grid" x1="{}" y1="{}" x2="{}" y2="{}"/>', left, y, high, y)
             self._add('<text class="tick end" x="{}" y="{}">{}</text>', left - 6, y + 4, text)
-        for value, text in x_ticks:
+        for value, text in self.x.ticks() if x_ticks is None else x_ticks:
             x, _ = self.at(value, self.y.low)
             self._add('<line class="grid" x1="{}" y1="{}" x2="{}" y2="{}"/>', x, top, x, low)
             self._add('<text class="tick mid" x="{}" y="{}">{}</text>', x, low + 16, text)

@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atml.evaluation import EpisodeMetrics, Metrics
+from atml.evaluation import DisturbedMetrics, EpisodeMetrics, Metrics, Robustness, predictive_values
 from atml.evaluation.metrics import SubjectMetrics
-from atml.reports.html.model_part import worst_first
 from atml.words import counted
 
 WORST_SHOWN = 12
@@ -85,10 +84,18 @@ def episode_rows(episodes: EpisodeMetrics) -> list[tuple[str, float | None, floa
 
 def worst(metrics: Metrics) -> list[tuple[list[SubjectMetrics], bool]]:
     """Return the worst subjects and, if there are many, the others; with whether they are the others."""
-    ranked = worst_first(metrics)
+    ranked = metrics.worst_first
     if len(ranked) <= 1.5 * WORST_SHOWN:
         return [(ranked, False)]
     return [(ranked[:WORST_SHOWN], False), (ranked[WORST_SHOWN:], True)]
 
 
+def most_harmful(robustness: Robustness) -> list[DisturbedMetrics]:
+    """Return the disturbances, the one with the largest loss of ROC-AUC first."""
+    return sorted(robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
+
+
 FILTERS = {one.__name__: one for one in (f3, f4, percent, interval, kb, sizes, duration, items_text, counted)}
+FUNCTIONS = {
+    one.__name__: one for one in (metric_names, episode_rows, worst, most_harmful, predictive_values)
+}

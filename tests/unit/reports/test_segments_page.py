@@ -81,12 +81,12 @@ def test_the_page_needs_no_network_and_escapes_what_it_shows(imported):
 @pytest.mark.parametrize(("peak_to_peak", "gain"), [(2, 10), (3.5, 10), (4, 5), (200, 0.15625), (0.01, 2560)])
 def test_a_trace_that_does_not_fit_has_another_gain_which_is_told(peak_to_peak, gain):
     samples = (peak_to_peak / 2 * np.sin(np.arange(1250) / 10)).astype(np.float32)
-    assert gain_for(samples) == pytest.approx(gain)
+    assert gain_for([samples], 36) == pytest.approx(gain)
     assert f"{gain:g} mm/mV" in strip(samples)
 
 
 def test_a_flat_line_is_drawn_flat():
-    assert gain_for(np.zeros(1250, dtype=np.float32)) == 10
+    assert gain_for([np.zeros(1250, dtype=np.float32)], 36) == 10
     assert "nan" not in strip(np.zeros(1250, dtype=np.float32))
 
 
