@@ -92,7 +92,7 @@ class RuleRow:
 class Cost:
     """What the search took, beside what its outcome says."""
 
-    worker_seconds: float  # summed over trials, but for those whose worker was killed
+    worker_seconds: float  # summed over trials that were not interrupted
     epoch_seconds: float  # of it, within epochs
     workers: int  # different ones
     devices: tuple[str, ...]
