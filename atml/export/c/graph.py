@@ -4,7 +4,6 @@ The INT8 file keeps weights of many layers in one tensor. Here every layer gets 
 restores it just before it runs, so that only one layer's weights are in memory at a time.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,43 +69,30 @@ def _take_weights(graph: Graph) -> _Found:
     found |= {n: _Stored(values=v) for n, v in graph.constants.items() if v.dtype == np.int8}
     for node in list(graph.nodes):
         if all(name in found or name in graph.constants for name in node.input):
-            if node.op_type not in _READERS:
-                raise ModelError(f"C code cannot be generated: {node.op_type} of a weight is not supported.")
-            found |= zip(node.output, _READERS[node.op_type](graph, node, found), strict=True)
+            found |= zip(node.output, _read(graph, node, found), strict=True)
             graph.nodes.remove(node)
     graph.weights.clear()
     graph.constants = {n: v for n, v in graph.constants.items() if n not in found}
     return found
 
 
-def _cast(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    return [found[node.input[0]]]
-
-
-def _split(graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    whole, count = found[node.input[0]], len(node.output)
-    lengths = graph.constants[node.input[1]] if len(node.input) > 1 else [len(whole.values) // count] * count
-    ends = np.cumsum(lengths).tolist()
-    return [whole.part(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
-
-
-def _dequantize(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    codes, scales = (found[name].values for name in node.input)
-    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    return [_Stored(values=codes, scales=scales, axis=None if scales.size == 1 else axis)]
-
-
-def _multiply(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    codes, scales = (found[name].values for name in node.input)
-    return [_Stored(values=codes, scales=scales, axis=1)]
-
-
-_READERS: dict[str, Callable[[Graph, NodeProto, _Found], Iterable[_Stored]]] = {
-    "Cast": _cast,
-    "DequantizeLinear": _dequantize,
-    "Mul": _multiply,
-    "Split": _split,
-}
+def _read(graph: Graph, node: NodeProto, found: _Found) -> list[_Stored]:
+    """Return how the weights that a node restores are stored."""
+    match node.op_type, [found[name] for name in node.input if name in found]:
+        case "Cast", [stored]:
+            return [stored]
+        case "Split", [stored]:
+            count = len(node.output)
+            equal = [len(stored.values) // count] * count
+            ends = np.cumsum(graph.constants[node.input[1]] if len(node.input) > 1 else equal).tolist()
+            return [stored.part(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
+        case "DequantizeLinear", [codes, scales]:
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            by_channel = scales.values.size > 1
+            return [_Stored(values=codes.values, scales=scales.values, axis=axis if by_channel else None)]
+        case "Mul", [codes, scales]:
+            return [_Stored(values=codes.values, scales=scales.values, axis=1)]
+    raise ModelError(f"C code cannot be generated: {node.op_type} of a weight is not supported.")
 
 
 def _restored(graph: Graph, weight: _Stored) -> str:
