@@ -14,7 +14,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from atml.export.batch_norm import fold_batch_norms
-from atml.export.graph import Graph
+from atml.export.graph import Graph, tensor_shapes, with_batch
 
 OPSET = 17  # ReduceMean's axes are still an attribute, which is smaller than an input
 _BATCH = 100_003  # a prime that equals no width or length, so every occurrence is the batch size
@@ -32,7 +32,7 @@ def slim(model: ModelProto) -> ModelProto:
     """Return a smaller model with the same inputs, outputs and results."""
     graph = Graph(model)
     _skip_identities(graph)
-    shapes = _shapes(model)
+    shapes = tensor_shapes(with_batch(model, _BATCH))
     _fix_reshapes(graph, shapes)
     _pool_globally(graph, shapes)
     _drop_zero_states(graph)
@@ -61,20 +61,6 @@ def _fix_reshapes(graph: Graph, shapes: Mapping[str, list[int]]) -> None:
         shape = [-1 if size == _BATCH else size for size in shapes.get(node.output[0], [])]
         if node.op_type == "Reshape" and shape.count(-1) == 1 and 0 not in shape:
             node.input[1] = graph.add_constant(np.array(shape, dtype=np.int64))
-
-
-def _shapes(model: ModelProto) -> dict[str, list[int]]:
-    """Return the shape of every tensor for a batch of _BATCH, 0 where it cannot be inferred."""
-    fixed = ModelProto()
-    fixed.CopyFrom(model)
-    for value in (*fixed.graph.input, *fixed.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = _BATCH
-    del fixed.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    return {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in inferred.graph.value_info
-    }
 
 
 def _pool_globally(graph: Graph, shapes: Mapping[str, list[int]]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
-from atml.export.graph import Array
+from atml.export.graph import Array, tensor_shapes
 
 _CONSTANT = re.compile(r"^const EMX_UNUSED \w+ (weight\d+_(\w+))\[", re.MULTILINE)
 _FUNCTION = re.compile(r"^EMX_NODE_FN void (node\d+_(\w+))\((.*?)\) \{\n.*?^\}$", re.MULTILINE | re.DOTALL)
@@ -108,10 +108,11 @@ def check_operators(model: ModelProto) -> None:
     Raises:
         ModelError: names the operator.
     """
+    shapes = tensor_shapes(model)
     for node in model.graph.node:
         if node.op_type not in _TEMPLATES:
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
-        if node.op_type == "Conv" and _rank(model, node.output[0]) != 3:
+        if node.op_type == "Conv" and len(shapes.get(node.output[0], ())) != 3:
             raise ModelError("C code cannot be generated: Conv has more than one axis.")
         if node.op_type == "GRU" and not _is_plain_gru(node):
             raise ModelError(
@@ -124,10 +125,6 @@ def _is_plain_gru(node: NodeProto) -> bool:
     attributes = {a.name: a.i for a in node.attribute}
     known = attributes.keys() <= {"direction", "hidden_size", "linear_before_reset"}
     return known and attributes.get("linear_before_reset") == 1 and len(node.input) <= 4
-
-
-def _rank(model: ModelProto, name: str) -> int:
-    return next((len(v.type.tensor_type.shape.dim) for v in model.graph.value_info if v.name == name), 0)
 
 
 def _generated(model: ModelProto) -> str:

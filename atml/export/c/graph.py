@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from atml.errors import ModelError
-from atml.export.graph import Array, Graph
+from atml.export.graph import Array, Graph, with_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ def prepared(model: ModelProto) -> ModelProto:
                 restored[name] = graph.add_constant(graph.constants.pop(name))
             node.input[slot] = restored.get(name, name)
         graph.nodes.append(_averaging(node) if node.op_type == "GlobalAveragePool" else node)
-    fixed = _for_one_segment(graph)
+    fixed = with_batch(graph.to_model(), 1)
     _join_swish(fixed)
     return fixed
 
@@ -133,11 +132,3 @@ def _join_swish(model: ModelProto) -> None:
 def _averaging(pool: NodeProto) -> NodeProto:
     """Return a ReduceMean, since the generated pool copies each channel to the stack."""
     return helper.make_node("ReduceMean", pool.input, pool.output, axes=[2], keepdims=1)
-
-
-def _for_one_segment(graph: Graph) -> ModelProto:
-    """Return the model with the shapes of all tensors."""
-    model = graph.to_model()
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
