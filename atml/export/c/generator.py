@@ -14,6 +14,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
+from atml.export.c.arena import Step
 from atml.export.graph import Array, tensor_shapes
 
 _CONSTANT = re.compile(r"^const EMX_UNUSED \w+ (weight\d+_(\w+))\[", re.MULTILINE)
@@ -65,21 +66,11 @@ class Function:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """One node: a function and the names of the tensors it reads and writes."""
+class Call(Step):
+    """One node: a function, and the tensors that are its arguments."""
 
     function: Function
     arguments: tuple[str, ...]
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The tensors that the call reads."""
-        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if not out)
-
-    @property
-    def writes(self) -> tuple[str, ...]:
-        """The tensors that the call writes."""
-        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +78,7 @@ class Program:
     """A network in C, before its tensors have places."""
 
     constants: dict[str, Array]
-    helpers: tuple[str, ...]  # functions that functions of nodes call
+    helpers: dict[str, str]  # functions that functions of nodes call, by name
     temporaries: dict[str, int]  # numbers in each tensor
     calls: tuple[Call, ...]
 
@@ -194,15 +185,25 @@ def _parsed(text: str, model: ModelProto) -> Program:
     functions = {match[1]: _function(match) for match in _FUNCTION.finditer(head)}
     return Program(
         constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
-        helpers=tuple(match[0] for match in _HELPER.finditer(head)),
+        helpers={match[1]: match[0] for match in _HELPER.finditer(head)},
         temporaries={
             match[1]: int(np.prod([int(n) for n in _NUMBER.findall(match[2])]))
             for match in _TEMPORARY.finditer(body)
         },
         calls=tuple(
-            Call(function=functions[match[1]], arguments=tuple(match[2].split(", ")))
-            for match in _CALL.finditer(body)
+            _call(functions[match[1]], tuple(match[2].split(", "))) for match in _CALL.finditer(body)
         ),
+    )
+
+
+def _call(function: Function, arguments: tuple[str, ...]) -> Call:
+    is_output = dict(zip(arguments, function.outputs, strict=True))
+    return Call(
+        operator=function.operator,
+        reads=tuple(name for name in arguments if not is_output[name]),
+        writes=tuple(name for name in arguments if is_output[name]),
+        function=function,
+        arguments=arguments,
     )
 
 
