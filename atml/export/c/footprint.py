@@ -83,7 +83,8 @@ def flash_bytes(model: bytes) -> int:
 
 def _instructions(model: bytes) -> int:
     with _sources(model, tools.missing_for_target()) as (sources, folder):
-        return measured_on_target(sources, folder).instructions
+        _, instructions = measured_on_target(sources, folder)
+        return instructions
 
 
 @contextmanager

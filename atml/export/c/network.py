@@ -4,7 +4,6 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
@@ -26,19 +25,12 @@ _WIDTH = 100
 _HALF = re.compile(r"\(float\)(input0(?:\[\w+\])+)")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkCode:
-    """A network in C99."""
-
-    source: str  # ecm.c
-    header: str  # ecm.h
-    memory_bytes: int  # that the caller provides; the segment is in it
-
-
 def network_code(
     model: bytes, metadata: OnnxMetadata, segment_length: int, *, least_confidence: float | None = None
-) -> NetworkCode:
-    """Return the C code of a model that `to_onnx` or `quantize_weights` made.
+) -> tuple[dict[str, str], int]:
+    """Return the text of `ecm.c` and `ecm.h`, and the bytes of memory that their caller provides.
+
+    `model` is what `to_onnx` or `quantize_weights` returned. The segment is in the memory.
 
     Raises:
         ModelError: names the operator that cannot be generated.
@@ -54,11 +46,8 @@ def network_code(
         "least_margin": None if least_confidence is None else _margin(least_confidence),
         "onnx_bytes": len(model),
     }
-    return NetworkCode(
-        source=rendered("ecm.c.j2", **facts, **_parts(program, arena)),
-        header=rendered("ecm.h.j2", **facts),
-        memory_bytes=4 * arena.size,
-    )
+    source = rendered("ecm.c.j2", **facts, **_parts(program, arena))
+    return {"ecm.c": source, "ecm.h": rendered("ecm.h.j2", **facts)}, 4 * arena.size
 
 
 def rendered(template: str, **values: object) -> str:
