@@ -12,7 +12,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atml.errors import ModelError, ParityError
 from atml.export.graph import checked_bytes
@@ -106,17 +106,8 @@ def _fuse_batch_norms(model: nn.Module) -> None:
             continue
         for (name, layer), (next_name, next_layer) in itertools.pairwise(part.named_children()):
             if isinstance(layer, nn.Conv1d) and isinstance(next_layer, nn.BatchNorm1d):
-                setattr(part, name, _fused(layer, next_layer))
+                setattr(part, name, fuse_conv_bn_eval(layer, next_layer))
                 setattr(part, next_name, nn.Identity())
-
-
-def _fused(layer: nn.Conv1d, norm: nn.BatchNorm1d) -> nn.Module:
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    fused = _copied(layer, {})
-    fused.weight, fused.bias = fuse_conv_bn_weights(
-        layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
-    )
-    return fused
 
 
 def _exported(model: nn.Module, segment_length: int) -> onnx.ModelProto:
