@@ -56,7 +56,9 @@ def prepared(model: ModelProto) -> ModelProto:
                 # Under a new name: the generator ignores the case of names.
                 restored[name] = graph.add_constant(graph.constants.pop(name))
             node.input[slot] = restored.get(name, name)
-        graph.nodes.append(_averaging(node) if node.op_type == "GlobalAveragePool" else node)
+        if node.op_type == "GlobalAveragePool":  # as generated, it copies each channel to the stack
+            node = helper.make_node("ReduceMean", node.input, node.output, axes=[2], keepdims=1)
+        graph.nodes.append(node)
     fixed = with_batch(graph.to_model(), 1)
     _join_swish(fixed)
     return fixed
@@ -127,8 +129,3 @@ def _join_swish(model: ModelProto) -> None:
             readers[0].op_type = "Swish"
             readers[0].input[:] = node.input
             nodes.remove(node)
-
-
-def _averaging(pool: NodeProto) -> NodeProto:
-    """Return a ReduceMean, since the generated pool copies each channel to the stack."""
-    return helper.make_node("ReduceMean", pool.input, pool.output, axes=[2], keepdims=1)
