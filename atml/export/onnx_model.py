@@ -50,7 +50,18 @@ def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float3
     Rounding errors of 32 bit floats are proportional to the numbers, so an absolute limit would refuse
     sound models with large logits.
     """
-    difference, largest = _compare(model, onnx_model, samples)
+    if len(samples) == 0:
+        raise ModelError("Parity needs at least one segment but got none.")
+    session = open_session(onnx_model, source="The exported model")
+    frozen = copy.deepcopy(model).cpu().eval()
+    segments = np.ascontiguousarray(samples[:, None, :], dtype=np.float32)
+    batches = [segments[start : start + BATCH] for start in range(0, len(segments), BATCH)]
+    with torch.no_grad():
+        expected = torch.cat([frozen(torch.from_numpy(batch)) for batch in batches]).numpy()
+    logits = np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which must fail
+        difference = float(np.abs(expected - logits).max())
+    largest = float(np.abs(expected).max())
     allowed = TOLERANCE * max(1.0, largest)
     # NaN or infinity on either side fails.
     if not (math.isfinite(difference) and difference <= allowed):
@@ -59,25 +70,6 @@ def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float3
             f"more than the {allowed:.0e} allowed for logits of up to {largest:.2g}."
         )
     return difference
-
-
-def _compare(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the largest difference of the logits, and the largest magnitude of PyTorch's."""
-    if len(samples) == 0:
-        raise ModelError("Parity needs at least one segment but got none.")
-    session = open_session(onnx_model, source="The exported model")
-    frozen = copy.deepcopy(model).cpu().eval()
-    difference = largest = 0.0
-    for start in range(0, len(samples), BATCH):
-        batch = np.ascontiguousarray(samples[start : start + BATCH, None, :], dtype=np.float32)
-        with torch.no_grad():
-            expected = frozen(torch.from_numpy(batch)).numpy()
-        (logits,) = session.run([OUTPUT], {INPUT: batch})
-        # np.maximum, not max: a NaN on either side must fail.
-        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which must fail
-            difference = float(np.maximum(difference, np.abs(expected - logits).max()))
-        largest = float(np.maximum(largest, np.abs(expected).max()))
-    return difference, largest
 
 
 def _copied(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
