@@ -16,7 +16,6 @@ from atml.export.metadata import OnnxMetadata
 from atml.files import read_file, whole
 
 FORMAT = 1
-MOST_BYTES = 10_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

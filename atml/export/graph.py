@@ -102,6 +102,24 @@ class Graph:
         )
 
 
+def with_batch(model: ModelProto, size: int) -> ModelProto:
+    """Return the model for batches of one size, with the shapes of its tensors."""
+    fixed = ModelProto()
+    fixed.CopyFrom(model)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    del fixed.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+
+
+def tensor_shapes(model: ModelProto) -> dict[str, list[int]]:
+    """Return the shape of each tensor of what `with_batch` returned; an unknown size is 0."""
+    graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    found = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
+    return found | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
 def checked_bytes(model: ModelProto) -> bytes:
     """Return the content of a model's file; raise ModelError if it is not valid ONNX."""
     try:

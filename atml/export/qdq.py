@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from atml.errors import ModelError
 from atml.export.graph import Graph, checked_bytes
@@ -53,13 +54,14 @@ def quantize_fully(model: bytes, samples: ArrayLike) -> bytes:
         raise ModelError("Quantizing activations needs at least one segment but got none.")
     for number, node in enumerate(source.graph.node):
         node.name = f"node{number}"  # the quantizer tells nodes apart by their names
+    parts = ({INPUT: segments[at : at + _BATCH, None]} for at in range(0, len(segments), _BATCH))
     with tempfile.TemporaryDirectory() as folder, _no_advice():
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "qdq.onnx"
         onnx.save(source, before)
         quantize_static(
             before,
             after,
-            _Segments(segments),
+            SimpleNamespace(get_next=lambda: next(parts, None)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QInt8,
@@ -72,17 +74,6 @@ def quantize_fully(model: bytes, samples: ArrayLike) -> bytes:
     small = graph.to_model()
     small.metadata_props.extend(source.metadata_props)
     return checked_bytes(small)
-
-
-class _Segments:
-    """What the quantizer reads segments from, part by part."""
-
-    def __init__(self, segments: NDArray[np.float32]) -> None:
-        self._parts = (segments[at : at + _BATCH, None] for at in range(0, len(segments), _BATCH))
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        part = next(self._parts, None)
-        return None if part is None else {INPUT: part}
 
 
 @contextmanager

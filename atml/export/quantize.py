@@ -8,7 +8,7 @@ What is stored in which way follows from the structure alone, never from values,
 before training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,21 +46,15 @@ class Agreement:
     decisions_equal: float  # the share of segments with the same decision, 0 to 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Block:
     """Weights that are stored as one int8 tensor, one after the other along the first axis."""
 
     names: tuple[str, ...]
-    axis: int | None  # of the channels; None: one scale for all values
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Codes:
-    """A block's values: weights = codes * scales."""
-
-    codes: NDArray[np.int8]
-    scales: NDArray[np.float32]  # [channels], or [1]
     lengths: tuple[int, ...]  # of the first axis, by weight
+    axis: int | None  # of the channels; None: one scale for all values
+    codes: NDArray[np.int8]  # weights = codes * scales
+    scales: NDArray[np.float32]  # [channels], or [1]
 
 
 def quantize_weights(model: bytes, samples: ArrayLike | None = None) -> bytes:
@@ -82,7 +76,9 @@ def quantize_weights(model: bytes, samples: ArrayLike | None = None) -> bytes:
     content = checked_bytes(quantized)
     if samples is None:
         return content
-    _add_to_logits(source, _mean_logits(model, samples) - _mean_logits(content, samples))
+    segments = _some(samples)
+    wanted, found = (OnnxClassifier(one).logits(segments).mean(axis=0) for one in (model, content))
+    _add_to_logits(source, wanted - found)
     return checked_bytes(_quantized(source))
 
 
@@ -107,13 +103,9 @@ def _quantized(source: ModelProto) -> ModelProto:
     # Networks scale their input, so only a failed training leads beyond the range of 16 bit floats.
     if not all(np.all(np.abs(weight) <= np.finfo(np.float16).max) for weight in graph.weights.values()):
         raise ModelError("A weight is undefined or too large for the model to be stored as INT8.")
-    blocks = {block: _codes(graph, block) for block in _blocks(graph)}
+    blocks = _blocks(graph)
     versions = [_smallest(source, blocks, packed=packed) for packed in (True, False)]
     return min(versions, key=ModelProto.ByteSize)
-
-
-def _mean_logits(model: bytes, samples: ArrayLike) -> NDArray[np.float32]:
-    return np.asarray(OnnxClassifier(model).logits(_some(samples)).mean(axis=0))
 
 
 def _some(samples: ArrayLike) -> NDArray[np.float32]:
@@ -147,20 +139,23 @@ def _blocks(graph: Graph) -> list[_Block]:
                 axis = _CHANNEL_AXES.get(node.op_type, {}).get(slot)
                 key = weight.shape[1:] if axis == 0 else name
                 joined.setdefault((axis, key), []).append(name)
-    return [_Block(names=tuple(names), axis=axis) for (axis, _), names in joined.items()]
+    return [_block(graph, tuple(names), axis) for (axis, _), names in joined.items()]
 
 
-def _codes(graph: Graph, block: _Block) -> _Codes:
-    weights = [graph.weights[name] for name in block.names]
+def _block(graph: Graph, names: tuple[str, ...], axis: int | None) -> _Block:
+    """Round weights to int8."""
+    weights = [graph.weights[name] for name in names]
     joined = np.concatenate(weights).astype(np.float32)
-    by_channel = joined[None] if block.axis is None else np.moveaxis(joined, block.axis, 0)
+    by_channel = joined[None] if axis is None else np.moveaxis(joined, axis, 0)
     rows = by_channel.reshape(len(by_channel), -1)
     scales = _scales(rows)
     codes = _rounded(rows, scales).reshape(by_channel.shape)
-    return _Codes(
-        codes=codes[0] if block.axis is None else np.moveaxis(codes, 0, block.axis),
-        scales=scales,
+    return _Block(
+        names=names,
         lengths=tuple(len(weight) for weight in weights),
+        axis=axis,
+        codes=codes[0] if axis is None else np.moveaxis(codes, 0, axis),
+        scales=scales,
     )
 
 
@@ -193,26 +188,26 @@ def _rounded(rows: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[
     return limited.astype(np.int8)
 
 
-def _smallest(source: ModelProto, blocks: Mapping[_Block, _Codes], *, packed: bool) -> ModelProto:
+def _smallest(source: ModelProto, blocks: Sequence[_Block], *, packed: bool) -> ModelProto:
     """Return the smallest model: leave out each block that costs more bytes than it saves."""
-    kept = dict(blocks)
+    kept = blocks
     smallest = _rewritten(source, kept, packed=packed)
-    for block in sorted(blocks, key=lambda block: (blocks[block].codes.size, block.names)):
-        rest = {other: codes for other, codes in kept.items() if other != block}
+    for block in sorted(blocks, key=lambda block: (block.codes.size, block.names)):
+        rest = [other for other in kept if other is not block]
         model = _rewritten(source, rest, packed=packed)
         if model.ByteSize() <= smallest.ByteSize():
             kept, smallest = rest, model
     return smallest
 
 
-def _rewritten(source: ModelProto, blocks: Mapping[_Block, _Codes], *, packed: bool) -> ModelProto:
+def _rewritten(source: ModelProto, blocks: Sequence[_Block], *, packed: bool) -> ModelProto:
     """Return the model with these blocks as int8, and if `packed`, with biases and scales as one vector."""
     graph = Graph(source)
     vectors = _biases(graph)
     nodes: list[NodeProto] = []
-    for block, codes in blocks.items():
-        vectors.append(graph.add_weight(codes.scales))
-        nodes += _dequantized(graph, block, codes, vectors[-1])
+    for block in blocks:
+        vectors.append(graph.add_weight(block.scales))
+        nodes += _dequantized(graph, block, vectors[-1])
     if packed and vectors:
         nodes = _packed(graph, vectors) + nodes
     graph.nodes[:0] = nodes
@@ -231,33 +226,26 @@ def _biases(graph: Graph) -> list[str]:
     return [name for name in names if name in graph.weights and graph.weights[name].ndim == 1]
 
 
-def _dequantized(graph: Graph, block: _Block, codes: _Codes, scales: str) -> list[NodeProto]:
+def _dequantized(graph: Graph, block: _Block, scales: str) -> list[NodeProto]:
     """Store a block's codes and return the nodes that restore its weights."""
     for name in block.names:
         del graph.weights[name]
-    stored = graph.add_weight(codes.codes)
-    if codes.codes.ndim == 2 and block.axis == 1:
-        return _multiplied(graph, stored, scales, *block.names)
+    stored = graph.add_weight(block.codes)
+    if block.codes.ndim == 2 and block.axis == 1:
+        # Of DequantizeLinear and a linear layer, ONNX Runtime 1.31 makes an operator that also rounds the
+        # layer's inputs to eight bits.
+        floats = graph.add_name()
+        return [
+            helper.make_node("Cast", [stored], [floats], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [floats, scales], block.names),
+        ]
     axis: dict[str, Any] = {} if block.axis in (None, _DEFAULT_AXIS) else {"axis": block.axis}
     if len(block.names) == 1:
         return [helper.make_node("DequantizeLinear", [stored, scales], block.names, **axis)]
     restored = graph.add_name()
     return [
         helper.make_node("DequantizeLinear", [stored, scales], [restored], **axis),
-        _split(graph, restored, block.names, codes.lengths),
-    ]
-
-
-def _multiplied(graph: Graph, stored: str, scales: str, restored: str) -> list[NodeProto]:
-    """Return the nodes that restore a linear layer's weights without `DequantizeLinear`.
-
-    ONNX Runtime 1.31 replaces that and the layer by an operator that also rounds the layer's inputs to
-    eight bits.
-    """
-    floats = graph.add_name()
-    return [
-        helper.make_node("Cast", [stored], [floats], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [floats, scales], [restored]),
+        _split(graph, restored, block.names, block.lengths),
     ]
 
 

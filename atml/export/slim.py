@@ -6,6 +6,7 @@ so it is known before training.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from string import ascii_letters
 
 import numpy as np
@@ -13,35 +14,25 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from atml.export.batch_norm import fold_batch_norms
-from atml.export.graph import Graph
+from atml.export.graph import Graph, tensor_shapes, with_batch
 
+OPSET = 17  # ReduceMean's axes are still an attribute, which is smaller than an input
 _BATCH = 100_003  # a prime that equals no width or length, so every occurrence is the batch size
 
 # What reduces over time, and what does the same without attributes.
 _GLOBAL_POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 
-# ONNX's defaults for omitted attributes. A convolution's kernel_shape follows from its weights, and
-# BatchNormalization's momentum matters only in training.
-_DEFAULTS: dict[str, dict[str, object]] = {
-    "AveragePool": {"ceil_mode": 0, "count_include_pad": 0, "pads": 0, "strides": 1},
-    "BatchNormalization": {"epsilon": 1e-5, "momentum": None, "training_mode": 0},
-    "Conv": {"dilations": 1, "group": 1, "kernel_shape": None, "pads": 0, "strides": 1},
-    "Flatten": {"axis": 1},
-    "GRU": {"direction": "forward", "layout": 0, "linear_before_reset": 0},
-    "Gemm": {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
-    "InstanceNormalization": {"epsilon": 1e-5},
-    "MaxPool": {"ceil_mode": 0, "dilations": 1, "pads": 0, "storage_order": 0, "strides": 1},
-    "ReduceMax": {"keepdims": 1},
-    "ReduceMean": {"keepdims": 1},
-    "Reshape": {"allowzero": 0},
-}
+# A kernel's shape follows from its weights, and momentum matters only in training.
+_NOT_NEEDED = {("Conv", "kernel_shape"), ("BatchNormalization", "momentum")}
+# ONNX's defaults for every axis, which the operators' definitions have only as text.
+_DEFAULTS_BY_AXIS = {"dilations": 1, "pads": 0, "strides": 1}
 
 
 def slim(model: ModelProto) -> ModelProto:
     """Return a smaller model with the same inputs, outputs and results."""
     graph = Graph(model)
     _skip_identities(graph)
-    shapes = _shapes(model)
+    shapes = tensor_shapes(with_batch(model, _BATCH))
     _fix_reshapes(graph, shapes)
     _pool_globally(graph, shapes)
     _drop_zero_states(graph)
@@ -70,20 +61,6 @@ def _fix_reshapes(graph: Graph, shapes: Mapping[str, list[int]]) -> None:
         shape = [-1 if size == _BATCH else size for size in shapes.get(node.output[0], [])]
         if node.op_type == "Reshape" and shape.count(-1) == 1 and 0 not in shape:
             node.input[1] = graph.add_constant(np.array(shape, dtype=np.int64))
-
-
-def _shapes(model: ModelProto) -> dict[str, list[int]]:
-    """Return the shape of every tensor for a batch of _BATCH, 0 where it cannot be inferred."""
-    fixed = ModelProto()
-    fixed.CopyFrom(model)
-    for value in (*fixed.graph.input, *fixed.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = _BATCH
-    del fixed.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
-    return {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in inferred.graph.value_info
-    }
 
 
 def _pool_globally(graph: Graph, shapes: Mapping[str, list[int]]) -> None:
@@ -141,23 +118,25 @@ def _makes_zeros(node: NodeProto) -> bool:
 
 
 def _drop_default_attributes(graph: Graph) -> None:
-    for node in graph.nodes:
-        defaults = _DEFAULTS.get(node.op_type, {})
-        kept = [a for a in node.attribute if a.name not in defaults or not _is_default(a, defaults)]
+    for node in (node for node in graph.nodes if not node.domain):  # ONNX's own
+        kept = [a for a in node.attribute if not _is_default(node.op_type, a)]
         del node.attribute[:]
         node.attribute.extend(kept)
 
 
-def _is_default(attribute: onnx.AttributeProto, defaults: dict[str, object]) -> bool:
-    default = defaults[attribute.name]
-    value = helper.get_attribute_value(attribute)
-    if default is None:
-        return True
-    if isinstance(default, float):
-        return bool(np.float32(default) == np.float32(value))
-    if isinstance(value, list):
-        return all(item == default for item in value)
-    return bool((value.decode() if isinstance(value, bytes) else value) == default)
+def _is_default(operator: str, attribute: onnx.AttributeProto) -> bool:
+    if attribute.name in _DEFAULTS_BY_AXIS:
+        return all(item == _DEFAULTS_BY_AXIS[attribute.name] for item in attribute.ints)
+    default = _default(operator, attribute.name)
+    return attribute == default or (operator, attribute.name) in _NOT_NEEDED
+
+
+@cache
+def _default(operator: str, name: str) -> onnx.AttributeProto | None:
+    """Return the value of an attribute that is omitted, as ONNX defines the operator."""
+    known = onnx.defs.has(operator, OPSET, "")
+    attributes = onnx.defs.get_schema(operator, OPSET, "").attributes if known else {}
+    return attributes[name].default_value if name in attributes else None
 
 
 def _unshare_weights(graph: Graph) -> None:

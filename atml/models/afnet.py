@@ -1,8 +1,9 @@
 """AFNet: five strided convolutions, squeeze-excite and two fully connected layers."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import SqueezeExcite
@@ -23,44 +24,32 @@ class AFNetConfig(Config):
     dropout: float = 0.5
 
 
-class AFNet(nn.Module):
-    """The original's best network, as Conv1d: [batch, 1, segment_length] -> [batch, 2]."""
-
-    def __init__(self, config: AFNetConfig, segment_length: int) -> None:
-        """Build the layers."""
-        super().__init__()
-        layers: list[nn.Module] = []
-        inputs, length = 1, segment_length
-        for index, (kernel, multiplier) in enumerate(zip(KERNELS, MULTIPLIERS, strict=True)):
-            outputs = config.channels * multiplier
-            # BatchNorm follows the activation, as in the original, so it cannot be folded into its
-            # own convolution; the export folds it into the next one.
-            layers += [
-                Conv1d(inputs, outputs, kernel, STRIDE),
-                nn.SiLU(),
-                BatchNorm1d(outputs),
-            ]
-            if index in SQUEEZE_EXCITE_AFTER:
-                layers.append(SqueezeExcite(outputs, hidden=outputs // 4, activation=nn.SiLU))
-            inputs, length = outputs, (length - kernel) // STRIDE + 1
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.Flatten(),
-            Dropout(config.dropout),
-            nn.Linear(inputs * length, 5 * config.fc),
-            nn.ReLU(),
-            nn.Linear(5 * config.fc, 2),
-        )
-
-    def forward(self, ecg: Tensor) -> Tensor:
-        """Return the logits."""
-        logits: Tensor = self.classifier(self.features(ecg))
-        return logits
+def build(config: AFNetConfig, segment_length: int) -> nn.Module:
+    """Return the original's best network, as Conv1d."""
+    layers: list[nn.Module] = []
+    inputs, length = 1, segment_length
+    for index, (kernel, multiplier) in enumerate(zip(KERNELS, MULTIPLIERS, strict=True)):
+        outputs = config.channels * multiplier
+        # BatchNorm follows the activation, as in the original, so it cannot be folded into its
+        # own convolution; the export folds it into the next one.
+        layers += [Conv1d(inputs, outputs, kernel, STRIDE), nn.SiLU(), BatchNorm1d(outputs)]
+        if index in SQUEEZE_EXCITE_AFTER:
+            layers.append(SqueezeExcite(outputs, hidden=outputs // 4, activation=nn.SiLU))
+        inputs, length = outputs, (length - kernel) // STRIDE + 1
+    features = nn.Sequential(*layers)
+    classifier = nn.Sequential(
+        nn.Flatten(),
+        Dropout(config.dropout),
+        nn.Linear(inputs * length, 5 * config.fc),
+        nn.ReLU(),
+        nn.Linear(5 * config.fc, 2),
+    )
+    return nn.Sequential(OrderedDict(features=features, classifier=classifier))
 
 
 AFNET = Architecture(
     name="afnet",
     config=AFNetConfig,
-    network=AFNet,
+    network=build,
     minimum_length=98,  # leaves one sample after the fifth convolution
 )

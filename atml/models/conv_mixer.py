@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, stem
-from atml.models.layout import Dropout
+from atml.models.layers import convolution, pooled_classifier, stem
 
 DEPTH = 3
 
@@ -43,9 +42,7 @@ def build(config: ConvMixerConfig, _segment_length: int) -> nn.Module:
     return nn.Sequential(
         stem(c, 25, stride=10),
         *(MixerBlock(c, config.kernel) for _ in range(DEPTH)),
-        MeanMaxPool(),
-        Dropout(config.dropout),
-        nn.Linear(2 * c, 2),
+        *pooled_classifier(c, config.dropout),
     )
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, separable, stem
-from atml.models.layout import Dropout
+from atml.models.layers import pooled_classifier, separable, stem
 
 STRIDES = (2, 1, 2, 1)
 KERNEL = 9
@@ -27,7 +26,7 @@ def build(config: DSCNNConfig, _segment_length: int) -> nn.Module:
     for stride in STRIDES:
         layers.append(separable(inputs, outputs, KERNEL, stride=stride))
         inputs = outputs
-    return nn.Sequential(*layers, MeanMaxPool(), Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+    return nn.Sequential(*layers, *pooled_classifier(inputs, config.dropout))
 
 
 DSCNN = Architecture(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from atml.models.layout import BatchNorm1d, Conv1d
+from atml.models.layout import BatchNorm1d, Conv1d, Dropout
 
 
 def convolution(
@@ -156,3 +156,8 @@ class MeanMaxPool(nn.Module):
             # In training the copy's gradient costs more than it saves.
             x = x.contiguous()
         return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)
+
+
+def pooled_classifier(channels: int, dropout: float) -> list[nn.Module]:
+    """Return the last layers: [batch, channels, time] -> logits [batch, 2]."""
+    return [MeanMaxPool(), Dropout(dropout), nn.Linear(2 * channels, 2)]

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import InvertedResidual, MeanMaxPool, convolution, stem
-from atml.models.layout import Dropout
+from atml.models.layers import InvertedResidual, convolution, pooled_classifier, stem
 
 # (width as a multiple of `channels`, stride) of each block
 BLOCKS = ((1, 1), (2, 2), (2, 1), (3, 2), (3, 1))
@@ -44,9 +43,7 @@ def build(config: MobileNetConfig, _segment_length: int) -> nn.Module:
         *layers,
         # The blocks end linearly, and without an activation before it the mean would carry little.
         convolution(inputs, config.head, 1, activation=nn.Hardswish),
-        MeanMaxPool(),
-        Dropout(config.dropout),
-        nn.Linear(2 * config.head, 2),
+        *pooled_classifier(config.head, config.dropout),
     )
 
 

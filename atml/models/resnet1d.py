@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, ResidualBlock, stem
-from atml.models.layout import Dropout
+from atml.models.layers import ResidualBlock, pooled_classifier, stem
 
 MULTIPLIERS = (1, 2, 3, 4)
 STRIDES = (1, 2, 2, 2)
@@ -31,7 +30,7 @@ def build(config: ResNet1dConfig, _segment_length: int) -> nn.Module:
             stride = stage_stride if block == 0 else 1
             layers.append(ResidualBlock(inputs, outputs, 5, stride=stride))
             inputs = outputs
-    return nn.Sequential(*layers, MeanMaxPool(), Dropout(config.dropout), nn.Linear(2 * inputs, 2))
+    return nn.Sequential(*layers, *pooled_classifier(inputs, config.dropout))
 
 
 RESNET1D = Architecture(

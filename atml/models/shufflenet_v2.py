@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, stem
-from atml.models.layout import Dropout
+from atml.models.layers import convolution, pooled_classifier, stem
 
 STAGES = (2, 2, 2)  # units per stage; the first halves the time and doubles the width
 KERNEL = 5
@@ -68,9 +67,7 @@ def build(config: ShuffleNetV2Config, _segment_length: int) -> nn.Module:
     return nn.Sequential(
         *layers,
         convolution(inputs, config.head, 1, activation=ACTIVATION),
-        MeanMaxPool(),
-        Dropout(config.dropout),
-        nn.Linear(2 * config.head, 2),
+        *pooled_classifier(config.head, config.dropout),
     )
 
 

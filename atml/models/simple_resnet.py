@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, ResidualBlock, stem
-from atml.models.layout import Dropout
+from atml.models.layers import ResidualBlock, pooled_classifier, stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +24,7 @@ def build(config: SimpleResNetConfig, _segment_length: int) -> nn.Module:
         ResidualBlock(c, c, 7, stride=2),
         ResidualBlock(c, 2 * c, 7, stride=2),
         ResidualBlock(2 * c, 3 * c, 7, stride=2),
-        MeanMaxPool(),
-        Dropout(config.dropout),
-        nn.Linear(6 * c, 2),
+        *pooled_classifier(3 * c, config.dropout),
     )
 
 

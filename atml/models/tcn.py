@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, separable, stem
-from atml.models.layout import Dropout
+from atml.models.layers import convolution, pooled_classifier, separable, stem
 
 # On every 10th sample, kernels of 7 dilated by 1, 2, 4 and 8 cover 91 positions, or 3.6 s:
 # four or five heartbeats, enough to tell an irregular rhythm from a regular one.
@@ -43,9 +42,7 @@ def build(config: TCNConfig, _segment_length: int) -> nn.Module:
         stem(config.stem, 15, stride=5),
         convolution(config.stem, config.channels, 7, stride=2),
         *(DilatedBlock(config.channels, dilation=dilation) for dilation in DILATIONS),
-        MeanMaxPool(),
-        Dropout(config.dropout),
-        nn.Linear(2 * config.channels, 2),
+        *pooled_classifier(config.channels, config.dropout),
     )
 
 

@@ -1,7 +1,7 @@
 """Training of one network on segments in memory, epoch by epoch, independent of the search."""
 
 from atml.training.augmentation import Augmentation
-from atml.training.batches import Segments, TrainingSplit, WithoutValidation
+from atml.training.batches import WithoutValidation
 from atml.training.device import choose_device, describe_device, spread_over_devices
 from atml.training.early_stopping import EarlyStopping
 from atml.training.epoch import Epoch, TrainingState
@@ -14,9 +14,7 @@ __all__ = [
     "AugmentationSettings",
     "EarlyStopping",
     "Epoch",
-    "Segments",
     "TrainingSettings",
-    "TrainingSplit",
     "TrainingState",
     "WithoutValidation",
     "choose_device",

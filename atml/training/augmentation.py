@@ -83,7 +83,7 @@ class Augmentation:
             return
         size = self._settings.baseline_wander / len(HALF_WAVES) ** 0.5
         weights = torch.randn(len(rows), len(self._waves), generator=self._random, device=self._device)
-        weights *= deviations * self._chance(len(rows), self._settings.probability)
+        weights *= deviations * self._applied(len(rows))
         rows.addmm_(weights, self._waves, alpha=size)
 
     def _add_noise(self, rows: Tensor, deviations: Tensor) -> None:
@@ -99,9 +99,9 @@ class Augmentation:
     def _strengths(self, count: int, largest: float) -> Tensor:
         """Return [count, 1], uniform from -largest to largest; 0 where the change is not applied."""
         size = torch.rand(count, 1, generator=self._random, device=self._device)
-        return (2 * size - 1) * largest * self._chance(count, self._settings.probability)
+        return (2 * size - 1) * largest * self._applied(count)
 
-    def _chance(self, count: int, probability: float) -> Tensor:
-        """Return [count, 1]: 1 with that probability, else 0."""
+    def _applied(self, count: int) -> Tensor:
+        """Return [count, 1]: 1 where a change is applied, else 0."""
         drawn = torch.rand(count, 1, generator=self._random, device=self._device)
-        return (drawn < probability).float()
+        return (drawn < self._settings.probability).float()

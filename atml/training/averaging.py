@@ -1,6 +1,7 @@
 """A running average of a network's weights, which generalises better than the last step."""
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
@@ -36,17 +37,14 @@ class WeightAverage:
         for mean, now in self._counters:
             mean.copy_(now)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the average and its number of steps."""
         return {"module": self.module.state_dict(), "updates": self._updates}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        module, updates = state["module"], state["updates"]
-        assert isinstance(module, dict)  # noqa: S101
-        assert isinstance(updates, int)  # noqa: S101
-        self.module.load_state_dict(module)
-        self._updates = updates
+        self.module.load_state_dict(state["module"])
+        self._updates = state["updates"]
 
 
 def _tensors(model: nn.Module) -> list[torch.Tensor]:

@@ -2,55 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-
-class Segments(Protocol):
-    """The interface of a data set for training; `atml.ecg.Dataset` implements it."""
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """[n], 1 = AFIB."""
-        ...
-
-    @property
-    def segment_length(self) -> int:
-        """Samples in a segment."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of segments."""
-        ...
-
-    def samples(self, where: NDArray[np.int64], /) -> NDArray[np.float32]:
-        """Return a copy [m, segment length] of the segments with those indices."""
-        ...
-
-
-class TrainingSplit(Protocol):
-    """Segments to train on and others to validate on; `atml.ecg.Split` implements it."""
-
-    @property
-    def train(self) -> Segments:
-        """Segments to fit the weights to."""
-        ...
-
-    @property
-    def valid(self) -> Segments | None:
-        """Segments to validate each epoch on; None for no validation."""
-        ...
+from atml.ecg import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutValidation:
     """A split that holds nothing out, for the final training on all subjects."""
 
-    train: Segments
+    train: Dataset
     valid: None = None
 
 
@@ -61,7 +26,7 @@ class Source:
     gathered from the data set, so processes keep sharing the pages of one memory map.
     """
 
-    def __init__(self, data: Segments, device: torch.device, *, resident: bool = True) -> None:
+    def __init__(self, data: Dataset, device: torch.device, *, resident: bool = True) -> None:
         """Copy the data set to a GPU if it is to be resident."""
         self._data = data
         self._device = device
@@ -93,7 +58,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        data: Segments,
+        data: Dataset,
         *,
         batch_size: int,
         segments_per_epoch: int | None,

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from atml.ecg import Split
 from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
 from atml.training.averaging import WeightAverage
-from atml.training.batches import Source, TrainingBatches, TrainingSplit
+from atml.training.batches import Source, TrainingBatches, WithoutValidation
 from atml.training.cuda_graph import captured
 from atml.training.device import without_denormals
 from atml.training.early_stopping import EarlyStopping
@@ -33,7 +34,7 @@ VALIDATION_BATCH = {"cpu": 128, "cuda": 2048}  # on a CPU, its activations fit i
 
 def train(
     model: nn.Module,
-    split: TrainingSplit,
+    split: Split | WithoutValidation,
     settings: TrainingSettings,
     *,
     device: torch.device,
@@ -70,7 +71,7 @@ class _Loop:
     def __init__(
         self,
         model: nn.Module,
-        split: TrainingSplit,
+        split: Split | WithoutValidation,
         settings: TrainingSettings,
         device: torch.device,
         soft_labels: NDArray[np.float32] | None = None,

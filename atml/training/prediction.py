@@ -5,12 +5,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atml.training.batches import Segments, Source
+from atml.ecg import Dataset
+from atml.training.batches import Source
 
 
 def predict(
     model: nn.Module,
-    data: Segments,
+    data: Dataset,
     *,
     device: torch.device,
     batch_size: int = 512,

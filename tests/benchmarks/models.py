@@ -28,7 +28,7 @@ from atml.ecg import grouped_folds, load_dataset
 from atml.evaluation import best_threshold, evaluate, robustness
 from atml.export import OnnxClassifier, quantize_weights, to_onnx
 from atml.models import get_architecture
-from atml.models.afnet import AFNet, AFNetConfig
+from atml.models.afnet import AFNetConfig, build
 from atml.reports.assessment import assess
 from atml.reports.choose import choose, judge_again
 from atml.reports.fits import job, run_fits
@@ -191,7 +191,7 @@ def original_afnet(train, test, seed):
     """Train without augmentation or scaling, and keep the epoch that is best on a fold of the subjects."""
     split = grouped_folds(train, folds=4, seed=seed)[0]
     torch.manual_seed(seed)
-    network = AFNet(AFNetConfig(), LENGTH)
+    network = build(AFNetConfig(), LENGTH)
     optimiser = torch.optim.AdamW(network.parameters(), RATE)
     labels = torch.from_numpy(split.train.labels)
     best, kept = -1.0, {}

@@ -26,14 +26,6 @@ class TargetFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredCall:
-    """One call of `ecm` on an emulated Cortex-M4F."""
-
-    stack_bytes: int
-    instructions: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class CCheck:
     """The result of `check_c`; None where tools are missing."""
 
@@ -75,18 +67,20 @@ def check_c(sources: CSources, progress: Callable[[str], None] | None = None) ->
 
 def _on_target(sources: CSources, folder: Path) -> TargetFigures:
     difference = _difference(tools.run(["make", "-s", "qemu"], folder))
-    call = measured_on_target(sources, folder)
+    stack_bytes, instructions = measured_on_target(sources, folder)
     return TargetFigures(
         difference=difference,
         flash_bytes=tools.flash_bytes(folder),
-        stack_bytes=call.stack_bytes,
-        ram_bytes=sources.memory_bytes + call.stack_bytes,
-        instructions=call.instructions,
+        stack_bytes=stack_bytes,
+        ram_bytes=sources.memory_bytes + stack_bytes,
+        instructions=instructions,
     )
 
 
-def measured_on_target(sources: CSources, folder: Path) -> MeasuredCall:
-    """Measure one call of `ecm` on an emulated Cortex-M4F; `folder` has the C files.
+def measured_on_target(sources: CSources, folder: Path) -> tuple[int, int]:
+    """Return the bytes of stack and the instructions of one call of `ecm` on an emulated Cortex-M4F.
+
+    `folder` has the C files.
 
     Raises:
         ModelError: it cannot be built or run.
@@ -97,7 +91,7 @@ def measured_on_target(sources: CSources, folder: Path) -> MeasuredCall:
     found = _MEASURED.search(output)
     if found is None or found[3] == "1":
         raise ModelError(f"The network could not be measured on the emulated Cortex-M4F: {output[-500:]}")
-    return MeasuredCall(stack_bytes=int(found[1]), instructions=int(found[2]))
+    return int(found[1]), int(found[2])
 
 
 def _difference(output: str) -> float:

@@ -22,6 +22,7 @@ from atml.export.c.check import measured_on_target
 from atml.export.c.generator import check_operators
 from atml.export.c.graph import prepared
 from atml.export.c.sources import CSources, to_c, write_c
+from atml.export.graph import tensor_shapes
 from atml.export.session import INPUT, OUTPUT
 
 # Counted for the stack of one call. At most 192 bytes were measured without a GRU, whose two states are on
@@ -51,7 +52,7 @@ def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) 
     """
     graph = prepared(onnx.load_from_string(model))
     check_operators(graph)
-    shapes = _shapes(graph)
+    shapes = tensor_shapes(graph)
     return Footprint(
         ram_bytes=4 * _memory(graph, shapes) + _stack_bytes(graph, shapes),
         macs=sum(_macs(node, shapes) for node in graph.graph.node),
@@ -82,7 +83,8 @@ def flash_bytes(model: bytes) -> int:
 
 def _instructions(model: bytes) -> int:
     with _sources(model, tools.missing_for_target()) as (sources, folder):
-        return measured_on_target(sources, folder).instructions
+        _, instructions = measured_on_target(sources, folder)
+        return instructions
 
 
 @contextmanager
@@ -96,14 +98,7 @@ def _sources(model: bytes, missing: Sequence[str]) -> Iterator[tuple[CSources, P
         yield sources, Path(name)
 
 
-def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
-    graph = model.graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
-    return shapes | {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-
-
-def _memory(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _memory(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:
     """Return how many numbers the tensors need that are not constant."""
     nodes = model.graph.node
     steps = [Step(operator=n.op_type.lower(), reads=tuple(n.input), writes=tuple(n.output)) for n in nodes]
@@ -112,12 +107,12 @@ def _memory(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     return plan(steps, sizes, source=INPUT).size
 
 
-def _stack_bytes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _stack_bytes(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:
     units = (shapes[node.input[2]][-1] for node in model.graph.node if node.op_type == "GRU")
     return max(STACK_BYTES, GRU_STACK_BYTES + GRU_UNIT_BYTES * max(units, default=0))
 
 
-def _macs(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _macs(node: NodeProto, shapes: Mapping[str, list[int]]) -> int:
     if node.op_type == "Conv":
         return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
     if node.op_type == "Gemm":

@@ -14,7 +14,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
-from atml.export.graph import Array
+from atml.export.c.arena import Step
+from atml.export.graph import Array, tensor_shapes
 
 _CONSTANT = re.compile(r"^const EMX_UNUSED \w+ (weight\d+_(\w+))\[", re.MULTILINE)
 _FUNCTION = re.compile(r"^EMX_NODE_FN void (node\d+_(\w+))\((.*?)\) \{\n.*?^\}$", re.MULTILINE | re.DOTALL)
@@ -65,21 +66,11 @@ class Function:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """One node: a function and the names of the tensors it reads and writes."""
+class Call(Step):
+    """One node: a function, and the tensors that are its arguments."""
 
     function: Function
     arguments: tuple[str, ...]
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The tensors that the call reads."""
-        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if not out)
-
-    @property
-    def writes(self) -> tuple[str, ...]:
-        """The tensors that the call writes."""
-        return tuple(a for a, out in zip(self.arguments, self.function.outputs, strict=True) if out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +78,7 @@ class Program:
     """A network in C, before its tensors have places."""
 
     constants: dict[str, Array]
-    helpers: tuple[str, ...]  # functions that functions of nodes call
+    helpers: dict[str, str]  # functions that functions of nodes call, by name
     temporaries: dict[str, int]  # numbers in each tensor
     calls: tuple[Call, ...]
 
@@ -108,10 +99,11 @@ def check_operators(model: ModelProto) -> None:
     Raises:
         ModelError: names the operator.
     """
+    shapes = tensor_shapes(model)
     for node in model.graph.node:
         if node.op_type not in _TEMPLATES:
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
-        if node.op_type == "Conv" and _rank(model, node.output[0]) != 3:
+        if node.op_type == "Conv" and len(shapes.get(node.output[0], ())) != 3:
             raise ModelError("C code cannot be generated: Conv has more than one axis.")
         if node.op_type == "GRU" and not _is_plain_gru(node):
             raise ModelError(
@@ -124,10 +116,6 @@ def _is_plain_gru(node: NodeProto) -> bool:
     attributes = {a.name: a.i for a in node.attribute}
     known = attributes.keys() <= {"direction", "hidden_size", "linear_before_reset"}
     return known and attributes.get("linear_before_reset") == 1 and len(node.input) <= 4
-
-
-def _rank(model: ModelProto, name: str) -> int:
-    return next((len(v.type.tensor_type.shape.dim) for v in model.graph.value_info if v.name == name), 0)
 
 
 def _generated(model: ModelProto) -> str:
@@ -197,15 +185,25 @@ def _parsed(text: str, model: ModelProto) -> Program:
     functions = {match[1]: _function(match) for match in _FUNCTION.finditer(head)}
     return Program(
         constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
-        helpers=tuple(match[0] for match in _HELPER.finditer(head)),
+        helpers={match[1]: match[0] for match in _HELPER.finditer(head)},
         temporaries={
             match[1]: int(np.prod([int(n) for n in _NUMBER.findall(match[2])]))
             for match in _TEMPORARY.finditer(body)
         },
         calls=tuple(
-            Call(function=functions[match[1]], arguments=tuple(match[2].split(", ")))
-            for match in _CALL.finditer(body)
+            _call(functions[match[1]], tuple(match[2].split(", "))) for match in _CALL.finditer(body)
         ),
+    )
+
+
+def _call(function: Function, arguments: tuple[str, ...]) -> Call:
+    is_output = dict(zip(arguments, function.outputs, strict=True))
+    return Call(
+        operator=function.operator,
+        reads=tuple(name for name in arguments if not is_output[name]),
+        writes=tuple(name for name in arguments if is_output[name]),
+        function=function,
+        arguments=arguments,
     )
 
 

@@ -4,16 +4,14 @@ The INT8 file keeps weights of many layers in one tensor. Here every layer gets 
 restores it just before it runs, so that only one layer's weights are in memory at a time.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from atml.errors import ModelError
-from atml.export.graph import Array, Graph
+from atml.export.graph import Array, Graph, with_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +56,10 @@ def prepared(model: ModelProto) -> ModelProto:
                 # Under a new name: the generator ignores the case of names.
                 restored[name] = graph.add_constant(graph.constants.pop(name))
             node.input[slot] = restored.get(name, name)
-        graph.nodes.append(_averaging(node) if node.op_type == "GlobalAveragePool" else node)
-    fixed = _for_one_segment(graph)
+        if node.op_type == "GlobalAveragePool":  # as generated, it copies each channel to the stack
+            node = helper.make_node("ReduceMean", node.input, node.output, axes=[2], keepdims=1)
+        graph.nodes.append(node)
+    fixed = with_batch(graph.to_model(), 1)
     _join_swish(fixed)
     return fixed
 
@@ -70,43 +70,30 @@ def _take_weights(graph: Graph) -> _Found:
     found |= {n: _Stored(values=v) for n, v in graph.constants.items() if v.dtype == np.int8}
     for node in list(graph.nodes):
         if all(name in found or name in graph.constants for name in node.input):
-            if node.op_type not in _READERS:
-                raise ModelError(f"C code cannot be generated: {node.op_type} of a weight is not supported.")
-            found |= zip(node.output, _READERS[node.op_type](graph, node, found), strict=True)
+            found |= zip(node.output, _read(graph, node, found), strict=True)
             graph.nodes.remove(node)
     graph.weights.clear()
     graph.constants = {n: v for n, v in graph.constants.items() if n not in found}
     return found
 
 
-def _cast(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    return [found[node.input[0]]]
-
-
-def _split(graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    whole, count = found[node.input[0]], len(node.output)
-    lengths = graph.constants[node.input[1]] if len(node.input) > 1 else [len(whole.values) // count] * count
-    ends = np.cumsum(lengths).tolist()
-    return [whole.part(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
-
-
-def _dequantize(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    codes, scales = (found[name].values for name in node.input)
-    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-    return [_Stored(values=codes, scales=scales, axis=None if scales.size == 1 else axis)]
-
-
-def _multiply(_graph: Graph, node: NodeProto, found: _Found) -> Iterable[_Stored]:
-    codes, scales = (found[name].values for name in node.input)
-    return [_Stored(values=codes, scales=scales, axis=1)]
-
-
-_READERS: dict[str, Callable[[Graph, NodeProto, _Found], Iterable[_Stored]]] = {
-    "Cast": _cast,
-    "DequantizeLinear": _dequantize,
-    "Mul": _multiply,
-    "Split": _split,
-}
+def _read(graph: Graph, node: NodeProto, found: _Found) -> list[_Stored]:
+    """Return how the weights that a node restores are stored."""
+    match node.op_type, [found[name] for name in node.input if name in found]:
+        case "Cast", [stored]:
+            return [stored]
+        case "Split", [stored]:
+            count = len(node.output)
+            equal = [len(stored.values) // count] * count
+            ends = np.cumsum(graph.constants[node.input[1]] if len(node.input) > 1 else equal).tolist()
+            return [stored.part(start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
+        case "DequantizeLinear", [codes, scales]:
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            by_channel = scales.values.size > 1
+            return [_Stored(values=codes.values, scales=scales.values, axis=axis if by_channel else None)]
+        case "Mul", [codes, scales]:
+            return [_Stored(values=codes.values, scales=scales.values, axis=1)]
+    raise ModelError(f"C code cannot be generated: {node.op_type} of a weight is not supported.")
 
 
 def _restored(graph: Graph, weight: _Stored) -> str:
@@ -142,16 +129,3 @@ def _join_swish(model: ModelProto) -> None:
             readers[0].op_type = "Swish"
             readers[0].input[:] = node.input
             nodes.remove(node)
-
-
-def _averaging(pool: NodeProto) -> NodeProto:
-    """Return a ReduceMean, since the generated pool copies each channel to the stack."""
-    return helper.make_node("ReduceMean", pool.input, pool.output, axes=[2], keepdims=1)
-
-
-def _for_one_segment(graph: Graph) -> ModelProto:
-    """Return the model with the shapes of all tensors."""
-    model = graph.to_model()
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)

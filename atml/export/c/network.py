@@ -2,8 +2,8 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
@@ -11,7 +11,7 @@ import onnx
 from jinja2 import Environment, StrictUndefined
 
 from atml.errors import ModelError
-from atml.export.c.arena import VIEWS, Arena, Step, plan
+from atml.export.c.arena import VIEWS, Arena, plan
 from atml.export.c.generator import Call, Program, generate
 from atml.export.c.graph import prepared
 from atml.export.c.sharing import Shared
@@ -25,28 +25,18 @@ _WIDTH = 100
 _HALF = re.compile(r"\(float\)(input0(?:\[\w+\])+)")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkCode:
-    """A network in C99."""
-
-    source: str  # ecm.c
-    header: str  # ecm.h
-    memory_bytes: int  # that the caller provides; the segment is in it
-
-
 def network_code(
     model: bytes, metadata: OnnxMetadata, segment_length: int, *, least_confidence: float | None = None
-) -> NetworkCode:
-    """Return the C code of a model that `to_onnx` or `quantize_weights` made.
+) -> tuple[dict[str, str], int]:
+    """Return the text of `ecm.c` and `ecm.h`, and the bytes of memory that their caller provides.
+
+    `model` is what `to_onnx` or `quantize_weights` returned. The segment is in the memory.
 
     Raises:
         ModelError: names the operator that cannot be generated.
     """
     program = generate(prepared(onnx.load_from_string(model)))
-    steps = [
-        Step(operator=call.function.operator, reads=call.reads, writes=call.writes) for call in program.calls
-    ]
-    arena = plan(steps, {INPUT: segment_length, **program.temporaries}, source=INPUT)
+    arena = plan(program.calls, {INPUT: segment_length, **program.temporaries}, source=INPUT)
     facts = {
         "metadata": metadata,
         "samples": segment_length,
@@ -56,11 +46,8 @@ def network_code(
         "least_margin": None if least_confidence is None else _margin(least_confidence),
         "onnx_bytes": len(model),
     }
-    return NetworkCode(
-        source=rendered("ecm.c.j2", **facts, **_parts(program, arena)),
-        header=rendered("ecm.h.j2", **facts),
-        memory_bytes=4 * arena.size,
-    )
+    source = rendered("ecm.c.j2", **facts, **_parts(program, arena))
+    return {"ecm.c": source, "ecm.h": rendered("ecm.h.j2", **facts)}, 4 * arena.size
 
 
 def rendered(template: str, **values: object) -> str:
@@ -75,7 +62,8 @@ def rendered(template: str, **values: object) -> str:
 def array_text(ctype: str, name: str, values: Array) -> str:
     """Return the definition of a constant array, flat."""
     numbers = ", ".join(number_text(value) for value in values.ravel().tolist())
-    return f"static const {ctype} {name}[{values.size}] = {{\n{_wrapped(numbers)}\n}};"
+    lines = textwrap.fill(numbers, _WIDTH, break_on_hyphens=False)  # a hyphen is a sign
+    return f"static const {ctype} {name}[{values.size}] = {{\n{textwrap.indent(lines, '    ')}\n}};"
 
 
 def number_text(value: float) -> str:
@@ -86,17 +74,6 @@ def number_text(value: float) -> str:
     if len(shortest) > 14:
         shortest = np.format_float_scientific(np.float32(value), unique=True, trim="0")
     return f"{shortest}f"
-
-
-def _wrapped(numbers: str) -> str:
-    """Break a list of numbers into lines."""
-    lines, line = [], ""
-    for number in numbers.split(" "):
-        if len(line) + len(number) > _WIDTH:
-            lines.append(line.rstrip())
-            line = ""
-        line += f"{number} "
-    return "\n".join(f"    {one}" for one in [*lines, line.rstrip()])
 
 
 def _margin(threshold: float) -> str:
@@ -111,22 +88,22 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
     calls = [
         call
         for call in program.calls
-        if not (call.function.operator in VIEWS and set(call.writes) <= arena.offsets.keys())
+        if not (call.operator in VIEWS and set(call.writes) <= arena.offsets.keys())
     ]
     shared = Shared([call.function for call in calls])
     functions = [_tidy(text) for text in shared.texts]
-    if unknown := {n for call in calls for n in call.arguments} - _known(program, arena):
-        raise ModelError(
-            f"C code cannot be generated: tensors of another type than float: {sorted(unknown)}."
-        )
     read = {name for call in calls for name in call.reads}
     constants = {name: value for name, value in program.constants.items() if name in read}
     places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
     places |= {name: f"ROM({name})" for name in constants} | {OUTPUT: f"(void *){OUTPUT}"}
+    if unknown := {n for call in calls for n in call.arguments} - places.keys():
+        raise ModelError(
+            f"C code cannot be generated: tensors of another type than float: {sorted(unknown)}."
+        )
     return {
         "scaled": arena.offsets[_scaling(calls[0])],
         "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
-        "helpers": _used([text.replace("static inline", "static") for text in program.helpers], functions),
+        "helpers": _used(program.helpers, functions),
         "functions": functions,
         "calls": [shared.call(call.function, [places[a] for a in call.arguments]) for call in calls],
         "logits": OUTPUT,
@@ -140,13 +117,9 @@ def _scaling(first: Call) -> str:
 
     All its numbers are NaN if one sample of the segment is not finite.
     """
-    if first.function.operator != "instancenormalization" or INPUT not in first.reads:
+    if first.operator != "instancenormalization" or INPUT not in first.reads:
         raise ModelError("C code cannot be generated: the network does not begin by scaling the segment.")
     return first.writes[0]
-
-
-def _known(program: Program, arena: Arena) -> set[str]:
-    return {*program.constants, *arena.offsets, OUTPUT}
 
 
 def _tidy(text: str) -> str:
@@ -154,16 +127,12 @@ def _tidy(text: str) -> str:
     return _HALF.sub(r"from_half(\1)", text) if "uint16_t" in text else text
 
 
-def _used(helpers: Iterable[str], functions: Iterable[str]) -> list[str]:
+def _used(helpers: dict[str, str], functions: Iterable[str]) -> list[str]:
     """Return the helpers that the functions need, directly or through other helpers."""
     kept: list[str] = []
     needed = "\n".join(functions)
-    for text in reversed(list(helpers)):
-        if f"{_name(text)}(" in needed:
-            kept.insert(0, text)
+    for name, text in reversed(helpers.items()):
+        if f"{name}(" in needed:
+            kept.insert(0, text.replace("static inline", "static"))
             needed += text.split("{", 1)[1]
     return kept
-
-
-def _name(helper: str) -> str:
-    return helper.split("(", 1)[0].split()[-1]

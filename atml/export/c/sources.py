@@ -52,7 +52,9 @@ def to_c(
     classifier = OnnxClassifier(model)
     length = classifier.segment_length
     stored = as_integers(_simulated(length) if segments is None else segments)
-    code = network_code(model, classifier.metadata, length, least_confidence=least_confidence)
+    network, memory_bytes = network_code(
+        model, classifier.metadata, length, least_confidence=least_confidence
+    )
     logits = classifier.logits(stored.astype(np.float32))
     selftest = rendered(
         "ecm_selftest.c.j2",
@@ -62,12 +64,11 @@ def to_c(
     )
     return CSources(
         files={
-            "ecm.c": code.source,
-            "ecm.h": code.header,
+            **network,
             "ecm_selftest.c": selftest,
             "Makefile": rendered("Makefile.j2", arm_libc=_PICOLIBC),
         },
-        memory_bytes=code.memory_bytes,
+        memory_bytes=memory_bytes,
         onnx_bytes=len(model),
         measurement=rendered("measure.c.j2", segments=array_text("int16_t", "segments", stored[:1])),
     )

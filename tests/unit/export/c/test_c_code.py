@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from atml.errors import ModelError
-from atml.export import OnnxClassifier, OnnxMetadata, quantize_weights, to_onnx
+from atml.export import OnnxClassifier, OnnxMetadata, quantize_fully, quantize_weights, to_onnx
 from atml.export.c import check_c, to_c, tools, write_c
 from atml.models import ARCHITECTURES, get_architecture
 from atml.tuning.candidates import sized_candidates
@@ -205,6 +205,11 @@ class TestText:
     def test_segments_of_the_self_test_must_be_finite(self):
         with pytest.raises(ModelError, match="finite segments"):
             to_c(model("dscnn"), np.full((2, LENGTH), np.nan))
+
+    def test_a_full_integer_model_is_refused(self):
+        content = quantize_fully(model("tiny_cnn"), segments(10))
+        with pytest.raises(ModelError, match="DequantizeLinear of a weight is not supported"):
+            to_c(content)
 
     def test_an_operator_that_cannot_be_generated_is_named(self):
         node = helper.make_node("Erf", ["ecg"], ["a"])
