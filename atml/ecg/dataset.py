@@ -90,15 +90,15 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectoryReport:
-    """The result of `check_directory`."""
+    """The segments of a directory and their problems."""
 
-    directory: str
-    segments: int  # well-formed
-    segment_length: int
-    counts: dict[str, dict[str, int]]  # subject → rhythm → well-formed segments
-    problems: tuple[Problem, ...]  # sorted by file name
-    ignored: tuple[str, ...]  # names of files and directories that are obviously not segments
-    fingerprint: str
+    directory: str  #: The directory.
+    segments: int  #: Number of well-formed segments.
+    segment_length: int  #: Samples of a segment.
+    counts: dict[str, dict[str, int]]  #: Number of segments by subject and rhythm.
+    problems: tuple[Problem, ...]  #: Files that cannot be used, sorted by name.
+    ignored: tuple[str, ...]  #: Files and directories that are obviously not segments.
+    fingerprint: str  #: Hash of names and samples; the same on every machine.
 
 
 def load_dataset(

@@ -20,30 +20,30 @@ NOT_POSITIVE = f"{AFIB_RHYTHM}_negative"  # file-name rhythm of AFIB when it is 
 class ImportedRecord:
     """A recording and what was taken from it."""
 
-    record: str
-    subject: str  # as in the segments' names: "S12"
-    person: str  # what the source calls the subject
-    channel: str
-    unit: str  # "mV", or empty if the source's unit is not a voltage
-    rate_hz: float
-    seconds: float
-    missing_seconds: float  # gaps and flat lines
-    segments: int
+    record: str  #: Name of the recording.
+    subject: str  #: Subject in the names of its segments, such as `S12`.
+    person: str  #: What the source calls the subject.
+    channel: str  #: The channel that was read.
+    unit: str  #: `mV`, or empty if the source's unit is not a voltage.
+    rate_hz: float  #: Sampling rate of the source.
+    seconds: float  #: Length.
+    missing_seconds: float  #: Length of gaps and flat lines.
+    segments: int  #: Number of segments made of it.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """The result of `import_recordings`."""
+    """Segments made of recordings."""
 
-    directory: Path
-    format: str
-    segments: int
-    positive: tuple[str, ...]  # rhythms that became AFIB
-    positive_segments: int
-    rhythms: dict[str, int]  # rhythm as the source names it → segments, the most frequent first
-    records: tuple[ImportedRecord, ...]
-    notes: tuple[str, ...]  # what the user should check
-    skipped: tuple[Problem, ...]  # records left out because they are damaged or unusable
+    directory: Path  #: Where they were written.
+    format: str  #: Format of the recordings.
+    segments: int  #: Number of segments.
+    positive: tuple[str, ...]  #: Rhythms that are the class to find.
+    positive_segments: int  #: Number of their segments.
+    rhythms: dict[str, int]  #: Number of segments by rhythm, as the source names it, the most frequent first.
+    records: tuple[ImportedRecord, ...]  #: The recordings.
+    notes: tuple[str, ...]  #: What to check.
+    skipped: tuple[Problem, ...]  #: Records left out because they are damaged or unusable.
 
     @property
     def subjects(self) -> dict[str, tuple[ImportedRecord, ...]]:

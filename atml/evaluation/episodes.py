@@ -18,39 +18,39 @@ TOLERANCE_SECONDS = 0.01  # within which one segment begins where another ends; 
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """Consecutive segments called AFIB."""
+    """An episode of atrial fibrillation: consecutive segments called AFIB."""
 
-    start_seconds: float  # since the recording's beginning
-    end_seconds: float
-    duration_seconds: float
-    segments: int
-    mean_probability: float  # mean score of the segments
+    start_seconds: float  #: Where it begins, in seconds since the recording's beginning.
+    end_seconds: float  #: Where it ends.
+    duration_seconds: float  #: Its length.
+    segments: int  #: Number of its segments.
+    mean_probability: float  #: Mean score of its segments.
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeCounts:
-    """How well episodes and their durations are found; a rate is None where it would divide by 0."""
+    """How well annotated AFIB episodes are found; a rate is None where it would divide by 0."""
 
-    subject: str  # empty for all together
-    annotated_episodes: int
-    detected_episodes: int  # annotated ones of which any part is called AFIB
-    called_episodes: int
-    right_episodes: int  # called ones of which any part is annotated
-    annotated_seconds: float
-    called_seconds: float
-    right_seconds: float  # both annotated and called
-    sensitivity: float | None
-    positive_predictivity: float | None
-    duration_sensitivity: float | None
-    duration_positive_predictivity: float | None
+    subject: str  #: Name of the subject; empty for all together.
+    annotated_episodes: int  #: Sequences of consecutive segments labelled AFIB.
+    detected_episodes: int  #: Number of annotated episodes of which any part is called AFIB.
+    called_episodes: int  #: Sequences of consecutive segments called AFIB.
+    right_episodes: int  #: Number of called episodes of which any part is labelled AFIB.
+    annotated_seconds: float  #: Duration labelled AFIB.
+    called_seconds: float  #: Duration called AFIB.
+    right_seconds: float  #: Duration both labelled and called AFIB.
+    sensitivity: float | None  #: `detected_episodes` / `annotated_episodes`.
+    positive_predictivity: float | None  #: `right_episodes` / `called_episodes`.
+    duration_sensitivity: float | None  #: `right_seconds` / `annotated_seconds`.
+    duration_positive_predictivity: float | None  #: `right_seconds` / `called_seconds`.
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeMetrics(Stored):
-    """Episode statistics of contiguous segments."""
+    """Episode statistics after ANSI/AAMI EC57."""
 
-    pooled: EpisodeCounts  # the "gross" statistics of EC57
-    per_subject: tuple[EpisodeCounts, ...]
+    pooled: EpisodeCounts  #: Of all recordings together: the "gross" statistics of EC57.
+    per_subject: tuple[EpisodeCounts, ...]  #: Of each subject.
 
 
 def find_episodes(

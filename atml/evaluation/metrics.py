@@ -12,20 +12,19 @@ class SubjectMetrics:
     """How one subject's segments were called.
 
     For a subject without AFIB, precision, recall, F1 and F-beta are 1 by the contest's rule:
-    false alarms there affect only `specificity`. `specificity` is None for a subject with AFIB
-    only, `roc_auc` for a subject with one class.
+    false alarms there affect only `specificity`.
     """
 
-    subject: str
-    segments: int
-    afib_segments: int
-    f1: float
-    fbeta: float
-    accuracy: float
-    precision: float
-    recall: float
-    specificity: float | None
-    roc_auc: float | None
+    subject: str  #: Name of the subject, such as `S47`.
+    segments: int  #: Number of segments.
+    afib_segments: int  #: Number of segments labelled AFIB.
+    f1: float  #: F1; 1 for a subject without AFIB, like `fbeta`, `precision` and `recall`.
+    fbeta: float  #: F-beta.
+    accuracy: float  #: Fraction of segments called as labelled.
+    precision: float  #: Fraction of segments called AFIB that are labelled so.
+    recall: float  #: Fraction of AFIB segments called AFIB.
+    specificity: float | None  #: Fraction of other segments not called AFIB; None if all are AFIB.
+    roc_auc: float | None  #: Area under the ROC curve; None for a subject with one class.
 
     @property
     def smaller_rate(self) -> float:
@@ -36,42 +35,37 @@ class SubjectMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class RhythmMetrics:
-    """How the segments of one annotated rhythm were called; the empty rhythm is unannotated."""
+    """How the segments of one annotated rhythm were called."""
 
-    rhythm: str
-    segments: int
-    called_afib: float
-    accuracy: float
+    rhythm: str  #: Rhythm in the file names; empty if they have none.
+    segments: int  #: Number of segments.
+    called_afib: float  #: Fraction called AFIB.
+    accuracy: float  #: Fraction called as labelled.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Stored):
-    """How well a model separates AFIB from other rhythms at one decision threshold.
+    """How well a model separates AFIB from other rhythms at one decision threshold."""
 
-    `f1` to `roc_auc` are pooled over all segments. `subject_mean_fbeta` is the mean of the
-    subjects' F-beta and `g` the share of subjects whose F-beta is above .9, both under the
-    contest's rule for subjects without AFIB (see SubjectMetrics), so read `specificity` beside
-    them. `intervals` maps the name of a metric to its 95 % interval, (low, high); it is empty when
-    there are too few subjects to resample. `specificity` and `roc_auc` are None when the class
-    they need is absent. `episodes` is None unless the segments follow each other in known recordings.
-    """
-
-    threshold: float
-    beta: float
-    segments: int
-    subjects: int
-    f1: float
-    fbeta: float
-    accuracy: float
-    precision: float
-    recall: float
-    specificity: float | None
-    roc_auc: float | None
+    threshold: float  #: Lowest score that counts as AFIB.
+    beta: float  #: Beta of F-beta.
+    segments: int  #: Number of segments.
+    subjects: int  #: Number of subjects.
+    f1: float  #: F1, pooled over all segments, like the following up to `roc_auc`.
+    fbeta: float  #: F-beta.
+    accuracy: float  #: Fraction of segments called as labelled.
+    precision: float  #: Fraction of segments called AFIB that are labelled so.
+    recall: float  #: Fraction of AFIB segments called AFIB.
+    specificity: float | None  #: Fraction of other segments not called AFIB; None if there are none.
+    roc_auc: float | None  #: Area under the ROC curve; None if one class is absent.
+    #: Mean of the subjects' F-beta. A subject without AFIB has 1, so read `specificity` beside it.
     subject_mean_fbeta: float
-    g: float
-    per_subject: tuple[SubjectMetrics, ...]
-    per_rhythm: tuple[RhythmMetrics, ...]
+    g: float  #: Fraction of subjects whose F-beta is above .9.
+    per_subject: tuple[SubjectMetrics, ...]  #: Metrics of each subject.
+    per_rhythm: tuple[RhythmMetrics, ...]  #: Metrics of each rhythm.
+    #: 95 % interval of each metric, from resampled subjects; empty if there are too few.
     intervals: Mapping[str, tuple[float, float]]
+    #: Episode statistics; None unless the segments are consecutive parts of imported recordings.
     episodes: EpisodeMetrics | None = None
 
     @property

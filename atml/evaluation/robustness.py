@@ -33,20 +33,18 @@ class DisturbedMetrics:
     """How well a model does under one disturbance.
 
     F1, F-beta and specificity are at the model's own threshold, pooled with equal weight for each
-    subject however many segments it has. `roc_auc_loss` is how much smaller the area is than without
-    the disturbance, on the same segments. The areas are None when only one class is present,
-    `specificity` when all is AFIB. F-beta alone can mislead: calling everything AFIB
-    keeps it high, but not the specificity and the area.
+    subject however many segments it has. F-beta alone can mislead: calling everything AFIB keeps it
+    high, but not the specificity and the area.
     """
 
-    disturbance: str
-    severe: bool
-    roc_auc: float | None
-    roc_auc_loss: float | None
-    f1: float
-    fbeta: float
-    specificity: float | None
-    not_finite: int  # segments without a finite answer, which count as not called AFIB
+    disturbance: str  #: Name of the disturbance, or `undisturbed`.
+    severe: bool  #: Whether it may bury the beats; such disturbances do not count for `robust_fbeta`.
+    roc_auc: float | None  #: Area under the ROC curve; None if one class is absent.
+    roc_auc_loss: float | None  #: How much smaller the area is than without the disturbance.
+    f1: float  #: F1.
+    fbeta: float  #: F-beta.
+    specificity: float | None  #: Specificity; None if all segments are AFIB.
+    not_finite: int  #: Segments without a finite answer, which count as not called AFIB.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,30 +15,27 @@ MOST_ROC_POINTS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ReliabilityBin:
-    """The segments whose score is within `low` and `high`."""
+    """The segments whose score is within a range."""
 
-    low: float
-    high: float
-    segments: int
-    mean_score: float
-    afib_share: float
+    low: float  #: Lower end of the range.
+    high: float  #: Upper end of the range.
+    segments: int  #: Number of segments.
+    mean_score: float  #: Mean of their scores.
+    afib_share: float  #: Fraction labelled AFIB.
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreCurves(Stored):
-    """How well scores separate the classes, and how well they serve as probabilities.
+    """How well scores separate the classes, and how well they serve as probabilities."""
 
-    `roc` are pairs (false positive rate, true positive rate) from (0, 0) to (1, 1); it is empty when
-    there is only one class. `brier` is the mean squared difference between score and label (Brier 1950).
-    `calibration_error` is the expected calibration error: the mean over `reliability`, weighted by
-    segments, of |mean score - share of AFIB| (Naeini et al. 2015). Bins without segments are omitted.
-    """
-
-    segments: int
-    afib_share: float
+    segments: int  #: Number of segments.
+    afib_share: float  #: Fraction labelled AFIB.
+    #: Pairs (false positive rate, true positive rate) from (0, 0) to (1, 1); empty if one class is absent.
     roc: tuple[tuple[float, float], ...]
-    reliability: tuple[ReliabilityBin, ...]
-    brier: float
+    reliability: tuple[ReliabilityBin, ...]  #: Ranges of the score; those without segments are omitted.
+    brier: float  #: Mean squared difference of score and label (Brier 1950).
+    #: Expected calibration error (Naeini et al. 2015): mean over `reliability`, weighted by segments, of the
+    #: absolute difference of `mean_score` and `afib_share`.
     calibration_error: float
 
 

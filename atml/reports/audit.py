@@ -43,32 +43,32 @@ Floats = NDArray[np.float64]
 class AuditNetwork:
     """One network of the ensemble, and how well it separates the classes of unseen subjects."""
 
-    architecture: str
-    onnx_bytes: int
-    threshold: float  # the best one for these labels
-    roc_auc: float
+    architecture: str  #: Name of the architecture.
+    onnx_bytes: int  #: Size of its model file in bytes.
+    threshold: float  #: The best threshold for these labels.
+    roc_auc: float  #: Area under the ROC curve on unseen subjects.
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuspiciousSegment:
     """A segment whose label the ensemble contradicts."""
 
-    file: str
-    subject: str
-    rhythm: str
-    label: str
-    scores: tuple[float, ...]  # P(AFIB) by each network
-    mean: float
+    file: str  #: Name of the file.
+    subject: str  #: Its subject.
+    rhythm: str  #: Its rhythm.
+    label: str  #: Its label, AFIB or Normal.
+    scores: tuple[float, ...]  #: P(AFIB) by each network.
+    mean: float  #: Mean of the scores.
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectAudit:
     """How many labels of one subject are suspicious."""
 
-    subject: str
-    segments: int
-    suspicious_afib: int  # labelled AFIB
-    suspicious_normal: int  # labelled Normal
+    subject: str  #: Name of the subject.
+    segments: int  #: Number of segments.
+    suspicious_afib: int  #: Suspicious segments labelled AFIB.
+    suspicious_normal: int  #: Suspicious segments labelled Normal.
 
     @property
     def suspicious(self) -> int:
@@ -78,16 +78,16 @@ class SubjectAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelAudit:
-    """The suspicious labels of a directory, and where they are listed and drawn."""
+    """Labels that are probably wrong, and where they are listed and drawn."""
 
-    directory: str
-    segments: int
-    confidence: float
-    networks: tuple[AuditNetwork, ...]
-    suspicious: tuple[SuspiciousSegment, ...]  # the most suspicious first
-    subjects: tuple[SubjectAudit, ...]  # all, those with the most suspicious labels first
-    csv: Path
-    pages: tuple[Path, ...]
+    directory: str  #: The directory.
+    segments: int  #: Number of segments.
+    confidence: float  #: Lowest probability of the other class that makes a label suspicious.
+    networks: tuple[AuditNetwork, ...]  #: The networks.
+    suspicious: tuple[SuspiciousSegment, ...]  #: The most suspicious segments first.
+    subjects: tuple[SubjectAudit, ...]  #: All subjects, those with the most suspicious labels first.
+    csv: Path  #: File with the list.
+    pages: tuple[Path, ...]  #: Pages of ECGs of the worst subjects.
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-serialisable dict whose keys are the field names."""

@@ -39,13 +39,13 @@ EXPERIMENT = "atml"
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What an export wrote."""
+    """What an export to MLflow wrote."""
 
-    experiment: str
-    study_run: str  # id of the study's run
-    created: int  # runs of trials that were not there
-    updated: int  # runs of trials that have changed since the last export
-    unchanged: int
+    experiment: str  #: Name of the experiment.
+    study_run: str  #: Id of the study's run.
+    created: int  #: Runs of trials that were not there before.
+    updated: int  #: Runs of trials that have changed since the last export.
+    unchanged: int  #: Runs of trials that were complete already.
 
 
 def export_mlflow(

@@ -29,27 +29,27 @@ Progress = Callable[[int, int], None]  # seconds done, seconds in total, of one 
 class RecordingPart:
     """A segment with its score, or a part of the recording that has none."""
 
-    start_seconds: float  # since the recording's beginning
-    end_seconds: float
-    probability: float | None  # of AFIB; None without a score
-    called: str | None  # "AFIB" or "Normal"
-    reason: str | None  # why there is no score or no answer
+    start_seconds: float  #: Where it begins, in seconds since the recording's beginning.
+    end_seconds: float  #: Where it ends.
+    probability: float | None  #: Score from 0 to 1; None without one.
+    called: str | None  #: AFIB if the score is at least the threshold; None without a score or an answer.
+    reason: str | None  #: Why there is no score or no answer; None if there is one.
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingPrediction:
     """The scores of one recording and what follows from them."""
 
-    record: str
-    channel: str
-    rate_hz: float
-    seconds: float
-    scored_seconds: float
-    burden: float | None  # share of the scored time that lies in episodes; None if nothing is scored
-    threshold: float  # lowest probability that counts as AFIB
-    minimum_seconds: float  # shorter episodes are left out
-    episodes: tuple[Episode, ...]
-    parts: tuple[RecordingPart, ...]  # all of the recording, in order of time
+    record: str  #: Name of the recording.
+    channel: str  #: The channel that was scored.
+    rate_hz: float  #: Sampling rate of the source.
+    seconds: float  #: Length.
+    scored_seconds: float  #: Length of all scored segments together.
+    burden: float | None  #: Share of the scored time that lies in `episodes`; None if nothing is scored.
+    threshold: float  #: Lowest score that counts as AFIB.
+    minimum_seconds: float  #: Shorter episodes are left out.
+    episodes: tuple[Episode, ...]  #: Episodes in order of time.
+    parts: tuple[RecordingPart, ...]  #: All of the recording, in order of time.
 
 
 def predict_items(

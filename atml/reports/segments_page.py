@@ -22,23 +22,23 @@ Progress = Callable[[int, int], None]
 class RhythmCount:
     """The segments of one rhythm."""
 
-    rhythm: str  # as the source names it
-    afib: bool  # whether it is the class to find
-    segments: int
-    subjects: int
+    rhythm: str  #: As the source names it.
+    afib: bool  #: Whether it is the class to find.
+    segments: int  #: Number of segments.
+    subjects: int  #: Number of subjects that have it.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
     """What a directory of segments, or one segment, holds."""
 
-    path: str
-    segments: int
-    subjects: int
-    samples: int  # of a segment
-    problems: int  # files that cannot be used
-    rhythms: tuple[RhythmCount, ...]  # the most frequent first
-    provenance: dict[str, Any] | None
+    path: str  #: The directory or file.
+    segments: int  #: Number of segments.
+    subjects: int  #: Number of subjects.
+    samples: int  #: Samples of a segment.
+    problems: int  #: Files that cannot be used.
+    rhythms: tuple[RhythmCount, ...]  #: The most frequent first.
+    provenance: dict[str, Any] | None  #: `provenance.json` of imported segments; None for others.
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -27,7 +27,9 @@ from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
 
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+PASSED: Final = "passed"
+FAILED: Final = "failed"
+SKIPPED: Final = "skipped"
 TOLERANCE = 1e-4  # of logits, relative to the largest
 SAME = 1e-6  # of metrics
 
@@ -36,9 +38,9 @@ SAME = 1e-6  # of metrics
 class Check:
     """One check of a bundle and its result."""
 
-    name: str
-    result: str  # "passed", "failed" or "skipped"
-    detail: str
+    name: str  #: What was checked.
+    result: Literal["passed", "failed", "skipped"]  #: The result.
+    detail: str  #: What was found, or why the check was skipped.
 
     def to_dict(self) -> dict[str, str]:
         """Return the check as JSON."""

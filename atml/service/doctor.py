@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -41,6 +41,7 @@ OPTIONAL = (
     ("boto3", "artifacts in S3", "s3"),
     ("mlflow-skinny", "atml export-mlflow", "mlflow"),
 )
+Part = Literal["versions", "devices", "storage", "disk", "optional packages", "C code"]
 LEAST_DISK_BYTES = 1_000_000_000
 LEAST_MEMORY_BYTES = 1_000_000_000  # a worker takes half
 
@@ -49,13 +50,13 @@ LEAST_MEMORY_BYTES = 1_000_000_000  # a worker takes half
 class Finding:
     """One thing that ATML uses."""
 
-    part: str  # "versions", "devices", "storage", "disk", "optional packages" or "C code"
-    name: str
-    ok: bool
-    found: str  # version, size or place, or what is wrong
-    needed_for: str
-    advice: str | None = None  # what to do if it is not ok
-    required: bool = False  # searching, finalizing and predicting do not work without it
+    part: Part  #: What it belongs to.
+    name: str  #: Name of the package, device, place or program.
+    ok: bool  #: Whether it is there and can be used.
+    found: str  #: Its version, size or place, or what is wrong.
+    needed_for: str  #: What uses it.
+    advice: str | None = None  #: What to do if it is not ok.
+    required: bool = False  #: Whether ATML cannot search without it.
 
 
 def examine(storage: str) -> list[Finding]:
@@ -75,7 +76,7 @@ def examine(storage: str) -> list[Finding]:
     ]
 
 
-def _unless_broken(part: str, find: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _unless_broken(part: Part, find: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """Return a part's findings, or that it cannot be examined without a package that is missing or broken."""
     try:
         return list(find())

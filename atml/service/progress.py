@@ -15,35 +15,35 @@ from atml.tuning.snapshot import Snapshot
 
 @dataclass(frozen=True, kw_only=True)
 class RunningTrial:
-    """One trial in training."""
+    """A trial in training."""
 
-    number: int
-    architecture: str
-    learning_rate: float | None
-    fold: int  # from 0
-    epoch: int  # finished epochs of this fold
-    epochs: int
-    fbeta: float | None  # None before the first epoch has ended
-    onnx_bytes: int | None
-    host: str
-    pid: int
+    number: int  #: Number of the trial.
+    architecture: str  #: Name of the architecture.
+    learning_rate: float | None  #: Learning rate.
+    fold: int  #: Fold in training, from 0.
+    epoch: int  #: Finished epochs of this fold.
+    epochs: int  #: Epochs of a fold.
+    fbeta: float | None  #: F-beta so far; None before the first epoch has ended.
+    onnx_bytes: int | None  #: Its size in bytes, of what `targets.size_of` names.
+    host: str  #: Host of its worker.
+    pid: int  #: Process number of its worker.
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerState:
     """A worker's state; without a study it waits for one, without a trial it is between two."""
 
-    host: str
-    pid: int
-    number: int
-    device: str
-    threads: int
-    study: str | None
-    trial: int | None
-    epoch: int | None  # finished epochs
-    epochs: int | None
-    last_seen_seconds: float  # ago
-    lost: bool  # it disappeared
+    host: str  #: Its host.
+    pid: int  #: Its process number.
+    number: int  #: Its number, which seeds its sampler.
+    device: str  #: Device it trains on.
+    threads: int  #: CPU threads it trains with.
+    study: str | None  #: Study it works on; None if it waits for one.
+    trial: int | None  #: Trial it trains; None between two trials.
+    epoch: int | None  #: Finished epochs of the fold.
+    epochs: int | None  #: Epochs of the fold.
+    last_seen_seconds: float  #: Seconds since its last heartbeat.
+    lost: bool  #: Whether it disappeared.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,15 @@ from atml.tuning.snapshot import Snapshot
 
 @dataclass(frozen=True, kw_only=True)
 class StudyData:
-    """Which segments a study was created with."""
+    """The segments that a study was created with."""
 
-    directory: str
-    fingerprint: str
-    segments: int
-    subjects: int
-    segment_length: int
-    afib_share: float | None = None  # mean over subjects; None in studies of earlier versions
+    directory: str  #: Their directory.
+    fingerprint: str  #: Hash of names and samples; the same on every machine.
+    segments: int  #: Number of segments.
+    subjects: int  #: Number of subjects.
+    segment_length: int  #: Samples of a segment.
+    #: Share of AFIB, the mean over subjects; None in studies of earlier versions.
+    afib_share: float | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> "StudyData":

@@ -15,10 +15,10 @@ from atml.words import counted
 class Spent:
     """What a study has used so far."""
 
-    trained: int
-    running: int
-    untrained: int  # pruned before the first epoch: they cost nothing
-    seconds: float  # wall-clock time in which at least one trial ran
+    trained: int  #: Trials that were trained for at least one epoch; they count for the budget.
+    running: int  #: Trials in training.
+    untrained: int  #: Trials that were pruned before their first epoch: they cost nothing.
+    seconds: float  #: Wall-clock time during which at least one trial ran.
 
 
 def spent(trials: Sequence[FrozenTrial], now: datetime) -> Spent:

@@ -21,11 +21,11 @@ class StoppedBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Why no worker should start or continue a trial."""
+    """Why a study has ended: no worker should start or continue a trial."""
 
-    by: StoppedBy
-    because: str
-    trial: int | None = None
+    by: StoppedBy  #: What ended it; `space`: every point was tried or ruled out.
+    because: str  #: The reason in words.
+    trial: int | None = None  #: The trial that met the targets, if that ended the study.
 
 
 def request_stop(study: Study, stop: Stop) -> None:

@@ -29,10 +29,10 @@ RESTORE = "fetch or write the file again, or remove it"
 class Problem:
     """What is wrong with one file, where, and what to do."""
 
-    file: str
-    text: str
-    line: int | None = None
-    # The operating system denied access; that may change without a change of size or time.
+    file: str  #: Name of the file.
+    text: str  #: What is wrong and what to do.
+    line: int | None = None  #: The line; None if the whole file is meant.
+    #: Whether the operating system denied access; that may change without a change of size or time.
     unreadable: bool = False
 
     def __str__(self) -> str:

@@ -52,14 +52,14 @@ DATABASES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """The result of `fetch_recordings`."""
+    """A downloaded database."""
 
-    directory: Path
-    database: str
-    files: int
-    records: int
-    downloaded_bytes: int  # by this call
-    licence: str
+    directory: Path  #: Where its files are.
+    database: str  #: Its name.
+    files: int  #: Number of files.
+    records: int  #: Number of recordings.
+    downloaded_bytes: int  #: Bytes downloaded by this call.
+    licence: str  #: Its licence.
 
 
 def fetch_recordings(

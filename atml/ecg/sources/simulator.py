@@ -30,12 +30,12 @@ _OTHER_RHYTHMS = {"N": 0.78, "SBR": 0.06, "AB": 0.05, "": 0.03, "T": 0.03, "SVTA
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """The result of `simulate`."""
+    """Simulated segments."""
 
-    directory: Path
-    subjects: int
-    segments: int
-    rhythms: dict[str, int]  # number of segments
+    directory: Path  #: Where they were written.
+    subjects: int  #: Number of subjects.
+    segments: int  #: Number of segments.
+    rhythms: dict[str, int]  #: Number of segments by rhythm.
 
 
 def simulate(

@@ -18,22 +18,22 @@ _MEASURED = re.compile(r"stack (\d+) instructions (\d+) overflowed ([01])")
 class TargetFigures:
     """What was measured on an emulated Cortex-M4F, compiled with -Os."""
 
-    difference: float  # largest, between the logits and ONNX Runtime's
-    flash_bytes: int  # code and constants of ecm.o, without the C library's expf, tanhf, sqrtf and memcpy
-    stack_bytes: int  # of one call of ecm(), the C library's functions included
-    ram_bytes: int  # memory and stack; the segment is part of the memory
-    instructions: int  # executed by one call, for one segment, to the nearest 40; not a time
+    difference: float  #: Largest difference of a logit from ONNX Runtime's.
+    flash_bytes: int  #: Code and constants, without functions of the C library (expf, tanhf, sqrtf, memcpy).
+    stack_bytes: int  #: Stack of one call, the C library's functions included.
+    ram_bytes: int  #: Memory and stack; the segment is part of the memory.
+    instructions: int  #: Instructions executed for one segment, to the nearest 40; not a time.
 
 
 @dataclass(frozen=True, kw_only=True)
 class CCheck:
     """The result of `check_c`; None where tools are missing."""
 
-    onnx_bytes: int
-    memory_bytes: int
-    host_difference: float | None
-    target: TargetFigures | None
-    missing_packages: tuple[str, ...]  # Debian's, that would have allowed more
+    onnx_bytes: int  #: Size of the model file in bytes.
+    memory_bytes: int  #: Memory that the caller provides, the segment included.
+    host_difference: float | None = None  #: Largest difference of a logit here; None without a compiler.
+    target: TargetFigures | None = None  #: Figures of a microcontroller; None without the tools for it.
+    missing_packages: tuple[str, ...] = ()  #: Debian's packages that would have allowed more checks.
 
 
 def check_c(sources: CSources, progress: Callable[[str], None] | None = None) -> CCheck:

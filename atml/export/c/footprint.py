@@ -35,10 +35,10 @@ GRU_STACK_BYTES, GRU_UNIT_BYTES = 256, 8
 class Footprint:
     """What one network needs; None where it was not measured."""
 
-    ram_bytes: int | None = None  # memory of ecm(), the segment included, and the stack
-    macs: int | None = None  # multiply-accumulates for one segment
-    flash_bytes: int | None = None  # code and constants of ecm.o, by GCC with -Os for a Cortex-M4F
-    instructions: int | None = None  # executed for one segment, to the nearest 40; not a time
+    ram_bytes: int | None = None  #: Memory of `ecm()`, the segment included, and 512 bytes for the stack.
+    macs: int | None = None  #: Multiply-accumulates for one segment.
+    flash_bytes: int | None = None  #: Code and constants, compiled by GCC with -Os for a Cortex-M4F.
+    instructions: int | None = None  #: For one segment on a Cortex-M4F, to the nearest 40; not a time.
 
 
 def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) -> Footprint:

@@ -117,7 +117,7 @@ def _rule(trial: FrozenTrial) -> str | None:
 
 
 def _rules(trials: Sequence[TrialRow], result: Outcome) -> tuple[RuleRow, ...]:
-    minutes = {saving.by: saving.minutes for saving in result.savings}
+    minutes = {str(saving.by): saving.minutes for saving in result.savings}
     counts = Counter(row.rule for row in trials if row.rule)
     return tuple(
         RuleRow(rule=rule, meaning=MEANINGS.get(rule, ""), trials=count, minutes_saved=minutes.get(rule))
