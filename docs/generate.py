@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import json_schemas as schemas
 import typer.main
 
 import atml
-from atml.cli import schemas
 from atml.cli.environment import ENVIRONMENT, EXIT_CODES
 from atml.cli.main import app
 from atml.tuning.phases import PHASES

@@ -36,8 +36,11 @@ def err() -> "Console":
 
 
 def print_json(document: object) -> None:
-    """Print a document for scripts; NaN is refused."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+    """Print a document for scripts, which may hold dataclasses and paths; NaN is refused."""
+    from pydantic_core import to_jsonable_python
+
+    plain = to_jsonable_python(document)
+    typer.echo(json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False))
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def audit(
         watch=Terminal(),
     )
     if as_json:
-        print_json(found.to_dict())
+        print_json(found)
     else:
         print_audit(found)
         next_step("look at the pages; data.exclude_subjects of a spec leaves subjects out")
@@ -164,7 +164,7 @@ def simulate(
             progress=progress,
         )
     if as_json:
-        print_json({**asdict(simulation), "directory": str(directory)})
+        print_json(simulation)
     else:
         rhythms = ", ".join(f"{_shown(rhythm)} {count:,}" for rhythm, count in simulation.rhythms.items())
         typer.echo(

@@ -24,14 +24,12 @@ def doctor(
 
     Example:  atml doctor --storage postgresql://me@server/atml
     """
-    from dataclasses import asdict
-
     from atml.service.doctor import examine
 
     findings = examine(storage)
     ready = all(one.ok or not one.required for one in findings)
     if as_json:
-        print_json({"ready": ready, "findings": [asdict(one) for one in findings]})
+        print_json({"ready": ready, "findings": findings})
     else:
         _print(findings)
         typer.echo("ATML can search here." if ready else "ATML cannot search here yet: see above.")

@@ -45,7 +45,7 @@ def evaluate(
         model, data, threshold=threshold, beta=beta, storage=storage, skip_bad=skip_bad, watch=Terminal()
     )
     if as_json:
-        print_json(metrics.to_dict())
+        print_json(metrics)
     else:
         print_metrics(metrics, title=f"{model} on {data}")
         next_step(f"atml predict {model} FILE")

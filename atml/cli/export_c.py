@@ -1,6 +1,5 @@
 """`atml export-c`."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +34,7 @@ def export_c(
     Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
     """
     from atml.cli.console import err, next_step
-    from atml.export.c import check_c, write_c
+    from atml.export.c import CCheck, check_c, write_c
     from atml.reports.c_files import c_sources
 
     sources = c_sources(model, int8=int8)
@@ -44,15 +43,8 @@ def export_c(
         check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None
     )
     if as_json:
-        not_checked = {
-            "memory_bytes": sources.memory_bytes,
-            "host_difference": None,
-            "target": None,
-            "missing_packages": (),
-        }
-        facts = dataclasses.asdict(checked) if checked else not_checked
-        written = [str(out / name) for name in sources.files]
-        print_json({"files": written, "onnx_bytes": sources.onnx_bytes, **facts})
+        facts = checked or CCheck(onnx_bytes=sources.onnx_bytes, memory_bytes=sources.memory_bytes)
+        print_json({"files": [out / name for name in sources.files], **vars(facts)})
         return
     if checked:
         _print_check(checked)

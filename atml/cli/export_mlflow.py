@@ -1,6 +1,5 @@
 """`atml export-mlflow`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +49,7 @@ def export_mlflow(
             stored, tracking_uri=tracking_uri, experiment=experiment, bundle=bundle, progress=update
         )
     if as_json:
-        print_json(asdict(done))
+        print_json(done)
         return
     typer.echo(
         f"{study}: experiment {done.experiment!r} has {counted(done.created, 'new run')}, "

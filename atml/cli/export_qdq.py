@@ -1,6 +1,5 @@
 """`atml export-qdq`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +40,7 @@ def export_qdq(
 
     made = export(model, load_segments(data, Terminal(), skip_bad=skip_bad), out)
     if as_json:
-        print_json({"out": str(out), **asdict(made)})
+        print_json({"out": out, **vars(made)})
         return
     typer.echo(f"{out}: {made.onnx_bytes:,} bytes (before {made.onnx_bytes_before:,})")
     typer.echo(

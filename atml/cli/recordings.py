@@ -1,6 +1,5 @@
 """`atml data import`, `fetch` and `show`: from recordings in the formats of the field to segments."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,7 +101,7 @@ def import_(
             progress=progress,
         )
     if as_json:
-        print_json({**asdict(result), "directory": str(directory)})
+        print_json(result)
     else:
         _print_import(result)
         next_step(f"atml data check {directory}")
@@ -132,7 +131,7 @@ def fetch(
     with bar(f"Downloading {database}", "files") as progress:
         result = fetch_recordings(database, directory, base_url=base_url, progress=progress)
     if as_json:
-        print_json({**asdict(result), "directory": str(directory)})
+        print_json(result)
     else:
         typer.echo(
             f"{directory}: {counted(result.records, 'record')}, {counted(result.files, 'file')}, "
@@ -168,7 +167,7 @@ def show(
         drawn = segments_page.examples(path, examples)
         write_whole(page, segments_page.page(found, drawn).encode())
     if as_json:
-        print_json(asdict(found))
+        print_json(found)
     else:
         _print_contents(found)
         if page is not None:

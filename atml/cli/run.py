@@ -61,7 +61,8 @@ def run(
     """
     from atml import api
     from atml.cli.console import next_step
-    from atml.cli.documents import final_document, outcome_document
+    from atml.cli.documents.models import RunDocument, final_document
+    from atml.cli.documents.studies import outcome_document
     from atml.cli.tables import print_final, print_outcome
     from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
@@ -102,7 +103,7 @@ def run(
     )
     if as_json:
         searches = [outcome_document(one) for one in result.searches]
-        print_json({"studies": searches, "final": final_document(result.final)})
+        print_json(RunDocument(studies=searches, final=final_document(result.final)))
     else:
         for one in result.searches:
             print_outcome(one)

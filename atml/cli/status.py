@@ -28,7 +28,7 @@ def status(
     Example:  atml status ecm-phase1 --json
     """
     from atml.cli.console import next_step
-    from atml.cli.documents import status_document
+    from atml.cli.documents.studies import status_document
     from atml.cli.targets import exit_by_targets
     from atml.service.alive import Workers
     from atml.service.progress import progress, worker_states

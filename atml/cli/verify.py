@@ -37,7 +37,7 @@ def verify(
 
     checks = api.verify(bundle, data, build=build, skip_bad=skip_bad, watch=Terminal())
     if as_json:
-        print_json({"checks": [check.to_dict() for check in checks]})
+        print_json({"checks": checks})
     else:
         print_checks(checks, title=str(bundle))
     if any(check.result == "failed" for check in checks):

@@ -20,12 +20,12 @@ MOST_COMPARED = 5_000  # segments
 class FullInteger:
     """A model with 8 bit weights and activations, compared with the model it was made of."""
 
-    onnx_bytes: int
-    onnx_bytes_before: int
-    largest_logit_difference: float
-    decisions_equal: float  # share
-    metrics: Metrics
-    metrics_before: Metrics
+    onnx_bytes: int  #: Its size in bytes.
+    onnx_bytes_before: int  #: Size of the model in bytes.
+    largest_logit_difference: float  #: Largest difference of a logit.
+    decisions_equal: float  #: Fraction of equal decisions.
+    metrics: Metrics  #: Its metrics on segments that did not give the ranges of the activations.
+    metrics_before: Metrics  #: Metrics of the model on the same segments.
 
 
 def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> FullInteger:

@@ -3,9 +3,10 @@ from dataclasses import dataclass
 import optuna
 import pytest
 from optuna.trial import TrialState
+from pydantic_core import to_jsonable_python
 
 from atml.cli.display import StudyDisplay, so_far
-from atml.cli.documents import outcome_document
+from atml.cli.documents.studies import outcome_document
 from atml.cli.tables import print_outcome
 from atml.service.progress import progress
 from atml.tuning.outcome import outcome
@@ -23,6 +24,11 @@ class Stored:
 
     def snapshot(self):
         return Snapshot.of(self.study, self.phase)
+
+
+def document(result):
+    """Return an outcome as `--json` prints it."""
+    return to_jsonable_python(outcome_document(result))
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_the_outcome_counts_the_errors_and_quotes_the_first(stored, fail, capsys
     shown = capsys.readouterr().out
     assert "2 by error" in shown
     assert "ended by an error: 2, the first was trial 0: ParityError: first [/n, L]" in shown
-    assert outcome_document(result)["errors"] == [
+    assert document(result)["errors"] == [
         {"trial": 0, "error": "ParityError: first [/n, L]"},
         {"trial": 1, "error": "ParityError: second [/n, L]"},
     ]
@@ -95,7 +101,7 @@ def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
         shown = capsys.readouterr().out
         assert "0.9000" in shown
         assert "0.0123" in shown
-        best = outcome_document(result)["best"]
+        best = document(result)["best"]
         assert (best["fbeta"], best["standard_error"], best["folds"], best["threshold"]) == (
             0.9,
             0.0123,
@@ -114,7 +120,7 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     shown = capsys.readouterr().out
     assert "no trial finished the race for conv_gru" in shown
     assert "ended early by race: 1 trial," in shown
-    assert outcome_document(result)["unfinished"] == ["conv_gru"]
+    assert document(result)["unfinished"] == ["conv_gru"]
 
 
 def test_a_lower_best_is_explained_by_the_targets(make_phase2, make_trial, capsys):
@@ -173,7 +179,7 @@ def test_only_a_study_that_has_ended_has_missed_its_targets(make_phase1, make_tr
     assert ("to relax" in shown) is (said == "missed")
     assert ("--extend" in shown) is (said == "missed")
     assert "calling every segment AFIB has F-beta 0.7143" in shown
-    assert outcome_document(result)["all_afib_fbeta"] == 0.7143
+    assert document(result)["all_afib_fbeta"] == 0.7143
 
 
 def test_a_first_trial_that_outlasts_the_minutes_is_told_once_with_what_to_do(

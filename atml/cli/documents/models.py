@@ -1,0 +1,112 @@
+"""Shipped models as JSON documents."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from atml.cli.documents.studies import OutcomeDocument
+from atml.evaluation import DisturbedMetrics, Metrics
+
+if TYPE_CHECKING:
+    from atml.reports.finalize import Final
+    from atml.reports.ship import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8Document:
+    """The INT8 version of a model, compared with the model itself on training segments."""
+
+    onnx_bytes: int  #: Size of `model.int8.onnx` in bytes.
+    shipped: bool  #: Whether it is in the bundle: at least 99 % of its decisions are equal.
+    largest_logit_difference: float  #: Largest difference of a logit.
+    decisions_equal: float  #: Fraction of equal decisions.
+    test: Metrics | None  #: Metrics on the test segments; null without `--test`.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessDocument:
+    """How well a model does under each disturbance, and what it answers to extreme segments."""
+
+    threshold: float  #: Lowest score that counts as AFIB.
+    beta: float  #: Beta of F-beta.
+    seed: int  #: Seed of the disturbances.
+    segments: int  #: Number of segments.
+    subjects: int  #: Number of subjects.
+    undisturbed: DisturbedMetrics  #: The same segments without a disturbance.
+    disturbed: list[DisturbedMetrics]  #: One entry for each of the 18 disturbances.
+    extremes: dict[str, float | None]  #: P(AFIB) for each extreme segment; null if the answer is not finite.
+    worst: str | None  #: Disturbance with the largest loss of area; null if one class is absent.
+    robust_fbeta: float  #: Smallest F-beta of the disturbances that are not severe.
+    finite_on_extremes: bool  #: Whether all answers to extreme segments are finite.
+    flat_line_is_afib: bool  #: Whether a flat line is called AFIB.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDocument:
+    """A shipped model."""
+
+    bundle: str  #: Folder of its bundle.
+    #: Sizes, in bytes, within which it is the best; empty if it was chosen for the targets only.
+    sizes: tuple[int, ...]
+    onnx_bytes: int  #: Size of `model.onnx` in bytes.
+    parity: float  #: Largest difference of a logit between ONNX Runtime and PyTorch.
+    threshold: float  #: Decision threshold: the lowest score that counts as AFIB.
+    trial: int  #: Number of the trial that found its configuration.
+    architecture: str  #: Name of the architecture.
+    fbeta: float  #: Mean F-beta over all folds, those of the search and the new ones.
+    standard_error: float | None  #: Standard error of that mean.
+    #: Metrics of the new folds' networks on the subjects that each has not seen.
+    out_of_fold: Metrics
+    test: Metrics | None  #: Metrics on the test segments; null without `--test`.
+    int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
+    #: Metrics under disturbances, of the new folds' networks on the subjects that each has not seen.
+    robustness: RobustnessDocument
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalDocument:
+    """The shipped models of a study."""
+
+    models: list[ModelDocument]  #: The models, smallest first.
+    recommended: str  #: Folder of the bundle that meets the targets best.
+    #: Whether a candidate reached `targets.robust_fbeta`; if not, all were considered.
+    is_robust: bool
+    test_looks: int  #: How often models of this study have been evaluated on test segments.
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDocument:
+    """The result of `atml run`."""
+
+    #: Result of each search: one, or two with `--phase1` and `--phase2`.
+    studies: list[OutcomeDocument]
+    final: FinalDocument  #: The shipped models.
+
+
+def final_document(final: "Final") -> FinalDocument:
+    """Return the result of finalize as a document."""
+    return FinalDocument(
+        models=[model_document(model) for model in final.models],
+        recommended=str(final.recommended.bundle),
+        is_robust=final.is_robust,
+        test_looks=final.test_looks,
+    )
+
+
+def model_document(model: "Model") -> ModelDocument:
+    """Return a shipped model as a document."""
+    chosen = model.choice.candidate
+    return ModelDocument(
+        bundle=str(model.bundle),
+        sizes=model.choice.sizes,
+        onnx_bytes=model.onnx_bytes,
+        parity=model.parity,
+        threshold=model.threshold,
+        trial=model.trial,
+        architecture=model.architecture,
+        fbeta=chosen.fbeta,
+        standard_error=chosen.contender.estimate.standard_error,
+        out_of_fold=chosen.out_of_fold,
+        test=model.test,
+        int8=Int8Document(**model.int8.to_dict()) if model.int8 else None,
+        robustness=RobustnessDocument(**model.robustness.to_dict()),
+    )

@@ -1,0 +1,204 @@
+"""Searches and their trials as JSON documents."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from atml.service.progress import RunningTrial, WorkerState, progress
+from atml.service.stored import StoredStudy, StudyData
+from atml.tuning import records
+from atml.tuning.budget import Spent
+from atml.tuning.failures import reason_of
+from atml.tuning.outcome import Outcome, Saving, outcome
+from atml.tuning.stop import Stop
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from atml.errors import AtmlError
+    from atml.tuning.snapshot import Snapshot
+
+State = Literal["running", "complete", "pruned", "fail", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialDocument:
+    """A trial and its result."""
+
+    trial: int  #: Number of the trial.
+    state: State  #: State of the trial in Optuna.
+    architecture: str  #: Name of the architecture.
+    learning_rate: float | None  #: Learning rate.
+    config: dict[str, int | float] | None  #: Fields of the architecture's config, such as its widths.
+    fbeta: float  #: F-beta: mean over the folds it was trained on, at `threshold`.
+    standard_error: float | None  #: Standard error of that mean; null with one fold.
+    folds: int  #: Number of folds it was trained on.
+    threshold: float | None  #: The threshold, the same for all folds, with the best mean F-beta.
+    onnx_bytes: int | None  #: Its size in bytes, of what `targets.size_of` names.
+    parameters: int | None  #: Number of trainable parameters.
+    #: RAM that the INT8 model's C code needs, with 512 bytes for the stack; null if none can be generated.
+    ram_bytes: int | None
+    macs: int | None  #: Multiply-accumulates for one segment.
+    flash_bytes: int | None  #: Flash of the C code; null unless the study's targets name flash.
+    #: Instructions for one segment on a Cortex-M4F; null unless the study's targets limit them.
+    instructions: int | None
+    epochs: int  #: Number of epochs trained, over all folds.
+    seconds: float  #: Training time in seconds.
+    #: Validation metrics over its folds, by name; null before its first fold ended.
+    metrics: dict[str, float | None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorDocument:
+    """A trial that ended with an error."""
+
+    trial: int  #: Number of the trial.
+    error: str  #: The error.
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeDocument:
+    """The best model within one of the requested sizes."""
+
+    onnx_bytes_at_most: int  #: The size in bytes.
+    best: TrialDocument  #: The best trial within it.
+    #: F-beta gained in the second half of the trained trials; null if the first half found no model.
+    gained: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeDocument:
+    """The result of a study so far."""
+
+    study: str  #: Name of the study.
+    phase: str  #: `joint`, `architecture` or `width`.
+    spent: Spent  #: What the study has used so far.
+    #: Number of pruned trials by rule: `budget`, `duplicate`, `neighbourhood`, `pruner`, `race`, `diverged`,
+    #: `stopped` or `error`.
+    pruned: dict[str, int]
+    errors: list[ErrorDocument]  #: Trials that ended with an error, oldest first.
+    failed: int  #: Trials that were interrupted; they are queued again.
+    savings: tuple[Saving, ...]  #: Training time that the rules saved.
+    best: TrialDocument | None  #: The trial ranked first; null before one has finished the race.
+    front: list[TrialDocument]  #: Trials not beaten in both F-beta and size, smallest first.
+    #: The best trial within each size, smallest first; sizes without one are omitted.
+    by_size: list[SizeDocument]
+    ranking: list[TrialDocument]  #: Trials that finished the race, best first.
+    unfinished: tuple[str, ...]  #: Architectures without such a trial.
+    stopped: Stop | None  #: Why the study has ended; null if it has not.
+    targets_met: bool  #: Whether the best trial meets all targets; false if none is set.
+    failed_targets: tuple[str, ...]  #: Targets that the best trial misses.
+    advice: tuple[str, ...]  #: What to relax so that the targets can be met.
+    #: F-beta of calling every segment AFIB, for comparison; null in studies of earlier versions.
+    all_afib_fbeta: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetDocument:
+    """The budget of a study."""
+
+    trials: int | None  #: `budget.trials` of the spec.
+    minutes: float | None  #: `budget.minutes` of the spec.
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDocument(OutcomeDocument):
+    """A study: its result so far, data, budget and running trials."""
+
+    data: StudyData  #: The segments it was created with.
+    budget: BudgetDocument  #: Its budget.
+    running: tuple[RunningTrial, ...]  #: Trials in training.
+    seconds_left: float | None  #: Estimate of the remaining time; null if unknown.
+    waits_for: str | None  #: The phase 1 study that must end first; null if none.
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotShownDocument:
+    """A study that cannot be read."""
+
+    study: str  #: Name of the study.
+    error: str  #: Why not, and what to do.
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusDocument:
+    """Studies and workers of a storage."""
+
+    studies: list[StudyDocument]  #: All studies, or the named one.
+    workers: list[WorkerState]  #: All workers, or those of the named study.
+    #: Studies that cannot be read: somebody has damaged them, or another version of ATML made them.
+    not_shown: list[NotShownDocument]
+
+
+def outcome_document(of: Outcome) -> OutcomeDocument:
+    """Return an outcome as a document."""
+    return OutcomeDocument(
+        study=of.study,
+        phase=of.phase.phase,
+        spent=of.spent,
+        pruned=of.pruned,
+        errors=[ErrorDocument(trial=trial.number, error=reason_of(trial)) for trial in of.errors],
+        failed=of.failed,
+        savings=of.savings,
+        best=trial_document(of.best) if of.best else None,
+        front=[trial_document(trial) for trial in of.front],
+        by_size=[
+            SizeDocument(onnx_bytes_at_most=one.limit, best=trial_document(one.best), gained=one.gained)
+            for one in of.by_size
+        ],
+        ranking=[trial_document(trial) for trial in of.ranking],
+        unfinished=of.unfinished,
+        stopped=of.stop,
+        targets_met=of.targets_met,
+        failed_targets=of.failed_targets,
+        advice=of.advice,
+        all_afib_fbeta=of.all_afib_fbeta,
+    )
+
+
+def trial_document(trial: "FrozenTrial") -> TrialDocument:
+    """Return a trial and its result as a document."""
+    known = records.estimate(trial)
+    return TrialDocument(
+        trial=trial.number,
+        state=cast(State, trial.state.name.lower()),
+        architecture=records.architecture(trial),
+        learning_rate=records.learning_rate(trial),
+        config=records.config(trial),
+        fbeta=records.fbeta(trial),
+        standard_error=known.standard_error if known else None,
+        folds=known.folds if known else 0,
+        threshold=known.threshold if known else None,
+        onnx_bytes=trial.params.get(records.ONNX_BYTES),
+        parameters=records.parameters(trial),
+        **vars(records.footprint(trial)),
+        epochs=len(records.curve(trial)),
+        seconds=records.training_seconds(trial),
+        metrics=records.metrics(trial) or None,
+    )
+
+
+def study_document(stored: StoredStudy, of: "Snapshot") -> StudyDocument:
+    """Return a study's state as a document."""
+    state = progress(of)
+    return StudyDocument(
+        **vars(outcome_document(outcome(of))),
+        data=stored.data,
+        budget=BudgetDocument(trials=state.trials_budget, minutes=state.minutes_budget),
+        running=state.running,
+        seconds_left=state.seconds_left,
+        waits_for=stored.waits_for,
+    )
+
+
+def status_document(
+    studies: "Iterable[tuple[StoredStudy, Snapshot]]",
+    workers: list[WorkerState],
+    damaged: "Mapping[str, AtmlError]",
+) -> StatusDocument:
+    """Return the studies and workers of a storage as a document."""
+    return StatusDocument(
+        studies=[study_document(stored, of) for stored, of in studies],
+        workers=workers,
+        not_shown=[NotShownDocument(study=name, error=str(error)) for name, error in damaged.items()],
+    )
