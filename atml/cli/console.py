@@ -96,9 +96,9 @@ def next_step(command: str, *, storage: str | None = None) -> None:
         print(f"Next: {command}{' --storage …' if given else ''}")  # noqa: T201
 
 
-def kilobytes(count: int) -> str:
-    """Format a size in KB; 1 KB = 1000 bytes."""
-    return f"{count / 1000:.1f} KB"
+def kilobytes(count: int | None) -> str:
+    """Format a size in KB, a dash for one that is unknown; 1 KB = 1000 bytes."""
+    return "–" if count is None else f"{count / 1000:.1f} KB"
 
 
 def clock(seconds: float) -> str:

@@ -2,14 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atml import defaults
 from atml.cli import options
-from atml.cli.console import bar, next_step, print_json
+from atml.cli.console import bar, next_step, out, print_json
 from atml.words import counted
+
+if TYPE_CHECKING:
+    from atml.reports.audit import LabelAudit
 
 # `atml --help` imports this module, so slow imports (numpy, scikit-learn) are in the commands.
 
@@ -107,7 +110,6 @@ def audit(
       atml data audit data/iesd --workers 2
       atml data audit data/iesd --confidence 0.9 --json | jq '.suspicious[].file'
     """
-    from atml.cli.tables import print_audit
     from atml.cli.terminal import Terminal
     from atml.reports.audit import audit_labels
 
@@ -125,7 +127,7 @@ def audit(
     if as_json:
         print_json(found)
     else:
-        print_audit(found)
+        _print_audit(found)
         next_step("look at the pages; data.exclude_subjects of a spec leaves subjects out")
 
 
@@ -172,6 +174,28 @@ def simulate(
             f"{counted(simulation.subjects, 'subject')} ({rhythms})"
         )
         next_step(f"atml data check {directory}")
+
+
+def _print_audit(audit: "LabelAudit") -> None:
+    """Print the subjects with suspicious labels, the total, the networks, and where the list is."""
+    from atml.cli.tables import new_table
+
+    console = out()
+    title = f"{audit.directory}: suspicious labels by subject"
+    table = new_table(title, "subject", "segments", "labelled AFIB", "labelled Normal", "share")
+    doubtful = [one for one in audit.subjects if one.suspicious]
+    afib, normal = (sum(one.label == label for one in audit.suspicious) for label in ("AFIB", "Normal"))
+    rows = [(one.subject, one.segments, one.suspicious_afib, one.suspicious_normal) for one in doubtful]
+    for subject, segments, *counts in [*rows, ("total", audit.segments, afib, normal)]:
+        share = f"{sum(counts) / segments:.1%}"
+        table.add_row(subject, f"{segments:,}", *(f"{count:,}" for count in counts), share)
+    console.print(table)
+    sound = len(audit.subjects) - len(doubtful)
+    console.print(f"  without a suspicious label: {counted(sound, 'subject')}")
+    networks = (f"{one.architecture} (ROC-AUC {one.roc_auc:.3f})" for one in audit.networks)
+    console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
+    for path in (audit.csv, *audit.pages):
+        console.print(str(path), style="bold", markup=False, soft_wrap=True)
 
 
 def _shown(rhythm: str) -> str:

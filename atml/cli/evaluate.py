@@ -38,7 +38,7 @@ def evaluate(
     """
     from atml import api
     from atml.cli.console import next_step
-    from atml.cli.tables import print_metrics
+    from atml.cli.model_tables import print_metrics
     from atml.cli.terminal import Terminal
 
     metrics = api.evaluate(

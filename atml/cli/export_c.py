@@ -55,9 +55,26 @@ def export_c(
 def _print_check(checked: "CCheck") -> None:
     """Print what was measured, and what is missing to measure the rest."""
     from atml.cli.console import out
-    from atml.cli.tables import print_c_check
+    from atml.cli.tables import new_table
     from atml.export.c import tools
 
-    print_c_check(checked)
+    target = checked.target
+    table = new_table("C code on an emulated Cortex-M4F, -Os", "", "")
+    rows = {
+        "ONNX bytes": f"{checked.onnx_bytes:,}",
+        "flash bytes: code and constants": f"{target.flash_bytes:,}" if target else "–",
+        "RAM bytes: memory and stack": f"{target.ram_bytes:,}" if target else "–",
+        "  of which memory, including the segment": f"{checked.memory_bytes:,}",
+        "instructions for one segment": f"{target.instructions:,}" if target else "–",
+        "largest difference of logits": _difference(target.difference if target else None),
+        "  on this machine": _difference(checked.host_difference),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    out().print(table)
     if checked.missing_packages:
         out().print(f"  for the rest: {tools.advice(checked.missing_packages)}", markup=False)
+
+
+def _difference(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1e}"

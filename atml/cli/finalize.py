@@ -33,7 +33,7 @@ def finalize(
     from atml import api
     from atml.cli.console import next_step
     from atml.cli.documents.models import final_document
-    from atml.cli.tables import print_final
+    from atml.cli.model_tables import print_final
     from atml.cli.terminal import Terminal
 
     final = api.finalize(

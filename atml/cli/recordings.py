@@ -200,11 +200,22 @@ def _print_import(result: "Import") -> None:
 
 
 def _print_contents(found: "Contents") -> None:
-    from atml.cli.tables import print_contents
+    """Print what a segment directory holds, by rhythm."""
+    from atml.cli.tables import new_table
 
-    print_contents(found)
-    provenance = found.provenance
-    if provenance is not None:
-        out().print(
-            f"  origin: {provenance.get('origin')}; licence: {provenance.get('licence')}", markup=False
+    title = (
+        f"{found.path}: {counted(found.segments, 'segment')} of {counted(found.subjects, 'subject')}, "
+        f"{counted(found.samples, 'sample')}"
+    )
+    table = new_table(title, "rhythm", "class", "segments", "subjects")
+    for one in found.rhythms:
+        class_ = "AFIB" if one.afib else "Normal"
+        table.add_row(one.rhythm or "(none)", class_, f"{one.segments:,}", f"{one.subjects:,}")
+    console = out()
+    console.print(table)
+    if found.problems:
+        console.print(
+            f"  {counted(found.problems, 'file')} cannot be used; see `atml data check`", markup=False
         )
+    if (known := found.provenance) is not None:
+        console.print(f"  origin: {known.get('origin')}; licence: {known.get('licence')}", markup=False)

@@ -63,7 +63,8 @@ def run(
     from atml.cli.console import next_step
     from atml.cli.documents.models import RunDocument, final_document
     from atml.cli.documents.studies import outcome_document
-    from atml.cli.tables import print_final, print_outcome
+    from atml.cli.model_tables import print_final
+    from atml.cli.study_tables import print_outcome
     from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
     from atml.defaults import default_spec

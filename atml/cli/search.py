@@ -29,7 +29,7 @@ def search(
     from atml import api
     from atml.cli.console import next_step
     from atml.cli.documents.studies import outcome_document
-    from atml.cli.tables import print_outcome
+    from atml.cli.study_tables import print_outcome
     from atml.cli.targets import exit_by_targets
     from atml.cli.terminal import Terminal
 

@@ -1,5 +1,6 @@
 """`atml status`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +83,7 @@ def _what_next(study: str | None, shown: "list[Snapshot]") -> str:
 def _print_one(of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
     from atml.cli.display import so_far
-    from atml.cli.tables import print_outcome
+    from atml.cli.study_tables import print_outcome
     from atml.tuning.outcome import outcome
 
     print_outcome(outcome(of))
@@ -100,7 +101,7 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
     from atml.cli.tables import new_table
 
     names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "size", "state")
-    table = new_table("studies", ("study", "phase", "state"), *names)
+    table = new_table("studies", *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))
     out().print(table if loaded else "No study yet; start one with `atml run --demo` or `atml search SPEC`.")
@@ -134,23 +135,17 @@ def _doing(stored: "StoredStudy", state: "Progress") -> str:
 
 def _print_workers(workers: "list[WorkerState]") -> None:
     from atml.cli.console import out
-    from atml.cli.tables import new_table
+    from atml.cli.tables import table_of
 
-    if not workers:
-        return
-    left = ("host", "device", "study", "last seen")
-    table = new_table(
-        "workers", left, "worker", "host", "pid", "device", "study", "trial", "epoch", "last seen"
-    )
-    for worker in workers:
-        table.add_row(
-            str(worker.number),
-            worker.host,
-            str(worker.pid),
-            worker.device,
-            worker.study or "waits for one",
-            "–" if worker.trial is None else str(worker.trial),
-            "–" if worker.trial is None else f"{worker.epoch}/{worker.epochs}",
-            f"{worker.last_seen_seconds:.0f} s ago{', lost' if worker.lost else ''}",
-        )
-    out().print(table)
+    columns: dict[str, Callable[[WorkerState], str]] = {
+        "worker": lambda one: str(one.number),
+        "host": lambda one: one.host,
+        "pid": lambda one: str(one.pid),
+        "device": lambda one: one.device,
+        "study": lambda one: one.study or "waits for one",
+        "trial": lambda one: "–" if one.trial is None else str(one.trial),
+        "epoch": lambda one: "–" if one.trial is None else f"{one.epoch}/{one.epochs}",
+        "last seen": lambda one: f"{one.last_seen_seconds:.0f} s ago{', lost' if one.lost else ''}",
+    }
+    if workers:
+        out().print(table_of("workers", workers, columns))

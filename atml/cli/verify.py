@@ -31,15 +31,19 @@ def verify(
     Example:  atml verify results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """
     from atml import api
-    from atml.cli.console import next_step
-    from atml.cli.tables import print_checks
+    from atml.cli.console import next_step, out
+    from atml.cli.tables import new_table
     from atml.cli.terminal import Terminal
 
     checks = api.verify(bundle, data, build=build, skip_bad=skip_bad, watch=Terminal())
     if as_json:
         print_json({"checks": checks})
     else:
-        print_checks(checks, title=str(bundle))
+        table = new_table(str(bundle), "check", "result", "detail")
+        for check in checks:
+            style = {"failed": "bold red", "skipped": "dim"}.get(check.result)
+            table.add_row(check.name, check.result, check.detail, style=style)
+        out().print(table)
     if any(check.result == "failed" for check in checks):
         raise typer.Exit(1)
     if not as_json:

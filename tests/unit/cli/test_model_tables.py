@@ -1,6 +1,6 @@
 import numpy as np
 
-from atml.cli.tables import print_robustness
+from atml.cli.model_tables import print_robustness
 from atml.evaluation import robustness
 
 

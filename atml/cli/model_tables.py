@@ -1,0 +1,178 @@
+"""Metrics and shipped models as tables."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from atml.cli.console import kilobytes, out
+from atml.cli.tables import figure, new_table, table_of
+from atml.evaluation import fbeta_of_all_afib
+from atml.words import counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from atml.evaluation import DisturbedMetrics, Metrics, Robustness
+    from atml.reports.finalize import Final
+    from atml.reports.ship import Model
+
+SHOWN = {
+    "f1": "F1",
+    "fbeta": "F{beta:g}",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "specificity": "specificity",
+    "roc_auc": "ROC-AUC",
+    "subject_mean_fbeta": "subject-mean F{beta:g}",
+    "g": "G",
+}
+
+
+def print_metrics(metrics: "Metrics", *, title: str) -> None:
+    """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
+    console = out()
+    title = f"{title}: {counted(metrics.segments, 'segment')} of {counted(metrics.subjects, 'subject')}"
+    pooled = new_table(title, "metric", "value", "95 % interval")
+    for name, label in SHOWN.items():
+        low, high = metrics.intervals.get(name, (None, None))
+        interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
+        pooled.add_row(label.format(beta=metrics.beta), figure(getattr(metrics, name)), interval)
+        if name == "fbeta":
+            share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
+            all_afib = f"{fbeta_of_all_afib(share, metrics.beta):.4f}"
+            pooled.add_row(f"  of calling all AFIB, F{metrics.beta:g}", all_afib, "")
+    rhythms = new_table("by rhythm", "rhythm", "segments", "called AFIB", "accuracy")
+    for rhythm in metrics.per_rhythm:
+        shares = (f"{rhythm.called_afib:.1%}", f"{rhythm.accuracy:.1%}")
+        rhythms.add_row(rhythm.rhythm or "(none)", f"{rhythm.segments:,}", *shares)
+    subjects = new_table("by subject", "subject", "segments", "AFIB", "F-beta", "recall", "specificity")
+    for one in metrics.per_subject:
+        counts = (f"{one.segments:,}", f"{one.afib_segments:,}")
+        # By the contest's rule both are 1 for a subject without AFIB, whatever it is called.
+        found = (one.fbeta, one.recall) if one.afib_segments else (None, None)
+        subjects.add_row(one.subject, *counts, *map(figure, (*found, one.specificity)))
+    for table in (pooled, rhythms, *_episode_tables(metrics), subjects):
+        console.print(table)
+    console.print(f"decision threshold {metrics.threshold:.4f}")
+
+
+def _episode_tables(metrics: "Metrics") -> list["Table"]:
+    if metrics.episodes is None:
+        return []
+    pooled = metrics.episodes.pooled
+    table = new_table("by episode", "", "annotated", "called", "sensitivity", "positive predictivity")
+    counts = (pooled.annotated_episodes, pooled.called_episodes)
+    rates = (pooled.sensitivity, pooled.positive_predictivity)
+    table.add_row("episodes", *(f"{count:,}" for count in counts), *map(figure, rates))
+    minutes = (pooled.annotated_seconds / 60, pooled.called_seconds / 60)
+    rates = (pooled.duration_sensitivity, pooled.duration_positive_predictivity)
+    table.add_row("duration", *(f"{one:,.1f} min" for one in minutes), *map(figure, rates))
+    return [table]
+
+
+def print_robustness(robustness: "Robustness") -> None:
+    """Print how a model does under each disturbance, and what it answers to extreme segments."""
+    console = out()
+    fbeta = f"F{robustness.beta:g}"
+    table = new_table(
+        f"robustness: {counted(robustness.segments, 'segment')} of {counted(robustness.subjects, 'subject')}",
+        "disturbance",
+        "ROC-AUC",
+        "loss",
+        "F1",
+        fbeta,
+        "specificity",
+    )
+    table.add_row(*_robustness_cells(robustness.undisturbed), end_section=True)
+    worst = robustness.worst
+    for one in robustness.disturbed:
+        table.add_row(*_robustness_cells(one), style="bold" if one is worst else None)
+    console.print(table)
+    if worst is not None:
+        console.print(f"  the largest loss of ROC-AUC is {worst.roc_auc_loss:.4f}, by {worst.disturbance}")
+    console.print(f"  the smallest {fbeta} is {robustness.robust_fbeta:.4f}, without the severe disturbances")
+    console.print(_extremes(robustness))
+
+
+def _robustness_cells(one: "DisturbedMetrics") -> list[str]:
+    name = f"{one.disturbance} (severe)" if one.severe else one.disturbance
+    return [name, *map(figure, (one.roc_auc, one.roc_auc_loss, one.f1, one.fbeta, one.specificity))]
+
+
+def _extremes(robustness: "Robustness") -> str:
+    called = "AFIB" if robustness.flat_line_is_afib else "not AFIB"
+    score = figure(robustness.extremes["flat_line"])
+    undefined = [name for name, answer in robustness.extremes.items() if answer is None]
+    finite = f"not finite for {', '.join(undefined)}" if undefined else "all finite"
+    return f"  a flat line is called {called} ({score}); answers to extreme segments are {finite}"
+
+
+def print_final(final: "Final") -> None:
+    """Print how finalize chose, the results of the models and the location of their bundles."""
+    console = out()
+    console.print(_candidates_table(final))
+    if final.recommended.test is not None:
+        print_metrics(final.recommended.test, title="held-out test subjects, recommended model")
+        looks = counted(final.test_looks, "time")
+        console.print(f"this study's models have been evaluated on test segments {looks}")
+    print_robustness(final.recommended.robustness)
+    console.print(_models_table(final))
+    if not final.is_robust:
+        console.print("  no candidate reaches targets.robust_fbeta, so all were considered")
+    for model in final.models:
+        is_recommended = model is final.recommended
+        remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""
+        style = "bold" if is_recommended else None
+        console.print(f"Bundle: {model.bundle}{remark}", style=style, markup=False, soft_wrap=True)
+
+
+def _candidates_table(final: "Final") -> "Table":
+    chosen = {model.trial for model in final.models}
+    return table_of(
+        "best trials evaluated again on other folds",
+        sorted(final.candidates, key=lambda one: one.onnx_bytes),
+        {
+            "trial": lambda one: str(one.trial),
+            "architecture": lambda one: one.proposal.architecture.name,
+            "ONNX": lambda one: kilobytes(one.onnx_bytes),
+            "F-beta in search": lambda one: f"{one.search_fbeta:.4f}",
+            "on all folds": lambda one: f"{one.fbeta:.4f}",
+            "± s.e.": lambda one: f"{one.contender.estimate.standard_error or 0:.4f}",
+            "pooled": lambda one: f"{one.out_of_fold.fbeta:.4f}",
+            "threshold": lambda one: f"{one.threshold:.4f}",
+        },
+        is_bold=lambda one: one.trial in chosen,
+    )
+
+
+def _models_table(final: "Final") -> "Table":
+    """Show what each size buys."""
+    tested: dict[str, Callable[[Model], str]] = {
+        "test F1": lambda model: figure(model.test.f1 if model.test else None),
+        "test F-beta": lambda model: figure(model.test.fbeta if model.test else None),
+        "test ROC-AUC": lambda model: figure(model.test.roc_auc if model.test else None),
+    }
+    return table_of(
+        "models",
+        final.models,
+        {
+            "best within": lambda model: _sizes(model.choice.sizes),
+            "ONNX": lambda model: f"{model.onnx_bytes:,} B",
+            "INT8": _int8_size,
+            "architecture": lambda model: model.architecture,
+            "trial": lambda model: str(model.trial),
+            "F-beta on all folds": lambda model: f"{model.choice.candidate.fbeta:.4f}",
+            "disturbed": lambda model: f"{model.robustness.robust_fbeta:.4f}",
+            **(tested if final.recommended.test else {}),
+            "parity": lambda model: f"{model.parity:.1e}",
+        },
+        is_bold=lambda model: model is final.recommended,
+    )
+
+
+def _int8_size(model: "Model") -> str:
+    return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.is_close else "–"
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return f"{', '.join(f'{size / 1000:g}' for size in sizes)} KB" if sizes else "the targets"

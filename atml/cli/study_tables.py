@@ -1,0 +1,151 @@
+"""The result of a study as tables."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from atml.cli.console import kilobytes, out
+from atml.cli.tables import table_of
+from atml.tuning import records
+from atml.tuning.failures import reason_of
+from atml.tuning.sizes import SIZE_NAMES
+from atml.tuning.stop import StoppedBy
+from atml.words import counted
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+    from rich.table import Table
+
+    from atml.tuning.outcome import Outcome
+    from atml.tuning.spec import TargetsSpec
+
+MOST_ROWS = 15
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """Print a study's result: its ranking or front, pruned trials, and targets."""
+    console = out()
+    if len(outcome.phase.directions) == 1:
+        console.print(_ranking_table(outcome))
+        if outcome.unfinished:
+            console.print(f"  no trial finished the race for {', '.join(outcome.unfinished)}")
+    else:
+        console.print(_front_table(outcome))
+        console.print(_size_table(outcome))
+    console.print(_counts(outcome))
+    if outcome.errors:
+        console.print(_errors(outcome), markup=False)  # an error's text may contain brackets
+    for saving in outcome.savings:
+        console.print(
+            f"  ended early by {saving.by}: {counted(saving.trials, 'trial')}, "
+            f"about {saving.minutes:.1f} min saved"
+        )
+    if outcome.stop:
+        console.print(f"  ended because {outcome.stop.because}", markup=False)
+    console.print(_targets(outcome), markup=False)
+    if outcome.all_afib_fbeta is not None:
+        console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
+
+
+def _trial_columns(outcome: "Outcome") -> "dict[str, Callable[[FrozenTrial], str]]":
+    return {
+        "trial": lambda trial: str(trial.number),
+        "architecture": records.architecture,
+        "learning rate": lambda trial: f"{records.learning_rate(trial):.3g}",
+        "F-beta": lambda trial: f"{records.fbeta(trial):.4f}",
+        "± s.e.": _standard_error,
+        SIZE_NAMES[outcome.phase.targets.size_of]: lambda trial: kilobytes(records.onnx_bytes(trial)),
+        "parameters": lambda trial: f"{records.parameters(trial):,}",
+        "RAM": lambda trial: kilobytes(records.footprint(trial).ram_bytes),
+    }
+
+
+def _standard_error(trial: "FrozenTrial") -> str:
+    known = records.estimate(trial)
+    return "" if known is None or known.standard_error is None else f"{known.standard_error:.4f}"
+
+
+def _ranking_table(outcome: "Outcome") -> "Table":
+    return table_of(
+        f"{outcome.study}: best trial of each architecture",
+        outcome.best_of_each,
+        {
+            **_trial_columns(outcome),
+            "worst": lambda trial: f"{records.metric(trial, 'worst') or 0:.4f}",
+        },
+        is_bold=lambda trial: trial is outcome.best,
+    )
+
+
+def _front_table(outcome: "Outcome") -> "Table":
+    def verdict(trial: "FrozenTrial") -> str:
+        failed = outcome.phase.failed_targets(trial)
+        return f"misses {', '.join(failed)}" if failed else "met"
+
+    return table_of(
+        f"{outcome.study}: front of F-beta and size",
+        outcome.front[:MOST_ROWS],
+        {**_trial_columns(outcome), "targets": verdict},
+        is_bold=lambda trial: outcome.best is not None and trial.number == outcome.best.number,
+    )
+
+
+def _size_table(outcome: "Outcome") -> "Table":
+    """Show the best model of each size, and the gain in the second half of the search."""
+    return table_of(
+        f"{outcome.study}: best within each size",
+        outcome.by_size,
+        {
+            "at most": lambda one: kilobytes(one.limit),
+            "F-beta": lambda one: f"{records.fbeta(one.best):.4f}",
+            "± s.e.": lambda one: _standard_error(one.best),
+            SIZE_NAMES[outcome.phase.targets.size_of]: lambda one: kilobytes(records.onnx_bytes(one.best)),
+            "architecture": lambda one: records.architecture(one.best),
+            "trial": lambda one: str(one.best.number),
+            "gained in 2nd half": lambda one: "–" if one.gained is None else f"{one.gained:+.4f}",
+        },
+    )
+
+
+def _counts(outcome: "Outcome") -> str:
+    spent = outcome.spent
+    pruned = ", ".join(f"{count} by {by}" for by, count in sorted(outcome.pruned.items())) or "none"
+    return (
+        f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
+        f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
+    )
+
+
+def _errors(outcome: "Outcome") -> str:
+    count, first = len(outcome.errors), outcome.errors[0]
+    return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
+
+
+def _targets(outcome: "Outcome") -> str:
+    targets = outcome.phase.targets
+    wanted = targets.in_words()
+    if not wanted:
+        return "  no targets are set"
+    best = outcome.best
+    if outcome.targets_met and best:
+        return (
+            f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
+            f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, targets)}"
+        )
+    over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
+    lines = [f"  targets {'missed' if over else 'not met yet'} ({wanted})"]
+    if best:
+        lines[0] += (
+            f": {', '.join(outcome.failed_targets)}; nearest is trial {best.number} with "
+            f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
+        )
+    return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice if over)])
+
+
+def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
+    """Return by how much a trial exceeds the targets."""
+    spare = []
+    if targets.fbeta is not None:
+        spare.append(f"{records.fbeta(best) - targets.fbeta:.4f}")
+    if targets.onnx_bytes is not None:
+        spare.append(kilobytes(targets.onnx_bytes - records.onnx_bytes(best)))
+    return f"; {' and '.join(spare)} to spare"
