@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from atml.evaluation.episodes import Episode
+    from atml.evaluation import Episode
     from atml.reports.predicting import RecordingPart, RecordingPrediction
 
 
@@ -84,6 +84,7 @@ def predict(
       atml predict results/ecm/8KB-dscnn-trial64 data/afdb/04015 --annotations rhythms --json
       atml predict results/ecm/8KB-dscnn-trial64 watch.csv --columns signal=ecg --rate 200
     """
+    from atml.evaluation import Episode
     from atml.reports.predicting import EPISODE_RULE, recording_path
 
     tables = columns is not None or source_format is not None
@@ -122,7 +123,7 @@ def predict(
     if as_json:
         documents = [
             {
-                **asdict(one),
+                **vars(one),
                 "episode_rule": EPISODE_RULE,
                 "episodes": [_episode(episode) for episode in one.episodes],
                 "parts": [_part(part) for part in one.parts],
@@ -131,9 +132,11 @@ def predict(
         ]
         print_json(documents)
     elif episodes:
-        _print_rows((row for one in found for row in _episode_rows(one)), EPISODE_COLUMNS)
+        rows = ({"record": one.record, **_episode(episode)} for one in found for episode in one.episodes)
+        _print_rows(rows, ("record", *(field.name for field in fields(Episode))))
     else:
-        _print_rows((row for one in found for row in _part_rows(one)), PART_COLUMNS)
+        rows = ({"record": one.record, **_part(part)} for one in found for part in one.parts)
+        _print_rows(rows, ("record", "start_seconds", "end_seconds", "probability", "class", "reason"))
     _say_left_out(left_out)
 
 
@@ -157,19 +160,6 @@ def _annotated(found: "Iterable[RecordingPrediction]", folder: Path) -> "Iterato
 
 
 NO_ANSWER = "no answer"  # where a bundle is not confident enough
-PART_COLUMNS = ("record", "start_seconds", "end_seconds", "probability", "class", "reason")
-EPISODE_COLUMNS = (
-    "record",
-    "start_seconds",
-    "end_seconds",
-    "duration_seconds",
-    "segments",
-    "mean_probability",
-)
-
-
-def _part_rows(found: "RecordingPrediction") -> Iterator[dict[str, object]]:
-    return ({"record": found.record, **_part(part)} for part in found.parts)
 
 
 def _part(part: "RecordingPart") -> dict[str, object]:
@@ -180,10 +170,6 @@ def _part(part: "RecordingPart") -> dict[str, object]:
         "class": part.called,
         "reason": part.reason,
     }
-
-
-def _episode_rows(found: "RecordingPrediction") -> Iterator[dict[str, object]]:
-    return ({"record": found.record, **_episode(one)} for one in found.episodes)
 
 
 def _episode(one: "Episode") -> dict[str, object]:
