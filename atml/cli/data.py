@@ -1,5 +1,6 @@
 """`atml data`: check segments on disk and their labels, or simulate some; `recordings.py` imports."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,6 @@ data_app = typer.Typer(
 )
 
 MOST_SIMULATED = 100_000  # subjects, and segments of each
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @data_app.command()
@@ -32,7 +32,7 @@ def check(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Directory of S<subject>-<rhythm>-<index>.txt.")
     ],
-    as_json: AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Read and count the segments of DIR, and list all problems.
 
@@ -141,7 +141,7 @@ def simulate(
         int,
         typer.Option(min=0, max=10**9, help="Number of the first subject, to keep sets disjoint."),
     ] = 0,
-    as_json: AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write simulated 5 s segments into DIR, to try ATML without real data.
 
@@ -168,7 +168,7 @@ def simulate(
     if as_json:
         print_json(simulation)
     else:
-        rhythms = ", ".join(f"{_shown(rhythm)} {count:,}" for rhythm, count in simulation.rhythms.items())
+        rhythms = ", ".join(f"{rhythm or '(none)'} {count:,}" for rhythm, count in simulation.rhythms.items())
         typer.echo(
             f"{directory}: {counted(simulation.segments, 'simulated segment')} of "
             f"{counted(simulation.subjects, 'subject')} ({rhythms})"
@@ -198,10 +198,6 @@ def _print_audit(audit: "LabelAudit") -> None:
         console.print(str(path), style="bold", markup=False, soft_wrap=True)
 
 
-def _shown(rhythm: str) -> str:
-    return rhythm or "(none)"
-
-
 def _few(names: tuple[str, ...], most: int = 5) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     printable = (name if name.isprintable() else ascii(name) for name in names[:most])
@@ -210,12 +206,9 @@ def _few(names: tuple[str, ...], most: int = 5) -> str:
 
 def _table(counts: dict[str, dict[str, int]]) -> str:
     """Segments by subject and rhythm, the most common rhythm first, with totals."""
-    totals: dict[str, int] = {}
-    for of_subject in counts.values():
-        for rhythm, count in of_subject.items():
-            totals[rhythm] = totals.get(rhythm, 0) + count
+    totals: Counter[str] = sum(map(Counter, counts.values()), Counter())
     rhythms = sorted(totals, key=lambda rhythm: (-totals[rhythm], rhythm))
-    rows = [["subject", *map(_shown, rhythms), "total"]]
+    rows = [["subject", *(rhythm or "(none)" for rhythm in rhythms), "total"]]
     for subject, of_subject in [*counts.items(), ("total", totals)]:
         cells = [of_subject.get(rhythm, 0) for rhythm in rhythms]
         rows.append([subject, *(f"{cell:,}" if cell else "·" for cell in cells), f"{sum(cells):,}"])
