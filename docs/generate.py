@@ -179,15 +179,7 @@ def _phase(phase: str) -> list[str]:
 
 def every_row(phase: str) -> list[tuple[str, ...]]:
     """Return the rows of all fields of a phase's spec."""
-    schema = dereferenced(spec_schema(phase))
-    return [row for name, one in schema["properties"].items() for row in rows_of(name, one, schema)]
-
-
-def rows_of(name: str, field: Schema, parent: Schema) -> list[tuple[str, ...]]:
-    """Return the rows of one field, those of its own fields if it is a table."""
-    if is_table(field):
-        return spec_rows(field, prefix=f"{name}.")
-    return [_row(name, field, name in parent.get("required", ()))]
+    return spec_rows(dereferenced(spec_schema(phase)))
 
 
 def spec_rows(section: Schema, prefix: str = "") -> list[tuple[str, ...]]:
