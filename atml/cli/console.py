@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -20,19 +20,20 @@ PLAIN_INTERVAL_SECONDS = 5.0
 
 def out() -> "Console":
     """Return the console for results."""
-    from rich.console import Console
-
     # Without a terminal, rich would squeeze tables into 80 columns.
-    return Console(
-        file=sys.stdout, highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120
-    )
+    return _console(sys.stdout, width=None if sys.stdout.isatty() else 120)
 
 
 def err() -> "Console":
     """Return the console for progress and messages."""
+    return _console(sys.stderr, soft_wrap=not sys.stderr.isatty())
+
+
+def _console(file: TextIO, *, soft_wrap: bool = False, width: int | None = None) -> "Console":
     from rich.console import Console
 
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    # Paths and errors' texts may hold brackets, which rich would read as markup.
+    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=soft_wrap, width=width)
 
 
 def print_json(document: object) -> None:

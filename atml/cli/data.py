@@ -195,7 +195,7 @@ def _print_audit(audit: "LabelAudit") -> None:
     networks = (f"{one.architecture} (ROC-AUC {one.roc_auc:.3f})" for one in audit.networks)
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):
-        console.print(str(path), style="bold", markup=False, soft_wrap=True)
+        console.print(str(path), style="bold", soft_wrap=True)
 
 
 def _few(names: tuple[str, ...], most: int = 5) -> str:

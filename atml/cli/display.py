@@ -53,7 +53,7 @@ class StudyDisplay(StudyWatch):
 
     def say(self, text: str) -> None:
         """Print a message above the live view."""
-        self._console.print(text, markup=False)  # an error's text may contain brackets
+        self._console.print(text)
 
     def update(self) -> None:
         """Read the study and show what is new; report once if the database is unreachable."""

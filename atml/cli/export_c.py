@@ -39,9 +39,7 @@ def export_c(
 
     sources = c_sources(model, int8=int8)
     write_c(sources, out)
-    checked = (
-        check_c(sources, progress=lambda text: err().print(f"{text} …", markup=False)) if check else None
-    )
+    checked = check_c(sources, progress=lambda text: err().print(f"{text} …")) if check else None
     if as_json:
         facts = checked or CCheck(onnx_bytes=sources.onnx_bytes, memory_bytes=sources.memory_bytes)
         print_json({"files": [out / name for name in sources.files], **vars(facts)})
@@ -73,7 +71,7 @@ def _print_check(checked: "CCheck") -> None:
         table.add_row(name, value)
     out().print(table)
     if checked.missing_packages:
-        out().print(f"  for the rest: {tools.advice(checked.missing_packages)}", markup=False)
+        out().print(f"  for the rest: {tools.advice(checked.missing_packages)}")
 
 
 def _difference(value: float | None) -> str:

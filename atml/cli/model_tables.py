@@ -123,7 +123,7 @@ def print_final(final: "Final") -> None:
         is_recommended = model is final.recommended
         remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""
         style = "bold" if is_recommended else None
-        console.print(f"Bundle: {model.bundle}{remark}", style=style, markup=False, soft_wrap=True)
+        console.print(f"Bundle: {model.bundle}{remark}", style=style, soft_wrap=True)
 
 
 def _candidates_table(final: "Final") -> "Table":

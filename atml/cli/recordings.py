@@ -196,7 +196,7 @@ def _print_import(result: "Import") -> None:
     for problem in result.skipped:
         typer.echo(f"  {problem}")
     for note in result.notes:
-        err().print(f"Note: {note}", markup=False)
+        err().print(f"Note: {note}")
 
 
 def _print_contents(found: "Contents") -> None:
@@ -214,8 +214,6 @@ def _print_contents(found: "Contents") -> None:
     console = out()
     console.print(table)
     if found.problems:
-        console.print(
-            f"  {counted(found.problems, 'file')} cannot be used; see `atml data check`", markup=False
-        )
+        console.print(f"  {counted(found.problems, 'file')} cannot be used; see `atml data check`")
     if (known := found.provenance) is not None:
-        console.print(f"  origin: {known.get('origin')}; licence: {known.get('licence')}", markup=False)
+        console.print(f"  origin: {known.get('origin')}; licence: {known.get('licence')}")

@@ -108,8 +108,6 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
 
 
 def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
-    from rich.markup import escape
-
     from atml.cli.console import kilobytes
     from atml.tuning import records
 
@@ -123,7 +121,7 @@ def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
         str(state.spent.untrained),
         f"{records.fbeta(best):.4f}" if best else "–",
         kilobytes(records.onnx_bytes(best)) if best else "–",
-        escape(of.stop.because) if of.stop else _doing(stored, state),
+        of.stop.because if of.stop else _doing(stored, state),
     ]
 
 

@@ -33,15 +33,15 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(_size_table(outcome))
     console.print(_counts(outcome))
     if outcome.errors:
-        console.print(_errors(outcome), markup=False)  # an error's text may contain brackets
+        console.print(_errors(outcome))
     for saving in outcome.savings:
         console.print(
             f"  ended early by {saving.by}: {counted(saving.trials, 'trial')}, "
             f"about {saving.minutes:.1f} min saved"
         )
     if outcome.stop:
-        console.print(f"  ended because {outcome.stop.because}", markup=False)
-    console.print(_targets(outcome), markup=False)
+        console.print(f"  ended because {outcome.stop.because}")
+    console.print(_targets(outcome))
     if outcome.all_afib_fbeta is not None:
         console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 

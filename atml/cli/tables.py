@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from rich.markup import escape
 from rich.table import Table
 
 Row = TypeVar("Row")
@@ -16,8 +15,8 @@ WORDS = {
 
 def new_table(title: str, *headings: str) -> Table:
     """Return an empty table."""
-    # At least as wide as its title, which rich would break otherwise. A path may hold brackets.
-    table = Table(title=escape(title), title_justify="left", title_style="bold", min_width=len(title) + 4)
+    # At least as wide as its title, which rich would break otherwise.
+    table = Table(title=title, title_justify="left", title_style="bold", min_width=len(title) + 4)
     for name in headings:
         table.add_column(name, justify="left" if name in WORDS else "right")
     return table

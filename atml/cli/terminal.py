@@ -17,7 +17,7 @@ class Terminal(Watch):
 
     def say(self, text: str) -> None:
         """Print a message."""
-        err().print(text, markup=False)
+        err().print(text)
 
     def progress(self, what: str, unit: str) -> AbstractContextManager[Callable[[int, int], None]]:
         """Show a progress bar."""
