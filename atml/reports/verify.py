@@ -6,7 +6,7 @@ That includes the C code, which is built and run on this machine and on an emula
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,6 +26,7 @@ from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
+from atml.version import __version__
 
 PASSED: Final = "passed"
 FAILED: Final = "failed"
@@ -41,10 +42,6 @@ class Check:
     name: str  #: What was checked.
     result: Literal["passed", "failed", "skipped"]  #: The result.
     detail: str  #: What was found, or why the check was skipped.
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the check as JSON."""
-        return asdict(self)
 
 
 class _Skipped(Exception):
@@ -233,6 +230,8 @@ class _Bundle:
     def check_c_code(self) -> str:
         files = self.c_sources.files
         changed = [name for name, text in files.items() if self.content(name) != text.encode()]
+        if changed and (version := self.manifest.get("atml")) != __version__:
+            raise _Skipped(f"{', '.join(changed)}: written by ATML {version}; {__version__} writes other code")
         _require(not changed, f"{', '.join(changed)} is not the code that is generated of the model")
         return f"{', '.join(files)} are what is generated of the model"
 

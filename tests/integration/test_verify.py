@@ -93,6 +93,16 @@ def test_the_c_code_is_run_as_far_as_there_are_tools(bundle):
         assert all(package in found[name].detail for package in missing)
 
 
+def test_c_code_of_another_version_is_not_compared(bundle):
+    edited_c_code(bundle)
+    edit(bundle / "manifest.json", lambda manifest: manifest.update(atml="0.0.1"))
+    relist(bundle, "ecm.c")
+    found = {check.name: check for check in atml.verify(bundle, build=False)}
+    assert found["C code"].result == "skipped"
+    assert "ecm.c: written by ATML 0.0.1" in found["C code"].detail
+    assert failures(bundle) == {}
+
+
 @pytest.mark.parametrize("change", [lambda figures: figures.clear(), lambda figures: figures.update(test=5)])
 def test_metrics_of_another_shape_fail_their_checks_and_no_other(bundle, simulated_test, change):
     edit(bundle / "metrics.json", change)
