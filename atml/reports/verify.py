@@ -231,7 +231,8 @@ class _Bundle:
         files = self.c_sources.files
         changed = [name for name, text in files.items() if self.content(name) != text.encode()]
         if changed and (version := self.manifest.get("atml")) != __version__:
-            raise _Skipped(f"{', '.join(changed)}: written by ATML {version}; {__version__} writes other code")
+            named = ", ".join(changed)
+            raise _Skipped(f"{named}: written by ATML {version}; {__version__} writes other code")
         _require(not changed, f"{', '.join(changed)} is not the code that is generated of the model")
         return f"{', '.join(files)} are what is generated of the model"
 
