@@ -153,8 +153,9 @@ def account(study, budget: int, epochs: int, artifacts: Path) -> Account:
     """Check that nothing was lost, repeated or left half done, and return the figures."""
     trials = study.get_trials(deepcopy=False)
     trained = records.trained(trials)
-    assert len(trained) == budget
-    assert stop.read(study).by is stop.StoppedBy.BUDGET
+    sign = stop.read(study)
+    assert len(trained) == budget, f"{len(trained)} trained; {sign}"
+    assert sign.by is stop.StoppedBy.BUDGET
     assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
     points = Counter(tuple(sorted(trial.params.items())) for trial in trained)
     assert max(points.values()) == 1, points

@@ -228,7 +228,8 @@ def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | No
 def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     if any(trial.state in (TrialState.RUNNING, TrialState.WAITING) for trial in trials):
         return False
-    recent = trials[-UNTRAINED_IN_A_ROW:]
+    # Those whose workers were killed say nothing about the space.
+    recent = [trial for trial in trials if trial.state != TrialState.FAIL][-UNTRAINED_IN_A_ROW:]
     if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
         return True
     return stored.phase.is_exhausted(stored.grid, trials)

@@ -17,7 +17,7 @@ from atml.export import to_onnx
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
-from atml.service.worker import take_trials
+from atml.service.worker import UNTRAINED_IN_A_ROW, take_trials
 from atml.tuning import records, stop
 from atml.tuning.budget import spent
 from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
@@ -110,6 +110,15 @@ class TestWork:
         study = run(make_phase1(search=search, budget={"trials": 50})).study
         assert len(records.trained(study.trials)) == 3
         assert stop.read(study).by == stop.StoppedBy.SPACE
+
+    def test_interrupted_trials_do_not_end_a_search(self, run, storage, dataset, make_phase1):
+        phase = make_phase1(budget={"trials": 2})
+        study = create_or_resume(storage, phase, dataset).study
+        killed = optuna.trial.create_trial(state=FAIL)
+        study.add_trials([killed] * (UNTRAINED_IN_A_ROW + 1))
+        run(phase)
+        assert stop.read(study).by is stop.StoppedBy.BUDGET
+        assert len(records.trained(study.trials)) == 2
 
     def test_a_finished_study_is_left_as_it_is(self, run, make_phase1):
         first = run(make_phase1(budget={"trials": 1})).study
