@@ -7,9 +7,8 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +87,6 @@ class LabelAudit:
     subjects: tuple[SubjectAudit, ...]  #: All subjects, those with the most suspicious labels first.
     csv: Path  #: File with the list.
     pages: tuple[Path, ...]  #: Pages of ECGs of the worst subjects.
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-serialisable dict whose keys are the field names."""
-        return {**asdict(self), "csv": str(self.csv), "pages": [str(path) for path in self.pages]}
 
 
 def audit_labels(

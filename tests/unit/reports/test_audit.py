@@ -3,6 +3,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic_core import to_jsonable_python
 
 from atml.errors import DataError, TooFewSubjects
 from atml.reports import audit
@@ -97,7 +98,7 @@ class TestReport:
         assert [one.roc_auc for one in found.networks] == [1.0, 1.0]
 
     def test_it_can_be_written_as_json(self, report, dataset):
-        document = report(of(dataset, "S3", 2)).to_dict()
+        document = to_jsonable_python(report(of(dataset, "S3", 2)))  # as the command prints it
         assert document["pages"] == [str(path) for path in report(of(dataset, "S3", 2)).pages]
         assert document["suspicious"][0]["subject"] == "S3"
 
