@@ -255,7 +255,9 @@ class _Bundle:
         if self.data is None:
             raise _Skipped("give the test segments to compute them again")
         test = self.manifest["test_data"]
-        if test is None or test["fingerprint"] != self.data.fingerprint:
+        if test is None:
+            raise _Skipped("the model was shipped without a test")
+        if test["fingerprint"] != self.data.fingerprint:
             raise ModelError(f"{self.data.source} does not hold the segments that the model was tested on")
         stored = self.metrics["test"]
         found = assess(OnnxClassifier(self.folder / MODEL), self.data, beta=stored["beta"]).to_dict()

@@ -313,6 +313,12 @@ def test_other_segments_are_refused(bundle, simulated):
     assert "does not hold the segments" in failures(bundle, simulated)["metrics"]
 
 
+def test_a_model_that_was_not_tested_has_no_metrics_to_compute_again(bundle, simulated_test):
+    hidden_manifest_field("test_data", None)(bundle)
+    checks = atml.verify(bundle, simulated_test, build=False)
+    assert results(checks)["metrics"] == "skipped"
+
+
 def test_every_file_with_a_byte_changed_anywhere_is_found(bundle):
     rng = np.random.default_rng(0)
     for name in [file["name"] for file in json.loads((bundle / "manifest.json").read_text())["files"]]:
