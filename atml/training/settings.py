@@ -35,7 +35,7 @@ class AugmentationSettings:
     """Slow waves, .5 to 2.5 per segment, with this root mean square, in standard deviations of the
     segment."""
     time_stretch: float = 0.3
-    """Scale the heart rate by up to 1 ± this."""
+    """Scale the heart rate by a factor between 1 - this and 1 + this."""
     shift: float = 0.1
     """Move by up to this fraction of a segment, either way."""
     flat_line: float = 0.02  # about five segments in a batch of 256
