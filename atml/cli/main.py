@@ -140,6 +140,8 @@ def _tell(text: str) -> None:
 def _unexpected(error: Exception) -> str:
     text = str(error).splitlines()
     said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in said:
+        return f"Error: {said}\nThere is too little memory: run fewer workers, or with --device cpu."
     return (
         f"Error: {said}\nThis is a defect of ATML {__version__}. Run the same command as `atml --debug …` "
         "and report what it prints."

@@ -77,7 +77,7 @@ class SizeAwarePruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether `trial` is behind at its latest step, among the trials that are no larger."""
         own = self.curve(trial)
-        if len(own) <= self._warmup_steps:
+        if self._keep == 1 or len(own) <= self._warmup_steps:
             return False
         step, size = max(own), self.size(trial)
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))

@@ -7,7 +7,7 @@ renewed for a minute by the database's clock. Loops that look for work call `clo
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -25,7 +25,8 @@ from atml.service.storage.sqlite import reading
 from atml.service.storage.workers import WORKERS
 from atml.tuning import records
 from atml.tuning.processes import Process, this_process
-from atml.tuning.retry import queue_after_death
+from atml.tuning.records import PrunedBy
+from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_after_death
 from atml.tuning.times import now
 
 HEARTBEAT_SECONDS = 15.0
@@ -189,17 +190,27 @@ def close_dead_trials(study: Study) -> Checked:
         StorageUnreachable: the database server was unreachable for too long.
     """
     trials = study.get_trials(deepcopy=False)
+    dead, is_certain = dead_trials(study, trials)
+    closed = sum(_close(study, trial) for trial in dead)
+    if closed:
+        trials = study.get_trials(deepcopy=False)
+    return Checked(trials=trials, closed=closed, is_certain=is_certain)
+
+
+def dead_trials(study: Study, trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
+    """Return the running trials whose workers are dead, and whether it is certain that no others are.
+
+    Raises:
+        StorageUnreachable: the database server was unreachable for too long.
+    """
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    if not running:
-        return Checked(trials=trials, closed=0, is_certain=True)
     local = {one.number: process for one in running if (process := _process_of(one)) and process.is_local()}
     dead = [trial for trial in running if trial.number in local and local[trial.number].is_dead()]
     elsewhere = [trial for trial in running if trial.number not in local]
+    if not elsewhere:  # the process table says enough
+        return dead, True
     silent, is_settled = _silent(storage_of(study), elsewhere)
-    closed = sum(_close(study, trial) for trial in (dead + silent if is_settled else dead))
-    if closed:
-        trials = study.get_trials(deepcopy=False)
-    return Checked(trials=trials, closed=closed, is_certain=is_settled or not silent)
+    return (dead + silent if is_settled else dead), is_settled or not silent
 
 
 def storage_of(study: Study) -> Storage:
@@ -218,8 +229,6 @@ def _process_of(trial: FrozenTrial) -> Process | None:
 
 def _silent(storage: Storage, trials: list[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
     """Return those whose workers send no heartbeats, and whether that is sure since no outage was recent."""
-    if not trials:  # of this machine, whose process table says more
-        return [], True
     workers = Workers(storage)
     seen = {one.entry.process: one for one in storage.retry(workers.all)}
     uptime = min((one.uptime_seconds for one in seen.values()), default=float("inf"))
@@ -239,9 +248,18 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
 def _close(study: Study, trial: FrozenTrial) -> bool:
     """Fail a trial and queue it again; return False if another process did so first.
 
-    In the opposite order two processes could both queue it, and both retries would be trained.
+    In the opposite order two processes could both queue it, and both retries would be trained. A trial that
+    keeps killing its workers is pruned instead.
     """
+    deaths = deaths_of(trial)
     try:
+        if deaths > MOST_DEATHS:
+            storage, identifier = study._storage, trial._trial_id
+            because = f"its workers died {deaths} times in a row without a new epoch"
+            storage.set_trial_user_attr(identifier, records.PRUNED_BY, PrunedBy.ERROR.value)
+            storage.set_trial_user_attr(identifier, records.PRUNED_BECAUSE, because)
+            study.tell(trial.number, state=TrialState.PRUNED)
+            return True
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
         return False

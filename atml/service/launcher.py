@@ -20,6 +20,7 @@ from atml.service.restarts import History, Restarts, history_of
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
+KILLING_SIGNAL = 3  # the first asks to leave after the epoch, the second at once
 # Exit code of a supervised worker that cannot write (EX_CANTCREAT of sysexits.h); a restart would not
 # help. It writes the reason into a pipe, since its log may be on the same full disk.
 CANNOT_WRITE = 73
@@ -67,7 +68,8 @@ def launch(
     """Run the workers of a study until all have exited.
 
     A worker that dies is restarted with growing delays, until it has died too often without progress.
-    The first Ctrl-C lets the workers finish their epoch, the second makes them exit at once.
+    The first Ctrl-C lets the workers finish their epoch, the second makes them exit at once, the third kills
+    them.
 
     Args:
         study: The study.
@@ -92,7 +94,7 @@ def launch(
             while not all(slot.done for slot in slots):
                 while forwarded < len(signals):
                     forwarded += 1
-                    _interrupt(slots, is_first=forwarded == 1, say=say)
+                    _interrupt(slots, forwarded, say=say)
                 for slot in slots:
                     _tend(slot, study, plan, leaving=bool(signals), say=say)
                 on_poll()
@@ -120,12 +122,13 @@ def _collected_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _interrupt(slots: list[_Slot], *, is_first: bool, say: Say) -> None:
+def _interrupt(slots: list[_Slot], times: int, say: Say) -> None:
+    """Ask the workers to leave; the third time, when a database may keep them waiting, kill them."""
     first = "Leaving: the workers finish their epoch; press Ctrl-C again to leave at once"
-    say(first if is_first else "Leaving at once")
+    say({1: first, 2: "Leaving at once"}.get(times, "Killing the workers; their trials are queued again"))
     for slot in slots:
         if slot.process is not None and slot.is_running():
-            slot.process.send_signal(signal.SIGINT)
+            slot.process.send_signal(signal.SIGINT if times < KILLING_SIGNAL else signal.SIGKILL)
 
 
 def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Say) -> None:

@@ -1,14 +1,17 @@
 """A study with what is stored beside its trials: the spec, the data it was created with, its networks."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from optuna import Study
 from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
 from atml.evaluation import fbeta_of_all_afib
+from atml.service.alive import dead_trials
 from atml.tuning import records
 from atml.tuning.candidates import Candidate
 from atml.tuning.grid import Grid
@@ -74,11 +77,19 @@ class StoredStudy:
         return self if phase == self.phase else replace(self, phase=phase)
 
     def snapshot(self) -> Snapshot:
-        """Read the study's state."""
-        return Snapshot.of(self.study, self.phase, self.data.all_afib_fbeta(self.phase.beta))
+        """Read the study's state; a trial of a dead worker has failed, even if nobody has closed it yet."""
+        found = Snapshot.of(self.study, self.phase, self.data.all_afib_fbeta(self.phase.beta))
+        dead = {trial.number for trial in dead_trials(self.study, found.trials)[0]}
+        return replace(found, trials=[_failed(one) if one.number in dead else one for one in found.trials])
 
     @property
     def waits_for(self) -> str | None:
         """Name of the base study that has to end before this one can begin, if there is one."""
         phase = self.phase
         return phase.base.study if isinstance(phase, WidthPhase) and not phase.base.architectures else None
+
+
+def _failed(trial: FrozenTrial) -> FrozenTrial:
+    changed = copy(trial)
+    changed.state = TrialState.FAIL
+    return changed

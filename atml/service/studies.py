@@ -211,8 +211,10 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
         return None
     phase = resolve_base(storage, stored.phase)
     candidates = _candidates(phase, stored.data.segment_length, Watch())
-    stored.study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
-    stored.study.set_user_attr(SPEC, phase.stored())
+    latest = load(storage, stored.study.study_name)  # meanwhile it may have been completed, or extended
+    if latest.waits_for is not None:
+        stored.study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
+        stored.study.set_user_attr(SPEC, resolve_base(storage, latest.phase).stored())
     return load(storage, stored.study.study_name)
 
 

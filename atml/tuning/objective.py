@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna import Study, Trial, TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.errors import CannotWrite, TrainingDiverged
@@ -14,11 +15,11 @@ from atml.tuning.budget import active_seconds, first_to_finish, may_train, out_o
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
 from atml.tuning.fit import FittedEpoch, FoldFit, Trainer
 from atml.tuning.grid import Grid, Point, key_of, point_of
-from atml.tuning.phases import Phase
+from atml.tuning.phases import Phase, parse_spec
 from atml.tuning.processes import this_process
 from atml.tuning.proposal import Proposal
 from atml.tuning.records import CurvePoint, PrunedBy
-from atml.tuning.retry import queue_again
+from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_again
 from atml.tuning.sizes import onnx_metadata
 from atml.tuning.times import now
 
@@ -69,8 +70,12 @@ class Objective:
         except TrialPruned:
             self._forget(trial)
             raise
+        except UpdateFinishedTrialError:  # others took this worker for dead, and have queued the trial again
+            raise
         except Exception as error:
-            if not failures.will_recur(error):
+            deaths = deaths_of(trial)
+            if not failures.will_recur(error) and deaths <= MOST_DEATHS:
+                queue_again(self.study, trial, deaths=deaths)
                 raise
             failures.log(trial.number, error)
             self._forget(trial)
@@ -193,7 +198,11 @@ class Objective:
         if sign is not None:
             raise _pruned(trial, PrunedBy.STOPPED, sign.because)
         trials = self.study.get_trials(deepcopy=False)
-        reason = out_of_time(self.phase.budget, active_seconds(trials, now()))
+        seconds = active_seconds(trials, now())
+        reason = out_of_time(self.phase.budget, seconds)
+        stored = self.study.user_attrs.get(records.SPEC) if reason else None
+        if stored is not None:  # the study may have been extended since this worker read its spec
+            reason = out_of_time(parse_spec(stored, source=self.study.study_name).budget, seconds)
         if reason and first_to_finish(trials) != trial.number:
             raise _pruned(trial, PrunedBy.STOPPED, reason)
         return reason is not None

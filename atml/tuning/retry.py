@@ -6,18 +6,21 @@ from optuna.trial import FrozenTrial
 from atml.tuning import records
 
 # If workers die more often than this in a row without a new epoch, the trial itself probably kills them,
-# for example by using too much memory.
+# for example by using too much memory. It is then ended, so that no worker tries its point again.
 MOST_DEATHS = 8
 
 
+def deaths_of(trial: Trial | FrozenTrial) -> int:
+    """Return how many workers have died in a row without a new epoch, with the one that has just died."""
+    before: int = trial.user_attrs.get(records.DEATHS, 0)
+    return 1 if got_further(trial) else before + 1
+
+
 def queue_after_death(study: Study, trial: FrozenTrial) -> None:
-    """Requeue a trial whose worker died, unless it had just done so itself, or the workers keep dying."""
+    """Requeue a trial whose worker died, unless it had just done so itself."""
     first, later = records.first_number(trial), study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
-        return
-    deaths = 1 if got_further(trial) else trial.user_attrs.get(records.DEATHS, 0) + 1
-    if deaths <= MOST_DEATHS:
-        queue_again(study, trial, deaths=deaths)
+    if not any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
+        queue_again(study, trial, deaths=deaths_of(trial))
 
 
 def got_further(trial: Trial | FrozenTrial) -> bool:

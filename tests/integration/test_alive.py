@@ -14,11 +14,13 @@ from optuna.trial import TrialState
 from atml.errors import StorageUnreachable
 from atml.service import alive
 from atml.service.alive import Registration, WorkerEntry, Workers, close_dead_trials
+from atml.service.progress import progress
 from atml.service.storage.workers import create_table
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.processes import this_process
+from atml.tuning.retry import MOST_DEATHS
 from atml.tuning.times import now
 from tests.databases import on_both_databases, on_postgres
 from tests.waiting import until
@@ -211,6 +213,33 @@ class TestDeadTrials:
         assert study.trials[-1].system_attrs["fixed_params"] == point
         assert study.trials[-1].user_attrs[records.RETRY_OF] == 0
 
+    def test_a_trial_that_keeps_killing_its_workers_is_ended_for_good(
+        self, storage, dataset, make_phase1, make_trial
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        params = stored.grid.points[3].params
+        stored.study.enqueue_trial(params, user_attrs={records.DEATHS: MOST_DEATHS})
+        trial = stored.study.ask(stored.grid.space())
+        trial.set_user_attr(records.WORKER, GONE.to_dict())
+        (closed,) = close_dead_trials(stored.study).trials
+        assert (closed.state, closed.user_attrs[records.PRUNED_BY]) == (TrialState.PRUNED, "error")
+        assert "died 9 times" in closed.user_attrs[records.PRUNED_BECAUSE]
+        standings = stored.phase.standings(stored.grid, stored.study.trials)
+        assert standings.closed[stored.grid.index[stored.grid.points[3].key]]
+
+    def test_before_it_is_closed_it_is_shown_as_failed_and_its_time_does_not_count(
+        self, storage, workers, dataset, make_phase1, make_trial
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        workers.beat(entry(process=ELSEWHERE))
+        hold(stored.study, make_trial, ELSEWHERE, seconds=3600)
+        assert progress(stored.snapshot()).spent.seconds > 3500
+        hold(stored.study, make_trial, GONE, seconds=7200)
+        age(storage, 3600)
+        found = progress(stored.snapshot())
+        assert (found.spent.running, found.spent.seconds, found.running) == (0, 0, ())
+        assert [trial.state for trial in stored.study.trials] == [RUNNING, RUNNING]
+
     @pytest.mark.parametrize(
         ("process", "silent_seconds", "closed"),
         [
@@ -295,6 +324,6 @@ def test_after_a_start_of_the_server_silent_workers_are_given_time(
 
 def test_a_storage_of_others_keeps_no_workers(make_trial):
     study = optuna.create_study()
-    hold(study, make_trial, this_process())
+    hold(study, make_trial, ELSEWHERE)
     with pytest.raises(TypeError, match="keeps no workers"):
         close_dead_trials(study)

@@ -18,7 +18,7 @@ from atml.tuning import failures, records, stop
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective, TrialInterrupted
-from atml.tuning.retry import queue_after_death
+from atml.tuning.retry import MOST_DEATHS, queue_after_death
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
 FOLDS = 2
@@ -233,7 +233,7 @@ class TestRace:
         whole = []
         with pytest.raises(OSError, match="gone"):
             here.run(point(), keep=failing(OSError("gone")))
-        (again,) = here.run(point(), keep=lambda trial, model, _: whole.append(len(model)))
+        (again,) = here.run(None, keep=lambda trial, model, _: whole.append(len(model)))
         assert again.state == COMPLETE
         assert folds_of(again) == [1, 1]
         assert records.estimate(again).folds == FOLDS
@@ -427,16 +427,29 @@ class TestErrors:
             RuntimeError("CUDA error: an illegal memory access"),
         ],
     )
-    def test_what_may_go_well_another_time_leaves_the_point_free(
-        self, search, make_phase1, monkeypatch, error
-    ):
+    def test_what_may_go_well_another_time_is_queued_again(self, search, make_phase1, monkeypatch, error):
         here = search(make_phase1())
         monkeypatch.setattr("atml.tuning.fit.train", failing(error))
         with pytest.raises(type(error)):
             here.run(point())
-        assert [trial.state for trial in here.study.trials] == [FAIL]
+        assert [trial.state for trial in here.study.trials] == [FAIL, WAITING]
         monkeypatch.undo()
-        assert here.run(point())[0].state == COMPLETE
+        here.run(None)
+        assert [trial.state for trial in here.study.trials] == [FAIL, COMPLETE]
+
+    def test_what_goes_wrong_time_and_again_is_an_error_and_not_tried_any_more(
+        self, search, make_phase1, monkeypatch
+    ):
+        here = search(make_phase1())
+        monkeypatch.setattr("atml.tuning.fit.train", failing(torch.OutOfMemoryError("CUDA out of memory")))
+        for attempt in [point(), *[None] * (MOST_DEATHS - 1)]:
+            with pytest.raises(torch.OutOfMemoryError):
+                here.run(attempt)
+        here.run(None)
+        *earlier, last = here.study.trials
+        assert [trial.state for trial in earlier] == [FAIL] * MOST_DEATHS
+        assert (last.state, last.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
+        assert "CUDA out of memory" in last.user_attrs[records.PRUNED_BECAUSE]
 
     def test_a_trial_that_ended_with_an_error_leaves_no_checkpoint(
         self, search, make_phase1, monkeypatch, tmp_path
@@ -466,6 +479,15 @@ class TestEndedEarly:
         assert because in trial.user_attrs[records.PRUNED_BECAUSE]
         assert len(records.curve(trial)) == 1
         assert records.was_trained(trial)
+
+    def test_a_study_that_is_given_more_minutes_meanwhile_lets_its_trials_finish(
+        self, search, make_phase1, make_trial
+    ):
+        here = search(make_phase1(budget={"minutes": 1e-6}))
+        here.add(make_trial, 1e-1, "optimized_afnet", curve=(1.0, 1.0))  # otherwise this one might finish
+        here.study.set_user_attr(records.SPEC, make_phase1(budget={"minutes": 1000}).stored())
+        (trial,) = here.run(point())
+        assert trial.state == COMPLETE
 
     def test_without_a_finished_trial_the_oldest_finishes_beyond_the_minutes(
         self, search, make_phase1, make_trial

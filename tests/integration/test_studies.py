@@ -294,6 +294,25 @@ class TestBase:
         assert begun.waits_for is None
         assert {one.architecture for one in begun.candidates} == {"optimized_afnet"}
 
+    def test_a_phase_2_extended_while_it_begins_keeps_its_new_budget(
+        self, storage, create, make_phase1, make_phase2, make_trial, monkeypatch
+    ):
+        base = create(make_phase1()).study
+        waits = {"architectures": None, "study": "first"}
+        waiting = create(make_phase2(base=waits), may_wait=True)
+        base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
+        stop.request_stop(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
+        longer = make_phase2(base=waits, budget={"trials": 77})
+        measure = studies._candidates
+
+        def extend_meanwhile(*arguments):
+            waiting.study.set_user_attr(records.SPEC, longer.stored())
+            return measure(*arguments)
+
+        monkeypatch.setattr(studies, "_candidates", extend_meanwhile)
+        begun = begin(storage, waiting)
+        assert (begun.waits_for, begun.phase.budget.trials) == (None, 77)
+
     def test_a_phase_2_begins_once_on_the_ranking_of_all_trials_of_its_base(
         self, storage, create, make_phase1, make_phase2, make_trial
     ):

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
 
 from atml.errors import ModelError, StudyError
 from atml.export import to_onnx
+from atml.service.alive import close_dead_trials
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
@@ -81,6 +83,21 @@ class TestWork:
         sign = stop.read(stored.study)
         assert (sign.by, sign.trial) == (stop.StoppedBy.TARGETS, 0)
         assert len(records.trained(stored.study.trials)) == 1
+
+    def test_a_worker_whose_trial_others_have_closed_meanwhile_goes_on(self, storage, dataset, make_phase1):
+        """Its machine was suspended: others took it for dead and queued its trial again."""
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        begun = []
+
+        def objective(trial):
+            begun.append(trial.number)
+            stored.study.tell(trial.number, state=FAIL)
+            if len(begun) == 1:
+                trial.set_user_attr("epoch", 1)
+            return 0.5
+
+        take_trials(stored, objective, leave=lambda: len(begun) == 2)
+        assert [trial.state for trial in stored.study.trials] == [FAIL, FAIL]
 
     def test_a_study_extended_while_it_is_worked_on_goes_on_to_the_new_budget(
         self, run, storage, dataset, make_phase1
@@ -229,6 +246,24 @@ class TestLaunch:
 
         launch(stored.study, plan(), on_poll=note_the_time)
         assert 0 < seconds[0] < 30 * 60
+
+    def test_the_third_ctrl_c_ends_a_worker_that_does_not_leave(self, storage, dataset, make_phase1, plan):
+        phase = make_phase1(training={"epochs": 40})
+        stored = create_or_resume(storage, phase, dataset)
+        pids = []
+
+        def suspend_and_interrupt():
+            workers = (trial.user_attrs.get(records.WORKER) for trial in stored.study.trials)
+            if not pids and (found := [worker["pid"] for worker in workers if worker]):
+                pids.extend(found)
+                os.kill(found[0], signal.SIGSTOP)
+                for _ in range(3):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            launch(stored.study, plan(), on_poll=suspend_and_interrupt)
+        assert not psutil.pid_exists(pids[0])
+        assert [trial.state for trial in close_dead_trials(stored.study).trials] == [FAIL, WAITING]
 
     def test_a_worker_that_fails_at_once_is_given_up_and_its_log_quoted(self, storage, plan, tmp_path):
         study = optuna.create_study(storage=storage, study_name="foreign")

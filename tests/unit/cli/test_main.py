@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from atml.cli import main as cli
 
@@ -49,6 +50,18 @@ class TestUnexpectedErrors:
         said = capsys.readouterr().err
         assert said.startswith("Error: ZeroDivisionError: division by zero\nThis is a defect of ATML")
         assert "atml --debug" in said
+
+    def test_too_little_memory_is_no_defect(self, monkeypatch, capsys):
+        def exhausted():
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+        monkeypatch.setattr(cli, "app", exhausted)
+        with pytest.raises(SystemExit, match="1"):
+            cli.main()
+        said = capsys.readouterr().err
+        assert "CUDA out of memory" in said
+        assert "fewer workers" in said
+        assert "defect" not in said
 
     def test_one_is_shown_whole_if_asked_for(self, monkeypatch):
         monkeypatch.setenv(cli.DEBUG, "1")

@@ -67,6 +67,11 @@ def test_the_share_that_goes_on(pruned, rivals):
     assert not pruned(1000, 0.31, keep=0.7)
 
 
+def test_if_all_go_on_not_even_the_worst_is_pruned(pruned, rivals):
+    rivals(*[(1000, (value / 10,)) for value in range(1, 11)])
+    assert not pruned(1000, 0.05, keep=1)
+
+
 def test_larger_trials_say_nothing_about_a_smaller_one(pruned, rivals):
     rivals((1001, (0.9,)), (2000, (0.9,)), (3000, (0.9,)))
     assert not pruned(1000, 0.1)
