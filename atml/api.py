@@ -488,6 +488,8 @@ def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:
 
 
 def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
+    if not sizes or any(size < 1 or size % 1 for size in sizes):
+        raise SpecError(f"sizes must be whole numbers of bytes, at least one, but got {list(sizes)}")
     finalize = phase.finalize.model_copy(update={"sizes": tuple(sorted(set(sizes)))})
     return phase.model_copy(update={"finalize": finalize})
 

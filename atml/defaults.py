@@ -1,5 +1,6 @@
 """Default values."""
 
+import math
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ OUT = Path("results")
 AUDIT = Path("audit")
 MOST_WORKERS = 8  # each takes about 500 MB of memory
 
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -29,7 +31,17 @@ def default_spec(name: str) -> Path:
 def granted_cores() -> int:
     """Return how many cores this process may use; a container or a batch system may allow only some."""
     granted = getattr(os, "sched_getaffinity", None)
-    return len(granted(0)) if granted else os.cpu_count() or 1
+    cores = len(granted(0)) if granted else os.cpu_count() or 1
+    return min(cores, _quota(CPU_MAX) or cores)
+
+
+def _quota(path: Path) -> int | None:
+    """Return the cores that a container's quota of CPU time is worth (cgroup 2); None without a quota."""
+    try:
+        quota, period = path.read_text().split()
+        return math.ceil(int(quota) / int(period))  # without a quota it is "max"
+    except (OSError, ValueError):
+        return None
 
 
 def default_workers() -> int:

@@ -61,6 +61,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     if not path.name:  # "." or "/"
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would replace /dev/null
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     temporary = _unfinished(path)
     try:
         with temporary.open("xb") as file:

@@ -76,11 +76,14 @@ def _rich_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
     last = time.monotonic()
     first: tuple[int, float] | None = None  # what was done at the start, and when that was
+    reached = 0
 
     def update(done: int, total: int) -> None:
-        nonlocal first, last
+        nonlocal first, last, reached
         now = time.monotonic()
-        before, since = first = first or (done, now)
+        if first is None or done < reached:  # the next of several recordings
+            first = (done, now)
+        (before, since), reached = first, done
         if now - last >= PLAIN_INTERVAL_SECONDS:
             last = now
             left = (now - since) / (done - before) * (total - done) if before < done < total else 0

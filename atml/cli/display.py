@@ -84,8 +84,12 @@ class StudyDisplay(StudyWatch):
 
     def _tell_lower_best(self, now: "Progress") -> None:
         """Say why the F-beta of the best trial has fallen: the targets decide, not F-beta alone."""
+        from optuna.trial import TrialState
+
         before, self._best = self._best, now.best
         if before is None or now.best is None or records.fbeta(now.best) >= records.fbeta(before):
+            return
+        if before.state != TrialState.COMPLETE:  # its F-beta is of fewer folds
             return
         old, new = (kilobytes(records.onnx_bytes(trial)) for trial in (before, now.best))
         self.say(

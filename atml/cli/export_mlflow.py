@@ -40,10 +40,11 @@ def export_mlflow(
     from atml.cli.console import bar, next_step
     from atml.reports.mlflow_export import export_mlflow as export
     from atml.service.storage import open_storage
-    from atml.service.studies import load
+    from atml.service.studies import check_trials, load
     from atml.words import counted
 
     stored = load(open_storage(storage, must_exist=True), study)
+    check_trials(stored)
     with bar(f"Logging {study}", "trials") as update:
         done = export(
             stored, tracking_uri=tracking_uri, experiment=experiment, bundle=bundle, progress=update

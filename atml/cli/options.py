@@ -13,9 +13,9 @@ MOST_PROCESSES = 1024  # of one machine, or threads of one process
 
 
 def a_number(value: float | None) -> float | None:
-    """Refuse NaN, which passes any minimum or maximum."""
-    if value is not None and math.isnan(value):
-        raise typer.BadParameter("must be a number but got nan")
+    """Refuse NaN, which passes any minimum or maximum, and infinity."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"must be a finite number but got {value}")
     return value
 
 

@@ -116,7 +116,8 @@ def predict(
         source_format=source_format,
         minimum_seconds=minimum,
         skipped=left_out.append if skip_bad else None,
-        watch=Terminal(),
+        # Rows are printed as they become known, and would stand on the bar's line.
+        watch=Terminal() if as_json or not sys.stdout.isatty() else None,
     )
     if annotations is not None:
         found = _annotated(found, annotations)

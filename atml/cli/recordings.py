@@ -146,7 +146,9 @@ def show(
     page: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page with examples on ECG paper.")
     ] = None,
-    examples: Annotated[int, typer.Option("--examples", min=1, help="Examples of each rhythm.")] = 3,
+    examples: Annotated[
+        int, typer.Option("--examples", min=1, help="Examples of each rhythm on the page.")
+    ] = 3,
     as_json: options.Json = False,
 ) -> None:
     """Count the segments of DIR by rhythm, and draw examples of each.

@@ -35,6 +35,11 @@ def resume(
             f"study {study!r} has ended because {sign.because}; once that is fixed, submit its spec under "
             "another name"
         )
+    elif sign.by is StoppedBy.SPACE:
+        raise StudyError(
+            f"study {study!r} has ended because {sign.because}; search more sizes, learning rates or "
+            "architectures in a study of another name"
+        )
     else:
         raise StudyError(
             f"study {study!r} has ended because {sign.because}; submit its spec with other targets or a "

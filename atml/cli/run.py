@@ -65,10 +65,11 @@ def run(
     from atml.cli.documents.studies import outcome_document
     from atml.cli.model_tables import print_final
     from atml.cli.study_tables import print_outcome
-    from atml.cli.targets import exit_by_targets
+    from atml.cli.targets import exit_by_targets, refuse_without_targets
     from atml.cli.terminal import Terminal
     from atml.defaults import default_spec
     from atml.errors import SpecError
+    from atml.tuning.phases import load_spec
 
     if spec and (phase1 or phase2):
         raise SpecError(
@@ -87,6 +88,9 @@ def run(
         raise SpecError(
             "no training segments: give --train DIR, or --demo to try ATML on simulated segments first"
         )
+    if check_targets:
+        last = specs[-1] if specs else default_spec("joint.toml")
+        refuse_without_targets(load_spec(last), str(last))
     result = api.run(
         train,
         test,

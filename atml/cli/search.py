@@ -30,9 +30,12 @@ def search(
     from atml.cli.console import next_step
     from atml.cli.documents.studies import outcome_document
     from atml.cli.study_tables import print_outcome
-    from atml.cli.targets import exit_by_targets
+    from atml.cli.targets import exit_by_targets, refuse_without_targets
     from atml.cli.terminal import Terminal
+    from atml.tuning.phases import load_spec
 
+    if check_targets:
+        refuse_without_targets(load_spec(spec), str(spec))
     result = api.search(
         spec,
         train=train,

@@ -1,5 +1,6 @@
 """`atml specs`: the specs that ship with ATML."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,9 @@ def copy(
         raise SpecError(f"{target} exists already; move it, or name another folder")
     make_folder(target.parent)
     write_whole(target, source.read_bytes())
-    typer.echo(f"{target}: edit it, then run `atml run --spec {target} --train DIR`")
+    phase = tomllib.loads(source.read_text(encoding="utf-8"))["phase"]
+    option = {"architecture": "--phase1", "width": "--phase2"}.get(phase, "--spec")
+    typer.echo(f"{target}: edit it, then run `atml run {option} {target} --train DIR`")
 
 
 def _specs() -> dict[str, Path]:

@@ -63,11 +63,9 @@ def status(
         print_json(status_document(shown, workers, damaged))
     else:
         if study is not None:
-            _print_one(shown[0][1], states[0])
+            _print_one(loaded[0], shown[0][1], states[0])
         else:
-            _print_all(loaded, [of for _, of in shown], states)
-            for problem in damaged.values():
-                typer.echo(f"Not shown: {problem}", err=True)
+            _print_all(loaded, [of for _, of in shown], states, [*damaged.values()])
         _print_workers(workers)
         next_step(_what_next(study, [of for _, of in shown]), storage=storage)
     if check_targets:
@@ -80,13 +78,15 @@ def _what_next(study: str | None, shown: "list[Snapshot]") -> str:
     return f"atml finalize {study} --test DIR" if shown[0].stop else f"atml stop {study}"
 
 
-def _print_one(of: "Snapshot", state: "Progress") -> None:
+def _print_one(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> None:
     from atml.cli.console import clock, out
     from atml.cli.display import so_far
     from atml.cli.study_tables import print_outcome
     from atml.tuning.outcome import outcome
 
     print_outcome(outcome(of))
+    if stored.waits_for is not None:
+        typer.echo(f"  {_doing(stored, state)}")
     for trial in state.running:
         out().print(
             f"  running: trial {trial.number} {trial.architecture}, epoch {trial.epoch}/{trial.epochs}"
@@ -96,7 +96,9 @@ def _print_one(of: "Snapshot", state: "Progress") -> None:
         out().print(f"  about {clock(state.seconds_left)} left")
 
 
-def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]") -> None:
+def _print_all(
+    loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]", damaged: list[AtmlError]
+) -> None:
     from atml.cli.console import out
     from atml.cli.tables import new_table
 
@@ -104,7 +106,12 @@ def _print_all(loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "li
     table = new_table("studies", *names)
     for stored, of, state in zip(loaded, shown, states, strict=True):
         table.add_row(*_row(stored, of, state))
-    out().print(table if loaded else "No study yet; start one with `atml run --demo` or `atml search SPEC`.")
+    if loaded:
+        out().print(table)
+    elif not damaged:
+        out().print("No study yet; start one with `atml run --demo` or `atml search SPEC`.")
+    for problem in damaged:
+        typer.echo(f"Not shown: {problem}", err=True)
 
 
 def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from atml.tuning.outcome import Outcome
     from atml.tuning.spec import TargetsSpec
 
-MOST_ROWS = 15
-
 
 def print_outcome(outcome: "Outcome") -> None:
     """Print a study's result: its ranking or front, pruned trials, and targets."""
@@ -78,12 +76,15 @@ def _ranking_table(outcome: "Outcome") -> "Table":
 
 def _front_table(outcome: "Outcome") -> "Table":
     def verdict(trial: "FrozenTrial") -> str:
-        failed = outcome.phase.failed_targets(trial)
-        return f"misses {', '.join(failed)}" if failed else "met"
+        if not outcome.phase.targets.in_words():
+            return "–"
+        if failed := outcome.phase.failed_targets(trial):
+            return f"misses {', '.join(failed)}"
+        return "met" if outcome.phase.meets_targets(trial) else "not on all folds yet"
 
     return table_of(
         f"{outcome.study}: front of F-beta and size",
-        outcome.front[:MOST_ROWS],
+        outcome.front,
         {**_trial_columns(outcome), "targets": verdict},
         is_bold=lambda trial: outcome.best is not None and trial.number == outcome.best.number,
     )
@@ -134,8 +135,9 @@ def _targets(outcome: "Outcome") -> str:
     over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
     lines = [f"  targets {'missed' if over else 'not met yet'} ({wanted})"]
     if best:
+        missed = ", ".join(outcome.failed_targets) or "no trial has finished the race"
         lines[0] += (
-            f": {', '.join(outcome.failed_targets)}; nearest is trial {best.number} with "
+            f": {missed}; nearest is trial {best.number} with "
             f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
         )
     return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice if over)])

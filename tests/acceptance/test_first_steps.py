@@ -122,6 +122,13 @@ def test_the_next_step_names_another_storage(tmp_path):
     assert "Next: atml run --demo --storage …" in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("joint", "--spec"), ("phase1", "--phase1"), ("phase2", "--phase2")]
+)
+def test_a_copied_spec_comes_with_the_command_that_takes_it(name, option, call, tmp_path):
+    assert f"`atml run {option} specs/{name}.toml" in call(tmp_path, "specs", "copy", name, "specs").stdout
+
+
 class TestExitCodes:
     """`--check-targets`, after trials whose F-beta is recorded."""
 
@@ -153,6 +160,16 @@ class TestExitCodes:
         done = ended(0.95, None, {})
         assert done.returncode == 1
         assert "has no targets" in done.stderr
+
+    @pytest.mark.parametrize("command", [["search", "spec.toml"], ["run", "--spec", "spec.toml"]])
+    def test_a_spec_without_targets_is_refused_before_the_search(
+        self, command, call, tmp_path, phase1_document
+    ):
+        (tmp_path / "spec.toml").write_text(spec_as_toml({**phase1_document, "targets": {}}))
+        done = call(tmp_path, *command, "--train", phase1_document["data"]["train"], "--check-targets")
+        assert done.returncode == 1
+        assert "--check-targets: spec.toml has no targets" in done.stderr
+        assert not (tmp_path / "atml.db").exists()
 
     def test_a_study_has_to_be_named(self, call, tmp_path):
         assert call(tmp_path, "status", "--check-targets").returncode == 2

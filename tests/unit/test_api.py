@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from atml import api
-from atml.errors import StudyError
+from atml.errors import SpecError, StudyError
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, study_names
 from atml.tuning import stop
@@ -45,3 +45,10 @@ def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(dataset
         with disk.read_only():
             said = api._count(bundle, dataset, 0.9, url)
     assert said.startswith(f"evaluation not counted: cannot write {url}")
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [2000.5]])
+def test_sizes_that_are_none_are_refused_before_a_study_exists(simulated, storage, storage_url, sizes):
+    with pytest.raises(SpecError, match="sizes must be whole numbers of bytes"):
+        api.run(simulated, name="heart", sizes=sizes, storage=storage_url)
+    assert study_names(storage) == []

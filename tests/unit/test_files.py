@@ -95,6 +95,14 @@ class TestWhole:
             file.write(b"new")
             assert not path.exists()
 
+    def test_a_device_is_not_replaced(self, tmp_path):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with pytest.raises(OSError, match="not a regular file"), whole(pipe):
+            pass
+        assert pipe.is_fifo()
+        assert names(tmp_path) == ["pipe"]
+
 
 class TestFolders:
     def test_a_folder_is_made_with_those_above_it_and_left_empty(self, tmp_path):

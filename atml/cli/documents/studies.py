@@ -79,11 +79,12 @@ class OutcomeDocument:
     errors: list[ErrorDocument]  #: Trials that ended with an error, oldest first.
     failed: int  #: Trials that were interrupted; they are queued again.
     savings: tuple[Saving, ...]  #: Training time that the rules saved.
-    best: TrialDocument | None  #: The trial ranked first; null before one has finished the race.
+    best: TrialDocument | None  #: The trial ranked first; null before one has been evaluated.
     front: list[TrialDocument]  #: Trials not beaten in both F-beta and size, smallest first.
     #: The best trial within each size, smallest first; sizes without one are omitted.
     by_size: list[SizeDocument]
-    ranking: list[TrialDocument]  #: Trials that finished the race, best first.
+    #: Trials that finished the race, best first; while there are none, those that got furthest.
+    ranking: list[TrialDocument]
     unfinished: tuple[str, ...]  #: Architectures without such a trial.
     stopped: Stop | None  #: Why the study has ended; null if it has not.
     targets_met: bool  #: Whether the best trial meets all targets; false if none is set.

@@ -123,6 +123,43 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     assert document(result)["unfinished"] == ["conv_gru"]
 
 
+def test_a_best_trial_that_has_not_finished_the_race_meets_no_target_yet(make_phase2, make_trial, capsys):
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 3000})
+    study = optuna.create_study(directions=list(phase.directions))
+    left = {"state": TrialState.PRUNED, "pruned_by": "race", "curve": (0.96,), "directions": 2}
+    study.add_trial(make_trial(by_fold=(0.96,), onnx_bytes=2000, **left))
+    print_outcome(outcome(Snapshot.of(study, phase)))
+    shown = capsys.readouterr().out
+    assert "not on all folds yet" in shown
+    assert "targets not met yet" in shown
+    assert ": no trial has finished the race; nearest is trial 0" in shown
+
+
+def test_a_front_without_targets_has_no_verdict(make_phase2, make_trial, capsys):
+    phase = make_phase2(targets={"fbeta": None, "onnx_bytes": None})
+    study = optuna.create_study(directions=list(phase.directions))
+    for number in range(20):  # none of them is left out
+        rising = (0.7 + number / 100,)
+        study.add_trial(make_trial(by_fold=rising, onnx_bytes=1000 + 100 * number, directions=2))
+    print_outcome(outcome(Snapshot.of(study, phase)))
+    front = capsys.readouterr().out.partition("front of F-beta and size")[2]
+    assert "0.8900" in front
+    assert "0.7000" in front
+    assert "│ met" not in front.partition("best within each size")[0]
+
+
+def test_the_first_to_finish_the_race_needs_no_explanation(make_phase2, make_trial, capsys):
+    phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 10_000})
+    study = optuna.create_study(directions=list(phase.directions))
+    left = {"state": TrialState.PRUNED, "pruned_by": "race", "curve": (0.96,), "directions": 2}
+    with StudyDisplay(Stored(study, phase)) as display:
+        study.add_trial(make_trial(by_fold=(0.96,), onnx_bytes=4000, **left))
+        display.update()
+        study.add_trial(make_trial(by_fold=(0.9, 0.9), onnx_bytes=8000, directions=2))
+        display.update()
+    assert "best is now" not in capsys.readouterr().err
+
+
 def test_a_lower_best_is_explained_by_the_targets(make_phase2, make_trial, capsys):
     phase = make_phase2(targets={"fbeta": 0.9, "onnx_bytes": 3000})
     study = optuna.create_study(directions=list(phase.directions))
