@@ -26,10 +26,6 @@ class ArchitecturePhase(Phase):
     search: OneSizeSpec = OneSizeSpec()
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
-    def architectures(self) -> tuple[str, ...]:
-        """Return the spec's architectures."""
-        return self.search.architectures
-
     def values(self, fbeta: float, onnx_bytes: int) -> float:  # noqa: ARG002
         """Return F-beta; the size is recorded separately."""
         return fbeta

@@ -13,7 +13,3 @@ class JointPhase(Phase):
     """Architectures, sizes and learning rates are searched together, F-beta against ONNX bytes."""
     search: SearchSpec = SearchSpec()
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
-
-    def architectures(self) -> tuple[str, ...]:
-        """Return the spec's architectures."""
-        return self.search.architectures

@@ -1,6 +1,5 @@
 """The base of all phases: the compared networks, the sampler, the pruner and the objectives."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
@@ -28,9 +27,9 @@ class Phase(StudySpec):
     search: SearchSpec
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
-    @abstractmethod
     def architectures(self) -> tuple[str, ...]:
-        """Return the names of the architectures that are compared."""
+        """Return the names of the architectures that are compared: those of the spec, by default."""
+        return self.search.architectures
 
     def metric_names(self) -> list[str]:
         """Return the names of the objectives, in order."""
