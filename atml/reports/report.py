@@ -115,7 +115,7 @@ def _model(
 
 def _bundles(stored: StoredStudy, sources: Sources) -> list[tuple[Bundle, Mapping[str, Any]]]:
     found = []
-    for path in sorted((sources.results / stored.study.study_name).glob(f"*/{MANIFEST}")):
+    for path in sorted((sources.results / stored.study.study_name).glob(f"[!.]*/{MANIFEST}")):
         try:
             bundle, figures = _read(path.parent)
         except ModelError as error:
