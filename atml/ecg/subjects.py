@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from atml.errors import BadRecording, DataError
 
-_NUMBERED_END = re.compile(r"(.*[^_-])[_-][0-9]+")
+_NUMBERED_END = re.compile(r"(.*[^_:-])[_:-][0-9]+")  # rows of a table are named file:0, file:1 …
 _LONGEST_NUMBER = 9  # digits; hashed numbers have nine, which keep when segments are imported again
-SUGGESTED_PATTERN = "(.+)[_-][0-9]+$"
+SUGGESTED_PATTERN = "(.+)[_:-][0-9]+$"
 
 
 def compiled(pattern: str | None) -> re.Pattern[str] | None:

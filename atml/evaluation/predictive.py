@@ -31,12 +31,15 @@ def predictive_values(
     """Return the predictive values of a model at other prevalences of AFIB among segments, by Bayes' rule.
 
     Sensitivity and specificity are taken to stay as they are in `metrics`. The intervals resample subjects,
-    as those of `evaluate` do. Returns nothing if `metrics` lacks one of the classes.
+    as those of `evaluate` do; with one subject there are none. Returns nothing if `metrics` lacks one of the
+    classes.
     """
     counts = counts_of(metrics)
     if metrics.specificity is None or not counts.afib.any():
         return ()
-    resampled = counts.resampled(resampled_subjects(counts.segments.size, resamples=resamples, seed=seed))
+    subjects = counts.segments.size
+    times = resampled_subjects(subjects, resamples=resamples if subjects > 1 else 0, seed=seed)
+    resampled = counts.resampled(times)
     return tuple(_at(prevalence, counts.pooled(), resampled) for prevalence in prevalences)
 
 

@@ -200,6 +200,11 @@ class _Bundle:
             network.load_state_dict(saved.state_dict)
         except RuntimeError as error:
             raise ModelError(f"model.pt: {str(error).splitlines()[0]}") from None
+        length = self.vectors.segments.shape[-1]
+        _require(
+            length == saved.segment_length,
+            f"{VECTORS} holds segments of {length} samples, model.pt takes {saved.segment_length}",
+        )
         difference = check_parity(network, self.content(MODEL), self.vectors.segments)
         return f"{len(self.vectors.segments)} segments, largest difference from {MODEL} {difference:.1g}"
 

@@ -166,7 +166,7 @@ def is_over(stored: StoredStudy, checked: Checked) -> bool:
 
 
 def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
-    """Run a trial to its end; unlike `Study.optimize`, without reading it again from the database.
+    """Run a trial to its end and return its state.
 
     If this machine was suspended, others may have taken the worker for dead and closed the trial; they have
     queued it again.
@@ -178,6 +178,7 @@ def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState
 
 
 def _run_to_its_end(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
+    """Run a trial and close it; unlike `Study.optimize`, without reading it again from the database."""
 
     def end(state: TrialState, values: Sequence[float] | None = None) -> TrialState:
         storage_of(study).set_trial_state_values(trial._trial_id, state, values)

@@ -73,8 +73,7 @@ class Objective:
         except UpdateFinishedTrialError:  # others took this worker for dead, and have queued the trial again
             raise
         except Exception as error:
-            deaths = deaths_of(trial)
-            if not failures.will_recur(error) and deaths <= MOST_DEATHS:
+            if not failures.will_recur(error) and (deaths := deaths_of(trial)) <= MOST_DEATHS:
                 queue_again(self.study, trial, deaths=deaths)
                 raise
             failures.log(trial.number, error)

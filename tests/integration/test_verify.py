@@ -227,6 +227,12 @@ def other_vectors(bundle):
     relist(bundle, "vectors.npz")
 
 
+def short_vectors(bundle):
+    vectors = load_vectors(bundle / "vectors.npz")
+    replace(vectors, segments=vectors.segments[:, :-10]).save(bundle / "vectors.npz")
+    relist(bundle, "vectors.npz")
+
+
 def not_vectors(bundle):
     (bundle / "vectors.npz").write_bytes(b"PK\x03\x04")
     relist(bundle, "vectors.npz")
@@ -287,6 +293,7 @@ DAMAGE = {
     "other widths": (hidden_manifest_field("config", {}), "description", "other widths"),
     "other logits": (other_vectors, "float32 logits", "logits differ by 1"),
     "vectors that are none": (not_vectors, "float32 logits", "does not hold test vectors"),
+    "vectors of another length": (short_vectors, "PyTorch", "holds segments of"),
     "a subject in training and test": (share_a_subject, "subjects", "1 subjects are in training and test"),
     "edited C code": (edited_c_code, "C code", "ecm.c is not the code that is generated"),
     "C code that does not compile": (broken_c_code, "C code", "ecm.c is not the code"),

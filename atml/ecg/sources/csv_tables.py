@@ -38,6 +38,8 @@ def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
             for line, row in enumerate(csv.reader(opened, delimiter=delimiter), start=2):
                 if not row:
                     continue
+                if any(row[len(header) :]):  # a decimal comma would cut numbers off
+                    raise BadRecording(f"line {line}: has {len(row)} cells for {len(header)} columns")
                 for role, place in places.items():
                     cell = row[place].strip() if place < len(row) else ""
                     cells[role].append(cell if role in LABELS else _number(cell, line, header[place]))

@@ -20,6 +20,7 @@ FORMATS: dict[str, tuple[tuple[str, ...], Find]] = {
     "npz": ((".npz",), npz.find),
     "csv": ((".csv", ".tsv"), csv_tables.find),
 }
+TABLES = ["parquet", "npz", "csv"]  # what --columns is about
 _SEGMENT = re.compile(r"S[0-9]+-.*\.txt")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -34,13 +35,16 @@ def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, 
     if format_ is not None and format_ not in FORMATS:
         raise DataError(f"--format takes one of {', '.join(FORMATS)} but got {format_}")
     found = _files(path)
-    for name in FORMATS if format_ is None else [format_]:
+    names = [format_] if format_ else [*FORMATS]
+    if reading.columns:
+        names.sort(key=lambda name: name not in TABLES)
+    for name in names:
         endings, find = FORMATS[name]
         files = [file for file in found if file.suffix.lower() in endings and _belongs(name, file)]
         if files:
             _check_names(files)
             return name, find(sorted(files, key=_natural), path, reading)
-    wanted = ", ".join(_named(name) for name in (FORMATS if format_ is None else [format_]))
+    wanted = ", ".join(_named(name) for name in names)
     asked = "" if format_ is None else f" in the format {format_}"
     raise NoSegments(f"{path} holds no recording{asked}: no file is named {wanted}.")
 

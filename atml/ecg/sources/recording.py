@@ -1,5 +1,6 @@
 """What every reader of recordings returns: a signal, its rate, and which rhythm is where."""
 
+import hashlib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ Result = TypeVar("Result")
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 50.0, 100_000.0
 
 _ECG_CHANNEL = re.compile(r"ecg|ekg|\b(ml)?i{1,3}\b|\bav[rlf]\b|\b(ml)?v[1-9]r?\b", re.IGNORECASE)
+LONGEST_CODE = 100
 _SEPARATORS = re.compile(r"[\s/,:;|()\[\]{}'\"-]+")
 _NOT_IN_A_CODE = re.compile(r"[^A-Za-z0-9_+.]")
 
@@ -118,10 +120,12 @@ def rhythm_code(text: str) -> str:
     """Return a rhythm as a part of a file name: "(AFIB\\0" becomes "AFIB", "sinus rhythm" "sinus_rhythm".
 
     Characters that are neither ASCII letters nor separators become their Unicode numbers, so that different
-    names stay different.
+    names stay different. Of a long name the end is replaced by a hash.
     """
     code = _SEPARATORS.sub("_", text.strip(" \t\r\n\0()[]{}'\""))
     code = _NOT_IN_A_CODE.sub(lambda found: f"U{ord(found[0]):04X}", code)
+    if len(code) > LONGEST_CODE:  # names of files have at most 255 bytes
+        code = code[: LONGEST_CODE - 8] + hashlib.sha256(code.encode()).hexdigest()[:8]
     return AFIB_RHYTHM if code.upper() == AFIB_RHYTHM else code
 
 

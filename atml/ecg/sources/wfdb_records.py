@@ -32,6 +32,7 @@ from atml.ecg.sources.recording import (
 )
 from atml.errors import BadRecording
 
+_ST_AND_T = ("s", "T")  # symbols of notes on the ST segment and the T wave, such as "(ST1+"
 _NONE, _ALWAYS, _AT_TIMES = (
     "non atrial fibrillation",
     "persistent atrial fibrillation",
@@ -194,11 +195,15 @@ def _changes(path: str, header: Path, annotator: str, fields: Any) -> list[tuple
     try:
         with _delayed_interrupt():
             found = wfdb.rdann(path, annotator)
-        notes = list(zip(found.sample, found.aux_note, strict=True))
+        notes = list(zip(found.sample, found.symbol, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
     rate_hz = float(found.fs or fields.fs)  # a file of annotations may have a resolution of its own
-    return [(int(sample) / rate_hz, rhythm_code(note)) for sample, note in notes if note.startswith("(")]
+    return [
+        (int(sample) / rate_hz, rhythm_code(note))
+        for sample, symbol, note in notes
+        if note.startswith("(") and symbol not in _ST_AND_T
+    ]
 
 
 @contextmanager

@@ -51,6 +51,12 @@ def test_afib_is_recognised_in_brackets_and_quotes(label):
     assert rhythm_code(label) == "AFIB"
 
 
+def test_a_long_rhythm_has_a_short_code_of_its_own():
+    one, other = (rhythm_code("синусовая тахикардия, блокада " + end) for end in "аб")
+    assert len(one) == len(other) == 100
+    assert one != other
+
+
 def check_rows(folder):
     data = load_dataset(folder)
     assert [(start, rhythm) for _, start, rhythm in starts(folder)] == [(s, r) for _, s, r in EXPECTED] * 2
@@ -150,6 +156,7 @@ class TestCsv:
             ("", "has no column ecg, but none"),
             ("ecg,label\n\xff,N\n", "is not a CSV file in UTF-8"),
             ("ecg,label\n", "h: has no rows"),
+            ("ecg,label\n0,52,N\n", "line 2: has 3 cells for 2 columns"),
         ],
     )
     def test_a_broken_table_is_named_with_its_line(self, tmp_path, content, sentence):
@@ -389,6 +396,12 @@ class TestSegmentDirectories:
 
 
 class TestFinding:
+    def test_columns_are_those_of_tables_even_beside_segments(self, tmp_path):
+        write_csv(tmp_path / "h.csv", rows())
+        (tmp_path / "S1-N-0.txt").write_text("0\n" * 1250)
+        format_, items = find_items(tmp_path, None, Reading(columns=COLUMNS, rate_hz=200))
+        assert (format_, [item.name for item in items]) == ("csv", ["h"])
+
     def test_what_was_looked_for_is_named(self, tmp_path):
         (tmp_path / "notes.txt").write_text("x")
         with pytest.raises(

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
@@ -90,7 +91,7 @@ class TestSubjects:
         assert len(made.subjects) == 5
         (note,) = made.notes
         assert "data_1_1, data_1_2 look like records of one" in note
-        again = import_recordings(db, tmp_path / "again", subject="(.+)[_-][0-9]+$")  # as the note says
+        again = import_recordings(db, tmp_path / "again", subject="(.+)[_:-][0-9]+$")  # as the note says
         assert len(again.subjects) == 4
         assert again.notes == ()
 
@@ -131,6 +132,20 @@ class TestRhythms:
         import_recordings(tmp_path / "db", tmp_path / "out")
         found = [one.start_seconds for one in read_index(tmp_path / "out") if one.rhythm == "AFIB"]
         assert found == [20, 25, 30, 35]
+
+    def test_a_note_on_the_st_segment_is_no_rhythm(self, tmp_path):
+        wfdb = pytest.importorskip("wfdb")
+        write_wfdb(tmp_path / "db", "r1", rhythms=())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # wfdb's own use of pandas
+            wfdb.wrann(
+                *("r1", "atr", np.array([10, 5000]), ["+", "s"]),
+                aux_note=["(AFIB", "(ST1+"],
+                fs=250,
+                write_dir=str(tmp_path / "db"),
+            )
+        import_recordings(tmp_path / "db", tmp_path / "out")
+        assert {one.rhythm for one in read_index(tmp_path / "out")} == {"AFIB"}
 
     def test_nothing_is_known_before_the_first_annotation(self, tmp_path):
         write_wfdb(tmp_path / "db", "r1", rhythms=[(20, "(AFIB")])

@@ -29,6 +29,11 @@ def test_at_the_prevalence_of_the_data_the_positive_value_is_the_precision():
     assert one.positive == pytest.approx(metrics.precision)
 
 
+def test_one_subject_gives_no_interval():
+    (one,) = predictive_values(measured(LABELS, CALLED, ["S1"] * 20), [0.1])
+    assert (one.positive_interval, one.negative_interval) == (None, None)
+
+
 def test_subjects_that_agree_leave_no_uncertainty_and_others_do():
     labels, called = np.tile(LABELS, 4), np.tile(CALLED, 4)
     alike = predictive_values(measured(labels, called, np.repeat(list("ABCD"), 20)))[0]

@@ -1,5 +1,6 @@
 """`c_sources` gives the C code with which a bundle was shipped, and refuses other models."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_the_code_of_a_bundle_is_that_which_it_was_shipped_with(float32: bytes, 
     assert c_sources(folder).files == c_sources(folder, int8=True).files == shipped
     assert "ECM_LEAST_MARGIN (1.386" in shipped["ecm.h"]
     assert c_sources(folder / "model.onnx") == to_c(float32)
+
+
+def test_a_tool_that_fails_leaves_its_figures_unknown(
+    float32: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    files, figures = c_code({"model.onnx": float32})
+    assert "ecm.c" in files
+    assert (figures["flash_bytes"], figures["instructions"], figures["refused"]) == (None, None, None)
 
 
 def test_weights_are_rounded_on_request(float32: bytes, tmp_path: Path):

@@ -131,6 +131,13 @@ class TestOnThisMachine:
             tools.run(["make", "-s", "check"], tmp_path)
 
     @needs_compiler
+    def test_a_flat_line_is_one_at_any_offset(self, tmp_path: Path):
+        offsets = np.array([0, 290_215, 1e6, 8e6])
+        samples = np.repeat(offsets[:, None], LENGTH, axis=1)
+        _, logits = run_c(model("dscnn"), samples, tmp_path)
+        assert logits == pytest.approx(np.tile(logits[0], (len(offsets), 1)), abs=1e-5)
+
+    @needs_compiler
     def test_a_sample_that_is_not_finite_gets_no_answer(self, tmp_path: Path):
         samples = segments(4)[1:]
         samples[[0, 1, 2], [0, 600, LENGTH - 1]] = np.nan, np.inf, -np.inf
