@@ -90,7 +90,7 @@ def run(
         )
     if check_targets:
         last = specs[-1] if specs else default_spec("joint.toml")
-        refuse_without_targets(load_spec(last), str(last))
+        refuse_without_targets(load_spec(last), str(last), ships=True)
     result = api.run(
         train,
         test,

@@ -11,26 +11,36 @@ if TYPE_CHECKING:
 MISSED, NOT_OVER = 3, 4
 
 
-def refuse_without_targets(phase: "Phase", source: str) -> None:
-    """Raise SpecError if there are no targets to check."""
+def refuse_without_targets(phase: "Phase", source: str, *, ships: bool = False) -> None:
+    """Raise SpecError if there are no targets to check; that of robustness needs a model that is shipped."""
     from atml.errors import SpecError
 
-    if phase.targets.fbeta is None and phase.targets.onnx_bytes is None:
+    if not (_has_targets(phase) or (ships and phase.targets.robust_fbeta is not None)):
         raise SpecError(
             f"--check-targets: {source} has no targets; set targets.fbeta or targets.onnx_bytes in its spec"
         )
 
 
-def exit_by_targets(outcome: "Outcome", *, is_robust: bool = True) -> None:
+def _has_targets(phase: "Phase") -> bool:
+    return phase.targets.fbeta is not None or phase.targets.onnx_bytes is not None
+
+
+def exit_by_targets(outcome: "Outcome", *, is_robust: bool | None = None) -> None:
     """Exit with `MISSED` or `NOT_OVER` unless the targets are met.
+
+    Args:
+        outcome: What came of the study.
+        is_robust: Whether what was shipped reaches `targets.robust_fbeta`; None if nothing was shipped.
 
     Raises:
         SpecError: the study has no targets.
     """
     from atml.tuning.stop import StoppedBy
 
-    refuse_without_targets(outcome.phase, f"study {outcome.study!r}")
-    if outcome.targets_met and is_robust:
+    ships = is_robust is not None
+    refuse_without_targets(outcome.phase, f"study {outcome.study!r}", ships=ships)
+    met = outcome.targets_met or (ships and not _has_targets(outcome.phase))
+    if met and is_robust is not False:
         return
     is_over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
     raise typer.Exit(MISSED if is_over else NOT_OVER)

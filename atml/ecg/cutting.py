@@ -25,7 +25,8 @@ LARGEST_SAMPLE = 1e12  # no converter counts that far, in whatever unit
 _PART_SECONDS = 600.0  # of a recording that is filtered in parts
 # Added to each part at both ends. The slowest pole of the filter decays with a time constant of 0.8 s.
 _MARGIN_SECONDS = 60.0
-_LARGEST_FACTOR = 1000  # of resampling; a rate is met within one part in a million
+# Of the factor of resampling. Whole rates up to 10 kHz are met exactly, others within 100 parts in a million.
+_LARGEST_DENOMINATOR = 10_000
 _TOLERANCE = 1e-6  # of a sample, for rounding
 
 
@@ -133,7 +134,7 @@ def _filtered_parts(
 
 
 def resample(signal: NDArray[np.float64], rate_hz: float) -> tuple[NDArray[np.float64], float]:
-    """Return a signal at 250 Hz, and the rate met (within one part in a million); polyphase filter."""
+    """Return a signal at 250 Hz, and the rate met (within 100 parts in a million); polyphase filter."""
     from scipy.signal import resample_poly
 
     factor = _factor(rate_hz)
@@ -145,7 +146,7 @@ def resample(signal: NDArray[np.float64], rate_hz: float) -> tuple[NDArray[np.fl
 
 
 def _factor(rate_hz: float) -> Fraction:
-    return Fraction(SAMPLING_RATE_HZ / rate_hz).limit_denominator(_LARGEST_FACTOR)
+    return Fraction(SAMPLING_RATE_HZ / rate_hz).limit_denominator(_LARGEST_DENOMINATOR)
 
 
 def band_pass(samples: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -66,6 +66,7 @@ class Writing:
     _index: list[IndexedSegment] = field(default_factory=list)
     _subjects: Counter[str] = field(default_factory=Counter)  # segments of each
     _records: list[ImportedRecord] = field(default_factory=list)
+    _names: Counter[tuple[str, str]] = field(default_factory=Counter)  # records of each person and name
     _positive: int = 0  # segments named AFIB
     _notes: list[str] = field(default_factory=list)
     _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
@@ -90,8 +91,11 @@ class Writing:
         """Return what is kept of a recording, whether its name was taken for the person's, and segments."""
         who = person(recording.record, recording.subject, self.pattern)
         segments = list(cut(recording, step_seconds=self.step_seconds))
+        self._names[who, recording.record] += 1
+        count = self._names[who, recording.record]
         record = ImportedRecord(
-            record=recording.record,
+            # Each begins at 0 s, so rows or files that share a name are recordings of their own.
+            record=recording.record if count == 1 else f"{recording.record} ({count})",
             subject=f"S{number(who)}",
             person=who,
             channel=recording.channel,

@@ -85,7 +85,8 @@ def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
 
 def _parse_apart(directory: Path, names: list[str]) -> Chunk:
     """Parse files in a separate process."""
-    command = [sys.executable, "-c", "from atml.ecg.parsing import serve; serve()", str(directory)]
+    # -P: a user's file such as random.py in the working folder is not the library of that name.
+    command = [sys.executable, "-P", "-c", "from atml.ecg.parsing import serve; serve()", str(directory)]
     try:
         done = subprocess.run(  # noqa: S603  (our own module)
             command,

@@ -157,7 +157,7 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     Raises:
         CannotWrite: the bundle cannot be written; an older one remains.
     """
-    folder = _folder_for(folder, facts)
+    folder = folder_for(folder, facts)
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed process with the same number
@@ -187,7 +187,7 @@ def _entry(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _folder_for(folder: Path, facts: Mapping[str, Any]) -> Path:
+def folder_for(folder: Path, facts: Mapping[str, Any]) -> Path:
     """Return the first of `folder`, `folder`-2 … that does not hold another model."""
     wanted = json.loads(json.dumps(dict(facts)))
     for number in count(1):

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import UndefinedError
 from optuna.storages import BaseStorage
 
-from atml.errors import AtmlError, ModelError
+from atml.errors import AtmlError, CannotWrite, ModelError, StorageUnreachable
 from atml.files import read_file, why_unreadable
 from atml.reports.bundle import DAMAGE, MANIFEST, Bundle, load_bundle
 from atml.reports.html.contents import Contents, ModelPart
@@ -75,7 +75,7 @@ def of_study(name: str, sources: Sources) -> Contents:
         bundle.folder: _with_scores(bundle, figures, stored if bundle is chosen else None, sources)
         for bundle, figures in found
     }
-    ordered = tuple(sorted(models.values(), key=lambda model: model.onnx_bytes))
+    ordered = tuple(sorted(models.values(), key=lambda model: model.counted_bytes or model.onnx_bytes))
     return contents(study_part(stored), models[chosen.folder], ordered)
 
 
@@ -146,7 +146,14 @@ def _recommended(found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
 def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
     if sources.storage is None or bundle.study not in study_names(sources.storage):
         return None
-    stored = load(sources.storage, bundle.study)
+    try:
+        stored = load(sources.storage, bundle.study)
+        check_trials(stored)
+    except (StorageUnreachable, CannotWrite):
+        raise
+    except AtmlError as error:
+        sources.watch.say(f"without the study: {error}")
+        return None
     if _is_of(bundle, stored):
         return stored
     sources.watch.say(f"study {bundle.study!r} in the storage is not the one that this bundle comes from")

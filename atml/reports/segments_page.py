@@ -167,8 +167,8 @@ def _caption(file: str, indexed: dict[str, IndexedSegment]) -> str:
 
 
 def _clock(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole % 3600 // 60:02}:{seconds % 60:04.1f}"
+    tenths = round(10 * seconds)
+    return f"{tenths // 36_000}:{tenths % 36_000 // 600:02}:{tenths % 600 / 10:04.1f}"
 
 
 def _duration(samples: int) -> str:

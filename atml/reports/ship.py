@@ -17,7 +17,7 @@ from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, BundleFile, to_json, write_bundle
+from atml.reports.bundle import MODEL, BundleFile, folder_for, to_json, write_bundle
 from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.html.model_part import model_part
@@ -130,9 +130,9 @@ def ship(
         "recommended": recommended,
         "least_confidence": least_confidence,
     }
-    name = bundle_name(stored.phase, retrained.choice)
+    folder = folder_for(out / stored.study.study_name / bundle_name(stored.phase, retrained.choice), facts)
     # Without example ECGs, since a bundle is handed on.
-    part = model_part(facts, figures, name=name, scored=measured.scored)
+    part = model_part(facts, figures, name=folder.name, scored=measured.scored)
     texts = {
         **code,
         "metrics.json": to_json(figures),
@@ -148,7 +148,7 @@ def ship(
     return Model(
         choice=retrained.choice,
         threshold=retrained.threshold,
-        bundle=write_bundle(out / stored.study.study_name / name, files, facts),
+        bundle=write_bundle(folder, files, facts),
         onnx_bytes=len(exported.onnx),
         parity=exported.parity,
         test=measured.test,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from atml.ecg import Dataset
 from atml.errors import AtmlError, ModelError
 from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
-from atml.export.c import CCheck, CSources, check_c, to_c, tools
+from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.files import read_file
 from atml.models import get_architecture
 from atml.reports.assessment import assess
@@ -226,12 +226,6 @@ class _Bundle:
             least_confidence=self.manifest.get("least_confidence"),
         )
 
-    @cached_property
-    def c_checked(self) -> CCheck:
-        if not self.build:
-            raise _Skipped("the C code is not built")
-        return check_c(self.c_sources)
-
     def check_c_code(self) -> str:
         files = self.c_sources.files
         changed = [name for name, text in files.items() if self.content(name) != text.encode()]
@@ -241,16 +235,20 @@ class _Bundle:
         _require(not changed, f"{', '.join(changed)} is not the code that is generated of the model")
         return f"{', '.join(files)} are what is generated of the model"
 
+    def _buildable(self, missing: list[str]) -> CSources:
+        if not self.build:
+            raise _Skipped("the C code is not built")
+        sources = self.c_sources
+        if missing:
+            raise _Skipped(tools.advice(missing))
+        return sources
+
     def check_c_here(self) -> str:
-        found = self.c_checked
-        if found.host_difference is None:
-            raise _Skipped(tools.advice(tools.missing_for_host()))
-        return f"self-test with sanitizers, largest difference {found.host_difference:.1g}"
+        difference = check_on_host(self._buildable(tools.missing_for_host()))
+        return f"self-test with sanitizers, largest difference {difference:.1g}"
 
     def check_c_on_target(self) -> str:
-        target = self.c_checked.target
-        if target is None:
-            raise _Skipped(tools.advice(tools.missing_for_target()))
+        target = check_on_target(self._buildable(tools.missing_for_target()))
         return (
             f"emulated: {target.flash_bytes:,} bytes of flash, {target.ram_bytes:,} of RAM, "
             f"{target.instructions:,} instructions, largest difference {target.difference:.1g}"

@@ -172,11 +172,13 @@ def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) 
 
 
 def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
-    command = [sys.executable, "-m", "atml", "worker", study, "--index", str(slot.index)]
+    # -P: a user's file such as random.py in the working folder is not the library of that name.
+    command = [sys.executable, "-P", "-m", "atml", "worker", study, "--index", str(slot.index)]
     command += ["--artifacts", str(plan.artifacts), "--device", slot.device]
     command += ["--supervised-by", str(os.getpid())]
     # In the environment, since every user of the machine can read a password on a command line.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     slot.error_pipe, theirs = os.pipe()
     try:
         with _open_log(slot.log) as log:

@@ -55,9 +55,8 @@ def train(
     bit, and PyTorch's generator for the CPU is left as it was. `resume` continues after the epoch whose
     `state()` it is, as if there had been no interruption.
 
-    Raises ValueError for fewer than two training segments, for soft labels of another length, for an empty
-    validation set and for a state with other settings, and TrainingDiverged, while iterating, if a loss is
-    infinite or not a number.
+    Raises ValueError for fewer than two training segments, for soft labels of another length and for an empty
+    validation set, and TrainingDiverged, while iterating, if a loss is infinite or not a number.
     """
     loop = _Loop(model, split, settings, device, soft_labels)
     if resume is not None:
@@ -205,15 +204,9 @@ class _Loop:
             )
         parts: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
         own = {"stopped": self.stopped}
-        return TrainingState(
-            epochs=self.finished, settings=self.settings, content=deepcopy(parts | {"loop": own})
-        )
+        return TrainingState(epochs=self.finished, content=deepcopy(parts | {"loop": own}))
 
     def load_state(self, state: TrainingState) -> None:
-        if state.settings != self.settings:
-            raise ValueError(
-                f"resume needs the settings of its state, {state.settings}, but got {self.settings}."
-            )
         content = deepcopy(dict(state.content))
         for name, part in self.parts().items():
             part.load_state_dict(content[name])

@@ -49,7 +49,8 @@ class Checkpoints:
             "versions": VERSIONS,
             "of": checkpoint.of,
             "fold": checkpoint.fold,
-            "state": checkpoint.state.to_bytes(),
+            "epochs": checkpoint.state.epochs,
+            "state": dict(checkpoint.state.content),
             "curve": [point.to_list() for point in checkpoint.curve],
         }
         buffer = io.BytesIO()
@@ -67,7 +68,7 @@ class Checkpoints:
             if content["versions"] != VERSIONS or content["of"] != of:
                 return None
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
-            state = TrainingState.from_bytes(content["state"])
+            state = TrainingState(epochs=content["epochs"], content=dict(content["state"]))
             return Checkpoint(of=of, fold=content["fold"], state=state, curve=curve)
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
             return None  # the trial starts from the beginning

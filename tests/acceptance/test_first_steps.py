@@ -176,6 +176,8 @@ class TestExitCodes:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_search_tells_it_too_once_its_result_is_printed(self, call, tmp_path, phase1_document):
+        # A user's file is not the library of that name, in workers either.
+        (tmp_path / "random.py").write_text("raise ImportError('the wrong random')")
         spec = {**phase1_document, "budget": {"trials": 1}, "targets": {"fbeta": 0.999}}
         (tmp_path / "spec.toml").write_text(spec_as_toml(spec))
         train = ["--train", spec["data"]["train"]]

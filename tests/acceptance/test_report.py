@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from atml.errors import ModelError
 from atml.evaluation import ScoreCurves, score_curves
 from atml.reports import fits
 from atml.reports.finalize import finalize
+from atml.reports.html.answer import answer
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
@@ -313,6 +315,25 @@ class TestContents:
         assert "The storage does not have this model&#39;s study" in html
         assert "ROC curve of the out-of-fold scores" in html
         assert not (tmp_path / "none.db").exists()
+
+    def test_a_bundle_of_a_damaged_study_is_reported_alone(self, shipped, tmp_path, call):
+        with (
+            sqlite3.connect(shipped.folder / "atml.db") as original,
+            sqlite3.connect(tmp_path / "atml.db") as database,
+        ):
+            original.backup(database)
+            database.execute("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'data'")
+        done = call(tmp_path, "report", str(shipped.bundle), "--out", "page.html")
+        assert done.returncode == 0, done.stderr
+        assert "without the study: study 'heart' is damaged" in " ".join(done.stderr.split())
+        assert sections((tmp_path / "page.html").read_text()) == OF_A_MODEL
+
+    def test_sizes_are_those_that_the_spec_counts(self, shipped):
+        manifest = shipped.manifest
+        manifest["spec"]["targets"]["size_of"] = "int8"
+        figures = {**shipped.figures, "int8": {**(shipped.figures["int8"] or {}), "onnx_bytes": 1234}}
+        model = model_part(manifest, figures)
+        assert f"{model.architecture} with 1,234 INT8 bytes: F2" in answer(contents(None, model))
 
     def test_a_bundle_with_its_study_is_about_the_model(self, shipped, tmp_path):
         html = atml.report(shipped.bundle, **shipped.places, out=tmp_path / "page.html").read_text()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -91,6 +92,19 @@ def test_the_c_code_is_run_as_far_as_there_are_tools(bundle):
     ):
         assert found[name].result == ("skipped" if missing else "passed"), found[name]
         assert all(package in found[name].detail for package in missing)
+
+
+@pytest.mark.skipif(bool(tools.missing_for_target()), reason="the tools for a Cortex-M4F are missing")
+def test_a_broken_emulator_is_no_failure_of_this_machine(bundle, tmp_path, monkeypatch):
+    broken = tmp_path / "bin" / "qemu-system-arm"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho broken\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
+    found = {check.name: check for check in atml.verify(bundle)}
+    assert found["C on this machine"].result == "passed"
+    assert found["C on a Cortex-M4F"].result == "failed"
+    assert "broken" in found["C on a Cortex-M4F"].detail
 
 
 def test_c_code_of_another_version_is_not_compared(bundle):

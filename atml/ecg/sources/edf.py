@@ -87,7 +87,9 @@ def _spans(opened: Any, seconds: float, rhythms: frozenset[str]) -> tuple[Span, 
     changes: list[tuple[float, str | None]] = []
     known = RHYTHM_CODES | {rhythm.upper() for rhythm in rhythms}
     for onset, duration, text in sorted(annotations, key=lambda one: float(one[0])):
-        if not text.startswith("(") and rhythm_code(text).upper() not in known:
+        # "(SBR" is a rhythm in WFDB's notation, "(artefact)" a comment.
+        is_rhythm = text.startswith("(") and not text.endswith(")")
+        if not is_rhythm and rhythm_code(text).upper() not in known:
             continue  # an event of another kind
         if changes and changes[-1][1] is None and changes[-1][0] > onset:
             changes.pop()  # the next rhythm begins before the last one's stated end

@@ -7,7 +7,7 @@ Each weight is restored from INT8 beside its layer (`graph`), emx-onnx-cgen make
 only in numbers become one (`sharing`).
 """
 
-from atml.export.c.check import CCheck, TargetFigures, check_c
+from atml.export.c.check import CCheck, TargetFigures, check_c, check_on_host, check_on_target
 from atml.export.c.footprint import Footprint, flash_bytes, footprint, known_footprint
 from atml.export.c.sources import CSources, to_c, write_c
 
@@ -17,6 +17,8 @@ __all__ = [
     "Footprint",
     "TargetFigures",
     "check_c",
+    "check_on_host",
+    "check_on_target",
     "flash_bytes",
     "footprint",
     "known_footprint",

@@ -44,8 +44,11 @@ def targets(shown: Contents) -> tuple[Target, ...]:
 
 
 def _in_words(model: ModelPart) -> str:
+    size = f"{model.onnx_bytes:,} bytes"
+    if model.counted_bytes is not None:  # as the study counts
+        size = f"{model.counted_bytes:,} {words.unit(model.spec['targets'].get('size_of', 'onnx'))}"
     return (
-        f"{model.architecture} with {model.onnx_bytes:,} bytes: F{model.beta:g} {model.folds_fbeta:.3f} "
+        f"{model.architecture} with {size}: F{model.beta:g} {model.folds_fbeta:.3f} "
         "(mean over all folds) on subjects it was not trained on"
     )
 

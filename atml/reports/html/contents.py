@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
+from atml.reports.html.words import unit
 from atml.tuning.outcome import Outcome, SizeResult
 from atml.tuning.records import CurvePoint
 
@@ -121,6 +122,11 @@ class StudyPart:
     def beta(self) -> float:
         """Beta of F-beta."""
         return self.result.phase.beta
+
+    @property
+    def unit(self) -> str:
+        """What the sizes of trials count, such as `bytes` or `INT8 bytes`."""
+        return unit(self.result.phase.targets.size_of)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -89,7 +89,7 @@ def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("model.onnx", figures["onnx_bytes"], "bytes"),
         ("model.int8.onnx", int8.get("onnx_bytes") if int8.get("shipped") else None, "bytes"),
         (f"flash of ecm.c (from {code.get('model')})", code.get("flash_bytes"), "bytes"),
-        ("RAM, with 512 bytes of stack", code.get("ram_bytes"), "bytes"),
+        ("RAM, the stack included", code.get("ram_bytes"), "bytes"),
         ("instructions for one segment, Cortex-M4F", code.get("instructions"), ""),
         ("multiply-accumulates for one segment", code.get("macs"), ""),
     ]

@@ -72,8 +72,8 @@ def _front_point(chart: Chart, row: TrialRow, study: StudyPart, place: int) -> N
 
 
 def _front_label(study: StudyPart) -> str:
-    listed = "; ".join(f"{row.onnx_bytes:,} bytes {row.fbeta:.3f}" for row in study.front)
-    return f"F{study.beta:g} over ONNX bytes. On the front: {listed or 'nothing yet'}."
+    listed = "; ".join(f"{row.onnx_bytes:,} {study.unit} {row.fbeta:.3f}" for row in study.front)
+    return f"F{study.beta:g} over {study.unit}. On the front: {listed or 'nothing yet'}."
 
 
 def in_words(row: TrialRow, study: StudyPart) -> str:
@@ -81,7 +81,7 @@ def in_words(row: TrialRow, study: StudyPart) -> str:
     error = f" ± {row.standard_error:.4f}" if row.standard_error is not None else ""
     folds = "all folds" if row.is_finished else counted(row.folds, "fold")
     return (
-        f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} bytes, learning rate "
+        f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} {study.unit}, learning rate "
         f"{row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} on {folds}"
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from atml.reports.html import words
 from atml.reports.html.contents import ArchitectureRow, Cost, RuleRow, StudyPart, TrialRow
 from atml.reports.html.rates import rate_points, rule_in_words
 from atml.reports.looks import looks
@@ -38,7 +39,7 @@ def study_part(stored: StoredStudy) -> StudyPart:
     trials, best = tuple(rows.values()), rows[result.best.number] if result.best else None
     return StudyPart(
         result=result,
-        answer=_answer(best, of.phase.beta),
+        answer=_answer(best, of.phase.beta, words.unit(of.phase.targets.size_of)),
         trials=trials,
         best=best,
         front=tuple(rows[trial.number] for trial in result.front),
@@ -74,13 +75,13 @@ def _row(trial: FrozenTrial, on_front: set[int]) -> TrialRow:
     )
 
 
-def _answer(best: TrialRow | None, beta: float) -> str:
+def _answer(best: TrialRow | None, beta: float, unit: str) -> str:
     if best is None:
         return "The search has not found a model yet."
     error = best.standard_error
     spread = "" if error is None else f" ± {error:.3f} (mean and standard error over the folds)"
     return (
-        f"The best model is {best.architecture} with {best.onnx_bytes:,} bytes: "
+        f"The best model is {best.architecture} with {best.onnx_bytes:,} {unit}: "
         f"F{beta:g} {best.fbeta:.3f}{spread} on subjects it was not trained on."
     )
 

@@ -26,7 +26,7 @@ def targets_met(
     return tuple(
         Target(
             text=words.format(what, wanted),
-            reached="no model" if value is None else f"{value:,} bytes" if sign < 0 else f"{value:.4f}",
+            reached="not known" if value is None else f"{value:,} bytes" if sign < 0 else f"{value:.4f}",
             met=None if value is None else bool(sign * value >= sign * wanted),
         )
         for wanted, words, what, value, sign in rows

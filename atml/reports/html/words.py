@@ -6,6 +6,7 @@ from typing import Any
 
 from atml.evaluation import DisturbedMetrics, EpisodeMetrics, Metrics, Robustness, predictive_values
 from atml.evaluation.metrics import SubjectMetrics
+from atml.tuning.sizes import SIZE_NAMES, SizeOf
 from atml.words import counted
 
 WORST_SHOWN = 12
@@ -40,6 +41,11 @@ def interval(ends: tuple[float, float] | None) -> str:
 def kb(count: int) -> str:
     """Format a size; 1 KB = 1,000 bytes."""
     return f"{count / 1000:g} KB"
+
+
+def unit(size_of: SizeOf) -> str:
+    """Name the bytes that `targets.size_of` counts."""
+    return "bytes" if size_of == "onnx" else f"{SIZE_NAMES[size_of]} bytes"
 
 
 def sizes(limits: Sequence[int]) -> str:

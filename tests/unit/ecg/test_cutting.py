@@ -54,6 +54,13 @@ def test_the_filter_passes_half_to_fifty_hertz(hz, low, high):
     assert low <= np.ptp(filtered) / 2 <= high
 
 
+@pytest.mark.parametrize(("rate_hz", "parts_per_million"), [(1999, 1e-6), (997, 1e-6), (333.3337, 100)])
+def test_the_rate_is_met(rate_hz, parts_per_million):
+    samples, met = resample(sine(rate_hz, 10), rate_hz)
+    assert met == pytest.approx(250, rel=parts_per_million * 1e-6)
+    assert len(samples) == pytest.approx(2500, abs=1)
+
+
 def test_what_lies_above_the_new_rate_does_not_fold_back():
     samples, _ = resample(sine(1000, 20, 240), 1000)
     assert np.ptp(samples[500:-500]) < 0.02

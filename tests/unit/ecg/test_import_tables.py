@@ -234,6 +234,20 @@ class TestNpz:
         assert (made.segments, made.positive_segments, list(made.subjects)) == (8, 4, ["S7", "S8"])
         assert starts(tmp_path / "out")[:3] == [("h:0", 0, "1"), ("h:0", 5, "1"), ("h:1", 0, "0")]
 
+    def test_rows_of_one_record_are_recordings_of_their_own(self, tmp_path):
+        ecg = np.stack([sine(250, 5)] * 4)
+        names = ["a", "b", "a", "a"]
+        np.savez(tmp_path / "h.npz", ecg=ecg, label=["AFIB"] * 4, patient=[7, 7, 7, 8], name=names)
+        made = import_recordings(
+            tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "record": "name"}, rate_hz=250
+        )
+        assert [(one.person, one.record) for one in made.records] == [
+            ("7", "a"),
+            ("7", "b"),
+            ("7", "a (2)"),
+            ("8", "a"),
+        ]
+
     def test_a_bad_row_is_named_and_the_others_are_kept(self, tmp_path):
         ecg = np.stack([sine(250, 10), np.zeros(2500), sine(250, 10), sine(250, 10)])
         np.savez(tmp_path / "h.npz", ecg=ecg, label=["AFIB", "N", np.nan, "N"], fs=[250, 250, 250, 1])
@@ -348,6 +362,12 @@ class TestEdf:
         import_recordings(tmp_path / "h.edf", tmp_path / "out")
         found = [(start, rhythm) for _, start, rhythm in starts(tmp_path / "out")]
         assert found == [(0, "N"), (5, "N"), (20, "AFIB"), (25, "AFIB")]
+
+    def test_a_comment_in_brackets_is_no_rhythm(self, tmp_path):
+        annotations = [(0, -1, "(AFIB"), (8, -1, "(artefact)"), (20, -1, "(SBR")]
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
+        made = import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        assert made.rhythms == {"AFIB": 4, "SBR": 4}
 
     def test_other_names_of_rhythms_are_those_to_find(self, tmp_path):
         annotations = [(0, -1, "atrial fib"), (20, -1, "N")]

@@ -52,6 +52,13 @@ def test_examples_are_spread_over_subjects_and_time(imported):
     assert drawn[1].caption.endswith("from 0:00:15.0")
 
 
+def test_times_are_rounded_to_tenths_of_a_second(imported, tmp_path):
+    folder = shutil.copytree(imported, tmp_path / "segments")
+    index = folder / "segments.csv"
+    index.write_text(index.read_text().replace(",15.0000,", ",3659.9600,"))
+    assert examples(folder, 2)[1].caption.endswith("from 1:01:00.0")
+
+
 def test_one_file_can_be_shown_and_another_file_is_refused(imported):
     file = imported / "S1-N-0.txt"
     assert contents(file).segments == 1

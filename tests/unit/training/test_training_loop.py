@@ -221,9 +221,8 @@ def test_a_resumed_training_goes_on_bit_for_bit(split, make_network, cpu, schedu
     straight, weights = trained(make_network(), split, settings)
     for epoch in train(make_network(), split, settings, device=cpu):
         if epoch.index == 1:
-            stored = epoch.state().to_bytes()
+            state = epoch.state()
             break
-    state = atml.training.TrainingState.from_bytes(stored)
     assert state.epochs == 2
     resumed, same = trained(make_network(seed=9), split, settings, resume=state)
     assert [epoch.index for epoch in resumed] == [2, 3, 4]
@@ -238,12 +237,6 @@ def test_a_finished_training_resumes_to_its_last_weights(split, make_network, cp
     assert list(train(network, split, SETTINGS, device=cpu, resume=state)) == []
     _, weights = trained(make_network(), split)
     assert_same_weights(weights_of(network), weights)
-
-
-def test_a_state_of_other_settings_is_refused(split, make_network, cpu):
-    state = next(train(make_network(), split, SETTINGS, device=cpu)).state()
-    with pytest.raises(ValueError, match="resume needs the settings"):
-        train(make_network(), split, replace(SETTINGS, seed=1), device=cpu, resume=state)
 
 
 def test_a_state_is_asked_for_before_the_next_epoch(split, make_network, cpu):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from atml.training import TrainingSettings, TrainingState
+from atml.training import TrainingState
 from atml.tuning import checkpoints
 from atml.tuning.checkpoints import Checkpoint, Checkpoints
 from atml.tuning.records import CurvePoint
@@ -10,7 +10,7 @@ from atml.tuning.records import CurvePoint
 @pytest.fixture
 def kept(tmp_path):
     """A folder in which a checkpoint of trial 3 is kept."""
-    state = TrainingState(epochs=1, settings=TrainingSettings(), content={"model": {"w": torch.ones(2)}})
+    state = TrainingState(epochs=1, content={"model": {"w": torch.ones(2)}})
     point = CurvePoint(fold=1, train_loss=0.5, valid_loss=0.4, fbeta=0.9, seconds=1.0)
     folder = Checkpoints(tmp_path)
     folder.save(3, Checkpoint(of="this", fold=1, state=state, curve=[point]))
@@ -29,7 +29,6 @@ def rewrite(kept, **changes):
 def test_what_is_kept_is_loaded(kept):
     found = kept.load(3, "this")
     assert (found.fold, found.state.epochs, found.curve[0].fbeta) == (1, 1, 0.9)
-    assert found.state.settings == TrainingSettings()
     assert torch.equal(found.state.content["model"]["w"], torch.ones(2))
     kept.drop(3)
     assert kept.load(3, "this") is None
