@@ -3,6 +3,7 @@
 Nothing is printed. Long calls report to a `Watch` if one is given.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from atml import defaults
 from atml.ecg import Dataset
 from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
-from atml.errors import AtmlError, ModelError, NoDatabase, SpecError, StudyError
+from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError, StudyError
 from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
@@ -40,6 +41,7 @@ from atml.service.stored import StoredStudy
 from atml.service.studies import check_trials, load
 from atml.service.watch import Watch
 from atml.service.worker import quieten_optuna
+from atml.training import choose_device
 from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
 from atml.tuning.stop import StoppedBy
@@ -237,8 +239,12 @@ def evaluate(
 
     Raises:
         ModelError: the file is not an ATML model.
-        DataError: the segments cannot be used, or are not of the model's length.
+        DataError: the segments cannot be used, or are not of the model's length; or `threshold` or `beta` is
+            out of range.
     """
+    _check_share("threshold", threshold)
+    if not 0 < beta < math.inf:
+        raise DataError(f"beta must be above 0, but got {beta}")
     watch = watch or Watch()
     path = Path(model)
     bundle = load_bundle(path) if path.is_dir() else None
@@ -292,13 +298,19 @@ def predict(
             is given).
         NoSegments: a path holds no recording.
     """
+    _check_share("threshold", threshold)
+    if not minimum_seconds >= 0:
+        raise DataError(f"minimum_seconds must be 0 or more, but got {minimum_seconds}")
     classifier, least_confidence = load_model(model)
     known = {role: column for role, column in (columns or {}).items() if role != "rhythm"}
     reading = Reading(lead=lead, rate_hz=rate_hz, columns=known, in_parts=True)
     paths = [recordings] if isinstance(recordings, str | Path) else recordings
-    items: list[Item] = []
+    watch, items = watch or Watch(), list[Item]()
     for one in map(Path, paths):
-        items += find_items(recording_path(one) or one, source_format, reading)[1]
+        _, found, notes = find_items(recording_path(one) or one, source_format, reading)
+        items += found
+        for note in notes:
+            watch.say(f"{one}: {note}")
     predictions = partial(
         predict_items,
         classifier,
@@ -308,7 +320,7 @@ def predict(
         minimum_seconds=minimum_seconds,
         skipped=skipped,
     )
-    return _predicted(predictions, watch or Watch())
+    return _predicted(predictions, watch)
 
 
 def _predicted(
@@ -426,7 +438,15 @@ def _shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, .
     return tuple(subject for subject in subjects_in(Path(train)) if subject in held_out)
 
 
+def _check_share(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise DataError(f"{name} must be from 0 to 1, but got {value}")
+
+
 def _plan(storage: str, artifacts: str, workers: int | None, device: str) -> WorkerPlan:
+    if workers is not None and workers < 1:
+        raise AtmlError(f"workers must be 1 or more, but got {workers}")
+    choose_device(device)  # fails before a study is created
     return WorkerPlan(
         storage=storage, artifacts=artifacts, workers=workers or defaults.default_workers(), device=device
     )

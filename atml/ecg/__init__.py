@@ -5,6 +5,7 @@ What imports recordings is not offered here: it is slow to import, and parser pr
 
 from atml.ecg.dataset import Dataset, DirectoryReport, check_directory, load_dataset
 from atml.ecg.segment import AFIB_RHYTHM, CLASSES, GRAMMAR, SAMPLING_RATE_HZ, SegmentName
+from atml.ecg.simulated import simulated_segments
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.simulator import Simulation, draw_subject, simulate
 from atml.ecg.splits import Split, drop_shared_subjects, grouped_folds
@@ -26,4 +27,5 @@ __all__ = [
     "grouped_folds",
     "load_dataset",
     "simulate",
+    "simulated_segments",
 ]

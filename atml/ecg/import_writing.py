@@ -13,6 +13,7 @@ from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Recording
 from atml.ecg.subjects import SUGGESTED_PATTERN, check_numbers, look_like_one_person, number, person
 
+MOST_NAMES = 5  # in a note
 NOT_POSITIVE = f"{AFIB_RHYTHM}_negative"  # file-name rhythm of AFIB when it is not the class to find
 
 
@@ -63,12 +64,12 @@ class Writing:
     step_seconds: float
     pattern: Pattern[str] | None  # finds the person in a record's name
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _index: list[IndexedSegment] = field(default_factory=list)
     _subjects: Counter[str] = field(default_factory=Counter)  # segments of each
     _records: list[ImportedRecord] = field(default_factory=list)
     _names: Counter[tuple[str, str]] = field(default_factory=Counter)  # records of each person and name
     _positive: int = 0  # segments named AFIB
-    _notes: list[str] = field(default_factory=list)
     _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
 
     def add(self, item: Item) -> None:
@@ -80,7 +81,7 @@ class Writing:
             else:
                 self._keep(*found)
         if self.seen == before:
-            self._notes.append(f"{item.name}: has no signal; left out")
+            self.notes.append(f"{item.name}: has no signal; left out")
 
     @property
     def seen(self) -> int:
@@ -89,6 +90,7 @@ class Writing:
 
     def _cut(self, recording: Recording) -> tuple[ImportedRecord, bool, list[Cut]]:
         """Return what is kept of a recording, whether its name was taken for the person's, and segments."""
+        self.notes += [f"{recording.record}: {note}" for note in recording.notes]
         who = person(recording.record, recording.subject, self.pattern)
         segments = list(cut(recording, step_seconds=self.step_seconds))
         self._names[who, recording.record] += 1
@@ -110,9 +112,9 @@ class Writing:
     def _keep(self, record: ImportedRecord, guessed: bool, segments: list[Cut]) -> None:
         if record.missing_seconds > 0:
             gone = f"{record.missing_seconds:.1f} s without signal"
-            self._notes.append(f"{record.record}: {gone}; no segment touches them")
+            self.notes.append(f"{record.record}: {gone}; no segment touches them")
         if not segments:
-            self._notes.append(f"{record.record}: no {SEGMENT_SECONDS:g} s of one rhythm; left out")
+            self.notes.append(f"{record.record}: no {SEGMENT_SECONDS:g} s of one rhythm; left out")
         if guessed:
             self._guessed.append(record.record)
         self._records.append(record)
@@ -156,7 +158,7 @@ class Writing:
             positive_segments=self._positive,
             rhythms=dict(Counter(one.rhythm for one in self._index).most_common()),
             records=tuple(self._records),
-            notes=(*self._notes, *self._warnings()),
+            notes=(*self.notes, *self._warnings()),
             skipped=tuple(self.problems),
         )
         return result, self._index
@@ -170,9 +172,12 @@ class Writing:
                 f"if they are, import again with --subject '{SUGGESTED_PATTERN}', or one person may be both "
                 "in training and in validation"
             )
-        if not self._positive:
-            warnings.append(
-                f"no segment has the rhythm to find, {' or '.join(self.positive)}; "
-                "say with --positive which of the rhythms it is"
-            )
-        return warnings
+        if self._guessed and len(self._guessed) < len(self._records):
+            names = ", ".join(self._guessed[:MOST_NAMES]) + (", …" if len(self._guessed) > MOST_NAMES else "")
+            warnings.append(f"the source does not say whose these are, so each is another person: {names}")
+        there = {one.rhythm.upper() for one in self._index}
+        return warnings + [
+            f"no segment has the rhythm to find, {rhythm}; say with --positive which it is"
+            for rhythm in self.positive
+            if rhythm.upper() not in there
+        ]

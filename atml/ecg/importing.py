@@ -10,6 +10,7 @@ from atml.ecg.import_writing import Import as Import
 from atml.ecg.import_writing import Writing
 from atml.ecg.provenance import Source, read_source, write_index, write_provenance
 from atml.ecg.segment import AFIB_RHYTHM, SAMPLING_RATE_HZ
+from atml.ecg.sources.columns import as_text
 from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Reading, rhythm_code
@@ -71,7 +72,7 @@ def import_recordings(
         CannotWrite: the directory cannot be written.
     """
     path = Path(path)
-    chosen = tuple(dict.fromkeys(rhythm_code(rhythm) for rhythm in positive if rhythm_code(rhythm)))
+    chosen = tuple(dict.fromkeys(rhythm_code(as_text(rhythm)) for rhythm in positive if rhythm_code(rhythm)))
     _check(chosen, step_seconds)
     source = read_source(path) or Source(origin="not stated", licence="not stated")
     pattern = compiled(subject or source.subject_pattern)
@@ -82,9 +83,10 @@ def import_recordings(
         annotator=annotator.removeprefix("."),
         rhythms=frozenset(chosen),
     )
-    format_, items = find_items(path, source_format, reading)
+    format_, items, notes = find_items(path, source_format, reading)
     with whole_directory(Path(out)) as directory:
         writing = Writing(directory=directory, positive=chosen, step_seconds=step_seconds, pattern=pattern)
+        writing.notes += notes
         for done, item in enumerate(items, start=1):
             writing.add(item)
             if progress is not None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from atml.ecg.segment import SegmentName
 from atml.errors import DataError
 from atml.files import write_whole
 
@@ -25,6 +26,12 @@ class IndexedSegment:
     record: str
     start_seconds: float  # since the recording's beginning
     rhythm: str  # as the source names it; a segment's file name says AFIB for all rhythms to find
+
+
+def place_of(file: str) -> tuple[str, str]:
+    """Return the subject and index in a segment's name, which keep when its rhythm is corrected."""
+    name = SegmentName.parse(file)
+    return name.subject, name.index
 
 
 def write_index(directory: Path, segments: Iterable[IndexedSegment]) -> None:

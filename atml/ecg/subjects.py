@@ -2,14 +2,16 @@
 
 import hashlib
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
 from atml.errors import BadRecording, DataError
 
-_NUMBERED_END = re.compile(r"(.*[^_:-])[_:-][0-9]+")  # rows of a table are named file:0, file:1 …
+# Rows of a table are named file:0, file:1 …, files in folders folder/0, folder/1 …
+_NUMBERED_END = re.compile(r"(.*[^_:/ -])[_:/ -][0-9]+")
 _LONGEST_NUMBER = 9  # digits; hashed numbers have nine, which keep when segments are imported again
-SUGGESTED_PATTERN = "(.+)[_:-][0-9]+$"
+SUGGESTED_PATTERN = "(.+)[_:/ -][0-9]+$"
 
 
 def compiled(pattern: str | None) -> re.Pattern[str] | None:
@@ -31,12 +33,13 @@ def person(record: str, stated: str | None, pattern: re.Pattern[str] | None) -> 
         BadRecording: the pattern finds nothing in the record's name.
     """
     if pattern is None:
-        return stated or record
+        # The same letters may be stored in two ways, as by macOS and by Linux in names of files.
+        return unicodedata.normalize("NFC", stated or record)
     found = pattern.search(record)
     name = "" if found is None else (found[1] if pattern.groups else found[0]) or ""
     if not name:
         raise BadRecording(f"--subject {pattern.pattern} finds nothing in its name; correct the pattern")
-    return name
+    return unicodedata.normalize("NFC", name)
 
 
 def number(person: str) -> str:

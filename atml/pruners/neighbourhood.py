@@ -7,10 +7,10 @@ from typing import Literal
 
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, NopPruner
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import reported
+from atml.pruners.reports import reported, sign_of
 
 ROUNDING = 1e-9  # so that a neighbour exactly at the radius still counts
 
@@ -70,15 +70,18 @@ class NeighbourhoodPruner(BasePruner):
             ...
 
     Args:
-        wrapped: Pruner for trials that have begun; none by default.
+        wrapped: Pruner for trials that have begun; none by default. In a study with several objectives it
+            must read values with `atml.pruners.reported`, as `SizeAwarePruner` does; Optuna's own pruners see
+            none there.
         param: Parameter that defines the distance, with a float or int distribution.
         same: Parameters whose values must be equal.
         radius: Largest distance at which a bad trial rules out another, as a fraction of the
-            distribution's range, on a logarithmic scale for a log distribution.
+            distribution's range, on a logarithmic scale for a log distribution. Trials whose ranges differ
+            are not near each other.
         threshold: A value worse than it is bad.
         direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for a negative radius and for a threshold that is not a number.
+    Raises ValueError for a negative radius, a threshold that is not a number and an unknown direction.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class NeighbourhoodPruner(BasePruner):
         same: Sequence[str] = (),
         radius: float = 0.1,
         threshold: float,
-        direction: Literal["maximize", "minimize"] = "maximize",
+        direction: Literal["maximize", "minimize"] | StudyDirection = "maximize",
     ) -> None:
         if not radius >= 0:
             raise ValueError(f"`radius` must be 0 or more but got {radius}.")
@@ -100,15 +103,16 @@ class NeighbourhoodPruner(BasePruner):
         self._same = tuple(same)
         self._radius = radius
         self._threshold = threshold
-        self._direction = direction
+        self._sign = sign_of(direction)
 
     def place(self, trial: FrozenTrial) -> Place | None:
         """Return the place of `trial`; None if it lacks the parameter and so has no neighbours."""
         if self._param not in trial.params:
             return None
-        share = _share_of_range(trial, self._param)
+        share, scale = _share_of_range(trial, self._param)
         unit = share / self._radius if self._radius else share / ROUNDING
-        return Place(group=tuple(trial.params.get(name) for name in self._same), coordinates=(unit,))
+        same = tuple(trial.params.get(name) for name in self._same)
+        return Place(group=(*same, scale), coordinates=(unit,))
 
     def score(self, trial: FrozenTrial) -> float | None:
         """Return the value by which a finished `trial` is judged; None if it does not count."""
@@ -149,22 +153,21 @@ class NeighbourhoodPruner(BasePruner):
         return found
 
     def _is_bad(self, score: float) -> bool:
-        if self._direction == "maximize":
-            return not score >= self._threshold  # NaN is bad
-        return not score <= self._threshold
+        return not self._sign * score >= self._sign * self._threshold  # NaN is bad
 
 
-def _share_of_range(trial: FrozenTrial, param: str) -> float:
-    """Return the relative position of a parameter within its distribution, from 0 to 1."""
+def _share_of_range(trial: FrozenTrial, param: str) -> tuple[float, Hashable]:
+    """Return the relative position of a parameter within its distribution, from 0 to 1, and the range."""
     distribution = trial.distributions[param]
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise TypeError(f"`param` must be drawn from floats or ints, but {param} is {distribution}.")
     value, low, high = float(trial.params[param]), float(distribution.low), float(distribution.high)
+    scale = (low, high, distribution.log)
     if low == high:
-        return 0.0
+        return 0.0, scale
     if distribution.log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
+        return math.log(value / low) / math.log(high / low), scale
+    return (value - low) / (high - low), scale
 
 
 def _short(value: object) -> str:

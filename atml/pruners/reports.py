@@ -5,35 +5,49 @@ rank unfinished trials by several unknown objectives (issue 3450). A pruner that
 these functions keep the values of such studies in a user attribute.
 """
 
-import math
-
-from optuna import Trial
-from optuna.trial import FrozenTrial
+from optuna.study import StudyDirection
+from optuna.trial import BaseTrial, FrozenTrial, Trial
 
 REPORTED = "reported"  # user attribute: {step: value}
 
 
-def report(trial: Trial, value: float, step: int) -> None:
-    """Record the first objective's value at a step, such as an epoch.
+def report(trial: BaseTrial, value: float, step: int) -> None:
+    """Record the first objective's value at a step, such as an epoch; of a step's values the first counts.
 
     Raises ValueError for a negative step.
     """
+    step = int(step)
     if step < 0:
         raise ValueError(f"`step` must be 0 or more but got {step}.")
-    if len(trial.study.directions) == 1:
+    if not isinstance(trial, Trial) or len(trial.study.directions) == 1:
         trial.report(value, step)
     else:
-        trial.set_user_attr(REPORTED, {**trial.user_attrs.get(REPORTED, {}), str(step): float(value)})
+        trial.set_user_attr(REPORTED, {str(step): float(value), **trial.user_attrs.get(REPORTED, {})})
 
 
-def should_prune(trial: Trial) -> bool:
-    """Whether the study's pruner would end `trial` now; call before the first step and after each."""
+def should_prune(trial: BaseTrial) -> bool:
+    """Whether the study's pruner would end `trial` now; call before the first step and after each.
+
+    False for a `FixedTrial`, which has no study.
+    """
+    if not isinstance(trial, Trial):
+        return False
     study = trial.study
     return bool(study.pruner.prune(study, study.get_trials(deepcopy=False)[trial.number]))
 
 
 def reported(trial: FrozenTrial) -> dict[int, float]:
-    """Return the reported values by step, without NaN."""
+    """Return the reported values by step, in order."""
     kept = {int(step): value for step, value in trial.user_attrs.get(REPORTED, {}).items()}
-    values = {**trial.intermediate_values, **kept}
-    return {step: value for step, value in sorted(values.items()) if not math.isnan(value)}
+    return dict(sorted({**trial.intermediate_values, **kept}.items()))
+
+
+def sign_of(direction: str | StudyDirection) -> int:
+    """Return 1 for an objective that is maximized, -1 for one that is minimized.
+
+    Raises ValueError for any other direction.
+    """
+    name = direction.name.lower() if isinstance(direction, StudyDirection) else direction
+    if name not in ("maximize", "minimize"):
+        raise ValueError(f"`direction` must be 'maximize' or 'minimize' but got {direction!r}.")
+    return 1 if name == "maximize" else -1

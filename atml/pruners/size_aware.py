@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 from optuna.pruners import BasePruner
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import reported
+from atml.pruners.reports import reported, sign_of
 
 
 class SizeAwarePruner(BasePruner):
@@ -16,8 +16,9 @@ class SizeAwarePruner(BasePruner):
 
     For a study with two objectives: one that is learnt, such as accuracy, and one that is known as soon as
     a trial has its parameters and is minimised, such as a model's size. A trial is pruned if its value is
-    among the worst of the no larger trials at the same step, since those are likely to dominate it. The
-    smallest trial so far is never pruned. A subclass may override `curve` and `size`.
+    among the worst of the no larger trials at the same step, since those are likely to dominate it. A trial
+    smaller than all others is never pruned, except for a value that is not a number. A subclass may override
+    `curve` and `size`.
 
     Example::
 
@@ -52,7 +53,7 @@ class SizeAwarePruner(BasePruner):
         startup_trials: int = 4,
         warmup_steps: int = 1,
         keep: float = 0.5,
-        direction: Literal["maximize", "minimize"] = "maximize",
+        direction: Literal["maximize", "minimize"] | StudyDirection = "maximize",
     ) -> None:
         if startup_trials < 1:
             raise ValueError(f"`startup_trials` must be 1 or more but got {startup_trials}.")
@@ -64,7 +65,7 @@ class SizeAwarePruner(BasePruner):
         self._startup_trials = startup_trials
         self._warmup_steps = warmup_steps
         self._keep = keep
-        self._sign = 1 if direction == "maximize" else -1
+        self._sign = sign_of(direction)
 
     def size(self, trial: FrozenTrial) -> float:
         """Return the size of `trial`; infinite if it has none."""
@@ -80,9 +81,12 @@ class SizeAwarePruner(BasePruner):
         if self._keep == 1 or len(own) <= self._warmup_steps:
             return False
         step, size = max(own), self.size(trial)
+        if math.isnan(own[step]):
+            return True
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         curves = [self.curve(other) for other in ended if self.size(other) <= size]
-        rivals = [self._sign * curve[step] for curve in curves if step in curve]
+        rivals = [self._sign * curve[step] for curve in curves if not math.isnan(curve.get(step, math.nan))]
         if len(rivals) < self._startup_trials:
             return False
-        return self._sign * own[step] < float(np.quantile(rivals, 1 - self._keep))
+        # Rounded, since 1 - .7 is a little more than .3.
+        return self._sign * own[step] < float(np.quantile(rivals, round(1 - self._keep, 9)))

@@ -18,8 +18,10 @@ def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
     """Return P(AFIB) [n] of the segments.
 
     Raises:
-        DataError: the segments do not have the model's length.
+        DataError: there are no segments, or they do not have the model's length.
     """
+    if not len(dataset):
+        raise DataError(f"{dataset.source}: no segments to score")
     if dataset.segment_length != classifier.segment_length:
         raise DataError(
             f"{dataset.source}: segments have {dataset.segment_length} samples but the model takes "

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
-from atml.ecg.provenance import read_index, read_provenance
+from atml.ecg.provenance import place_of, read_index, read_provenance
 from atml.evaluation import EpisodeMetrics, evaluate_episodes
 
 
@@ -25,9 +25,9 @@ def episodes_of(dataset: Dataset, called: NDArray[np.bool_]) -> EpisodeMetrics |
     seconds = provenance.get("segment_seconds")
     if seconds is None or provenance.get("step_seconds") != seconds:
         return None
-    index = {one.file: one for one in read_index(dataset.source)}
-    files = dataset.files if dataset.store_names else ()
-    known = [index[file] for file in files if file in index]
+    index = {place_of(one.file): one for one in read_index(dataset.source)}
+    places = map(place_of, dataset.files if dataset.store_names else ())
+    known = [index[place] for place in places if place in index]
     if len(known) < len(dataset):
         return None  # segments were added by hand
     return evaluate_episodes(

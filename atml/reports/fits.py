@@ -75,7 +75,12 @@ def job(
     soft_labels: NDArray[np.float32] | None = None,
 ) -> FitJob:
     """Describe a fit of `proposal` under a study's spec."""
-    training = replace(phase.training, epochs=phase.finalize.epochs or phase.training.epochs)
+    finalize, training = phase.finalize, phase.training
+    training = replace(
+        training,
+        epochs=finalize.epochs or training.epochs,
+        simulated=training.simulated if finalize.simulated is None else finalize.simulated,
+    )
     return FitJob(
         spec=phase.model_copy(update={"training": training}).stored(),
         fingerprint=fingerprint,

@@ -149,6 +149,7 @@ def _one(path: Path) -> tuple[SegmentName, NDArray[np.float32]]:
 
 
 def _indexed(path: Path) -> dict[str, IndexedSegment]:
+    """Return the index by file name, without segments whose label somebody has corrected since."""
     return {one.file: one for one in read_index(path)}
 
 

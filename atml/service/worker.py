@@ -221,8 +221,10 @@ def _claim(storage: Storage, queued: FrozenTrial) -> bool:
 
 
 def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | None:
+    targets = stored.phase.targets
     for trial in records.completed(trials):
-        if stored.phase.targets.stop and stored.phase.meets_targets(trial):
+        # A size alone is met by the first trial, which says nothing of how good a model of that size can be.
+        if targets.stop and targets.fbeta is not None and stored.phase.meets_targets(trial):
             return Stop(
                 by=StoppedBy.TARGETS, because=f"trial {trial.number} meets the targets", trial=trial.number
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Source:
     def __init__(self, data: Dataset, device: torch.device, *, resident: bool = True) -> None:
         """Copy the data set to a GPU if it is to be resident."""
         self._data = data
-        self._device = device
+        self.device = device
         self._resident: Tensor | None = None
         if resident and device.type != "cpu":
             self._resident = self._gather(np.arange(len(data)))
@@ -42,10 +43,10 @@ class Source:
         """Return a new tensor of the segments with those indices; the caller may change it."""
         if self._resident is None:
             return self._gather(where)
-        return self._resident[torch.from_numpy(where).to(self._device)]
+        return self._resident[torch.from_numpy(where).to(self.device)]
 
     def _gather(self, where: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self._data.samples(where)).to(self._device).unsqueeze(1)
+        return torch.from_numpy(self._data.samples(where)).to(self.device).unsqueeze(1)
 
 
 class TrainingBatches:
@@ -53,7 +54,8 @@ class TrainingBatches:
 
     Epochs take consecutive pieces of one endless stream in which every pass over the segments is
     reshuffled. All segments are seen equally often, segments left over at the end of an epoch begin
-    the next one, and no batch is too small for BatchNorm.
+    the next one, and no batch is too small for BatchNorm. A share of each batch may come from a stream of
+    simulated segments.
     """
 
     def __init__(
@@ -65,19 +67,22 @@ class TrainingBatches:
         seed: int,
         device: torch.device,
         soft_labels: NDArray[np.float32] | None = None,
+        simulated: Dataset | None = None,
+        share: float = 0.0,
     ) -> None:
         """Raise ValueError if there are fewer than two segments or not one soft label for each."""
         if len(data) < 2:
             raise ValueError(f"training needs at least 2 segments, but got {len(data)}.")
         if soft_labels is not None and soft_labels.shape != (len(data),):
             raise ValueError(f"soft_labels must be [{len(data)}], but got shape {soft_labels.shape}.")
-        self._segments = len(data)
-        self.batch_size = min(batch_size, self._segments)
-        self.steps = max(1, (segments_per_epoch or self._segments) // self.batch_size)
-        self._seed = seed
-        self._source = Source(data, device)
+        self.batch_size = min(batch_size, len(data))
+        self.steps = max(1, (segments_per_epoch or len(data)) // self.batch_size)
+        added = round(share * self.batch_size) if simulated else 0
         labels = data.labels.astype(np.int64) if soft_labels is None else soft_labels.astype(np.float32)
-        self._labels = torch.from_numpy(labels).to(device)
+        self._streams = [_Stream(Source(data, device), labels, self.batch_size - added, [seed])]
+        if simulated and added:
+            known = simulated.labels.astype(labels.dtype)
+            self._streams.append(_Stream(Source(simulated, device), known, added, [seed, added]))
 
     @property
     def segments_per_epoch(self) -> int:
@@ -89,17 +94,33 @@ class TrainingBatches:
 
         Labels are int64 classes or, with soft labels, float32 probabilities of AFIB.
         """
-        for where in self._order(index).reshape(self.steps, self.batch_size):
+        for parts in zip(*(stream.epoch(index, self.steps) for stream in self._streams), strict=True):
+            ecg, labels = zip(*parts, strict=True)
+            yield (torch.cat(ecg), torch.cat(labels)) if len(parts) > 1 else parts[0]
+
+
+class _Stream:
+    """An endless stream of segments, of which each batch takes some."""
+
+    def __init__(self, source: Source, labels: NDArray[Any], count: int, seed: list[int]) -> None:
+        self._source = source
+        self._labels = torch.from_numpy(labels).to(source.device)
+        self._count = count  # of each batch
+        self._seed = seed
+
+    def epoch(self, index: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for where in self._order(index, steps * self._count).reshape(steps, self._count):
             # The order within a batch does not matter to training, but sorted indices read memory forward.
             where.sort()
             yield self._source[where], self._labels[torch.from_numpy(where)]
 
-    def _order(self, index: int) -> NDArray[np.int64]:
-        start, stop = index * self.segments_per_epoch, (index + 1) * self.segments_per_epoch
-        first, last = start // self._segments, (stop - 1) // self._segments
+    def _order(self, index: int, length: int) -> NDArray[np.int64]:
+        segments = len(self._source)
+        start, stop = index * length, (index + 1) * length
+        first, last = start // segments, (stop - 1) // segments
         passes = [
-            np.random.default_rng([self._seed, number]).permutation(self._segments)
+            np.random.default_rng([*self._seed, number]).permutation(segments)
             for number in range(first, last + 1)
         ]
-        order: NDArray[np.int64] = np.concatenate(passes)[start - first * self._segments :]
-        return order[: self.segments_per_epoch]
+        order: NDArray[np.int64] = np.concatenate(passes)[start - first * segments :]
+        return order[:length]

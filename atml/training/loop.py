@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from atml.ecg import Split
+from atml.ecg import AFIB_RHYTHM, Dataset, Split, simulated_segments
 from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
 from atml.training.averaging import WeightAverage
@@ -84,6 +84,8 @@ class _Loop:
             seed=settings.seed,
             device=device,
             soft_labels=soft_labels,
+            simulated=self.simulated(split.train),
+            share=settings.simulated,
         )
         self.valid: Source | None = None
         if split.valid is not None:
@@ -112,6 +114,11 @@ class _Loop:
     def candidate(self) -> nn.Module:
         """The network that is validated and whose weights are kept."""
         return self.model if self.average is None else self.average.module
+
+    def simulated(self, real: Dataset) -> Dataset | None:
+        """Return simulated segments to add; None if AFIB, which they are labelled by, is not to be found."""
+        wanted = self.settings.simulated and AFIB_RHYTHM in real.positive
+        return simulated_segments(real.segment_length) if wanted else None
 
     def epochs(self) -> Iterator[Epoch]:
         try:

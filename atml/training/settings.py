@@ -65,6 +65,9 @@ class TrainingSettings:
     segments_per_epoch: int | None = 8192
     """Segments in an epoch, chosen so that all are seen equally often. Shorter epochs let the pruner decide
     sooner. In Python, None takes each segment once."""
+    simulated: float = 0.0
+    """Share of each batch that consists of simulated segments, up to .5. Without effect if AFIB is not one of
+    the rhythms to find."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     schedule: Literal["one-cycle", "plateau", "constant"] = "one-cycle"
@@ -98,6 +101,7 @@ class TrainingSettings:
         for name in ("weight_decay", "gap", "seed"):
             _check(self, name, 0, math.inf)
         _check(self, "label_smoothing", 0, 0.5)
+        _check(self, "simulated", 0, 0.5)
         _check(self, "ema_decay", 0, 0.99999)
         if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
             raise ValueError(f"gradient_clip must be positive or None, but got {self.gradient_clip}.")

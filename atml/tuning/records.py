@@ -152,7 +152,7 @@ def was_trained(trial: FrozenTrial) -> bool:
     A trial that diverged within its first epoch has no recorded epoch but did train.
     """
     if trial.state == TrialState.COMPLETE:
-        return True
+        return estimate(trial) is not None
     began = bool(trial.user_attrs.get(CURVE)) or trial.user_attrs.get(PRUNED_BY) == PrunedBy.DIVERGED
     return trial.state == TrialState.PRUNED and began
 
@@ -182,8 +182,8 @@ def released_point(trial: FrozenTrial) -> bool:
 
 
 def completed(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that ran to their end and have values."""
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    """Return the trials that finished the race; others may have added trials that ATML did not train."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE and estimate(trial) is not None]
 
 
 def fbeta(trial: FrozenTrial) -> float:

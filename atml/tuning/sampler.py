@@ -1,6 +1,6 @@
 """The sampler of ATML's studies, which suggests points that may be the best of their size."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from atml.tuning.cost import expected_seconds
-from atml.tuning.grid import Grid, Point
+from atml.tuning.grid import FIXED_PARAMS, Grid, Point
 from atml.tuning.standings import Mask, Standings
 from atml.tuning.surrogate import Posterior
 
@@ -74,12 +74,21 @@ class FrontSampler(BaseSampler):
         if not search_space:
             return {}
         trials = study.get_trials(deepcopy=False)
-        return self.suggest([one for one in trials if one.number != trial.number]).params
+        fixed = trial.system_attrs.get(FIXED_PARAMS, {})
+        return self.suggest([one for one in trials if one.number != trial.number], fixed=fixed).params
 
-    def suggest(self, trials: Sequence[FrozenTrial]) -> Point:
-        """Return the point to train next, given the study's trials."""
+    def suggest(self, trials: Sequence[FrozenTrial], *, fixed: Mapping[str, Any] | None = None) -> Point:
+        """Return the point to train next, given the study's trials.
+
+        Args:
+            trials: The study's trials.
+            fixed: Parameters of a queued trial, which may name some of a point's.
+        """
         standings = self._standings(trials)
         free = ~(standings.closed | standings.running)
+        if fixed:
+            matching = np.array([fixed.items() <= point.params.items() for point in self._grid.points])
+            free = (free & matching) if (free & matching).any() else free
         return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))]
 
     def sample_independent(

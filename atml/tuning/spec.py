@@ -224,6 +224,8 @@ class FinalizeSpec(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Epochs of these trainings; by default those of `training`. A search has to try many networks, but the
     few that are shipped may be trained for longer."""
+    simulated: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    """Share of simulated segments in the batches of these trainings; by default that of `training`."""
     soft_labels: Share = 0.5
     """Share of each label that is replaced, when a chosen model is trained, by the mean score that the
     leaders gave the segment without having seen its subject. 0 trains on the labels alone."""

@@ -1,5 +1,6 @@
 """Columns of a table that is read part by part: numbers in a temporary file, labels as their changes."""
 
+import re
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from atml.files import cannot_write
 LABELS = ("rhythm", "subject", "record")  # the other roles are numbers
 MISSING = frozenset(("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"))  # as R and pandas
 PART_ROWS = 1 << 16
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 _IN_MEMORY_BYTES = 1 << 26  # longer columns are written to the disk
 _BYTES = np.dtype(np.float64).itemsize
 
@@ -114,11 +116,13 @@ def as_numbers(values: Any) -> NDArray[np.float64]:
 
 
 def as_text(value: Any) -> str:
-    """Return a label as text: 1.0 as "1", a missing one as ""."""
+    """Return a label as text: 1.0 and "1.0" as "1", a missing one as ""."""
     value = value.item() if isinstance(value, np.generic | np.ndarray) else value
     if value is None or value != value:  # NaN
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
-    return "" if text in MISSING else text
+    # Tables with missing values have whole numbers as 1.0, and others the same ones as 1.
+    whole = _WHOLE.fullmatch(text)
+    return "" if text in MISSING else whole[1] if whole else text

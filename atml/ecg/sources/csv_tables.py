@@ -10,7 +10,7 @@ import numpy as np
 from atml.ecg.sources.columns import LABELS, MISSING, PART_ROWS, gathered
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Reading, Recording, file_items
-from atml.ecg.sources.tables import check_columns, recordings
+from atml.ecg.sources.tables import check_columns, check_header, recordings
 from atml.errors import BadRecording
 
 
@@ -35,15 +35,21 @@ def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
             places = _places(header, reading)
             # Row by row: thousands of rows kept together would cost the garbage collector most of the time.
             cells: dict[str, list[Any]] = {role: [] for role in places}
+            blank = 0
             for line, row in enumerate(csv.reader(opened, delimiter=delimiter), start=2):
                 if not row:
+                    blank += 1
                     continue
+                # In a table of one column a blank line is a missing value, unless nothing follows.
+                for _ in range(blank if len(header) == 1 else 0):
+                    cells["signal"].append(np.nan)
+                blank = 0
                 if any(row[len(header) :]):  # a decimal comma would cut numbers off
                     raise BadRecording(f"line {line}: has {len(row)} cells for {len(header)} columns")
                 for role, place in places.items():
                     cell = row[place].strip() if place < len(row) else ""
                     cells[role].append(cell if role in LABELS else _number(cell, line, header[place]))
-                if len(cells["signal"]) == PART_ROWS:
+                if len(cells["signal"]) >= PART_ROWS:
                     yield cells
                     cells = {role: [] for role in places}
             yield cells
@@ -52,9 +58,7 @@ def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
 
 
 def _places(header: list[str], reading: Reading) -> dict[str, int]:
-    for column in reading.columns.values():
-        if column not in header:
-            raise BadRecording(f"has no column {column}, but {', '.join(header) or 'none'}; see --columns")
+    check_header(header, reading)
     return {role: header.index(column) for role, column in reading.columns.items()}
 
 

@@ -1,5 +1,9 @@
 """EDF and EDF+ files; the rhythms are annotations such as "AFIB" or "(N"."""
 
+import contextlib
+import ctypes
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +28,9 @@ from atml.ecg.sources.recording import (
 )
 from atml.errors import BadRecording
 
+KNOWN = RHYTHM_CODES | {"SR", "NSR"}  # usual names of sinus rhythm
+MOST_EVENTS = 5  # in a note
+
 
 def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return one item for each file."""
@@ -38,7 +45,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
         factor, unit = in_millivolts(opened.getPhysicalDimension(index))
         samples = int(opened.getNSamples()[index])
         rate_hz = float(opened.getSampleFrequency(index))
-        spans = _spans(opened, samples / rate_hz, reading.rhythms) if not reading.in_parts else ()
+        spans, notes = _rhythms(opened, samples / rate_hz, reading)
         patient = opened.getPatientCode().strip()
     signal: Signal = _File(file=file, index=index, samples=samples, factor=factor)
     yield Recording(
@@ -49,6 +56,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
         channel=names[index],
         unit=unit,
         subject=patient if patient.upper() not in ("", "X") else None,  # X: unknown, in EDF+
+        notes=notes,
     )
 
 
@@ -75,22 +83,42 @@ def _open(file: Path, *, with_annotations: bool = False) -> Any:
     pyedflib = load_reader("pyedflib", "EDF files")
     try:
         mode = pyedflib.READ_ALL_ANNOTATIONS if with_annotations else pyedflib.DO_NOT_READ_ANNOTATIONS
-        return pyedflib.EdfReader(str(file), annotations_mode=mode)
+        with _without_stdout():
+            return pyedflib.EdfReader(str(file), annotations_mode=mode)
     except OSError as error:  # the library's own sentence repeats the path
         reason = str(error).removeprefix(f"{file}: ").splitlines()[0]
         raise BadRecording(f"cannot be read as EDF: {reason}; export or fetch it again") from None
 
 
-def _spans(opened: Any, seconds: float, rhythms: frozenset[str]) -> tuple[Span, ...]:
-    """Return annotated rhythms: as long as annotated, or until the next if no duration is given."""
+@contextlib.contextmanager
+def _without_stdout() -> Iterator[None]:
+    """Send what C code prints to standard error: the library prints on damage where answers belong."""
+    buffers = ctypes.CDLL(None)
+    kept = os.dup(1)
+    buffers.fflush(None)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        buffers.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _rhythms(opened: Any, seconds: float, reading: Reading) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    """Return annotated rhythms, as long as annotated or else until the next, and what to check."""
+    if reading.in_parts:
+        return (), ()
     annotations = zip(*opened.readAnnotations(), strict=True)  # in any order
     changes: list[tuple[float, str | None]] = []
-    known = RHYTHM_CODES | {rhythm.upper() for rhythm in rhythms}
+    events: Counter[str] = Counter()
+    known = KNOWN | {rhythm.upper() for rhythm in reading.rhythms}
     for onset, duration, text in sorted(annotations, key=lambda one: float(one[0])):
         # "(SBR" is a rhythm in WFDB's notation, "(artefact)" a comment.
         is_rhythm = text.startswith("(") and not text.endswith(")")
         if not is_rhythm and rhythm_code(text).upper() not in known:
-            continue  # an event of another kind
+            events[text] += 1  # of another kind
+            continue
         if changes and changes[-1][1] is None and changes[-1][0] > onset:
             changes.pop()  # the next rhythm begins before the last one's stated end
         changes.append((float(onset), rhythm_code(text)))
@@ -101,4 +129,7 @@ def _spans(opened: Any, seconds: float, rhythms: frozenset[str]) -> tuple[Span, 
             "no annotation in it is a rhythm such as AFIB or N; if its rhythms have other names, give those "
             "to find with --positive, or export annotations with the file (EDF+)"
         )
-    return spans_between(changes, seconds)
+    listed = ", ".join(f"{text} ({count})" for text, count in events.most_common(MOST_EVENTS))
+    more = f" and {len(events) - MOST_EVENTS} more" if len(events) > MOST_EVENTS else ""
+    note = f"annotations that are no known rhythm, and so end none: {listed}{more}"
+    return spans_between(changes, seconds), (note,) if events else ()

@@ -25,8 +25,8 @@ _SEGMENT = re.compile(r"S[0-9]+-.*\.txt")
 _DIGITS = re.compile(r"(\d+)")
 
 
-def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, list[Item]]:
-    """Return the format of the recordings below a path, and the recordings, in natural order.
+def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, list[Item], tuple[str, ...]]:
+    """Return the format of the recordings below a path, the recordings in natural order, and what to check.
 
     Raises:
         NoSegments: there is nothing of a known format.
@@ -38,12 +38,12 @@ def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, 
     names = [format_] if format_ else [*FORMATS]
     if reading.columns:
         names.sort(key=lambda name: name not in TABLES)
-    for name in names:
-        endings, find = FORMATS[name]
-        files = [file for file in found if file.suffix.lower() in endings and _belongs(name, file)]
-        if files:
-            _check_names(files)
-            return name, find(sorted(files, key=_natural), path, reading)
+    by_format = {name: _of_format(name, found) for name in names}
+    chosen = next((name for name, files in by_format.items() if files), None)
+    if chosen is not None:
+        _check_names(by_format[chosen])
+        items = FORMATS[chosen][1](sorted(by_format[chosen], key=_natural), path, reading)
+        return chosen, items, _left_out(by_format, chosen)
     wanted = ", ".join(_named(name) for name in names)
     asked = "" if format_ is None else f" in the format {format_}"
     raise NoSegments(f"{path} holds no recording{asked}: no file is named {wanted}.")
@@ -71,8 +71,23 @@ def _named(format_: str) -> str:
     return GRAMMAR if format_ == "segments" else ", ".join(f"*{ending}" for ending in FORMATS[format_][0])
 
 
-def _belongs(name: str, file: Path) -> bool:
-    return name != "segments" or _SEGMENT.fullmatch(file.name) is not None
+def _of_format(name: str, files: Sequence[Path]) -> list[Path]:
+    endings, _ = FORMATS[name]
+    return [
+        file
+        for file in files
+        if file.suffix.lower() in endings and (name != "segments" or _SEGMENT.fullmatch(file.name))
+    ]
+
+
+def _left_out(by_format: dict[str, list[Path]], chosen: str) -> tuple[str, ...]:
+    """Say which formats are not read; lists in CSV are usual beside recordings and segments."""
+    expected = (chosen, "csv") if chosen in ("wfdb", "edf", "segments") else (chosen,)
+    others = [name for name, files in by_format.items() if files and name not in expected]
+    listed = ", ".join(f"{name} ({len(by_format[name])})" for name in others)
+    return (
+        (f"files of other formats are not read: {listed}; --format names the one to read",) if others else ()
+    )
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atml.ecg.provenance import read_index
 from atml.ecg.segment import SegmentName
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.ecg.sources.recording import Item, Reading, Recording, Span, checked_rate
@@ -20,10 +21,15 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """
     if reading.rate_hz is None:
         raise DataError(f"{top} holds segments in text files; give their sampling rate with --rate HZ")
-    return [Item(name=file.name, read=partial(_read, file, reading.rate_hz)) for file in files]
+    # In an imported directory, file names say AFIB for all rhythms that were to be found.
+    rhythms = {one.file: one.rhythm for one in read_index(top if top.is_dir() else top.parent)}
+    return [
+        Item(name=file.name, read=partial(_read, file, reading.rate_hz, rhythms.get(file.name)))
+        for file in files
+    ]
 
 
-def _read(file: Path, rate_hz: float) -> Iterator[Recording]:
+def _read(file: Path, rate_hz: float, rhythm: str | None) -> Iterator[Recording]:
     rate_hz = checked_rate(rate_hz)
     try:
         name = SegmentName.parse(file.name)
@@ -38,6 +44,12 @@ def _read(file: Path, rate_hz: float) -> Iterator[Recording]:
         signal=np.asarray(samples, dtype=np.float64),
         rate_hz=rate_hz,
         # An empty rhythm is kept: in a segment directory it means that nobody has annotated it.
-        spans=(Span(rhythm=name.rhythm, start_seconds=0.0, end_seconds=len(samples) / rate_hz),),
+        spans=(
+            Span(
+                rhythm=name.rhythm if rhythm is None else rhythm,
+                start_seconds=0.0,
+                end_seconds=len(samples) / rate_hz,
+            ),
+        ),
         subject=name.subject.removeprefix("S"),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, as_numbers, gathered
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Reading, Recording, file_items, load_reader
-from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
+from atml.ecg.sources.tables import check_columns, check_header, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
 
@@ -27,10 +27,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Probl
     )
     try:
         with parquet.ParquetFile(str(file)) as opened:
-            has = opened.schema_arrow.names
-            missing = [column for column in reading.columns.values() if column not in has]
-            if missing:
-                raise BadRecording(f"has no column {missing[0]}, but {', '.join(has)}; see --columns")
+            check_header(opened.schema_arrow.names, reading)
             if _are_lists(opened.schema_arrow, reading):
                 yield from _listed(opened, name, reading)
             else:

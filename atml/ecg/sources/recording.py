@@ -63,6 +63,7 @@ class Recording:
     channel: str = ""
     unit: str = ""  # "mV" if the source's unit was known; empty otherwise
     subject: str | None = None  # the person, if the source says
+    notes: tuple[str, ...] = ()  # what to check
 
     @property
     def seconds(self) -> float:

@@ -5,7 +5,7 @@ recordings of them.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from atml.errors import BadRecording, DataError
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
 Columns = Mapping[str, Any]  # role → Signal, Labels, matrix [rows, samples], list of arrays, or one value
 LONGEST_SECONDS = 366 * 86_400.0  # of a recording whose times are given
+RATES_DIFFER = 0.02  # by more than that, a rate is not the one of its times
 _PART_ROWS = 1 << 20  # of times that are looked at together
 _NO_RATE = "the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…"
 
@@ -44,6 +45,15 @@ def check_columns(reading: Reading) -> None:
         )
 
 
+def check_header(header: Sequence[str], reading: Reading) -> None:
+    """Raise BadRecording unless a table has each column that is asked for once."""
+    for column in reading.columns.values():
+        if column not in header:
+            raise BadRecording(f"has no column {column}, but {', '.join(header) or 'none'}; see --columns")
+        if header.count(column) > 1:
+            raise BadRecording(f"has {header.count(column)} columns {column}; rename them")
+
+
 def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Recording | Problem]:
     """Yield the recordings of one file whose rows are samples, or what is wrong with one.
 
@@ -53,14 +63,17 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
     rows = _rows(columns, reading)
     starts = sorted({row for role in ("subject", "record") for row in _changes(columns, role, 0, rows)})
     for start, end in zip(starts, [*starts[1:], rows], strict=True):
-        record = _text(columns, "record", start) or (name if len(starts) == 1 else f"{name}:{start}")
+        record = _text(columns, "record", start) or ("" if len(starts) == 1 else str(start))
+        record = f"{name}:{record}" if record else name
         yield _or_problem(record, partial(_recording, record, columns, reading, start, end))
 
 
 def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
     rate_hz = _rate(columns, reading, start, end)
+    if "time" in columns:
+        _check_times(columns["time"], start, end, rate_hz)
     signal = (
-        _timed(columns["signal"], columns["time"], start, end, rate_hz)
+        _TimedRows(column=columns["signal"], start=start, end=end, time=columns["time"], rate_hz=rate_hz)
         if "time" in columns
         else _Rows(column=columns["signal"], start=start, end=end)
     )
@@ -87,7 +100,7 @@ def recordings_of_rows(
         BadRecording: there are no rows, or the sampling rate is unknown.
     """
     for row in range(_rows(columns, reading)):
-        record = _text(columns, "record", row) or f"{name}:{before + row}"
+        record = f"{name}:{_text(columns, 'record', row) or before + row}"
         yield _or_problem(record, partial(_recording_of_row, record, columns, reading, row))
 
 
@@ -178,13 +191,17 @@ class _TimedRows(_Rows):
         return np.rint(seconds * self.rate_hz).astype(np.int64)
 
 
-def _timed(column: Signal, time: Signal, start: int, end: int, rate_hz: float) -> _TimedRows:
+def _check_times(time: Signal, start: int, end: int, rate_hz: float) -> None:
     seconds = float(time[end - 1 : end][0] - time[start : start + 1][0])
     if not (np.isfinite(seconds) and all(np.all(steps > 0) for steps in _steps(time, start, end))):
         raise BadRecording("the times do not increase; sort the rows by time")
     if seconds > LONGEST_SECONDS:
         raise BadRecording(f"the times span {seconds / 86_400:,.0f} days; give them in seconds")
-    return _TimedRows(column=column, start=start, end=end, time=time, rate_hz=rate_hz)
+    found_hz = _rate_of(time, start, end)
+    if found_hz is not None and abs(found_hz / rate_hz - 1) > RATES_DIFFER:
+        raise BadRecording(
+            f"its times are those of {found_hz:g} Hz but its rate is {rate_hz:g} Hz; correct one"
+        )
 
 
 def _steps(time: Signal, start: int, end: int) -> Iterator[NDArray[np.float64]]:
@@ -198,14 +215,29 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
         return checked_rate(reading.rate_hz)
     if "rate" in columns:
         rate = columns["rate"]
-        return checked_rate(rate if isinstance(rate, float) else float(rate[row : row + 1][0]))
-    if "time" in columns and end is not None and end - row > 1:
-        # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
-        longest = 1.5 * np.median(next(_steps(columns["time"], row, end)))
-        seconds, count = 0.0, 0
-        for steps in _steps(columns["time"], row, end):
-            usual = steps[steps < longest]
-            seconds, count = seconds + float(usual.sum()), count + len(usual)
-        if seconds > 0:
-            return checked_rate(count / seconds)
+        if isinstance(rate, float):
+            return checked_rate(rate)
+        first, *_ = rates = {float(one) for one in rate[row : row + 1]}
+        for at in range(row, end or row + 1, _PART_ROWS):
+            rates |= set(np.unique(rate[at : min(at + _PART_ROWS, end or row + 1)]).tolist())
+        if len(rates) > 1:
+            raise BadRecording("its rate changes; say with record=… which rows belong together")
+        return checked_rate(first)
+    if "time" in columns and end is not None:
+        found_hz = _rate_of(columns["time"], row, end)
+        if found_hz is not None:
+            return checked_rate(found_hz)
     raise BadRecording(_NO_RATE)
+
+
+def _rate_of(time: Signal, start: int, end: int) -> float | None:
+    """Return the sampling rate that times are of; None of a single sample."""
+    if end - start < 2:
+        return None
+    # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
+    longest = 1.5 * np.median(next(_steps(time, start, end)))
+    seconds, count = 0.0, 0
+    for steps in _steps(time, start, end):
+        usual = steps[steps < longest]
+        seconds, count = seconds + float(usual.sum()), count + len(usual)
+    return count / seconds if seconds > 0 else None

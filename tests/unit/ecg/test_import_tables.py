@@ -106,6 +106,71 @@ class TestCsv:
         assert made.rhythms == {"AFIB": 2, "N": 2}
         assert [one.person for one in made.records] == ["1", "h:4400"]
 
+    def test_whole_numbers_are_the_same_with_and_without_a_point(self, tmp_path):
+        for name, label, patient in (("a", "1.0", "7.0"), ("b", "1", "7")):
+            table = {"ecg": sine(200, 10), "label": [label] * 2000, "patient": [patient] * 2000}
+            write_csv(tmp_path / f"{name}.csv", table)
+        made = import_recordings(tmp_path, tmp_path / "out", columns=COLUMNS, rate_hz=200, positive=["1.0"])
+        assert (made.rhythms, made.positive_segments, list(made.subjects)) == ({"1": 4}, 4, ["S7"])
+
+    def test_records_of_different_files_are_different(self, tmp_path):
+        (tmp_path / "in").mkdir()
+        for name in ("anna", "berta"):
+            table = {"ecg": sine(200, 10), "label": ["N"] * 2000, "visit": [1] * 2000}
+            write_csv(tmp_path / "in" / f"{name}.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "record": "visit"}
+        made = import_recordings(tmp_path / "in", tmp_path / "out", columns=columns, rate_hz=200)
+        assert [one.record for one in made.records] == ["anna:1", "berta:1"]
+        assert len(made.subjects) == 2
+        made = import_recordings(
+            tmp_path / "in", tmp_path / "named", columns=columns, rate_hz=200, subject="^([a-z]+)"
+        )
+        assert [one.person for one in made.records] == ["anna", "berta"]
+
+    def test_a_blank_line_of_a_single_column_is_a_missing_sample(self, tmp_path):
+        cells = [f"{value:.6f}" for value in sine(200, 30)]
+        cells[2000:3000] = [""] * 1000
+        (tmp_path / "one.csv").write_text("\n".join(["ecg", *cells, "", ""]))
+        reading = Reading(columns={"signal": "ecg"}, rate_hz=200, in_parts=True)
+        (item,) = find_items(tmp_path / "one.csv", None, reading)[1]
+        (found,) = item.each(lambda recording: (len(recording.signal), np.isnan(recording.signal[:]).sum()))
+        assert found == (6000, 1000)
+
+    def test_a_rate_that_changes_is_refused(self, tmp_path):
+        table = {"ecg": sine(200, 20), "label": ["N"] * 4000, "fs": [200] * 3999 + [400]}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "rate": "fs"}
+        with pytest.raises(DataError, match="h: its rate changes; say with record="):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+
+    @pytest.mark.parametrize("rate_hz", [200, 500])
+    def test_times_of_another_rate_are_refused(self, tmp_path, rate_hz):
+        table = {"t": np.arange(5000) / 250, "ecg": sine(250, 20), "label": ["N"] * 5000}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        with pytest.raises(DataError, match=f"its times are those of 250 Hz but its rate is {rate_hz} Hz"):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=rate_hz)
+
+    def test_a_column_that_occurs_twice_is_refused(self, tmp_path):
+        (tmp_path / "h.csv").write_text("ecg,label,ecg\n0,N,0\n")
+        with pytest.raises(DataError, match="h: has 2 columns ecg; rename them"):
+            import_recordings(
+                tmp_path, tmp_path / "out", columns={"signal": "ecg", "rhythm": "label"}, rate_hz=200
+            )
+
+    def test_recordings_without_a_subject_beside_others_are_pointed_out(self, tmp_path):
+        table = rows()
+        write_csv(tmp_path / "h.csv", {**table, "patient": ["P1"] * 4400 + [""] * 4400})
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200)
+        assert made.notes == ("the source does not say whose these are, so each is another person: h:4400",)
+
+    def test_a_rhythm_to_find_that_does_not_occur_is_pointed_out(self, tmp_path):
+        write_csv(tmp_path / "h.csv", rows())
+        made = import_recordings(
+            tmp_path / "h.csv", tmp_path / "out", columns=COLUMNS, rate_hz=200, positive=["AFIB", "AFLT"]
+        )
+        assert made.notes == ("no segment has the rhythm to find, AFLT; say with --positive which it is",)
+
     def test_different_labels_stay_different(self, tmp_path):
         table = rows()
         table["label"] = ["房颤"] * 4400 + ["窦性心律"] * 3400 + ["(AFIB)"] * 1000
@@ -132,8 +197,8 @@ class TestCsv:
         with pytest.raises(DataError) as error:
             import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
         assert "2 of 3 records" in str(error.value)
-        assert "h: one: has no signal" in str(error.value)
-        assert "h: three: the times do not increase" in str(error.value)
+        assert "h:one: has no signal" in str(error.value)
+        assert "h:three: the times do not increase" in str(error.value)
         made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, skip_bad=True)
         assert [one.record for one in made.records] == ["two"]
         assert [one.file for one in made.skipped] == ["h: one", "h: three"]
@@ -242,10 +307,10 @@ class TestNpz:
             tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "record": "name"}, rate_hz=250
         )
         assert [(one.person, one.record) for one in made.records] == [
-            ("7", "a"),
-            ("7", "b"),
-            ("7", "a (2)"),
-            ("8", "a"),
+            ("7", "h:a"),
+            ("7", "h:b"),
+            ("7", "h:a (2)"),
+            ("8", "h:a"),
         ]
 
     def test_a_bad_row_is_named_and_the_others_are_kept(self, tmp_path):
@@ -368,6 +433,21 @@ class TestEdf:
         write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
         made = import_recordings(tmp_path / "h.edf", tmp_path / "out")
         assert made.rhythms == {"AFIB": 4, "SBR": 4}
+        assert made.notes == ("h: annotations that are no known rhythm, and so end none: (artefact) (1)",)
+
+    def test_the_library_prints_nothing_where_answers_belong(self, tmp_path, capfd):
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=[(0, -1, "N")])
+        content = (tmp_path / "h.edf").read_bytes()
+        (tmp_path / "h.edf").write_bytes(content[:-100])
+        with pytest.raises(DataError, match="h: cannot be read as EDF"):
+            import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        assert capfd.readouterr().out == ""
+
+    def test_sinus_rhythm_ends_fibrillation(self, tmp_path):
+        annotations = [(0, -1, "NSR"), (10, -1, "AFIB"), (20, -1, "SR")]
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
+        made = import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        assert made.rhythms == {"NSR": 2, "AFIB": 2, "SR": 4}
 
     def test_other_names_of_rhythms_are_those_to_find(self, tmp_path):
         annotations = [(0, -1, "atrial fib"), (20, -1, "N")]
@@ -414,12 +494,32 @@ class TestSegmentDirectories:
         with pytest.raises(DataError, match=r"S1-N-0\.txt: line 2: expected a number but got 'x'"):
             import_recordings(tmp_path, tmp_path / "out", rate_hz=250)
 
+    def test_rhythms_that_were_to_be_found_keep_their_names(self, tmp_path):
+        table = {"ecg": sine(250, 10), "label": ["AFL"] * 2500}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label"}
+        import_recordings(
+            tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=250, positive=["AFIB", "AFL"]
+        )
+        again = import_recordings(tmp_path / "out", tmp_path / "again", rate_hz=250)
+        assert (again.rhythms, again.positive_segments) == ({"AFL": 2}, 0)
+
 
 class TestFinding:
+    def test_files_of_other_formats_are_pointed_out(self, tmp_path):
+        np.savez(tmp_path / "b.npz", ecg=sine(200, 10), label=["N"] * 2000)
+        for name in ("a", "c"):
+            write_csv(tmp_path / f"{name}.csv", {"ecg": sine(200, 10), "label": ["N"] * 2000})
+        columns = {"signal": "ecg", "rhythm": "label"}
+        made = import_recordings(tmp_path, tmp_path / "out", columns=columns, rate_hz=200, positive=["N"])
+        assert made.notes[0] == (
+            "files of other formats are not read: csv (2); --format names the one to read"
+        )
+
     def test_columns_are_those_of_tables_even_beside_segments(self, tmp_path):
         write_csv(tmp_path / "h.csv", rows())
         (tmp_path / "S1-N-0.txt").write_text("0\n" * 1250)
-        format_, items = find_items(tmp_path, None, Reading(columns=COLUMNS, rate_hz=200))
+        format_, items, _ = find_items(tmp_path, None, Reading(columns=COLUMNS, rate_hz=200))
         assert (format_, [item.name for item in items]) == ("csv", ["h"])
 
     def test_what_was_looked_for_is_named(self, tmp_path):

@@ -149,7 +149,7 @@ def test_values_are_reported_the_usual_way_with_one_objective():
     report(trial, 0.5, 0)
     report(trial, math.nan, 1)
     assert study.trials[0].intermediate_values[0] == 0.5
-    assert reported(study.trials[0]) == {0: 0.5}
+    assert list(reported(study.trials[0])) == [0, 1]  # the NaN, too
 
 
 def test_a_negative_step_is_refused(study):

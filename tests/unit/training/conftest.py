@@ -35,12 +35,12 @@ class Split:
     valid: Segments | None
 
 
-def segments_of(count, seed=0, noise=0.5):
+def segments_of(count, seed=0, noise=0.5, offset=0.0):
     """Half of them with a wave that the others lack: learnable, but not by chance."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(count) % 2).astype(np.int64)
     wave = np.sin(np.arange(LENGTH) / 2)
-    samples = labels[:, None] * wave + noise * rng.standard_normal((count, LENGTH))
+    samples = labels[:, None] * wave + noise * rng.standard_normal((count, LENGTH)) + offset
     return Segments(samples.astype(np.float32), labels)
 
 

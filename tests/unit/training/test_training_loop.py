@@ -230,6 +230,36 @@ def test_a_resumed_training_goes_on_bit_for_bit(split, make_network, cpu, schedu
     assert_same_weights(weights, same)
 
 
+@pytest.fixture
+def simulated(make_segments, monkeypatch):
+    """Simulated segments of the length that networks have here."""
+    monkeypatch.setattr("atml.training.loop.simulated_segments", lambda _length: make_segments(50, seed=5))
+
+
+@pytest.mark.usefixtures("simulated")
+def test_a_training_with_simulated_segments_goes_on_bit_for_bit(split, make_network, cpu):
+    split.train.positive = ("AFIB",)
+    settings = replace(SETTINGS, epochs=4, simulated=0.25)
+    straight, weights = trained(make_network(), split, settings)
+    without, _ = trained(make_network(), split, replace(settings, simulated=0.0))
+    assert [e.train_loss for e in straight] != [e.train_loss for e in without]
+    for epoch in train(make_network(), split, settings, device=cpu):
+        if epoch.index == 1:
+            state = epoch.state()
+            break
+    resumed, same = trained(make_network(seed=9), split, settings, resume=state)
+    assert [e.train_loss for e in resumed] == [e.train_loss for e in straight[2:]]
+    assert_same_weights(weights, same)
+
+
+@pytest.mark.usefixtures("simulated")
+def test_without_afib_among_the_rhythms_to_find_nothing_is_simulated(split, make_network):
+    split.train.positive = ("AFL",)
+    _, weights = trained(make_network(), split, replace(SETTINGS, simulated=0.25))
+    _, same = trained(make_network(), split, SETTINGS)
+    assert_same_weights(weights, same)
+
+
 def test_a_finished_training_resumes_to_its_last_weights(split, make_network, cpu):
     epochs = train(make_network(), split, SETTINGS, device=cpu)
     *_, state = (epoch.state() for epoch in epochs)

@@ -192,6 +192,28 @@ def test_changing_a_batch_does_not_change_the_data(make_segments):
     np.testing.assert_array_equal(before, segments.samples(np.arange(24)))
 
 
+def test_a_share_of_each_batch_is_simulated(make_segments):
+    real, simulated = make_segments(24, noise=0), make_segments(10, noise=0, offset=5)
+    batches = batches_of(real, segments_per_epoch=32, simulated=simulated, share=0.25)
+    found = [batch for index in range(5) for batch in batches.epoch(index)]
+    for ecg, labels in found:
+        added = ecg[:, 0].mean(dim=1) > 4
+        assert added.tolist() == [False] * 6 + [True] * 2
+        assert torch.equal((ecg[:, 0].std(dim=1) > 0.3).long(), labels)
+    seen = torch.cat([ecg[6:, 0] for ecg, _ in found])
+    assert torch.unique(seen, dim=0, return_counts=True)[1].tolist() == [20, 20]  # two different segments
+    again = torch.cat([ecg for ecg, _ in batches.epoch(3)])
+    assert torch.equal(again, torch.cat([ecg for ecg, _ in found[12:16]]))
+
+
+def test_simulated_segments_keep_their_labels_beside_soft_ones(make_segments):
+    soft = np.full(24, 0.25, np.float32)
+    batches = batches_of(make_segments(24), simulated=make_segments(10), share=0.25, soft_labels=soft)
+    for _, labels in batches.epoch(0):
+        assert labels[:6].tolist() == [0.25] * 6
+        assert set(labels[6:].tolist()) <= {0.0, 1.0}
+
+
 def test_the_average_forgets_the_first_weights_and_follows_the_last():
     model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     average = WeightAverage(model, 0.999)

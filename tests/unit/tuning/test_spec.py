@@ -146,6 +146,7 @@ EVERY_NUMBER = {
         "epochs": 10,
         "batch_size": 64,
         "segments_per_epoch": 100,
+        "simulated": 0.1,
         "weight_decay": 0.01,
         "label_smoothing": 0.0,
         "ema_decay": 0.9,
@@ -170,7 +171,7 @@ EVERY_NUMBER = {
     },
     "targets": {"fbeta": 0.9, "onnx_bytes": 10_000},
     "budget": {"trials": 50, "minutes": 10.0},
-    "finalize": {"candidates": 3, "seeds": 2, "epochs": 12, "soft_labels": 0.5},
+    "finalize": {"candidates": 3, "seeds": 2, "epochs": 12, "simulated": 0.1, "soft_labels": 0.5},
 }
 RATES = {"low": 1e-4, "high": 1e-2, "steps": 5}
 NUMBERS = {
