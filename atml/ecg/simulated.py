@@ -5,6 +5,7 @@ different, and their labels are right.
 """
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,12 @@ from atml.version import __version__
 SUBJECTS, SEGMENTS_OF_EACH, SEED = 256, 30, 0
 
 
-def simulated_segments(length: int, *, cache_dir: str | Path | None = None) -> Dataset:
+def simulated_segments(
+    length: int,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Dataset:
     """Return 7,680 segments of 256 simulated subjects, always the same.
 
     The first call for a length takes about 20 seconds; they are then kept in the cache.
@@ -28,6 +34,7 @@ def simulated_segments(length: int, *, cache_dir: str | Path | None = None) -> D
     Args:
         length: Samples of a segment, at 250 Hz.
         cache_dir: The cache; by default `ATML_CACHE`, or the user's cache directory.
+        progress: Called with (subjects drawn, subjects in total).
 
     Raises:
         CannotWrite: the cache cannot be written.
@@ -37,7 +44,7 @@ def simulated_segments(length: int, *, cache_dir: str | Path | None = None) -> D
     kept = _read(path, length)
     if kept is None:
         file = io.BytesIO()
-        np.save(file, _draw(length))
+        np.save(file, _draw(length, progress))
         make_folder(folder)
         write_whole(path, file.getvalue())
         kept = np.load(path, mmap_mode="r")
@@ -61,11 +68,12 @@ def _read(path: Path, length: int) -> NDArray[np.float32] | None:
     return kept if kept.shape == shape and kept.dtype == np.float32 else None
 
 
-def _draw(length: int) -> NDArray[np.float32]:
+def _draw(length: int, progress: Callable[[int, int], None]) -> NDArray[np.float32]:
     """Return a row for each segment: its label, then its samples."""
-    rows = [
-        np.column_stack([np.full(len(samples), float(rhythm == AFIB_RHYTHM)), samples])
-        for number in range(SUBJECTS)
-        for rhythm, samples in draw_subject(number, SEGMENTS_OF_EACH, length, SEED).items()
-    ]
-    return np.concatenate(rows).astype(np.float32)
+    rows = []
+    for number in range(SUBJECTS):
+        for rhythm, samples in draw_subject(number, SEGMENTS_OF_EACH, length, SEED).items():
+            labels = np.full(len(samples), float(rhythm == AFIB_RHYTHM))
+            rows.append(np.column_stack([labels, samples]).astype(np.float32))
+        progress(number + 1, SUBJECTS)
+    return np.concatenate(rows)

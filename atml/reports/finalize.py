@@ -13,6 +13,7 @@ from atml.reports.retrain import retrain
 from atml.reports.ship import Exported, Model, export, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
+from atml.service.session import draw_simulated
 from atml.service.stored import StoredStudy, StudyData
 from atml.service.studies import check_data
 from atml.service.watch import Watch
@@ -69,6 +70,7 @@ def finalize(
     check_data(stored, StudyData.of(dataset))
     if test is not None:
         check_test(dataset, test)
+    draw_simulated(phase.final_training.simulated, dataset, watch)
     folder = local_folder(artifacts) / stored.study.study_name / "fits"
 
     def run(stage: str, jobs: list[FitJob]) -> list[Fit | None]:

@@ -75,14 +75,8 @@ def job(
     soft_labels: NDArray[np.float32] | None = None,
 ) -> FitJob:
     """Describe a fit of `proposal` under a study's spec."""
-    finalize, training = phase.finalize, phase.training
-    training = replace(
-        training,
-        epochs=finalize.epochs or training.epochs,
-        simulated=training.simulated if finalize.simulated is None else finalize.simulated,
-    )
     return FitJob(
-        spec=phase.model_copy(update={"training": training}).stored(),
+        spec=phase.model_copy(update={"training": phase.final_training}).stored(),
         fingerprint=fingerprint,
         architecture=proposal.architecture.name,
         config=proposal.config_dict(),

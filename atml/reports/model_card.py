@@ -3,7 +3,7 @@
 After Mitchell et al., Model Cards for Model Reporting (2019). Everything is taken from recorded figures.
 """
 
-from atml.ecg import SAMPLING_RATE_HZ
+from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
@@ -20,5 +20,13 @@ def card_of(model: ModelPart) -> str:
             rate_hz=SAMPLING_RATE_HZ,
             items=checklist(model),
             spec=spec_as_toml(model.spec),
+            simulated=_simulated(model),
         )
     )
+
+
+def _simulated(model: ModelPart) -> float:
+    """Return the share of simulated segments that the model was trained on."""
+    final = model.spec.get("finalize", {}).get("simulated")
+    share: float = model.spec["training"].get("simulated", 0.0) if final is None else final
+    return share if AFIB_RHYTHM in model.positive else 0.0

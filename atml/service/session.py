@@ -4,7 +4,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage
 
-from atml.ecg import Dataset, load_dataset
+from atml.ecg import Dataset, load_dataset, simulated_segments
 from atml.errors import SpecError, StudyError
 from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
@@ -53,6 +53,13 @@ def load_phase_data(phase: Phase, watch: Watch) -> Dataset:
     return _say_skipped(dataset, watch)
 
 
+def draw_simulated(share: float, dataset: Dataset, watch: Watch) -> None:
+    """Draw the simulated segments that training takes a share of, so that not every process has to."""
+    if share:
+        with watch.progress("Simulating segments to train on", "subjects") as update:
+            simulated_segments(dataset.segment_length, progress=update)
+
+
 def say_left_out(stored: StoredStudy, watch: Watch) -> None:
     """Report the architectures that are not searched because the segments are too short."""
     if stored.waits_for is not None:
@@ -75,6 +82,7 @@ def open_study(
     Raises what `create_or_resume` raises, and:
         StudyError: the study waits for its base to end.
     """
+    draw_simulated(phase.training.simulated, dataset, watch)
     stored = create_or_resume(storage, phase, dataset, extend=extend, watch=watch)
     if stored.waits_for is not None:  # submitted before its base had ended
         begun = begin(storage, stored)

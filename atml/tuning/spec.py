@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -267,6 +268,16 @@ class StudySpec(Section):
                 where = "[search.learning_rate]" if name == "learning_rate" else "the top level"
                 raise ValueError(f"`{name}` is not a training field; set it under {where}")
         return value
+
+    @property
+    def final_training(self) -> TrainingSettings:
+        """How the models that are shipped are trained."""
+        training, final = self.training, self.finalize
+        return replace(
+            training,
+            epochs=final.epochs or training.epochs,
+            simulated=training.simulated if final.simulated is None else final.simulated,
+        )
 
     def stored(self) -> dict[str, Any]:
         """Return the spec as plain JSON, as stored with the study."""

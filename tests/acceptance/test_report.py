@@ -479,6 +479,16 @@ class TestModelCard:
                     in card
                 )
 
+    @pytest.mark.parametrize(
+        ("final", "positive", "said"),
+        [(0.15, ["AFIB"], True), (0.0, ["AFIB"], False), (0.15, ["AFL"], False)],
+    )
+    def test_simulated_segments_are_told(self, shipped, final, positive, said):
+        manifest = {**shipped.manifest, "positive": positive}
+        manifest["spec"]["finalize"]["simulated"] = final
+        card = card_of(model_part(manifest, shipped.figures))
+        assert ("15.0% of each training batch are simulated segments" in card) is said
+
     def test_predictive_values_are_at_the_stated_prevalences(self, card):
         assert [len(re.findall(rf"^\| {one} % \|", card, re.MULTILINE)) for one in (1, 5, 10)] == [2, 2, 2]
 

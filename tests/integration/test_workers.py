@@ -122,6 +122,10 @@ class TestWork:
         assert stop.read(stored.study).by == stop.StoppedBy.BUDGET
         assert len(records.trained(stored.study.trials)) == 2
 
+    def test_a_size_alone_does_not_end_a_search(self, run, make_phase1):
+        stored = run(make_phase1(targets={"onnx_bytes": 1_000_000, "fbeta": None}, budget={"trials": 2}))
+        assert stop.read(stored.study).by == stop.StoppedBy.BUDGET
+
     def test_a_search_whose_every_point_was_tried_ends_before_its_budget(self, run, make_phase1):
         search = {"architectures": ["linear"], "learning_rate": {"steps": 3}}
         study = run(make_phase1(search=search, budget={"trials": 50})).study

@@ -1,11 +1,12 @@
 """What the Python interface does where a test of the commands would take minutes."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 
 from atml import api
-from atml.errors import SpecError, StudyError
+from atml.errors import AtmlError, DataError, SpecError, StudyError
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, study_names
 from atml.tuning import stop
@@ -45,6 +46,30 @@ def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(dataset
         with disk.read_only():
             said = api._count(bundle, dataset, 0.9, url)
     assert said.startswith(f"evaluation not counted: cannot write {url}")
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"device": "gpu"}])
+def test_what_workers_cannot_use_is_refused_before_a_study_exists(simulated, storage, storage_url, options):
+    with pytest.raises(AtmlError, match=next(iter(options))):
+        api.run(simulated, name="heart", storage=storage_url, **options)
+    assert study_names(storage) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"threshold": math.nan}, {"threshold": 7}, {"threshold": -1}, {"beta": 0}, {"beta": math.inf}]
+)
+def test_a_threshold_is_a_score_and_beta_positive(dataset, options):
+    (name,) = options
+    with pytest.raises(DataError, match=f"{name} must be"):
+        api.evaluate("bundle", dataset, **options)
+    if name == "threshold":
+        with pytest.raises(DataError, match="threshold must be from 0 to 1"):
+            api.predict("bundle", "recordings", **options)
+
+
+def test_a_shortest_episode_has_a_length():
+    with pytest.raises(DataError, match="minimum_seconds must be 0 or more"):
+        api.predict("bundle", "recordings", minimum_seconds=math.nan)
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [2000.5]])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from atml.ecg.subjects import check_numbers, look_like_one_person, number
+from atml.ecg.subjects import check_numbers, compiled, look_like_one_person, number, person
 from atml.errors import DataError
 
 
@@ -29,4 +29,11 @@ def test_two_people_with_one_number_are_refused():
 def test_records_that_differ_only_in_a_number_at_the_end_look_like_one_person():
     assert look_like_one_person(["bob_1", "anna_1", "anna_2", "carl3", "carl4"]) == ("anna_1", "anna_2")
     assert look_like_one_person(["data_1_1", "data_1_2", "data_2_1"]) == ("data_1_1", "data_1_2")
+    assert look_like_one_person(["anna/1", "anna/2", "bob/1"]) == ("anna/1", "anna/2")
     assert look_like_one_person(["04015", "04043", "anna_1", "bob_1"]) == ()
+
+
+def test_a_name_is_the_same_however_its_letters_are_stored():
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    assert person("r", composed, None) == person("r", decomposed, None)
+    assert person(f"{decomposed}_1", None, compiled("(.+)_")) == composed

@@ -4,6 +4,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from atml.pruners import NeighbourhoodPruner, report, should_prune
@@ -93,6 +94,9 @@ def test_a_radius_of_nothing_rules_out_the_same_value_alone():
         (0.6, "maximize", False),
         (0.7, "minimize", True),
         (0.6, "minimize", False),
+        (0.5, StudyDirection.MAXIMIZE, True),
+        (0.7, StudyDirection.MAXIMIZE, False),
+        (0.7, StudyDirection.MINIMIZE, True),
     ],
 )
 def test_a_value_worse_than_the_threshold_is_bad(value, direction, bad):
@@ -110,6 +114,15 @@ def test_other_numbers_than_learning_rates():
     rule = pruner(param="depth", same=(), radius=0.2)
     near = [depth for depth in range(1, 12) if rule.bad_neighbour([bad], running({"depth": depth}, depths))]
     assert near == [2, 3, 4, 5, 6]
+
+
+def test_values_are_compared_only_within_one_range():
+    low = {"learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
+    bad = create_trial(params={"learning_rate": 1e-3}, distributions=low, value=0.1)
+    rule = pruner(same=())
+    high = {"learning_rate": FloatDistribution(1e-2, 1.0, log=True)}
+    assert rule.bad_neighbour([bad], running({"learning_rate": 1e-1}, high)) is None  # both in the middle
+    assert rule.bad_neighbour([bad], running({"learning_rate": 1e-3}, low)) is not None
 
 
 def running(params, distributions):
@@ -153,6 +166,7 @@ def test_the_wrapped_pruner_is_asked_once_the_trial_has_begun():
         ({"radius": -1}, "`radius` must be 0 or more but got -1"),
         ({"radius": math.nan}, "`radius` must be 0 or more but got nan"),
         ({"threshold": math.nan}, "`threshold` must be a number"),
+        ({"direction": "max"}, "`direction` must be 'maximize' or 'minimize' but got 'max'"),
     ],
 )
 def test_senseless_rules_are_refused(changes, message):

@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from atml.pruners import SizeAwarePruner, report, reported, should_prune
@@ -152,6 +154,40 @@ def test_values_are_reported_the_usual_way_with_one_objective():
     assert list(reported(study.trials[0])) == [0, 1]  # the NaN, too
 
 
+def test_a_trial_whose_value_is_not_a_number_is_pruned_and_no_rival(pruned, rivals):
+    rivals((1000, (0.5, math.nan)), (1000, (0.7, 0.7)), (900, (0.6, 0.6)))
+    assert pruned(2000, 0.9, math.nan)
+    assert pruned(500, 0.9, math.nan)  # even the smallest
+    assert not pruned(2000, 0.9, 0.66, startup_trials=2)
+    assert not pruned(2000, 0.9, 0.5, startup_trials=3)
+
+
+def test_the_direction_may_be_optunas_own(pruned, rivals):
+    rivals((1000, (0.8,)), (1000, (0.7,)), (900, (0.6,)))
+    assert pruned(1000, 0.65, direction=StudyDirection.MAXIMIZE)
+    assert not pruned(1000, 0.65, direction=StudyDirection.MINIMIZE)
+
+
+def test_a_trial_exactly_at_the_quantile_goes_on(pruned, rivals):
+    rivals(*((1000, (float(value),)) for value in range(11)))
+    assert not pruned(1000, 3.0, keep=0.7)
+    assert pruned(1000, 2.9, keep=0.7)
+
+
+def test_steps_may_be_other_integers_and_count_once(study):
+    trial = study.ask()
+    report(trial, 0.5, np.int64(2))
+    report(trial, 0.6, 3.0)
+    report(trial, 0.9, 3)
+    assert reported(study.trials[0]) == {2: 0.5, 3: 0.6}
+
+
+def test_an_objective_can_be_tried_on_fixed_parameters():
+    trial = optuna.trial.FixedTrial({"size": 3})
+    report(trial, 0.5, 0)
+    assert not should_prune(trial)
+
+
 def test_a_negative_step_is_refused(study):
     with pytest.raises(ValueError, match="`step` must be 0 or more but got -1"):
         report(study.ask(), 0.5, -1)
@@ -163,6 +199,7 @@ def test_a_negative_step_is_refused(study):
         ({"startup_trials": 0}, "1 or more but got 0"),
         ({"warmup_steps": -1}, "0 or more but got -1"),
         ({"keep": 0}, "above 0"),
+        ({"direction": "up"}, "`direction` must be"),
     ],
 )
 def test_senseless_numbers_are_refused(fields, message):

@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def test_each_sequence_of_a_record_is_an_episode(imported):
     assert (found.pooled.annotated_episodes, found.pooled.detected_episodes) == (3, 3)
     assert [one.annotated_seconds for one in found.per_subject] == [40, 20]
     assert (found.pooled.called_seconds, found.pooled.duration_sensitivity) == (60, 1)
+
+
+def test_a_corrected_label_keeps_its_place(imported):
+    folder = Path(imported.source)
+    (folder / "S1-AFIB-4.txt").rename(folder / "S1-N-4.txt")
+    corrected = load_dataset(folder)
+    found = episodes_of(corrected, corrected.labels == 1).pooled
+    assert (found.annotated_episodes, found.annotated_seconds) == (4, 55)
 
 
 def test_a_missed_segment_divides_a_called_episode_but_not_the_annotated_one(imported):

@@ -97,6 +97,15 @@ def test_a_fit_that_is_kept_is_not_done_again(make_phase1, dataset, tmp_path):
     assert 0 < len(first[0].valid_rows) < len(dataset)
 
 
+def test_shipped_models_are_trained_as_finalize_says(make_phase1):
+    phase = make_phase1(training={"epochs": 3, "simulated": 0.1})
+    assert (phase.final_training.epochs, phase.final_training.simulated) == (3, 0.1)
+    other = make_phase1(training={"epochs": 3, "simulated": 0.1}, finalize={"epochs": 7, "simulated": 0.0})
+    one = job(other, "", proposal("linear"), fold=0, seed=1)
+    assert (one.spec["training"]["epochs"], one.spec["training"]["simulated"]) == (7, 0.0)
+    assert one.key != job(phase, "", proposal("linear"), fold=0, seed=1).key
+
+
 def test_a_fit_that_diverges_is_none_and_not_tried_again(make_phase1, dataset, tmp_path):
     phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
     one = job(phase, dataset.fingerprint, proposal("optimized_afnet", learning_rate=1e30), fold=0, seed=1)

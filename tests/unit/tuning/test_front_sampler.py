@@ -174,6 +174,16 @@ def test_trials_go_to_what_may_lead_within_the_sizes_that_are_asked_for(at_point
     assert counts["optimized_afnet"] > counts["linear"]
 
 
+def test_a_queued_trial_may_fix_some_parameters_of_a_point():
+    grid = grid_of()
+    study = new_study(grid)
+    name = grid.points[-1].candidate.architecture
+    for _ in range(3):
+        study.enqueue_trial({"architecture": name})
+        trial, _ = ask(study, grid)
+        assert trial.params["architecture"] == name
+
+
 def test_a_size_into_which_nothing_fits_is_passed_over():
     grid = grid_of()
     study = new_study(grid, sizes=(10, 1000))

@@ -1,8 +1,8 @@
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
-from atml.tuning import stop
+from atml.tuning import records, stop
 from atml.tuning.outcome import outcome
 from atml.tuning.snapshot import Snapshot
 
@@ -92,6 +92,14 @@ def test_missed_targets_come_with_what_to_relax(make_phase2, result, trials, adv
     assert all(line.startswith(start) for line, start in zip(done.advice, advice, strict=False))
     assert len(done.advice) == len(advice) + 1
     assert "raise budget.trials or budget.minutes" in done.advice[-1]
+
+
+def test_a_trial_that_atml_did_not_train_is_passed_over(make_phase2, result, make_trial):
+    phase = make_phase2(targets={"fbeta": 0.95, "onnx_bytes": 1000})
+    foreign = create_trial(values=[0.99, 10.0])
+    assert result(phase, foreign).best is None
+    assert numbers(result(phase, foreign, make_trial(curve=(0.9,), directions=2)).ranking) == [1]
+    assert records.trained([foreign]) == []
 
 
 def test_following_the_advice_meets_the_targets(make_phase2, result):
