@@ -172,8 +172,8 @@ class TargetsSpec(Section):
     """Floor for shipped models: the smallest F-beta under any disturbance that is not severe (noise, motion,
     spikes and the like). It is measured on unseen subjects in `atml finalize`, and does not end a search."""
     stop: bool = True
-    """Stop all workers at the first model that meets the targets; false spends the rest of the budget on the
-    front."""
+    """Stop all workers at the first model that meets the targets, if one of them is F-beta; false spends the
+    rest of the budget on the front."""
 
     def in_words(self) -> str:
         """Return F-beta and size as a text such as "F-beta ≥ 0.94, ONNX ≤ 8.0 KB"; empty without targets."""

@@ -217,12 +217,13 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
         rate = columns["rate"]
         if isinstance(rate, float):
             return checked_rate(rate)
-        first, *_ = rates = {float(one) for one in rate[row : row + 1]}
+        stated: set[float] = set()  # a rate may be stated in the first row alone
         for at in range(row, end or row + 1, _PART_ROWS):
-            rates |= set(np.unique(rate[at : min(at + _PART_ROWS, end or row + 1)]).tolist())
-        if len(rates) > 1:
+            values = rate[at : min(at + _PART_ROWS, end or row + 1)]
+            stated |= set(values[~np.isnan(values)].tolist())
+        if len(stated) > 1:
             raise BadRecording("its rate changes; say with record=… which rows belong together")
-        return checked_rate(first)
+        return checked_rate(*stated or {np.nan})
     if "time" in columns and end is not None:
         found_hz = _rate_of(columns["time"], row, end)
         if found_hz is not None:

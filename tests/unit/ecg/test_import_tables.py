@@ -143,6 +143,13 @@ class TestCsv:
         with pytest.raises(DataError, match="h: its rate changes; say with record="):
             import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
 
+    def test_a_rate_may_be_stated_once(self, tmp_path):
+        table = {"ecg": sine(200, 20), "label": ["N"] * 4000, "fs": [200, *[""] * 3999]}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "rate": "fs"}
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, positive=["N"])
+        assert (made.records[0].rate_hz, made.segments) == (200, 4)
+
     @pytest.mark.parametrize("rate_hz", [200, 500])
     def test_times_of_another_rate_are_refused(self, tmp_path, rate_hz):
         table = {"t": np.arange(5000) / 250, "ecg": sine(250, 20), "label": ["N"] * 5000}
@@ -200,8 +207,8 @@ class TestCsv:
         assert "h:one: has no signal" in str(error.value)
         assert "h:three: the times do not increase" in str(error.value)
         made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, skip_bad=True)
-        assert [one.record for one in made.records] == ["two"]
-        assert [one.file for one in made.skipped] == ["h: one", "h: three"]
+        assert [one.record for one in made.records] == ["h:two"]
+        assert [one.file for one in made.skipped] == ["h:one", "h:three"]
 
     def test_missing_values_are_gaps_and_missing_labels_no_rhythm(self, tmp_path):
         table = rows()
