@@ -6,8 +6,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "ATML_STORAGE": "Database of the studies; the default of `--storage`.",
     "ATML_ARTIFACTS": "Where trials keep their files; the default of `--artifacts`.",
     "ATML_CACHE": (
-        "Folder for parsed segments, best on a local disk; the user's cache directory by default "
-        "(`~/.cache/atml` on Linux). Every machine parses a directory only once."
+        "Folder for parsed and simulated segments, best on a local disk; the user's cache directory by "
+        "default (`~/.cache/atml` on Linux). Every machine parses a directory only once."
     ),
     "ATML_DASHBOARD_AUTH": (
         "Credentials of the dashboard, `user:password`; required if it listens on another address than "
