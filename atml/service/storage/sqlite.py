@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import sqlalchemy
-from sqlalchemy.event import listen
+from sqlalchemy.event import listen, listens_for
 
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
 from atml.service.storage.database import Database
@@ -23,6 +23,8 @@ _REASONS = {
     sqlite3.SQLITE_CANTOPEN: "its folder is full, read-only or gone; make room there or grant write access",
 }
 _PRIMARY = 0xFF  # the higher bits only add detail
+# A process that outlives a study knows its trials by their ids, and would take a new study's for them.
+_NEVER_REUSE_IDS_OF = ("studies", "trials")
 
 _is_reading = ContextVar("_is_reading", default=False)
 
@@ -77,6 +79,13 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver's own BEGIN would come too late
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+@listens_for(sqlalchemy.Table, "before_create")
+def _never_reuse_ids(table: sqlalchemy.Table, connection: sqlalchemy.Connection, **_: object) -> None:
+    """Let SQLite count ids on after a deletion, as PostgreSQL does; files made before go on as they are."""
+    if table.name in _NEVER_REUSE_IDS_OF and connection.dialect.name == "sqlite":
+        table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 def _on_begin(connection: sqlalchemy.Connection) -> None:

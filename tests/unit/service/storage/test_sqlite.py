@@ -1,14 +1,18 @@
 """A database file that cannot be written, in one sentence."""
 
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.errors import CannotWrite, StorageError, StorageUnreachable
+from atml.errors import CannotWrite, StorageError, StorageUnreachable, StudyDeleted
 from atml.service.storage import open_storage
 from atml.service.storage.sqlite import explanation
+from tests.databases import close
 from tests.disks import small_disk
 
 
@@ -88,3 +92,75 @@ def test_a_database_on_a_read_only_disk_is_one_sentence(disk, url):
     storage = open_storage(url)
     assert [study.study_name for study in storage.get_all_studies()] == ["kept"]
     storage.engine.dispose()
+
+
+def opened_twice(url, request):
+    """Return the storages of two processes."""
+    both = open_storage(url), open_storage(url)
+    for one in both:
+        request.addfinalizer(lambda one=one: close(one))
+    return both
+
+
+class TestIdentifiers:
+    """A deleted study's are never given again."""
+
+    def test_a_study_made_after_a_deletion_gets_larger_ones(self, storage):
+        first = optuna.create_study(storage=storage, study_name="first")
+        trial = first.ask()
+        optuna.delete_study(storage=storage, study_name="first")
+        second = optuna.create_study(storage=storage, study_name="second")
+        assert second._study_id > first._study_id
+        assert second.ask()._trial_id > trial._trial_id
+
+    def test_a_process_that_knew_the_deleted_study_sees_the_trials_of_the_new_one(self, storage_url, request):
+        busy, idle = opened_twice(storage_url, request)
+        for values in ([1.0, 2.0], [3.0]):
+            study = optuna.create_study(storage=busy, study_name="same name")
+            for value in values:
+                study.add_trial(optuna.trial.create_trial(value=value))
+            seen = optuna.load_study(storage=idle, study_name="same name")
+            assert [trial.value for trial in seen.trials] == values
+            optuna.delete_study(storage=busy, study_name="same name")
+
+    def test_who_holds_a_deleted_study_does_not_write_into_the_next_one(self, storage_url, request):
+        suspended, other = opened_twice(storage_url, request)
+        mine = optuna.create_study(storage=suspended, study_name="same name")
+        optuna.delete_study(storage=other, study_name="same name")
+        theirs = optuna.create_study(storage=other, study_name="same name")
+        with pytest.raises(StudyDeleted):
+            mine.set_user_attr("spec", "mine")
+        assert theirs.user_attrs == {}
+
+
+@pytest.fixture(scope="module")
+def optunas_own(tmp_path_factory):
+    """A file whose tables Optuna has made alone, as in files of earlier versions."""
+    path = tmp_path_factory.mktemp("own") / "atml.db"
+    code = f"import optuna; optuna.storages.RDBStorage('sqlite:///{path}')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return path
+
+
+def tables(path):
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def test_nothing_else_of_optunas_tables_is_changed(optunas_own, storage, tmp_path):
+    before, after = tables(optunas_own), tables(tmp_path / "atml.db")
+    changed = {name for name in after if before.get(name) != after[name]}
+    assert changed == {"studies", "trials", "sqlite_sequence", "atml_workers"}
+    for table, key in (("studies", "study_id"), ("trials", "trial_id")):
+        columns = before[table].replace(f", PRIMARY KEY ({key})", "")
+        own = f"{key} INTEGER NOT NULL"
+        assert after[table] == columns.replace(own, f"{own} PRIMARY KEY AUTOINCREMENT")
+
+
+def test_a_file_of_an_earlier_version_is_opened_as_it_is(optunas_own):
+    before = tables(optunas_own)
+    storage = open_storage(f"sqlite:///{optunas_own}")
+    optuna.create_study(storage=storage, study_name="kept").ask()
+    close(storage)
+    assert before.items() <= tables(optunas_own).items()
