@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -214,4 +214,4 @@ def _entities() -> Any:
 
 
 def _milliseconds(when: datetime | None) -> int:
-    return int(when.replace(tzinfo=UTC).timestamp() * 1000) if when else 0
+    return int(when.timestamp() * 1000) if when else 0

@@ -21,7 +21,7 @@ class Snapshot:
     phase: Phase
     stop: Stop | None
     trials: list[FrozenTrial]
-    taken: datetime  # UTC, as the times of trials
+    taken: datetime  # local, as the times of trials
     all_afib_fbeta: float | None = None  # F-beta of calling every segment AFIB, if known
 
     @classmethod

@@ -1,5 +1,6 @@
 """Workers register, are seen, and what they hold is queued again when they die; on every database."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -308,6 +309,38 @@ class TestDeadTrials:
         take_trials(stored, objective, leave=lambda: bool(begun))
         assert begun
         assert stop.read(stored.study) is None
+
+
+IN_ANOTHER_ZONE = """
+import sys
+import optuna
+from optuna.trial import TrialState, create_trial
+from atml.service.alive import close_dead_trials
+from atml.service.storage import open_storage
+from atml.tuning.budget import active_seconds
+from atml.tuning.times import now
+
+storage = open_storage(sys.argv[1])
+study = optuna.load_study(study_name="first", storage=storage)
+print(active_seconds(study.trials[:1], now()), close_dead_trials(study).closed)
+storage.start_trial(study._study_id, create_trial(state=TrialState.RUNNING))
+"""
+
+
+@on_both_databases
+@pytest.mark.parametrize("zone", ["EST5", "JST-9"])
+def test_processes_in_other_time_zones_agree_on_how_long_a_trial_has_run(
+    study, storage_url, make_trial, zone
+):
+    hold(study, make_trial, this_process(), seconds=7200)
+    hold(study, make_trial, None, seconds=-1800)  # its worker has not named itself yet; far from lost
+    command = [sys.executable, "-c", IN_ANOTHER_ZONE, storage_url]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "TZ": zone})
+    seconds, closed = run.stdout.split()
+    assert float(seconds) == pytest.approx(7200, abs=1800)  # a zone is hours away
+    assert closed == "0"
+    started = study.trials[-1].datetime_start
+    assert (now() - started).total_seconds() == pytest.approx(0, abs=1800)
 
 
 @on_postgres
