@@ -9,12 +9,17 @@ from optuna import Study
 from atml.ecg import Dataset
 from atml.service.stored import StoredStudy
 
-TEST_LOOKS = "test_looks"
+# One attribute for each, since two evaluations at once would overwrite each other's in a common list.
+LOOK = "test_look:"
+EARLIER_LOOKS = "test_looks"  # the list that earlier versions kept
 
 
 def looks(study: Study) -> list[dict[str, Any]]:
     """Return the evaluations counted so far, oldest first."""
-    return list(study.user_attrs.get(TEST_LOOKS, []))
+    attributes = study.user_attrs
+    counted = list(attributes.get(EARLIER_LOOKS, []))
+    counted += [look for name, look in attributes.items() if name.startswith(LOOK)]
+    return sorted(counted, key=lambda look: str(look["when"]))
 
 
 def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, fbeta: float) -> int:
@@ -23,11 +28,14 @@ def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, fbeta: float
     The same model on the same segments reveals nothing new, so repetitions are not counted, nor are
     evaluations on the training segments.
     """
-    counted = looks(stored.study)
     look = {"model": hashlib.sha256(model).hexdigest(), "fingerprint": dataset.fingerprint}
-    seen_before = any(look.items() <= earlier.items() for earlier in counted)
+    seen_before = any(look.items() <= earlier.items() for earlier in looks(stored.study))
     if dataset.fingerprint != stored.data.fingerprint and not seen_before:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        counted.append({**look, "when": now, "directory": dataset.source, "fbeta": round(fbeta, 6)})
-        stored.study.set_user_attr(TEST_LOOKS, counted)
-    return len(counted)
+        details = {"when": now, "directory": dataset.source, "fbeta": round(fbeta, 6)}
+        stored.study.set_user_attr(_name_of(look), {**look, **details})
+    return len(looks(stored.study))
+
+
+def _name_of(look: dict[str, str]) -> str:
+    return LOOK + hashlib.sha256("".join(look.values()).encode()).hexdigest()
