@@ -1,5 +1,6 @@
 """Creating, resuming and finding studies. Everything a worker needs is stored with the study."""
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from atml.tuning import records, stop
 from atml.tuning.candidates import Candidate
 from atml.tuning.outcome import outcome
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
-from atml.tuning.spec import differences
+from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE, differences
 
 SPEC = records.SPEC
 DATA = "data"
@@ -87,7 +88,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
 
     Raises:
         UnknownStudy: there is no study of that name; lists the existing ones.
-        StudyError: it was not created by ATML.
+        StudyError: it was not created by ATML, or it was renamed to what cannot name its folder.
     """
     try:
         study = optuna.load_study(study_name=name, storage=storage)
@@ -103,6 +104,11 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         raise StudyError(
             f"study {name!r} was made by an earlier version of ATML, which recorded trials differently; "
             "finish it with that version (0.1), or give the new study another name"
+        )
+    if not re.fullmatch(STUDY_NAME, name):
+        raise StudyError(
+            f"study {name!r} was renamed, to what cannot name its folder; rename it again in the dashboard: "
+            f"a name {STUDY_NAME_RULE}"
         )
     with damage_explained(name):
         phase = parse_spec(attributes[SPEC], source=f"study {name}")

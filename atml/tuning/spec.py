@@ -32,6 +32,8 @@ for settings in (AugmentationSettings, TrainingSettings):
     with_config(ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True))(settings)
 
 MOST_BYTES = 1_000_000  # of a spec
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # it also names folders
+STUDY_NAME_RULE = "must be 1 to 64 letters, digits, . _ or -, and begin with a letter or digit"
 DEFAULT_TRIALS = 50
 SEARCHED = ("learning_rate", "seed")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -241,7 +243,7 @@ class StudySpec(Section):
 
     phase: str
     """`"joint"`, `"architecture"` (phase 1) or `"width"` (phase 2)."""
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=STUDY_NAME)]
     """Name of the study; `atml run` uses the name of the run instead."""
     beta: Beta = 2.0
     """β of F-beta; with 2, a missed AFIB segment counts more than a false alarm."""
@@ -349,7 +351,7 @@ _REQUIREMENTS = {
     "less_than": "must be less than {lt}",
     "finite_number": "must be a finite number",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "must be 1 to 64 letters, digits, . _ or -, and begin with a letter or digit",
+    "string_pattern_mismatch": STUDY_NAME_RULE,
     "too_short": "must hold at least {min_length} value",
     "too_long": "must hold at most {max_length} values",
 }

@@ -227,6 +227,20 @@ class TestLoad:
         with pytest.raises(UnknownStudy, match="no study"):
             load(storage, "\udcff")
 
+    @pytest.mark.parametrize("name", ["../../../escaped", "a/b", "..", "a\n"])
+    def test_a_study_renamed_to_what_leads_out_of_its_folder_is_refused(
+        self, storage, create, make_phase1, name
+    ):
+        attributes = create(make_phase1()).study.user_attrs
+        renamed = optuna.create_study(storage=storage, study_name=name)
+        for key, value in attributes.items():
+            renamed.set_user_attr(key, value)
+        with pytest.raises(StudyError, match="rename it again in the dashboard: a name must be 1 to 64"):
+            load(storage, name)
+        refused = {}
+        assert [one.study.study_name for one in load_all(storage, refused.__setitem__)] == ["first"]
+        assert list(refused) == [name]
+
     def test_a_study_of_someone_else_is_refused(self, storage):
         optuna.create_study(storage=storage, study_name="theirs")
         with pytest.raises(StudyError, match="not made by ATML"):

@@ -11,6 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from atml.service.dashboard.paths import routed_path
+from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE
 
 # These take none; the dashboard's own page sends none.
 WITHOUT_BODY = re.compile(r"/api/studies/\d+/(\d+/skip|preference/[^/]+)")
@@ -25,12 +26,18 @@ def _data_uri(text: str) -> str:
     return text
 
 
+def _study_name(text: str) -> str:
+    if not re.fullmatch(STUDY_NAME, text):
+        raise ValueError(STUDY_NAME_RULE)  # workers name folders after studies
+    return text
+
+
 class Body(BaseModel):
     """The fields of all requests of the dashboard."""
 
     model_config = ConfigDict(strict=True)
 
-    study_name: str = ""
+    study_name: Annotated[str, AfterValidator(_study_name)] = ""
     directions: list[str] = []
     version: int = 0
     body: str = ""

@@ -92,6 +92,16 @@ def test_what_is_well_formed_is_still_done(call, app, study, path):
     assert call(app, method, where, document=document).status in (201, 204)
 
 
+@pytest.mark.parametrize("name", ["../../../escaped", "", "a/b", "..", "two words", "a\n", "x" * 65])
+def test_a_study_gets_no_name_that_could_not_name_a_folder(call, app, storage, study, name):
+    renaming = call(app, "POST", f"/api/studies/{study._study_id}/rename", document={"study_name": name})
+    creation = {"study_name": name, "directions": ["minimize"]}
+    for answer in (renaming, call(app, "POST", "/api/studies", document=creation)):
+        assert answer.status == 400
+        assert "must be 1 to 64 letters" in json.loads(answer.body)["reason"]
+    assert [one.study_name for one in storage.get_all_studies()] == ["seen"]
+
+
 def test_what_takes_no_body_needs_none(call, app, study):
     """The dashboard's own page sends none."""
     number = study._study_id
