@@ -7,7 +7,7 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError
 
 from atml.service.launcher import WorkerPlan
-from atml.service.storage.database import shown
+from atml.service.storage.database import holds_bare_at, shown
 from atml.tuning.phases import Phase
 from atml.tuning.spec import BudgetSpec
 from atml.words import counted
@@ -33,7 +33,9 @@ def limits(budget: BudgetSpec) -> str:
 
 
 def _shown(storage: str) -> str:
+    unshown = "the storage"  # whose URL is about to be refused, and may hold a password
     try:
-        return shown(sqlalchemy.make_url(storage))
-    except ArgumentError:
-        return "the storage"  # whose URL is about to be refused, and may hold a password
+        url = sqlalchemy.make_url(storage)
+    except (ArgumentError, ValueError):
+        return unshown
+    return unshown if holds_bare_at(storage, url) else shown(url)

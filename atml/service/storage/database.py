@@ -119,6 +119,18 @@ def _require_tables(url: sqlalchemy.URL, engine_kwargs: dict[str, Any]) -> None:
         raise NoDatabase(f"{shown(url)}: no study was ever kept here; {WHERE_STUDIES_ARE}")
 
 
+def holds_bare_at(url: str, parsed: sqlalchemy.URL) -> bool:
+    """Whether user or password hold an `@` that was not written as %40: what follows must not be shown.
+
+    SQLAlchemy ends a password at its first `@` and takes the rest for the host, the database or options. The
+    path of a file may hold one.
+    """
+    first_option = url.partition("?")[2].partition("=")[0]
+    if "@" in (parsed.host or "") or (url.count("@") > 1 and "@" in first_option):
+        return True
+    return parsed.get_backend_name() != "sqlite" and "@" in (parsed.database or "")
+
+
 def shown(url: sqlalchemy.URL) -> str:
     """Return a URL without password and without options, which may contain one too."""
     return url.set(query={}).render_as_string(hide_password=True)

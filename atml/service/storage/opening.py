@@ -13,7 +13,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from atml.errors import CannotWrite, NoDatabase, StorageError, StorageUnreachable
 from atml.service.storage import postgres, sqlite
-from atml.service.storage.database import WHERE_STUDIES_ARE, Database, shown
+from atml.service.storage.database import WHERE_STUDIES_ARE, Database, holds_bare_at, shown
 from atml.service.storage.retrying import COMMAND_RETRY_SECONDS, Storage, warn_once
 from atml.service.storage.workers import create_table
 
@@ -67,6 +67,10 @@ def _parse(url: str) -> sqlalchemy.URL:
         raise StorageError(
             "the storage is not a database URL; write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         ) from None
+    if holds_bare_at(url, parsed):
+        raise StorageError(
+            "the storage is not a database URL; write @, : and / in user and password as %40 %3A %2F"
+        )
     backend, _, driver = parsed.drivername.partition("+")
     if backend == "sqlite":
         return _checked_file(parsed, driver)
@@ -76,10 +80,6 @@ def _parse(url: str) -> sqlalchemy.URL:
         raise StorageError(f"{shown(parsed)}: the driver must be {postgres.DRIVER} but got {driver}")
     if not parsed.database:
         raise StorageError(f"{shown(parsed)}: names no database; write postgresql://USER@HOST/DATABASE")
-    if "@" in parsed.database:  # the user or the password held a slash: the rest is not to be shown
-        raise StorageError(
-            "the storage is not a database URL; write @, : and / in user and password as %40 %3A %2F"
-        )
     return parsed.set(drivername=f"postgresql+{postgres.DRIVER}")
 
 
