@@ -29,7 +29,8 @@ ENV PATH=/opt/atml/bin:$PATH \
 # A new volume takes its owner from the folder that it is mounted on.
 RUN useradd --system --uid 10001 --home-dir /work atml \
     && mkdir -p /var/lib/atml/artifacts /var/lib/atml/cache /work/results \
-    && chown -R atml:atml /var/lib/atml /work/results
+    && chown -R atml:atml /var/lib/atml /work/results \
+    && chown atml:atml /work
 USER atml
 WORKDIR /work
 ENTRYPOINT ["atml"]

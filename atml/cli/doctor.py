@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 def doctor(
     storage: options.Storage = defaults.STORAGE,
+    artifacts: options.Artifacts = defaults.ARTIFACTS,
     as_json: options.Json = False,
 ) -> None:
     """Check that this machine has what ATML needs, and say what to install.
 
-    That is versions, CPU, memory, GPUs, the storage, free disk space, optional packages, and the compilers
-    and the emulator for C code. The exit code is 1 only if something is missing without which ATML cannot
-    search.
+    That is versions, CPU, memory, GPUs, the storage, the artifacts, free disk space, optional packages, and
+    the compilers and the emulator for C code. The exit code is 1 only if something is missing without which
+    ATML cannot search.
 
     Example:  atml doctor --storage postgresql://me@server/atml
     """
     from atml.service.doctor import examine
 
-    findings = examine(storage)
+    findings = examine(storage, artifacts)
     ready = all(one.ok or not one.required for one in findings)
     if as_json:
         print_json({"ready": ready, "findings": findings})

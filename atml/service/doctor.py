@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from atml.defaults import granted_cores
+from atml.defaults import ARTIFACTS, granted_cores
 from atml.errors import AtmlError, NoDatabase
 from atml.version import __version__
 from atml.words import counted
@@ -59,24 +59,28 @@ class Finding:
     required: bool = False  #: Whether ATML cannot search without it.
 
 
-def examine(storage: str) -> list[Finding]:
+def examine(storage: str, artifacts: str = ARTIFACTS) -> list[Finding]:
     """Return what this machine has, and what to install for the rest.
 
     Args:
         storage: URL of a storage; nothing is created in it.
+        artifacts: Where trials keep their files; nothing is created there.
     """
     return [
         *_versions(),
         *_devices(),
         *_unless_broken("storage", lambda: _storage(storage)),
-        _disk("working folder", Path.cwd(), "results, artifacts and an SQLite storage"),
+        *_unless_broken("storage", lambda: _artifacts(artifacts), name="artifacts"),
+        _working_folder(storage, artifacts),
         *_unless_broken("disk", _cache),
         *_optional_packages(),
         *_unless_broken("C code", _c_tools),
     ]
 
 
-def _unless_broken(part: Part, find: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _unless_broken(
+    part: Part, find: Callable[[], Iterator[Finding]], *, name: str | None = None
+) -> list[Finding]:
     """Return a part's findings, or that it cannot be examined without a package that is missing or broken."""
     try:
         return list(find())
@@ -84,7 +88,7 @@ def _unless_broken(part: Part, find: Callable[[], Iterator[Finding]]) -> list[Fi
         return [
             Finding(
                 part=part,
-                name=part,
+                name=name or part,
                 ok=False,
                 found=f"not examined: {error}",
                 needed_for="everything",
@@ -192,26 +196,74 @@ def _contents(storage: "Storage") -> str:
         storage.engine.dispose()
 
 
+def _artifacts(place: str) -> Iterator[Finding]:
+    from atml.service.artifacts import open_artifacts
+    from atml.service.s3 import split_s3
+
+    needed_for = "models, pictures and checkpoints of trials"
+    advice = None
+    try:
+        bucket = split_s3(place)
+        open_artifacts(place, only_reading=True)
+    except AtmlError as error:
+        found, ok, advice = str(error), False, "give another with --artifacts or ATML_ARTIFACTS"
+    else:
+        if bucket is None:
+            yield _disk("artifacts", Path(place), needed_for, part="storage")
+            return
+        found, ok = f"{place} can be opened", True
+    yield Finding(
+        part="storage",
+        name="artifacts",
+        ok=ok,
+        found=found,
+        needed_for=needed_for,
+        advice=advice,
+        required=True,
+    )
+
+
+def _working_folder(storage: str, artifacts: str) -> Finding:
+    """Return whether the working folder can be written to, as it must if a search writes there."""
+    places = [Path(artifacts)]
+    if storage.startswith("sqlite"):
+        places.append(Path(storage.partition(":///")[2]).parent)
+    return _disk(
+        "working folder",
+        Path.cwd(),
+        "results, artifacts and an SQLite storage",
+        is_needed=any(_nearest(place).resolve() == Path.cwd() for place in places),
+    )
+
+
 def _cache() -> Iterator[Finding]:
     from atml.ecg.cache import default_cache_dir
 
     yield _disk("cache", default_cache_dir(), "parsed segments (ATML_CACHE)")
 
 
-def _disk(name: str, folder: Path, needed_for: str) -> Finding:
-    # Path.is_dir() raises PermissionError below a folder that may not be entered.
-    there = next(one for one in (folder, *folder.absolute().parents) if os.path.isdir(one))  # noqa: PTH112
+def _disk(
+    name: str, folder: Path, needed_for: str, *, part: Part = "disk", is_needed: bool = True
+) -> Finding:
+    there = _nearest(folder)
     free = shutil.disk_usage(there).free
-    writable = os.access(there, os.W_OK)
+    is_file = os.path.isfile(folder)  # noqa: PTH113  (as in `_nearest`)
+    writable = os.access(there, os.W_OK) and not is_file
     return Finding(
-        part="disk",
+        part=part,
         name=name,
         ok=writable and free >= LEAST_DISK_BYTES,
         found=f"{folder}: {free / 1e9:.1f} GB are free" if writable else f"{folder}: cannot be written to",
         needed_for=needed_for,
         advice="make room there, or grant write access",
-        required=not writable,
+        required=is_needed and not writable,
     )
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder itself or, before it is made, the nearest one above it."""
+    # Path.is_dir() raises PermissionError below a folder that may not be entered.
+    return next(one for one in (folder, *folder.absolute().parents) if os.path.isdir(one))  # noqa: PTH112
 
 
 def _optional_packages() -> Iterator[Finding]:

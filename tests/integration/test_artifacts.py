@@ -20,6 +20,7 @@ from atml.cli.main import app
 from atml.defaults import default_spec
 from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
+from atml.service import doctor
 from atml.service.artifacts import check_place, keep_files, local_folder, open_artifacts
 from atml.service.s3 import split_s3
 from atml.tuning import records
@@ -57,6 +58,15 @@ def place(request, tmp_path, s3):
         "bucket": f"s3://{BUCKET}",
         "prefix": f"s3://{BUCKET}/lab/atml/",
     }[request.param]
+
+
+def test_the_doctor_opens_a_bucket_or_tells_why_not(s3):
+    def found(place):
+        findings = doctor.examine("sqlite:///none.db", place)
+        return next(one for one in findings if one.name == "artifacts")
+
+    assert (found(f"s3://{BUCKET}/lab").ok, found("s3://nowhere").ok) == (True, False)
+    assert "nowhere" in found("s3://nowhere").found
 
 
 def kept_by(keep):

@@ -16,8 +16,8 @@ from tests.databases import close, on_both_databases
 from tests.disks import small_disk
 
 
-def found(storage="sqlite:///none.db"):
-    return {one.name: one for one in doctor.examine(storage)}
+def found(storage="sqlite:///none.db", artifacts="artifacts"):
+    return {one.name: one for one in doctor.examine(storage, artifacts)}
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_a_storage_comes_with_its_version_and_its_studies(storage_url):
 def test_a_storage_that_cannot_be_reached_is_told_without_its_password():
     run = CliRunner().invoke(app, ["doctor", "--json", "--storage", "postgresql://me:hunter2@127.0.0.1:1/db"])
     document = json.loads(run.stdout)
-    (storage,) = [one for one in document["findings"] if one["part"] == "storage"]
+    (storage,) = [one for one in document["findings"] if one["name"] == "storage"]
     assert "no PostgreSQL server answers" in storage["found"]
     assert not storage["ok"]
     assert not document["ready"]
@@ -101,6 +101,51 @@ def test_a_storage_on_a_read_only_disk_is_told(tmp_path):
             storage = found(url)["storage"]
     assert not storage.ok
     assert "cannot write sqlite:///" in storage.found
+
+
+@pytest.fixture
+def read_only_here(tmp_path, monkeypatch):
+    """Work in a folder of a disk that cannot be written."""
+    with small_disk(tmp_path / "disk", mebibytes=2) as disk, disk.read_only():
+        monkeypatch.chdir(disk.folder)
+        yield
+        monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("storage", "artifacts", "missing"),
+    [
+        ("sqlite:///{tmp}/atml.db", "{tmp}/artifacts", set()),
+        ("sqlite:///atml.db", "{tmp}/artifacts", {"working folder"}),
+        ("sqlite:///{tmp}/atml.db", "artifacts", {"working folder", "artifacts"}),
+        ("sqlite:///{tmp}/atml.db", "{tmp}/disk/below/artifacts", {"working folder", "artifacts"}),
+    ],
+)
+def test_a_read_only_working_folder_matters_if_a_search_writes_there(
+    read_only_here, tmp_path, storage, artifacts, missing
+):
+    findings = found(storage.format(tmp=tmp_path), artifacts.format(tmp=tmp_path))
+    assert not findings["working folder"].ok
+    assert {name for name, one in findings.items() if one.required and not one.ok} == missing
+
+
+def test_artifacts_that_cannot_be_kept_are_told(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for place, said in [
+        ("s3://", "names no bucket"),
+        ("ftp://host/x", "or in s3://BUCKET/PREFIX but got ftp"),
+        ("notes.txt", "notes.txt: cannot be written to"),
+    ]:
+        artifacts = found(artifacts=place)["artifacts"]
+        assert said in artifacts.found
+        assert (artifacts.ok, artifacts.required) == (False, True)
+
+
+def test_the_artifacts_of_the_environment_are_examined(monkeypatch):
+    monkeypatch.setenv("ATML_ARTIFACTS", "s3://")
+    run = CliRunner().invoke(app, ["doctor"])
+    assert "MISSING  artifacts           s3://: names no bucket" in run.output
+    assert run.exit_code == 1
 
 
 def test_a_cache_below_a_folder_that_may_not_be_entered_is_told(tmp_path, monkeypatch):
