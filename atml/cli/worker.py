@@ -41,7 +41,7 @@ def worker(
 
     The storage holds the spec and the location of the data, so any process with access to it can help;
     data that differ from the study's are refused. The oldest unfinished study comes first. The first
-    Ctrl-C finishes the epoch and queues the trial again; the second exits at once.
+    Ctrl-C finishes the epoch and queues the trial again; the second exits at once, and more are ignored.
 
     Example:  atml worker ecm-phase1 --index 3
     """
@@ -59,35 +59,35 @@ def worker(
     run_in_utc()
     leave = LeaveOnSignal(supervised_by).install()
     quieten_optuna()
-    check_place(artifacts)
-    opened = open_storage(
-        storage,
-        must_exist=study is not None,
-        retry_seconds=WORKER_RETRY_SECONDS,
-        wait_for_server=True,  # there may be nobody to restart it
-        give_up=leave.requested,
-    )
-    number = _own_index() if index is None else index
-    chosen = str(choose_device(device))
-    with Registration(Workers(opened), number=number, device=chosen, threads=threads) as registration:
-        settings = WorkerSettings(
-            index=number,
-            device=chosen,
-            threads=threads,
-            artifacts=artifacts,
-            train=train,
-            leave=leave,
-            registration=registration,
+    with leave.interrupting():
+        check_place(artifacts)
+        opened = open_storage(
+            storage,
+            must_exist=study is not None,
+            retry_seconds=WORKER_RETRY_SECONDS,
+            wait_for_server=True,  # there may be nobody to restart it
+            give_up=leave.requested,
         )
-        if study is not None:
-            stored = load(opened, study)
-            work(stored, settings)
-            sign = read(stored.study)
-            _say(f"{study}: left, {'since ' + sign.because if sign else 'since this worker was asked to'}")
-        else:
-            serve(opened, settings, say=_say)
-    if leave.requested():
-        raise KeyboardInterrupt
+        number = _own_index() if index is None else index
+        chosen = str(choose_device(device))
+        with Registration(Workers(opened), number=number, device=chosen, threads=threads) as registration:
+            settings = WorkerSettings(
+                index=number,
+                device=chosen,
+                threads=threads,
+                artifacts=artifacts,
+                train=train,
+                leave=leave,
+                registration=registration,
+            )
+            if study is not None:
+                stored = load(opened, study)
+                work(stored, settings)
+                sign = read(stored.study)
+                why = sign.because if sign else "this worker was asked to"
+                _say(f"{study}: left, since {why}")
+            else:
+                serve(opened, settings, say=_say)
 
 
 def _say(text: str) -> None:

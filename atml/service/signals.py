@@ -4,7 +4,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+from atml.errors import StorageUnreachable
 
 ORPHAN_LOOK_SECONDS = 1.0
 ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
@@ -13,9 +17,10 @@ ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 class LeaveOnSignal:
     """Records SIGINT and SIGTERM; check `requested()` where it is safe to leave.
 
-    The second signal raises KeyboardInterrupt wherever the process is. A supervised process also
-    leaves when its supervisor is gone, since nobody would stop it then. If it does not reach a safe
-    point in time, it exits anyway, and its trial is queued again by others.
+    The second signal raises KeyboardInterrupt wherever the process is. Later ones are ignored, since they
+    would interrupt what that leads to, such as queueing the trial again. A supervised process also leaves
+    when its supervisor is gone, since nobody would stop it then. If it does not reach a safe point in time,
+    it exits anyway, and its trial is queued again by others.
     """
 
     def __init__(self, supervisor_pid: int | None = None) -> None:
@@ -34,6 +39,17 @@ class LeaveOnSignal:
         """Whether to leave at the next safe point."""
         return self._signals > 0 or self._is_orphan()
 
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt after the block if asked to leave, also if the storage is away then."""
+        try:
+            yield
+        except StorageUnreachable:
+            if not self.requested():
+                raise
+        if self.requested():
+            raise KeyboardInterrupt
+
     def _is_orphan(self) -> bool:
         return self._supervisor_pid is not None and os.getppid() != self._supervisor_pid
 
@@ -45,5 +61,5 @@ class LeaveOnSignal:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
-        if self._signals > 1:
+        if self._signals == 2:
             raise KeyboardInterrupt
