@@ -106,15 +106,15 @@ class StudyDisplay(StudyWatch):
             )
 
     def _tell_first_error(self, now: "Progress") -> None:
-        from atml.tuning.failures import ended_by_error, reason_of
+        from atml.tuning.failures import ended_by_error, has_traceback, reason_of
 
         failed = ended_by_error(now.finished)
         if failed and not self._error_told:
             self._error_told = True
             first = failed[0]
+            log = "; its worker's log has the traceback" if has_traceback(first) else ""
             self.say(
-                f"Trial {first.number} ended with an error and is not tried again: {reason_of(first)}; "
-                "its worker's log has the traceback"
+                f"Trial {first.number} ended with an error and is not tried again: {reason_of(first)}{log}"
             )
 
 

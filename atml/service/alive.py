@@ -24,6 +24,7 @@ from atml.service.storage import Storage
 from atml.service.storage.sqlite import reading
 from atml.service.storage.workers import WORKERS
 from atml.tuning import records
+from atml.tuning.failures import deaths_in_words
 from atml.tuning.processes import Process, this_process
 from atml.tuning.records import PrunedBy
 from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_after_death
@@ -180,6 +181,7 @@ class Checked:
 
     trials: list[FrozenTrial]
     closed: int
+    queued: int  # of the closed ones; those that keep killing their workers are ended for good
     is_certain: bool  # False if a silent worker may only be slow to renew its row after an outage
 
 
@@ -191,10 +193,11 @@ def close_dead_trials(study: Study) -> Checked:
     """
     trials = study.get_trials(deepcopy=False)
     dead, is_certain = dead_trials(study, trials)
-    closed = sum(_close(study, trial) for trial in dead)
-    if closed:
+    ends = [end for trial in dead if (end := _close(study, trial)) is not None]
+    if ends:
         trials = study.get_trials(deepcopy=False)
-    return Checked(trials=trials, closed=closed, is_certain=is_certain)
+    queued = ends.count(TrialState.FAIL)
+    return Checked(trials=trials, closed=len(ends), queued=queued, is_certain=is_certain)
 
 
 def dead_trials(study: Study, trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
@@ -245,8 +248,8 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
     return (now() - started).total_seconds() > LOST_SECONDS
 
 
-def _close(study: Study, trial: FrozenTrial) -> bool:
-    """Fail a trial and queue it again; return False if another process did so first.
+def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
+    """Fail a trial and queue it again; return how it was ended, None if another process did so first.
 
     In the opposite order two processes could both queue it, and both retries would be trained. A trial that
     keeps killing its workers is pruned instead.
@@ -255,16 +258,16 @@ def _close(study: Study, trial: FrozenTrial) -> bool:
     try:
         if deaths > MOST_DEATHS:
             storage, identifier = study._storage, trial._trial_id
-            because = f"its workers died {deaths} times in a row without a new epoch"
+            because = deaths_in_words(deaths)
             storage.set_trial_user_attr(identifier, records.PRUNED_BY, PrunedBy.ERROR.value)
             storage.set_trial_user_attr(identifier, records.PRUNED_BECAUSE, because)
             study.tell(trial.number, state=TrialState.PRUNED)
-            return True
+            return TrialState.PRUNED
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
-        return False
+        return None
     queue_after_death(study, trial)
-    return True
+    return TrialState.FAIL
 
 
 def _seen(row: dict[str, Any]) -> SeenWorker:

@@ -96,9 +96,9 @@ def open_study(
     sign = read(stored.study)
     if sign is not None and sign.by is StoppedBy.USER:
         clear_stop(stored.study)
-    closed = close_dead_trials(stored.study).closed
-    if closed:
-        watch.say(f"{phase.name}: queued again after a killed worker: {counted(closed, 'trial')}")
+    queued = close_dead_trials(stored.study).queued
+    if queued:
+        watch.say(f"{phase.name}: queued again after a killed worker: {counted(queued, 'trial')}")
     return stored
 
 

@@ -13,6 +13,7 @@ from atml.tuning.records import PrunedBy
 # If this many first trials all end with the same error, the others would too.
 ENOUGH_ERRORS = 10
 LONGEST_TEXT = 400
+_DIED = "its workers died"
 
 # Errors that may not occur another time or on another machine.
 _PASSING = (
@@ -83,6 +84,16 @@ def ended_by_error(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 def reason_of(trial: FrozenTrial) -> str:
     """Return the recorded error that ended a trial."""
     return str(trial.user_attrs.get(records.PRUNED_BECAUSE, ""))
+
+
+def deaths_in_words(deaths: int) -> str:
+    """Return why a trial is ended that keeps killing its workers, as recorded on it."""
+    return f"{_DIED} {deaths} times in a row without a new epoch"
+
+
+def has_traceback(trial: FrozenTrial) -> bool:
+    """Whether a worker has logged the error that ended a trial; a killed one logs nothing."""
+    return not reason_of(trial).startswith(_DIED)
 
 
 def hopeless(trials: Sequence[FrozenTrial]) -> str | None:

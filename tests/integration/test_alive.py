@@ -208,7 +208,7 @@ class TestDeadTrials:
             process.send_signal(signal.SIGKILL)
         assert study.trials[0].state == RUNNING
         checked = close_dead_trials(study)
-        assert checked.closed == 1
+        assert (checked.closed, checked.queued) == (1, 1)
         assert [trial.state for trial in checked.trials] == [FAIL, WAITING]
         assert close_dead_trials(study).closed == 0
         assert study.trials[-1].system_attrs["fixed_params"] == point
@@ -222,7 +222,9 @@ class TestDeadTrials:
         stored.study.enqueue_trial(params, user_attrs={records.DEATHS: MOST_DEATHS})
         trial = stored.study.ask(stored.grid.space())
         trial.set_user_attr(records.WORKER, GONE.to_dict())
-        (closed,) = close_dead_trials(stored.study).trials
+        checked = close_dead_trials(stored.study)
+        assert (checked.closed, checked.queued) == (1, 0)
+        (closed,) = checked.trials
         assert (closed.state, closed.user_attrs[records.PRUNED_BY]) == (TrialState.PRUNED, "error")
         assert "died 9 times" in closed.user_attrs[records.PRUNED_BECAUSE]
         standings = stored.phase.standings(stored.grid, stored.study.trials)

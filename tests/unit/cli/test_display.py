@@ -9,6 +9,7 @@ from atml.cli.display import StudyDisplay, so_far
 from atml.cli.documents.studies import outcome_document
 from atml.cli.study_tables import print_outcome
 from atml.service.progress import progress
+from atml.tuning.failures import deaths_in_words
 from atml.tuning.outcome import outcome
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.stop import Stop, StoppedBy, request_stop
@@ -65,6 +66,20 @@ def test_the_first_error_is_said_once_and_the_others_as_any_finished_trial(store
         shown = capsys.readouterr().err
         assert TOLD not in shown
         assert "pruned after 1 epoch by error: ParityError: second [/n, L]" in shown
+
+
+def test_a_trial_that_kept_killing_its_workers_is_said_without_a_traceback_that_nobody_has_logged(
+    stored, make_trial, capsys
+):
+    because = deaths_in_words(9)
+    stored.study.add_trial(
+        make_trial(state=TrialState.PRUNED, pruned_by="error", pruned_because=because, curve=(0.5,))
+    )
+    with StudyDisplay(stored) as display:
+        display.update()
+    shown = capsys.readouterr().err
+    assert f"Trial 0 {TOLD}: its workers died 9 times in a row without a new epoch" in shown
+    assert "traceback" not in shown
 
 
 def test_an_error_of_an_earlier_run_is_said_too(stored, fail, capsys):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from atml.service.launcher import WorkerPlan
 from atml.service.session import open_study, work_on
 from atml.service.studies import study_names
 from atml.service.watch import Watch
+from atml.tuning import records
+from atml.tuning.processes import this_process
+from atml.tuning.retry import MOST_DEATHS
 
 
 class Remembering(Watch):
@@ -61,6 +65,26 @@ def test_a_target_that_calling_every_segment_afib_reaches_is_pointed_out(
 def test_nothing_is_said_where_all_fit(storage, short, make_phase1, watch):
     open_study(storage, make_phase1(), short, watch)
     assert watch.remarks == []
+
+
+@pytest.mark.parametrize(("deaths", "said"), [(0, True), (MOST_DEATHS, False)])
+def test_a_trial_of_a_killed_worker_is_said_to_be_queued_only_if_it_is(
+    storage, short, make_phase1, watch, deaths, said
+):
+    study = open_study(storage, make_phase1(), short, watch).study
+    trial = make_killed(study, deaths)
+    open_study(storage, make_phase1(), short, watch)
+    assert study.trials[trial.number].state.is_finished()
+    assert watch.remarks == ["first: queued again after a killed worker: 1 trial"] * said
+
+
+def make_killed(study, deaths):
+    """Start a trial of a process that is no more."""
+    study.enqueue_trial({"learning_rate": 0.01}, user_attrs={records.DEATHS: deaths})
+    trial = study.ask()
+    gone = replace(this_process(), pid=2**22 + 1)
+    trial.set_user_attr(records.WORKER, gone.to_dict())
+    return trial
 
 
 def test_a_phase_2_names_none_that_it_does_not_search(storage, short, make_phase2, watch):
