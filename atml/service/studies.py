@@ -288,7 +288,10 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
     if changed and not (extend and harmless):
         proceed = "add --extend to go on with these" if harmless else "give the new study another name"
         listed = "\n  ".join(changed)
-        raise SpecChanged(f"study {name!r} was created with another spec:\n  {listed}\n{proceed}")
+        raise SpecChanged(
+            f"study {name!r} was created with another spec:\n  {listed}\n{proceed}; if your spec does not "
+            "set a field above, its default has changed with ATML: set it to the former value to go on"
+        )
     if changed:
         stored.study.set_user_attr(SPEC, phase.stored())
     stop.clear_stop(stored.study)

@@ -135,6 +135,7 @@ class TestResume:
         assert "training.epochs: 2 → 9" in message
         assert "budget.trials: 4 → 9" in message
         assert "give the new study another name" in message
+        assert "its default has changed with ATML: set it to the former value" in message
 
     def test_a_longer_budget_or_other_targets_need_but_a_word(self, create, make_phase1):
         stored = create(make_phase1())
