@@ -1,5 +1,6 @@
 """Generated C code, built with the sanitizers, computes what ONNX Runtime computes."""
 
+import shutil
 import subprocess
 from dataclasses import replace
 from functools import cache
@@ -33,13 +34,44 @@ int main(void) {
     return 0;
 }
 """
-FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wno-sign-conversion", "-g", "-O1"]
+# Compares every finite 16 bit float with what the processor makes of it.
+HALVES = """
+#define ecm copy_of_ecm /* the original is linked, too */
+#include "ecm.c"
+#include <stdio.h>
+int main(void) {
+    int wrong = 0;
+    __asm__ volatile("vmsr fpscr, %0" : : "r"(1u << 24)); /* FZ: flush subnormal floats to zero */
+    const volatile float subnormal = 1e-39f;
+    wrong += subnormal * 1e10f != 0.0f; /* so the rest tests nothing */
+    for (uint32_t bits = 0; bits < 0x10000u; ++bits) {
+        const uint16_t half = (uint16_t)bits;
+        __fp16 expected;
+        memcpy(&expected, &half, sizeof half);
+        wrong += (bits & 0x7c00u) != 0x7c00u && from_half(half) != (float)expected;
+    }
+    printf("wrong: %d\\n", wrong);
+    return wrong != 0;
+}
+"""
+CPLUSPLUS = """
+#include "ecm.h"
+#include <vector>
+int main() {
+    std::vector<float> memory(ECM_MEMORY_FLOATS);
+    float logits[2];
+    return ecm(memory.data(), logits);
+}
+"""
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic-errors", "-Werror", "-Wconversion", "-Wno-sign-conversion"]
+FLAGS += ["-g", "-O1"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 missing_host = tools.missing_for_host()
 missing_target = tools.missing_for_target()
 needs_compiler = pytest.mark.skipif(bool(missing_host), reason=tools.advice(missing_host))
 needs_target = pytest.mark.skipif(bool(missing_target), reason=tools.advice(missing_target))
+needs_cplusplus = pytest.mark.skipif(shutil.which("g++") is None, reason=tools.advice(["g++"]))
 
 
 @cache
@@ -156,6 +188,24 @@ class TestOnThisMachine:
             tools.run(["make", "-s", "check"], tmp_path)
 
 
+    @needs_cplusplus
+    @needs_compiler
+    def test_a_program_in_cplusplus_links(self, tmp_path: Path):
+        write_c(to_c(model("tiny_cnn", int8=True)), tmp_path)
+        (tmp_path / "main.cpp").write_text(CPLUSPLUS)
+        tools.run(["cc", "-std=c99", "-c", "ecm.c"], tmp_path)
+        tools.run(["g++", "-Wall", "-Wextra", "-pedantic-errors", "-Werror", "main.cpp", "ecm.o"], tmp_path)
+        assert subprocess.run([tmp_path / "a.out"], check=False).returncode in (0, 1)
+
+    @needs_compiler
+    @pytest.mark.parametrize("flag", ["-ffast-math", "-ffinite-math-only"])
+    def test_flags_that_lose_nan_are_refused(self, flag: str, tmp_path: Path):
+        write_c(to_c(model("tiny_cnn")), tmp_path)
+        tools.run(["cc", "-std=c99", "-O2", "-c", "ecm.c"], tmp_path)
+        with pytest.raises(ModelError, match="a sample that is NaN gets an answer"):
+            tools.run(["cc", "-std=c99", "-O2", flag, "-c", "ecm.c"], tmp_path)
+
+
 class TestOnTheTarget:
     @needs_target
     @pytest.mark.parametrize("name", ["dscnn", "conv_gru", "shufflenet_v2"])
@@ -166,6 +216,13 @@ class TestOnTheTarget:
         assert 1000 < target.flash_bytes < 8000
         assert 5000 < target.ram_bytes == checked.memory_bytes + target.stack_bytes < 12_000
         assert 100_000 < target.instructions < 10_000_000
+
+    @needs_target
+    def test_halves_are_read_right_by_a_core_that_flushes_subnormal_floats(self, tmp_path: Path):
+        write_c(to_c(model("efficientnet", int8=True)), tmp_path)
+        (tmp_path / "ecm_selftest.c").write_text(HALVES)
+        flags = "CFLAGS=-std=c99 -mfp16-format=ieee"
+        assert "wrong: 0" in tools.run(["make", "-s", "qemu", flags], tmp_path)
 
     @needs_target
     def test_the_number_of_instructions_can_be_repeated(self):
@@ -194,7 +251,8 @@ class TestText:
 
     def test_the_header_names_units_shapes_and_threshold(self):
         header = to_c(model("dscnn")).files["ecm.h"]
-        for fact in ("250 Hz", "ECM_SAMPLES 1250", "0.4217", "5 s", "AFIB", "Normal"):
+        facts = ("250 Hz", "ECM_SAMPLES 1250", "0.4217", "5 s", "AFIB", "Normal", "0.5 to 50 Hz", "500 samples")
+        for fact in facts:
             assert fact in header
 
     def test_text_of_a_model_file_never_becomes_code(self):
