@@ -37,7 +37,7 @@ def export_c(
     from atml.export.c import CCheck, check_c, write_c
     from atml.reports.c_files import c_sources
 
-    sources = c_sources(model, int8=int8)
+    sources = c_sources(model, int8=int8, note=lambda text: err().print(f"Note: {text}"))
     write_c(sources, out)
     checked = check_c(sources, progress=lambda text: err().print(f"{text} …")) if check else None
     if as_json:

@@ -66,7 +66,7 @@ class Bundle:
         Raises:
             ModelError: it cannot be read, or is not the one that the manifest describes.
         """
-        return _content(self.folder, self.manifest, name)
+        return file_content(self.folder, self.manifest, name)
 
 
 def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
@@ -77,11 +77,27 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """
     place = Path(folder)
     manifest = read_manifest(place)
-    _content(place, manifest, MODEL)
+    file_content(place, manifest, MODEL)
     return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
 
 
-def _content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+def manifest_of(file: Path) -> dict[str, Any] | None:
+    """Return the manifest of the bundle that a file is part of, None if it is part of none.
+
+    Raises:
+        ModelError: the manifest lists the file, but is not a bundle's.
+    """
+    manifest = _manifest(file.parent) or {"files": []}
+    listed = file.name in [one["name"] for one in manifest["files"]]
+    return read_manifest(file.parent) if listed else None
+
+
+def file_content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """Return a file of the bundle in `folder`.
+
+    Raises:
+        ModelError: it cannot be read, or is not the one that the manifest describes.
+    """
     try:
         content = read_file(folder / name)
     except OSError as error:

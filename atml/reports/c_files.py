@@ -1,6 +1,7 @@
 """The C code of a bundle: of the INT8 model if there is one, else of the float32 model."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from atml.errors import ModelError
 from atml.export import OnnxClassifier, quantize_weights
 from atml.export.c import CSources, Footprint, footprint, known_footprint, to_c
-from atml.reports.bundle import MODEL, load_bundle
+from atml.reports.bundle import DAMAGE, MODEL, file_content, load_bundle, manifest_of
 from atml.reports.int8 import MODEL_INT8
 
 
@@ -17,25 +18,46 @@ def c_model(names: Collection[str]) -> str:
     return MODEL_INT8 if MODEL_INT8 in names else MODEL
 
 
-def c_sources(place: Path, *, int8: bool = False) -> CSources:
-    """Return the C code of a bundle, as it was shipped, or of an ONNX file.
+def c_sources(
+    place: Path, *, int8: bool = False, note: Callable[[str], None] = lambda text: None
+) -> CSources:
+    """Return the C code of a bundle, as it was shipped, of one of its models, or of another ONNX file.
 
-    With `int8`, float32 weights are rounded to INT8.
+    Args:
+        place: The bundle's folder or the file.
+        int8: Use a bundle's INT8 model; if there is none, round float32 weights.
+        note: Is told if those are weights that were not good enough to be shipped.
 
     Raises:
         ModelError: there is no such model, or it cannot be generated.
     """
-    least_confidence = None
-    if place.is_dir():
-        bundle = load_bundle(place)
-        place = bundle.folder / c_model([file["name"] for file in bundle.manifest["files"]])
-        content, least_confidence = bundle.content(place.name), bundle.least_confidence
-    else:
+    manifest = load_bundle(place).manifest if place.is_dir() else manifest_of(place)
+    if manifest is None:
         OnnxClassifier(place)  # names the file if it is no model
         content = place.read_bytes()
-    if int8 and place.name != MODEL_INT8:
+        return to_c(quantize_weights(content) if int8 and place.name != MODEL_INT8 else content)
+    folder, name = (place, MODEL) if place.is_dir() else (place.parent, place.name)
+    if name == MODEL and (int8 or place.is_dir()):
+        name = c_model([file["name"] for file in manifest["files"]])
+    content = file_content(folder, manifest, name)
+    if int8 and name == MODEL:
         content = quantize_weights(content)
-    return to_c(content, least_confidence=least_confidence)
+        equal = _refused_int8(folder / "metrics.json")
+        if equal is not None:
+            note(
+                f"the INT8 version of this model was not shipped: {equal:.2%} of its decisions are those of "
+                f"{MODEL}. This is another one, which was not compared and whose logits are not corrected."
+            )
+    return to_c(content, least_confidence=manifest.get("least_confidence"))
+
+
+def _refused_int8(metrics: Path) -> float | None:
+    """Return the share of equal decisions that was too small to ship an INT8 version, None if it was not."""
+    try:
+        int8 = json.loads(metrics.read_bytes())["int8"] or {"shipped": True}  # null if it is not smaller
+        return None if int8["shipped"] else float(int8["decisions_equal"])
+    except (OSError, *DAMAGE):  # it only matters to a note
+        return None
 
 
 def c_code(

@@ -38,9 +38,13 @@ def prepared(model: ModelProto) -> ModelProto:
     are to be read as floats.
 
     Raises:
-        ModelError: its weights are stored in a way that `to_onnx` and `quantize_weights` do not use, or a
-            tensor's name cannot be printed.
+        ModelError: its activations are integers, its weights are stored in a way that `to_onnx` and
+            `quantize_weights` do not use, or a tensor's name cannot be printed.
     """
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise ModelError(
+            "C code cannot be generated from a full-integer model; give model.onnx or model.int8.onnx."
+        )
     graph = Graph(model)
     # The generator writes names into comments, and a second line could pass for one of its functions.
     if not all(name.isprintable() for node in graph.nodes for name in (*node.input, *node.output)):

@@ -10,6 +10,7 @@ from atml.errors import CannotWrite
 from atml.export import OnnxMetadata, to_onnx
 from atml.export.c import tools
 from atml.models.dscnn import DSCNN
+from atml.reports.bundle import FACTS, BundleFile, write_bundle
 
 METADATA = OnnxMetadata(sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="dscnn")
 FILES = ["Makefile", "ecm.c", "ecm.h", "ecm_selftest.c"]
@@ -42,6 +43,23 @@ def test_a_file_that_atml_did_not_write_is_named_and_kept(model: Path, tmp_path:
     assert f"{tmp_path / name} exists and was not written by ATML" in str(done.exception)
     assert (tmp_path / name).read_bytes() == b"mine\n# ATML"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, model.name])
+
+
+def test_a_note_says_that_an_int8_version_was_not_shipped(model: Path, tmp_path: Path):
+    def write_metrics(path: Path) -> None:
+        path.write_text('{"int8": {"shipped": false, "decisions_equal": 0.9812}}')
+
+    files = [
+        BundleFile(name="model.onnx", write=lambda path: path.write_bytes(model.read_bytes())),
+        BundleFile(name="metrics.json", write=write_metrics),
+    ]
+    bundle = write_bundle(tmp_path / "b", files, {**dict.fromkeys(FACTS), "study": "ecm"})
+    arguments = ["export-c", str(bundle), "--out", str(tmp_path / "c")]
+    assert "Note" not in CliRunner().invoke(app, arguments).output
+    done = CliRunner().invoke(app, [*arguments, "--int8", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "Note: the INT8 version of this model was not shipped: 98.12% of its decisions" in done.stderr
+    assert json.loads(done.stdout)["onnx_bytes"] < len(model.read_bytes())
 
 
 @pytest.mark.skipif(bool(missing), reason=tools.advice(missing))

@@ -29,7 +29,8 @@ def proposal(name: str) -> Proposal:
 @cache
 def model(name: str, *, int8: bool) -> bytes:
     one = proposal(name)
-    content = to_onnx(one.build(LENGTH, seed=3), segment_length=LENGTH, metadata=onnx_metadata(one))
+    metadata = onnx_metadata(one, threshold=0.3456)
+    content = to_onnx(one.build(LENGTH, seed=3), segment_length=LENGTH, metadata=metadata)
     return quantize_weights(content) if int8 else content
 
 
