@@ -3,7 +3,10 @@
 After Mitchell et al., Model Cards for Model Reporting (2019). Everything is taken from recorded figures.
 """
 
+import math
+
 from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ
+from atml.ecg.cutting import FILTER
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
@@ -17,7 +20,9 @@ def card_of(model: ModelPart) -> str:
         .get_template("model_card.md")
         .render(
             model=model,
+            margin=_margin(model.threshold),
             rate_hz=SAMPLING_RATE_HZ,
+            filter=FILTER,
             items=checklist(model),
             spec=spec_as_toml(model.spec),
             simulated=_simulated(model),
@@ -30,3 +35,8 @@ def _simulated(model: ModelPart) -> float:
     final = model.spec.get("finalize", {}).get("simulated")
     share: float = model.spec["training"].get("simulated", 0.0) if final is None else final
     return share if AFIB_RHYTHM in model.positive else 0.0
+
+
+def _margin(threshold: float) -> float | None:
+    """Return the difference of the logits at the threshold, None if that is infinite."""
+    return math.log(threshold / (1 - threshold)) if 0 < threshold < 1 else None

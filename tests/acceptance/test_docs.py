@@ -13,8 +13,11 @@ import jsonschema
 import pytest
 import typer.main
 import yaml
+from scipy.signal import butter
 
 from atml.cli.main import app
+from atml.ecg import SAMPLING_RATE_HZ
+from atml.ecg.cutting import FILTER_ORDER, PASS_BAND_HZ
 from atml.tuning.phases import parse_spec
 from tests.acceptance.conftest import call_atml
 from tests.acceptance.pages import DOCS, PAGES, ROOT, blocks, every
@@ -175,6 +178,15 @@ def test_the_readme_names_targets_of_make_and_files_that_there_are():
     links = [link for link in re.findall(r"\]\((?!http)([^)#]+)\)", readme) if link]
     assert [link for link in links if not ROOT.joinpath(link).exists()] == []
     assert len(readme.splitlines()) <= 120
+
+
+def test_the_filter_for_a_device_is_that_of_the_import():
+    text = DOCS.joinpath("microcontroller.md").read_text()
+    table = re.search(r"^\| b0 \|.*\n.*\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
+    rows = [[float(cell) for cell in line.strip("| ").split("|")] for line in table.splitlines()]
+    sections = butter(FILTER_ORDER, PASS_BAND_HZ, "bandpass", fs=SAMPLING_RATE_HZ, output="sos")
+    assert sections[:, 3] == pytest.approx(1)  # a0
+    assert rows == [pytest.approx(section, abs=1e-8) for section in sections[:, [0, 1, 2, 4, 5]].tolist()]
 
 
 def documents(reader):

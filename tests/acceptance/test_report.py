@@ -1,6 +1,7 @@
 """`atml report` of a study that was really searched and finalized, read in a real browser."""
 
 import json
+import math
 import re
 import shutil
 import sqlite3
@@ -488,6 +489,23 @@ class TestModelCard:
         manifest["spec"]["finalize"]["simulated"] = final
         card = card_of(model_part(manifest, shipped.figures))
         assert ("15.0% of each training batch are simulated segments" in card) is said
+
+    def test_it_says_how_to_filter_and_to_decide_by_logits(self, shipped, card):
+        assert "Butterworth band-pass 0.5 to 50 Hz of order 4, applied forwards and backwards." in card
+        threshold = shipped.manifest["threshold"]
+        margin = math.log(threshold / (1 - threshold))
+        assert f"`logits[1] - logits[0] >= log(t / (1 - t))`, {margin:.4f}. The threshold" in card
+        always = card_of(model_part(shipped.manifest, {**shipped.figures, "threshold": 0.0}))
+        assert "from a score t of 0. The threshold" in always
+
+    def test_it_compares_the_int8_model_if_there_is_one(self, shipped):
+        figures = {"onnx_bytes": 2186, "largest_logit_difference": 0.02325, "decisions_equal": 0.9962}
+        row = "99.62% of decisions equal, logits differ by at most 0.023 |"
+        for is_shipped in (True, False):
+            int8 = {**figures, "shipped": is_shipped, "test": None}
+            card = card_of(model_part(shipped.manifest, {**shipped.figures, "int8": int8}))
+            assert (row in card) == is_shipped
+        assert row not in card_of(model_part(shipped.manifest, {**shipped.figures, "int8": None}))
 
     def test_predictive_values_are_at_the_stated_prevalences(self, card):
         assert [len(re.findall(rf"^\| {one} % \|", card, re.MULTILINE)) for one in (1, 5, 10)] == [2, 2, 2]

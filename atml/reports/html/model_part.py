@@ -94,7 +94,14 @@ def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("multiply-accumulates for one segment", code.get("macs"), ""),
     ]
     found = [(name, f"{value:,} {unit}".strip()) for name, value, unit in rows if value is not None]
+    if int8.get("shipped"):
+        found.append(("model.int8.onnx compared with model.onnx", _agreement(int8)))
     return (*found, *([("ONNX Runtime, where it was made", f"{latency:.2f} ms")] if latency else []))
+
+
+def _agreement(int8: Mapping[str, Any]) -> str:
+    equal, difference = int8["decisions_equal"], int8["largest_logit_difference"]
+    return f"{equal:.2%} of decisions equal, logits differ by at most {difference:.2g}"
 
 
 def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | None:
