@@ -24,7 +24,7 @@ _REASONS = {
 }
 _PRIMARY = 0xFF  # the higher bits only add detail
 # A process that outlives a study knows its trials by their ids, and would take a new study's for them.
-_NEVER_REUSE_IDS_OF = ("studies", "trials")
+_NEVER_REUSED = {"studies": "study_id", "trials": "trial_id"}
 
 _is_reading = ContextVar("_is_reading", default=False)
 
@@ -84,7 +84,8 @@ def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
 @listens_for(sqlalchemy.Table, "before_create")
 def _never_reuse_ids(table: sqlalchemy.Table, connection: sqlalchemy.Connection, **_: object) -> None:
     """Let SQLite count ids on after a deletion, as PostgreSQL does; files made before go on as they are."""
-    if table.name in _NEVER_REUSE_IDS_OF and connection.dialect.name == "sqlite":
+    is_optunas = list(table.primary_key.columns.keys()) == [_NEVER_REUSED.get(table.name)]
+    if is_optunas and connection.dialect.name == "sqlite":
         table.dialect_options["sqlite"]["autoincrement"] = True
 
 
