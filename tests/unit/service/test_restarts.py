@@ -3,6 +3,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from atml.evaluation import Estimate
 from atml.service.restarts import LONGEST_DELAY_SECONDS, History, Restarts, history_of
 from atml.tuning import records
 from atml.tuning.processes import this_process
@@ -43,6 +44,9 @@ def study():
     return optuna.create_study()
 
 
+RESULT = Estimate(fbeta=0.5, standard_error=None, threshold=0.2, by_fold=(0.5,))
+
+
 def add(study, *, pid, epochs=0, reached=0, state=TrialState.RUNNING):
     study.add_trial(
         optuna.trial.create_trial(
@@ -54,6 +58,7 @@ def add(study, *, pid, epochs=0, reached=0, state=TrialState.RUNNING):
                 records.WORKER: {**this_process().to_dict(), "pid": pid},
                 records.CURVE: [[0, 0.5, 0.5, 0.5, 1.0]] * epochs,
                 records.REACHED: [0, reached],
+                **({records.RESULT: records.result_record(RESULT)} if state == TrialState.COMPLETE else {}),
             },
         )
     )

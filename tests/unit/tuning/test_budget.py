@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
+from atml.evaluation import Estimate
 from atml.tuning import records, stop
 from atml.tuning.budget import (
     Spent,
@@ -28,8 +29,13 @@ COMPLETE, PRUNED, RUNNING, FAIL = (
 )
 
 
+RESULT = Estimate(fbeta=0.5, standard_error=None, threshold=0.2, by_fold=(0.5,))
+
+
 def trial(start, end, state=COMPLETE, number=0, **attributes):
     """Make a trial from its times in seconds after eight."""
+    if state == COMPLETE:
+        attributes[records.RESULT] = records.result_record(RESULT)
     made = create_trial(state=state, value=0.5 if state == COMPLETE else None, user_attrs=attributes)
     made.number = number
     made.datetime_start = None if start is None else EIGHT + timedelta(seconds=start)
