@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from atml.ecg.provenance import INDEX, PROVENANCE
 from atml.ecg.segment import GRAMMAR
 from atml.ecg.sources import csv_tables, edf, npz, other_segments, parquet, wfdb_records
 from atml.ecg.sources.recording import Item, Reading
@@ -54,8 +55,13 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise NoSegments(f"{path} does not exist; check the path.")
-    below = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    below = (file.relative_to(path) for file in path.rglob("*") if file.is_file() and not _is_index(file))
     return [path / file for file in below if not any(part.startswith(".") for part in file.parts)]
+
+
+def _is_index(file: Path) -> bool:
+    """Whether a file is the index of segments that an import has written there."""
+    return file.name == INDEX and (file.parent / PROVENANCE).is_file()
 
 
 def _check_names(files: Sequence[Path]) -> None:

@@ -513,6 +513,12 @@ class TestSegmentDirectories:
 
 
 class TestFinding:
+    def test_the_index_of_an_earlier_import_is_no_table(self, tmp_path):
+        write_csv(tmp_path / "h.csv", rows())
+        for out in ("one", "two"):
+            made = import_recordings(tmp_path, tmp_path / out, columns=COLUMNS, rate_hz=200)
+            assert [one.record for one in made.records] == ["h:0", "h:4400"]
+
     def test_files_of_other_formats_are_pointed_out(self, tmp_path):
         np.savez(tmp_path / "b.npz", ecg=sine(200, 10), label=["N"] * 2000)
         for name in ("a", "c"):
