@@ -5,7 +5,7 @@ different, and their labels are right.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,11 @@ from atml.files import make_folder, write_whole
 from atml.version import __version__
 
 SUBJECTS, SEGMENTS_OF_EACH, SEED = 256, 30, 0
+
+
+def fit_labels(positive: Iterable[str]) -> bool:
+    """Whether simulated segments are labelled as data in which these rhythms are to be found."""
+    return AFIB_RHYTHM in positive
 
 
 def simulated_segments(

@@ -5,8 +5,9 @@ After Mitchell et al., Model Cards for Model Reporting (2019). Everything is tak
 
 import math
 
-from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ
+from atml.ecg import SAMPLING_RATE_HZ
 from atml.ecg.cutting import FILTER
+from atml.ecg.simulated import fit_labels
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
@@ -34,7 +35,7 @@ def _simulated(model: ModelPart) -> float:
     """Return the share of simulated segments that the model was trained on."""
     final = model.spec.get("finalize", {}).get("simulated")
     share: float = model.spec["training"].get("simulated", 0.0) if final is None else final
-    return share if AFIB_RHYTHM in model.positive else 0.0
+    return share if fit_labels(model.positive) else 0.0
 
 
 def _margin(threshold: float) -> float | None:

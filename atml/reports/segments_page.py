@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, check_directory, load_dataset
-from atml.ecg.provenance import IndexedSegment, read_index, read_provenance
+from atml.ecg.provenance import IndexedSegment, place_of, read_index, read_provenance
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment
 from atml.reports.paper import PAPER_STYLE, strip
@@ -148,13 +148,14 @@ def _one(path: Path) -> tuple[SegmentName, NDArray[np.float32]]:
     return name, samples
 
 
-def _indexed(path: Path) -> dict[str, IndexedSegment]:
-    """Return the index by file name, without segments whose label somebody has corrected since."""
-    return {one.file: one for one in read_index(path)}
+def _indexed(path: Path) -> dict[tuple[str, str], IndexedSegment]:
+    return {place_of(one.file): one for one in read_index(path)}
 
 
-def _rhythm(file: str, indexed: dict[str, IndexedSegment]) -> str:
-    return indexed[file].rhythm if file in indexed else SegmentName.parse(file).rhythm
+def _rhythm(file: str, indexed: dict[tuple[str, str], IndexedSegment]) -> str:
+    one = indexed.get(place_of(file))
+    # Of a segment whose label somebody has corrected, the name says more than the index.
+    return one.rhythm if one is not None and one.file == file else SegmentName.parse(file).rhythm
 
 
 def _order(file: str) -> tuple[int, int]:
@@ -162,8 +163,8 @@ def _order(file: str) -> tuple[int, int]:
     return int(name.number), int(name.index)
 
 
-def _caption(file: str, indexed: dict[str, IndexedSegment]) -> str:
-    one = indexed.get(file)
+def _caption(file: str, indexed: dict[tuple[str, str], IndexedSegment]) -> str:
+    one = indexed.get(place_of(file))
     return file if one is None else f"{file}, {one.record} from {_clock(one.start_seconds)}"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 
 from atml.ecg import Dataset, load_dataset, simulated_segments
+from atml.ecg.simulated import fit_labels
 from atml.errors import SpecError, StudyError
 from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
@@ -55,7 +56,7 @@ def load_phase_data(phase: Phase, watch: Watch) -> Dataset:
 
 def draw_simulated(share: float, dataset: Dataset, watch: Watch) -> None:
     """Draw the simulated segments that training takes a share of, so that not every process has to."""
-    if share:
+    if share and fit_labels(dataset.positive):
         with watch.progress("Simulating segments to train on", "subjects") as update:
             simulated_segments(dataset.segment_length, progress=update)
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from atml.ecg import AFIB_RHYTHM, Dataset, Split, simulated_segments
+from atml.ecg import Dataset, Split, simulated_segments
+from atml.ecg.simulated import fit_labels
 from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
 from atml.training.averaging import WeightAverage
@@ -116,8 +117,8 @@ class _Loop:
         return self.model if self.average is None else self.average.module
 
     def simulated(self, real: Dataset) -> Dataset | None:
-        """Return simulated segments to add; None if AFIB, which they are labelled by, is not to be found."""
-        wanted = self.settings.simulated and AFIB_RHYTHM in real.positive
+        """Return the simulated segments to add, if any."""
+        wanted = self.settings.simulated and fit_labels(real.positive)
         return simulated_segments(real.segment_length) if wanted else None
 
     def epochs(self) -> Iterator[Epoch]:

@@ -88,7 +88,7 @@ class FrontSampler(BaseSampler):
         free = ~(standings.closed | standings.running)
         if fixed:
             matching = np.array([fixed.items() <= point.params.items() for point in self._grid.points])
-            free = (free & matching) if (free & matching).any() else free
+            free = free & matching if (free & matching).any() else free
         return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))]
 
     def sample_independent(

@@ -59,6 +59,14 @@ def test_times_are_rounded_to_tenths_of_a_second(imported, tmp_path):
     assert examples(folder, 2)[1].caption.endswith("from 1:01:00.0")
 
 
+def test_a_corrected_label_keeps_record_and_time(imported, tmp_path):
+    folder = shutil.copytree(imported, tmp_path / "segments")
+    before = examples(folder, 2)[1].caption.partition(",")[2]
+    (folder / "S2-AFIB-3.txt").rename(folder / "S2-B-3.txt")
+    (corrected,) = (one for one in examples(folder, 2) if one.rhythm == "B")
+    assert corrected.caption == f"S2-B-3.txt,{before}"
+
+
 def test_one_file_can_be_shown_and_another_file_is_refused(imported):
     file = imported / "S1-N-0.txt"
     assert contents(file).segments == 1
