@@ -36,7 +36,9 @@ def print_metrics(metrics: "Metrics", *, title: str) -> None:
     for name, label in SHOWN.items():
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
-        pooled.add_row(label.format(beta=metrics.beta), figure(getattr(metrics, name)), interval)
+        pooled.add_row(label.format(beta=metrics.beta), figure(metrics.defined(name)), interval)
+        if name == "subject_mean_fbeta" and metrics.subjects_without_afib:
+            pooled.add_row(f"  of which {metrics.subjects_without_afib} without AFIB count as 1", "", "")
         if name == "fbeta":
             share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
             all_afib = f"{fbeta_of_all_afib(share, metrics.beta):.4f}"

@@ -7,10 +7,14 @@ its subjects.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atml.ecg.dataset import Dataset
 from atml.ecg.segment import CLASSES, subject_order
 from atml.errors import TooFewSubjects
+
+# Standard deviation of the logarithm by which the order of the subjects differs from that by size.
+SHUFFLING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +26,11 @@ class Split:
 
 
 def grouped_folds(dataset: Dataset, *, folds: int = 5, seed: int = 0) -> list[Split]:
-    """Split a dataset into folds by subject, each with about the same share of AFIB.
+    """Split a dataset into folds by subject, each with about as many segments of each class.
 
     Every subject is in the validation part of exactly one fold, and both parts of every fold contain
-    both classes.
+    both classes. Another seed gives other folds. (With scikit-learn's StratifiedGroupKFold it does so only if
+    subjects have equal numbers of segments.)
 
     Raises:
         TooFewSubjects: there are too few subjects of each class for so many folds.
@@ -35,10 +40,8 @@ def grouped_folds(dataset: Dataset, *, folds: int = 5, seed: int = 0) -> list[Sp
     mixed, single = _subjects_by_class(dataset)
     if len(mixed) + min(map(len, single)) < folds:
         raise TooFewSubjects(_advice(dataset, folds, len(mixed), [len(names) for names in single]))
-    splits = _stratified(dataset, folds, seed)
-    if all(_has_both_classes(split.valid) for split in splits):
-        return splits
-    return _dealt(dataset, folds, seed)
+    validating = [np.isin(dataset.subjects, names) for names in _dealt(dataset, folds, seed)]
+    return [Split(train=dataset.select(~here), valid=dataset.select(here)) for here in validating]
 
 
 def _subjects_by_class(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
@@ -48,38 +51,36 @@ def _subjects_by_class(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
     return sorted(normal & afib), [sorted(normal - afib), sorted(afib - normal)]
 
 
-def _stratified(dataset: Dataset, folds: int, seed: int) -> list[Split]:
-    # Takes half a second to import, and `atml data check` does not need it.
-    from sklearn.model_selection import StratifiedGroupKFold
+def _dealt(dataset: Dataset, folds: int, seed: int) -> list[list[str]]:
+    """Assign subjects to folds: large ones roughly first, each to the fold that stays the most even.
 
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed % 2**32)
-    indices = np.zeros(len(dataset))
-    return [
-        Split(train=dataset.select(train), valid=dataset.select(valid))
-        for train, valid in splitter.split(indices, dataset.labels, dataset.subjects)
-    ]
-
-
-def _dealt(dataset: Dataset, folds: int, seed: int) -> list[Split]:
-    """Assign subjects one by one, for the few-subject cases in which stratification fails.
-
-    Each fold begins with a subject of both classes, or with one of each; each other subject goes to
-    the fold with the fewest segments.
+    Each fold begins with a subject of both classes, or with one of each.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(seed % 2**32)
     mixed, (normal, afib) = _subjects_by_class(dataset)
     for names in (mixed, normal, afib):
         random.shuffle(names)
     dealt = [[mixed.pop()] if mixed else [normal.pop(), afib.pop()] for _ in range(folds)]
-    sizes = dict(zip(*np.unique(dataset.subjects, return_counts=True), strict=True))
-    for name in sorted(mixed + normal + afib, key=lambda name: -int(sizes[name])):
-        min(dealt, key=lambda names: sum(int(sizes[name]) for name in names)).append(name)
-    validating = [np.isin(dataset.subjects, names) for names in dealt]
-    return [Split(train=dataset.select(~here), valid=dataset.select(here)) for here in validating]
+    shares = _shares(dataset)
+    held = np.array([sum(shares[name] for name in names) for names in dealt])  # [folds, classes]
+    left = sorted(mixed + normal + afib)
+    weight = np.array([shares[name].sum() for name in left]) * random.lognormal(
+        sigma=SHUFFLING, size=len(left)
+    )
+    for name in np.array(left)[np.argsort(-weight)].tolist():
+        # The sum of the squares of all folds grows least where the product is smallest.
+        fold = int(np.argmin(held @ shares[name]))
+        held[fold] += shares[name]
+        dealt[fold].append(name)
+    return dealt
 
 
-def _has_both_classes(part: Dataset) -> bool:
-    return len(np.unique(part.labels)) == len(CLASSES)
+def _shares(dataset: Dataset) -> dict[str, NDArray[np.float64]]:
+    """Return what share of all segments of each class [classes] a subject has."""
+    names, subject = np.unique(dataset.subjects, return_inverse=True)
+    counts = [np.bincount(subject, dataset.labels == label, len(names)) for label in range(len(CLASSES))]
+    counted = np.stack(counts, axis=1)
+    return dict(zip(names.tolist(), counted / counted.sum(axis=0), strict=True))
 
 
 def _advice(dataset: Dataset, folds: int, mixed: int, single: list[int]) -> str:

@@ -10,6 +10,9 @@ from atml.evaluation.confusion import Confusion, Floats
 
 LEVEL = 0.95
 
+# With fewer subjects a 95 % percentile interval covers the truth in much less than 95 % of cases.
+LEAST_SUBJECTS = 6
+
 # Scores are binned by rank before the area under the ROC curve is resampled: a segment ties with
 # 1/1024 of the others, which changes the area by far less than the width of the interval.
 SCORE_BINS = 1024
@@ -31,26 +34,35 @@ def bootstrap_intervals(
 
     Each resample draws subjects with replacement, as many as there are, and pools their counts.
     Only counts are resampled, not segments, so the cost does not grow with the recordings. A resample
-    without AFIB says nothing about how AFIB is found. A metric that no resample defines (specificity when
-    all is AFIB) is omitted, and so are all metrics when there are fewer than two subjects.
+    without AFIB says nothing about how AFIB is found. A metric is omitted if fewer than six subjects have the
+    segments that it is about: AFIB for recall, other rhythms for specificity, both for the area.
     """
     subjects = subject_fbeta.size
-    if subjects < 2 or resamples == 0:
+    if subjects < LEAST_SUBJECTS or resamples == 0:
         return {}
+    enough_afib, enough_other = (count >= LEAST_SUBJECTS for count in subjects_with(by_subject))
     times = resampled_subjects(subjects, resamples=resamples, seed=seed)
     pooled = by_subject.resampled(times)
-    figures = {
-        "f1": with_afib(pooled, pooled.fbeta(1.0)),
-        "fbeta": with_afib(pooled, pooled.fbeta(beta)),
-        "accuracy": pooled.accuracy,
-        "precision": with_afib(pooled, pooled.precision),
-        "recall": with_afib(pooled, pooled.recall),
-        "specificity": pooled.specificity,
-        "roc_auc": _resampled_auc(times, subject, positive, score),
-        "subject_mean_fbeta": times @ subject_fbeta / subjects,
-        "g": times @ (subject_fbeta > g_above).astype(float) / subjects,
-    }
-    return {name: percentiles(values) for name, values in figures.items() if np.isfinite(values).any()}
+    figures = {"accuracy": pooled.accuracy}
+    if enough_afib:
+        figures |= {
+            "f1": with_afib(pooled, pooled.fbeta(1.0)),
+            "fbeta": with_afib(pooled, pooled.fbeta(beta)),
+            "precision": with_afib(pooled, pooled.precision),
+            "recall": with_afib(pooled, pooled.recall),
+            "subject_mean_fbeta": times @ subject_fbeta / subjects,
+            "g": times @ (subject_fbeta > g_above).astype(float) / subjects,
+        }
+    if enough_other:
+        figures["specificity"] = pooled.specificity
+    if enough_afib and enough_other:
+        figures["roc_auc"] = _resampled_auc(times, subject, positive, score)
+    return {name: percentiles(values) for name, values in figures.items()}
+
+
+def subjects_with(by_subject: Confusion) -> tuple[int, int]:
+    """Return how many subjects have AFIB, and how many have other segments."""
+    return int((by_subject.afib > 0).sum()), int((by_subject.segments > by_subject.afib).sum())
 
 
 def resampled_subjects(subjects: int, *, resamples: int, seed: int) -> Floats:

@@ -79,6 +79,7 @@ class Estimate:
     standard_error: float | None  # of that mean; None with one fold
     threshold: float  # one for all folds
     by_fold: tuple[float, ...]
+    partitions: int = 1  # of the subjects into folds
 
     @property
     def folds(self) -> int:
@@ -86,12 +87,15 @@ class Estimate:
         return len(self.by_fold)
 
 
-def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
+def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0, partitions: int = 1) -> Estimate:
     """Return the estimate for a candidate that was trained once without each of `folds`.
 
     The decision threshold is the same for all folds: the middle of the plateau on which the mean over
     folds is within .002 of its maximum, as for the shipped model. A fixed threshold would penalise networks
     whose scores are all a little low or high, which does not harm the shipped model.
+
+    With several `partitions`, in each of which every subject is in one fold, the standard error is that of
+    one: the same subjects say nothing new about others.
 
     Raises ValueError without a fold.
     """
@@ -101,12 +105,13 @@ def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0) -> Estimate:
     curves = np.stack([fold.fbeta(beta) for fold in folds])  # [folds, thresholds]
     at = sum(plateau(curves.mean(axis=0))) // 2
     by_fold = curves[:, at]
-    spread = float(by_fold.std(ddof=1)) / math.sqrt(len(folds)) if len(folds) > 1 else None
+    spread = float(by_fold.std(ddof=1)) / math.sqrt(len(folds) / partitions) if len(folds) > 1 else None
     return Estimate(
         fbeta=float(by_fold.mean()),
         standard_error=spread,
         threshold=THRESHOLDS[at],
         by_fold=tuple(float(value) for value in by_fold),
+        partitions=partitions,
     )
 
 

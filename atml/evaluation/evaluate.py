@@ -99,14 +99,17 @@ def metrics_of_counts(
     )
 
 
-def roc_auc(positive: NDArray[np.bool_], score: Floats) -> float | None:
-    """Return the area under the ROC curve, or None when only one class is present."""
+def roc_auc(positive: NDArray[np.bool_], score: Floats, weight: Floats | None = None) -> float | None:
+    """Return the area under the ROC curve, or None when only one class is present.
+
+    `weight` [n] is that of each segment; by default they weigh the same.
+    """
     if positive.all() or not positive.any():
         return None
     # Late: importing scikit-learn takes longer than most evaluations.
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(positive, score))
+    return float(roc_auc_score(positive, score, sample_weight=weight))
 
 
 def _per_subject(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from atml.evaluation.episodes import EpisodeMetrics
 from atml.evaluation.stored import Stored
 
+_OF_AFIB = ("f1", "fbeta", "precision", "recall", "subject_mean_fbeta", "g")  # without any, they say nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectMetrics:
@@ -51,7 +53,9 @@ class Metrics(Stored):
     beta: float  #: Beta of F-beta.
     segments: int  #: Number of segments.
     subjects: int  #: Number of subjects.
-    f1: float  #: F1, pooled over all segments, like the following up to `roc_auc`.
+    #: F1, pooled over all segments, like the following up to `roc_auc`. Without any AFIB, F1, F-beta,
+    #: precision and recall are 0, `subject_mean_fbeta` and `g` are 1, and none of them says anything.
+    f1: float
     fbeta: float  #: F-beta.
     accuracy: float  #: Fraction of segments called as labelled.
     precision: float  #: Fraction of segments called AFIB that are labelled so.
@@ -63,10 +67,22 @@ class Metrics(Stored):
     g: float  #: Fraction of subjects whose F-beta is above .9.
     per_subject: tuple[SubjectMetrics, ...]  #: Metrics of each subject.
     per_rhythm: tuple[RhythmMetrics, ...]  #: Metrics of each rhythm.
-    #: 95 % interval of each metric, from resampled subjects; empty if there are too few.
+    #: 95 % interval of each metric, from resampled subjects; none if fewer than 6 subjects define it.
     intervals: Mapping[str, tuple[float, float]]
     #: Episode statistics; None unless the segments are consecutive parts of imported recordings.
     episodes: EpisodeMetrics | None = None
+
+    @property
+    def subjects_without_afib(self) -> int:
+        """How many subjects have no AFIB and therefore an F-beta of 1, whatever they are called."""
+        return sum(one.afib_segments == 0 for one in self.per_subject)
+
+    def defined(self, name: str) -> float | None:
+        """Return a metric by its name, None where the data do not define it."""
+        if name in _OF_AFIB and self.subjects_without_afib == self.subjects:
+            return None
+        value: float | None = getattr(self, name)
+        return value
 
     @property
     def worst(self) -> float:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atml.evaluation.bootstrap import percentiles, resampled_subjects, with_afib
+from atml.evaluation.bootstrap import (
+    LEAST_SUBJECTS,
+    percentiles,
+    resampled_subjects,
+    subjects_with,
+    with_afib,
+)
 from atml.evaluation.confusion import Confusion, Floats
 from atml.evaluation.metrics import Metrics
 
@@ -31,14 +37,14 @@ def predictive_values(
     """Return the predictive values of a model at other prevalences of AFIB among segments, by Bayes' rule.
 
     Sensitivity and specificity are taken to stay as they are in `metrics`. The intervals resample subjects,
-    as those of `evaluate` do; with one subject there are none. Returns nothing if `metrics` lacks one of the
-    classes.
+    as those of `evaluate` do; with fewer than six of a class there are none. Returns nothing if `metrics`
+    lacks one of the classes.
     """
     counts = counts_of(metrics)
     if metrics.specificity is None or not counts.afib.any():
         return ()
-    subjects = counts.segments.size
-    times = resampled_subjects(subjects, resamples=resamples if subjects > 1 else 0, seed=seed)
+    resamples = resamples if min(subjects_with(counts)) >= LEAST_SUBJECTS else 0
+    times = resampled_subjects(counts.segments.size, resamples=resamples, seed=seed)
     resampled = counts.resampled(times)
     return tuple(_at(prevalence, counts.pooled(), resampled) for prevalence in prevalences)
 

@@ -32,9 +32,9 @@ HUGE = 2.0**63
 class DisturbedMetrics:
     """How well a model does under one disturbance.
 
-    F1, F-beta and specificity are at the model's own threshold, pooled with equal weight for each
-    subject however many segments it has. F-beta alone can mislead: calling everything AFIB keeps it
-    high, but not the specificity and the area.
+    All subjects weigh the same, however many segments they have. F1, F-beta and specificity are at the
+    model's own threshold. F-beta alone can mislead: calling everything AFIB keeps it high, but not the
+    specificity and the area.
     """
 
     disturbance: str  #: Name of the disturbance, or `undisturbed`.
@@ -222,7 +222,7 @@ class _Task:
         called = finite & (score >= self.threshold)
         counts = count_by_group(self.subject, int(self.subject.max()) + 1, positive, called)
         even = counts.resampled((1 / counts.segments)[None, :])
-        own = roc_auc(positive, score)
+        own = roc_auc(positive, score, 1 / counts.segments[self.subject])
         specificity = float(even.specificity[0])
         return DisturbedMetrics(
             disturbance=name,

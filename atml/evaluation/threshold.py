@@ -8,7 +8,7 @@ from atml.evaluation.labelled import check_beta, groups, labelled_scores
 
 # Thresholds whose F-beta is this close to the best count as equally good.
 TOLERANCE = 0.002
-LOWEST, HIGHEST = 0.05, 0.95
+LOWEST, HIGHEST = 0.001, 0.999  # of 0 and 1 the logit is infinite
 
 
 def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *, beta: float = 2.0) -> float:
@@ -19,7 +19,7 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *,
     F-beta is pooled, with equal weight for each subject however long its recording. (The contest's
     mean over subjects is not used: it ignores false alarms in subjects without AFIB and would push
     the threshold down.) Its maximum is often a chance spike, so the result is the middle of the
-    plateau around it where F-beta is within .002 of it, clipped to .05 – .95 and rounded to four
+    plateau around it where F-beta is within .002 of it, clipped to .001 – .999 and rounded to four
     decimals. Raises ValueError when there is no AFIB.
     """
     check_beta(beta)

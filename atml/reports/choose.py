@@ -146,7 +146,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
     threshold = best_threshold(scored.labels, scores, scored.subjects, beta=phase.beta)
     counts = (*records.folds(leader.trial).values(), *(_counts(dataset, fit) for fit in fits))
     return Candidate(
-        contender=replace(leader, estimate=estimate(counts, beta=phase.beta)),
+        contender=replace(leader, estimate=estimate(counts, beta=phase.beta, partitions=1 + CUT_AGAIN)),
         counts=counts,
         fits=tuple(fits),
         proposal=records.proposal(leader.trial),

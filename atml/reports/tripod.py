@@ -50,7 +50,7 @@ _ITEMS = (
     ("20a", "Flow of participants", "Data"),
     ("20b", "Characteristics of the participants", ""),
     ("20c", "Comparison of training and test data", ""),
-    ("21", "Participants and outcome events in each analysis", "Figures"),
+    ("21", "Participants and outcome events in each analysis", "Data"),
     ("22", "Specification of the model", "How to reproduce"),
     ("23a", "Performance with intervals", "Figures"),
     ("23b", "Heterogeneity of performance", "Known failures"),

@@ -41,7 +41,7 @@ EXTENDABLE = ("budget.", "targets.", "finalize.")
 # These decide which networks are compared, which is settled when a study is created.
 NOT_EXTENDABLE = ("targets.size_of", "targets.max_")
 FORMAT = "format"  # of the attributes of a study and its trials
-PRESENT_FORMAT = 3
+PRESENT_FORMAT = 4
 CREATION_SECONDS = 5.0  # creating a study takes less than a second
 
 
@@ -102,7 +102,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
-            f"study {name!r} was made by an earlier version of ATML, which recorded trials differently; "
+            f"study {name!r} was made by an earlier version of ATML, which cut folds differently; "
             "finish it with that version (0.1), or give the new study another name"
         )
     if not re.fullmatch(STUDY_NAME, name):

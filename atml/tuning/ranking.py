@@ -89,7 +89,7 @@ def tied(one: Contender, other: Contender) -> bool:
     differences = [a - b for a, b in pairs]
     if len(differences) < 2:
         return False
-    error = stdev(differences) / math.sqrt(len(differences))
+    error = stdev(differences) / math.sqrt(len(differences) / one.estimate.partitions)
     return abs(fmean(differences)) <= TIED_STANDARD_ERRORS * error
 
 

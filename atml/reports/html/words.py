@@ -66,6 +66,8 @@ def items_text(values: Mapping[str, Any]) -> str:
 def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
     """Return the fields of the metrics with the words for them."""
     beta = f"F{metrics.beta:g}"
+    without = metrics.subjects_without_afib
+    exempt = f" ({without} of {metrics.subjects} without AFIB count as 1)" if without else ""
     return [
         ("fbeta", beta),
         ("f1", "F1"),
@@ -74,8 +76,8 @@ def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
         ("precision", "precision"),
         ("accuracy", "accuracy"),
         ("roc_auc", "ROC-AUC"),
-        ("subject_mean_fbeta", f"mean {beta} of subjects"),
-        ("g", f"subjects with {beta} above 0.9"),
+        ("subject_mean_fbeta", f"mean {beta} of subjects{exempt}"),
+        ("g", f"subjects with {beta} above 0.9{exempt}"),
     ]
 
 

@@ -67,6 +67,28 @@ class TestGroupedFolds:
         assert drawn(1) == drawn(1)
         assert drawn(1) != drawn(2)
 
+    def test_another_seed_gives_other_folds_when_no_two_subjects_are_alike(self) -> None:
+        dataset = dataset_of({f"S{n}": (20 + 7 * n, 90 - 5 * n) for n in range(16)})
+        drawn = {
+            tuple(
+                sorted(
+                    tuple(sorted(set(split.valid.subjects)))
+                    for split in grouped_folds(dataset, folds=4, seed=seed)
+                )
+            )
+            for seed in range(8)
+        }
+        assert len(drawn) == 8
+
+    @given(st.integers(0, 2**31))
+    @settings(deadline=None, max_examples=20)
+    def test_folds_have_about_as_many_segments_of_each_class(self, seed: int) -> None:
+        dataset = dataset_of({f"S{n}": (20 + 7 * n, 90 - 5 * n) for n in range(16)})
+        for split in grouped_folds(dataset, folds=4, seed=seed):
+            for label in (0, 1):
+                share = (split.valid.labels == label).sum() / (dataset.labels == label).sum()
+                assert 0.25 - 0.1 < share < 0.25 + 0.1
+
     def test_too_few_subjects_of_a_class_says_which_and_what_to_do(self) -> None:
         dataset = dataset_of({"S1": (5, 5), "S2": (5, 5), "S3": (5, 0)}, source="data/small")
         with pytest.raises(TooFewSubjects) as caught:

@@ -54,6 +54,13 @@ def test_an_estimate_is_the_mean_over_folds_at_one_threshold():
     assert known.folds == 4
 
 
+def test_the_same_subjects_in_other_folds_do_not_make_an_estimate_more_certain():
+    folds = [counts(seed=seed) for seed in range(4)]
+    once, twice = estimate(folds), estimate([*folds, *folds], partitions=2)
+    spread = np.std(once.by_fold * 2, ddof=1)
+    assert twice.standard_error == pytest.approx(spread / 2)
+
+
 def test_one_fold_has_no_standard_error():
     assert estimate([counts()]).standard_error is None
 

@@ -166,10 +166,10 @@ def test_the_resampled_area_is_the_area():
 def test_subjects_not_segments_are_resampled():
     # Many segments of few subjects that differ: the interval stays as wide as the subjects are.
     labels = np.ones(20_000, dtype=int)
-    subjects = np.repeat(["a", "b", "c", "d"], 5000)
-    scores = np.repeat([0.9, 0.9, 0.9, 0.1], 5000)
+    subjects = np.repeat(list("abcdefgh"), 2500)
+    scores = np.repeat([0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1], 2500)
     low, high = evaluate(labels, scores, subjects, subjects, threshold=0.5).intervals["recall"]
-    assert low <= 0.25
+    assert low <= 0.5
     assert high == 1.0
 
 
@@ -209,14 +209,26 @@ def test_all_is_complete():
 
 
 def test_a_resample_without_afib_says_nothing_about_how_it_is_found():
-    # Two of eight subjects have AFIB, of which 9 in 10 are found: a tenth of the resamples has neither.
-    labels = np.concatenate([np.ones(20, int), np.zeros(60, int)])
+    # Six of 200 subjects have AFIB, of which 9 in 10 are found: one resample in 400 has none of them.
+    labels = np.concatenate([np.ones(60, int), np.zeros(1940, int)])
     scores = np.where(labels == 1, 0.9, 0.1)
-    scores[[0, 10]] = 0.1
-    subjects = np.repeat([f"S{number}" for number in range(8)], 10)
-    found = evaluate(labels, scores, subjects, subjects, threshold=0.5)
+    scores[0:60:10] = 0.1
+    subjects = np.repeat([f"S{number}" for number in range(200)], 10)
+    found = evaluate(labels, scores, subjects, subjects, threshold=0.5, bootstrap=4000)
     assert found.intervals["recall"] == pytest.approx((0.9, 0.9))
     assert found.intervals["precision"] == (1.0, 1.0)
     assert found.intervals["fbeta"][0] > 0.9
-    without = evaluate(np.zeros(80, int), scores, subjects, subjects, threshold=0.5)
-    assert {"recall", "precision", "f1", "fbeta"}.isdisjoint(without.intervals)
+    without = evaluate(np.zeros(2000, int), scores, subjects, subjects, threshold=0.5)
+    assert set(without.intervals) == {"accuracy", "specificity"}
+    names = ("f1", "fbeta", "precision", "recall", "subject_mean_fbeta", "g", "accuracy", "specificity")
+    undefined = [without.defined(name) is None for name in names]
+    assert undefined == [True] * 6 + [False] * 2
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_six_subjects_of_a_class_give_an_interval_of_what_is_about_it(count):
+    # `count` subjects have AFIB, and all eight have other rhythms.
+    labels = np.array([[1, 0]] * count + [[0, 0]] * (8 - count)).ravel()
+    found = evaluate(labels, labels * 0.8, np.repeat(list("abcdefgh"), 2), np.full(16, "N"), threshold=0.5)
+    about_afib = {"f1", "fbeta", "precision", "recall", "subject_mean_fbeta", "g", "roc_auc"}
+    assert set(found.intervals) == {"accuracy", "specificity"} | (about_afib if count == 6 else set())

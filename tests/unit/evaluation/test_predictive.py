@@ -15,7 +15,7 @@ CALLED = np.repeat([1, 0, 1, 0], [8, 2, 1, 9])
 
 
 def test_predictive_values_follow_from_bayes_rule():
-    metrics = measured(LABELS, CALLED, ["S1", "S2"] * 10)
+    metrics = measured(LABELS, CALLED, list("ABCDEF") * 3 + ["A", "D"])
     (one,) = predictive_values(metrics, [0.1])
     assert one.positive == pytest.approx(0.08 / (0.08 + 0.09))
     assert one.negative == pytest.approx(0.81 / (0.81 + 0.02))
@@ -29,16 +29,16 @@ def test_at_the_prevalence_of_the_data_the_positive_value_is_the_precision():
     assert one.positive == pytest.approx(metrics.precision)
 
 
-def test_one_subject_gives_no_interval():
-    (one,) = predictive_values(measured(LABELS, CALLED, ["S1"] * 20), [0.1])
+def test_few_subjects_give_no_interval():
+    (one,) = predictive_values(measured(LABELS, CALLED, list("ABCDE") * 4), [0.1])
     assert (one.positive_interval, one.negative_interval) == (None, None)
 
 
 def test_subjects_that_agree_leave_no_uncertainty_and_others_do():
-    labels, called = np.tile(LABELS, 4), np.tile(CALLED, 4)
-    alike = predictive_values(measured(labels, called, np.repeat(list("ABCD"), 20)))[0]
+    labels, called = np.tile(LABELS, 6), np.tile(CALLED, 6)
+    alike = predictive_values(measured(labels, called, np.repeat(list("ABCDEF"), 20)))[0]
     assert alike.positive_interval == pytest.approx((alike.positive, alike.positive))
-    unlike = predictive_values(measured(labels, called, np.tile(np.repeat(list("ABCD"), 5), 4)))[0]
+    unlike = predictive_values(measured(labels, called, np.tile(list("ABCDEFABCDEFABCDEFAB"), 6)))[0]
     assert unlike.positive_interval[1] - unlike.positive_interval[0] > 0.01
 
 

@@ -90,7 +90,7 @@ def test_figures_are_scikit_learns_with_equal_weight_for_each_subject():
     assert one.fbeta == pytest.approx(fbeta_score(labels, called, beta=2, sample_weight=weight))
     assert one.f1 == pytest.approx(fbeta_score(labels, called, beta=1, sample_weight=weight))
     assert one.specificity == pytest.approx(np.average(1 - called, weights=weight * (labels == 0)))
-    assert one.roc_auc == pytest.approx(roc_auc_score(labels, scores))
+    assert one.roc_auc == pytest.approx(roc_auc_score(labels, scores, sample_weight=weight))
     assert found.undisturbed.roc_auc_loss == 0
 
 
