@@ -40,10 +40,11 @@ from atml.service.storage import Storage, open_storage
 from atml.service.stored import StoredStudy
 from atml.service.studies import check_trials, load
 from atml.service.watch import Watch
-from atml.service.worker import quieten_optuna
+from atml.service.worker import quiet_optuna
 from atml.training import choose_device
 from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
+from atml.tuning.spec import LARGEST
 from atml.tuning.stop import StoppedBy
 from atml.words import counted
 
@@ -58,6 +59,7 @@ class Run:
     final: Final
 
 
+@quiet_optuna()
 def search(
     spec: Spec,
     *,
@@ -72,7 +74,7 @@ def search(
 ) -> Outcome:
     """Create the study that a spec describes, or resume it, and run workers until it is done.
 
-    Call it in the main thread: Ctrl-C is forwarded to the worker processes, which finish their epoch.
+    In the main thread Ctrl-C is forwarded to the worker processes, which finish their epoch.
 
     Args:
         spec: A TOML file, its fields as a dictionary, or a `Phase`.
@@ -94,7 +96,6 @@ def search(
         KeyboardInterrupt: the user stopped the workers; call it again to continue.
     """
     watch = watch or Watch()
-    quieten_optuna()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
     plan = _plan(storage, artifacts, workers, device)
     check_place(artifacts)  # its URL may hold a secret, which must not be said
@@ -105,6 +106,7 @@ def search(
     return work_on(stored, plan, watch)
 
 
+@quiet_optuna()
 def run(
     train: str | Path,
     test: str | Path | None = None,
@@ -140,7 +142,6 @@ def run(
         StudyError: the first of two searches was stopped by `atml stop`.
     """
     watch = watch or Watch()
-    quieten_optuna()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
     shared = _shared_subjects(train, test)
@@ -170,6 +171,7 @@ def run(
     return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
 
 
+@quiet_optuna()
 def finalize(
     study: str,
     *,
@@ -202,7 +204,6 @@ def finalize(
         SpecChanged: the training segments are not those of the study.
     """
     watch = watch or Watch()
-    quieten_optuna()
     check_place(artifacts)
     stored = load(open_storage(storage, must_exist=True), study)
     check_trials(stored)
@@ -502,16 +503,22 @@ def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:
     """Return a phase that searches networks of `sizes`, besides its own, and ships the best within each."""
     if sizes is None:
         return phase
-    searched = tuple(sorted({*phase.search.sizes, *sizes}))
+    searched = tuple(sorted({*phase.search.sizes, *_checked_sizes(sizes)}))
     search = phase.search.model_copy(update={"sizes": searched})
     return _finalizing(phase.model_copy(update={"search": search}), sizes)
 
 
 def _finalizing(phase: Phase, sizes: Sequence[int]) -> Phase:
-    if not sizes or any(size < 1 or size % 1 for size in sizes):
-        raise SpecError(f"sizes must be whole numbers of bytes, at least one, but got {list(sizes)}")
-    finalize = phase.finalize.model_copy(update={"sizes": tuple(sorted(set(sizes)))})
+    finalize = phase.finalize.model_copy(update={"sizes": _checked_sizes(sizes)})
     return phase.model_copy(update={"finalize": finalize})
+
+
+def _checked_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return whole numbers of bytes, smallest first."""
+    wrong = [one for one in sizes if isinstance(one, bool) or not 1 <= one <= LARGEST or one % 1]
+    if wrong or not len(sizes):
+        raise SpecError(f"sizes must be whole numbers of bytes, at least one, but got {list(sizes)}")
+    return tuple(sorted({int(size) for size in sizes}))
 
 
 def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:

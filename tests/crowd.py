@@ -13,13 +13,14 @@ import time
 import traceback
 from dataclasses import dataclass
 
+import optuna
 import optuna_dashboard  # noqa: F401  (else every worker would import it for its note)
 
 from atml.evaluation import Estimate
 from atml.service.alive import Registration, Workers
 from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
 from atml.service.studies import load
-from atml.service.worker import quieten_optuna, take_trials
+from atml.service.worker import take_trials
 from atml.tuning import records
 from atml.tuning.objective import Objective
 from atml.tuning.sampler import FrontSampler
@@ -62,7 +63,7 @@ def record_epoch(trial, learning_rate, seconds, *, folds):
 
 def work(url, study, index, *, seconds=0.0, at_random=False, ready=lambda: None):
     """Be a worker of a study until it is over."""
-    quieten_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, retry_seconds=WORKER_RETRY_SECONDS, wait_for_server=True)
     stored = load(storage, study)
     sampler = RandomPoint(stored.grid, index) if at_random else stored.phase.sampler(index, stored.grid)

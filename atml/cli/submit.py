@@ -36,17 +36,17 @@ def submit(
     from atml.service.session import load_phase_data, say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
-    from atml.service.worker import quieten_optuna
+    from atml.service.worker import quiet_optuna
     from atml.tuning.phases import load_spec
 
-    quieten_optuna()
     watch = Terminal()
     if artifacts is not None:
         open_artifacts(artifacts)  # fails here, not in every worker
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
     dataset = load_phase_data(phase, watch)
-    stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
+    with quiet_optuna():
+        stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
     say_left_out(stored, watch)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

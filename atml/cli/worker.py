@@ -51,15 +51,14 @@ def worker(
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
     from atml.service.studies import load
-    from atml.service.worker import WorkerSettings, quieten_optuna, work
+    from atml.service.worker import WorkerSettings, quiet_optuna, work
     from atml.training import choose_device
     from atml.tuning.stop import read
     from atml.tuning.times import run_in_utc
 
     run_in_utc()
     leave = LeaveOnSignal(supervised_by).install()
-    quieten_optuna()
-    with leave.interrupting():
+    with quiet_optuna(), leave.interrupting():
         check_place(artifacts)
         opened = open_storage(
             storage,

@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import reported, sign_of
+from atml.pruners.reports import check_direction, reported, sign_of
 
 ROUNDING = 1e-9  # so that a neighbour exactly at the radius still counts
 
@@ -74,14 +74,15 @@ class NeighbourhoodPruner(BasePruner):
             must read values with `atml.pruners.reported`, as `SizeAwarePruner` does; Optuna's own pruners see
             none there.
         param: Parameter that defines the distance, with a float or int distribution.
-        same: Parameters whose values must be equal.
+        same: Parameters whose values must be equal. A trial that lacks one has no neighbours.
         radius: Largest distance at which a bad trial rules out another, as a fraction of the
             distribution's range, on a logarithmic scale for a log distribution. Trials whose ranges differ
             are not near each other.
         threshold: A value worse than it is bad.
         direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for a negative radius, a threshold that is not a number and an unknown direction.
+    Raises ValueError for a negative radius, a threshold that is not a number and an unknown direction;
+    `prune` raises it if the study has the other direction.
     """
 
     def __init__(
@@ -100,18 +101,18 @@ class NeighbourhoodPruner(BasePruner):
             raise ValueError("`threshold` must be a number but got nan.")
         self._wrapped = wrapped or NopPruner()
         self._param = param
-        self._same = tuple(same)
+        self._same = (same,) if isinstance(same, str) else tuple(same)
         self._radius = radius
         self._threshold = threshold
         self._sign = sign_of(direction)
 
     def place(self, trial: FrozenTrial) -> Place | None:
-        """Return the place of `trial`; None if it lacks the parameter and so has no neighbours."""
-        if self._param not in trial.params:
+        """Return the place of `trial`; None if it lacks a parameter and so has no neighbours."""
+        if not {self._param, *self._same} <= trial.params.keys():
             return None
         share, scale = _share_of_range(trial, self._param)
         unit = share / self._radius if self._radius else share / ROUNDING
-        same = tuple(trial.params.get(name) for name in self._same)
+        same = tuple(trial.params[name] for name in self._same)
         return Place(group=(*same, scale), coordinates=(unit,))
 
     def score(self, trial: FrozenTrial) -> float | None:
@@ -120,6 +121,7 @@ class NeighbourhoodPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to prune `trial`: by its neighbours before the first step, then by the wrapped pruner."""
+        check_direction(study, self._sign)
         if not self.has_begun(trial):
             return self.bad_neighbour(study.get_trials(deepcopy=False), trial) is not None
         return self._wrapped.prune(study, trial)

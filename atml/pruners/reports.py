@@ -5,7 +5,7 @@ rank unfinished trials by several unknown objectives (issue 3450). A pruner that
 these functions keep the values of such studies in a user attribute.
 """
 
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, Trial
 
 REPORTED = "reported"  # user attribute: {step: value}
@@ -40,6 +40,15 @@ def reported(trial: FrozenTrial) -> dict[int, float]:
     """Return the reported values by step, in order."""
     kept = {int(step): value for step, value in trial.user_attrs.get(REPORTED, {}).items()}
     return dict(sorted({**trial.intermediate_values, **kept}.items()))
+
+
+def check_direction(study: Study, sign: int) -> None:
+    """Raise ValueError if the study's first objective has the other direction than the pruner."""
+    if sign_of(study.directions[0]) != sign:
+        other = study.directions[0].name.lower()
+        raise ValueError(
+            f"the study is to {other} its first objective, but the pruner is not; use direction={other!r}."
+        )
 
 
 def sign_of(direction: str | StudyDirection) -> int:

@@ -8,7 +8,7 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import reported, sign_of
+from atml.pruners.reports import check_direction, reported, sign_of
 
 
 class SizeAwarePruner(BasePruner):
@@ -43,7 +43,8 @@ class SizeAwarePruner(BasePruner):
         keep: Fraction of the trials that continue; .5 prunes trials below the median.
         direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for values that are out of range.
+    Raises ValueError for values that are out of range; `prune` raises it if the study has the other
+    direction.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class SizeAwarePruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether `trial` is behind at its latest step, among the trials that are no larger."""
+        check_direction(study, self._sign)
         own = self.curve(trial)
         if self._keep == 1 or len(own) <= self._warmup_steps:
             return False

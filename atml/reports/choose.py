@@ -1,7 +1,7 @@
 """Choosing the models to ship: the leaders of every size are evaluated again on new folds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Candidate:
     """A leader of the search, evaluated again on new folds."""
 
     contender: Contender  # with the estimate over the search's folds and the new ones
-    counts: tuple[FoldCounts, ...]  # of all these folds
+    counts: tuple[FoldCounts, ...] = field(repr=False)  # of all these folds
     fits: tuple[Fit, ...]  # on the new folds
     proposal: Proposal
     threshold: float

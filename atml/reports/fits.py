@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ from atml.version import __version__
 class Fit:
     """One retrained model."""
 
-    state_dict: dict[str, Tensor]
-    valid_rows: NDArray[np.int64]  # indices into the data set; empty if trained on all subjects
-    valid_scores: NDArray[np.float32]  # P(AFIB) of those rows
+    state_dict: dict[str, Tensor] = field(repr=False)
+    valid_rows: NDArray[np.int64] = field(
+        repr=False
+    )  # indices into the data set; empty if trained on all subjects
+    valid_scores: NDArray[np.float32] = field(repr=False)  # P(AFIB) of those rows
     train_loss: float
 
 
@@ -108,7 +110,7 @@ def run_fits(
 
     Raises:
         CannotWrite: a result cannot be stored; earlier ones are.
-        AtmlError: the system killed a process.
+        AtmlError: the system killed a process, or none could start.
     """
     missing = [one for one in jobs if not _path(folder, one).exists()]
     on_done(len(jobs) - len(missing), len(jobs))
@@ -129,13 +131,12 @@ def run_fits(
                 future.result()
                 on_done(count, len(jobs))
         except BaseException as error:
-            for process in list((pool._processes or {}).values()):  # an unfinished fit stores nothing
+            processes = list((pool._processes or {}).values())
+            codes = [process.exitcode for process in processes]
+            for process in processes:  # an unfinished fit stores nothing
                 process.kill()
             if isinstance(error, BrokenProcessPool):
-                raise AtmlError(
-                    "the system has killed a training process, probably because memory ran out; finished "
-                    "trainings are kept, so run the same command again, with fewer --workers"
-                ) from None
+                raise AtmlError(_why_broken(codes)) from None
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -174,6 +175,19 @@ def _children_without_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
     if received:
         signal.raise_signal(signal.SIGINT)
+
+
+def _why_broken(codes: Sequence[int | None]) -> str:
+    """Say why a pool lost a process, given their exit codes, which are negative for a signal."""
+    if any(code is not None and code > 0 for code in codes):
+        return (
+            "no training process could start, for the reason above; a script has to be a file and to call "
+            'ATML below the line: if __name__ == "__main__":'
+        )
+    return (
+        "the system has killed a training process, probably because memory ran out; finished trainings are "
+        "kept, so run the same command again, with fewer --workers"
+    )
 
 
 def _begin(threads: int) -> None:

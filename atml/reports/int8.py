@@ -1,6 +1,6 @@
 """The INT8 version of a shipped model, and whether it is close enough to be shipped too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ EQUAL_DECISIONS = 0.99
 class Int8Model:
     """A model with INT8 weights, compared with the same model in float32."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     agreement: Agreement  # on training segments
     test: Metrics | None = None  # at the same threshold, on the same test segments
 

@@ -10,6 +10,7 @@ import numpy as np
 from atml.ecg.cutting import cut_in_parts
 from atml.ecg.gaps import Gap, gaps
 from atml.ecg.segment import SAMPLING_RATE_HZ
+from atml.ecg.sources.finding import is_recording
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Item, Recording
 from atml.errors import DataError
@@ -164,7 +165,9 @@ def _with_unscored(
 
 def recording_path(path: Path) -> Path | None:
     """Return a path that holds recordings, with `.hea` if it names a WFDB record; `None` for segments."""
+    if path.is_dir():
+        return path
     header = path.with_name(f"{path.name}.hea")
     if not path.exists() and header.is_file():
         return header
-    return path if path.is_dir() or path.suffix.lower() in (".hea", ".edf", ".npz", ".parquet") else None
+    return path if is_recording(path) else None

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,6 +112,9 @@ def launch(
 def _collected_signals() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM in order to forward them to the workers."""
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
+        yield received
+        return
     previous = {
         number: signal.signal(number, lambda number, _: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
@@ -178,7 +182,8 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     command += ["--supervised-by", str(os.getpid())]
     # In the environment, since every user of the machine can read a password on a command line.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    places: list[object] = [*sys.path]  # Python ignores what is not text there, such as a Path
+    environment["PYTHONPATH"] = os.pathsep.join(one for one in places if isinstance(one, str) and one)
     slot.error_pipe, theirs = os.pipe()
     try:
         with _open_log(slot.log) as log:

@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,6 +265,12 @@ def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
     return stored.phase.is_exhausted(stored.grid, trials)
 
 
-def quieten_optuna() -> None:
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
     """Silence Optuna, since ATML has its own progress display."""
+    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

@@ -40,7 +40,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 # Limits far above sensible values, so that nothing computed from them overflows.
 Count = Annotated[int, Field(ge=1, le=10**9)]
 CountOrZero = Annotated[int, Field(ge=0, le=10**9)]
-Bytes = Annotated[int, Field(ge=1, le=10**12)]
+LARGEST = 10**12  # bytes of a model
+Bytes = Annotated[int, Field(ge=1, le=LARGEST)]
 Folds = Annotated[int, Field(ge=2, le=100)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a worker's number is added; NumPy takes 32 bits
 Minutes = Annotated[float, Field(gt=0, le=10**7)]

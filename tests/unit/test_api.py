@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from atml import api
@@ -72,7 +73,7 @@ def test_a_shortest_episode_has_a_length():
         api.predict("bundle", "recordings", minimum_seconds=math.nan)
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [2000.5]])
+@pytest.mark.parametrize("sizes", [[], [0], [2000.5], [True], [10**13], np.array([0])])
 def test_sizes_that_are_none_are_refused_before_a_study_exists(simulated, storage, storage_url, sizes):
     with pytest.raises(SpecError, match="sizes must be whole numbers of bytes"):
         api.run(simulated, name="heart", sizes=sizes, storage=storage_url)

@@ -64,6 +64,12 @@ def _is_index(file: Path) -> bool:
     return file.name == INDEX and (file.parent / PROVENANCE).is_file()
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a file's name is that of recordings; text, such as CSV, may be a single segment."""
+    endings = {one for name, (own, _) in FORMATS.items() if name not in ("segments", "csv") for one in own}
+    return path.suffix.lower() in endings
+
+
 def _check_names(files: Sequence[Path]) -> None:
     """Refuse names that are not UTF-8, of which neither a subject nor a list of records can be made."""
     for file in files:

@@ -43,6 +43,21 @@ def new(rate, architecture="small", number=1):
     return trial
 
 
+def test_a_study_of_the_other_direction_is_refused():
+    study = optuna.create_study(direction="minimize", pruner=pruner(same=()))
+    trial = study.ask({"learning_rate": RATES})
+    with pytest.raises(ValueError, match=r"minimize its first objective.*direction='minimize'"):
+        should_prune(trial)
+
+
+def test_one_name_may_be_given_alone_and_a_trial_without_it_has_no_neighbours():
+    alone, misspelt = pruner(same="architecture"), pruner(same="Architecture")
+    bad, alike, other = ended(0.01), new(0.01), new(0.01, architecture="large")
+    assert alone.bad_neighbour([bad], alike) is not None
+    assert alone.bad_neighbour([bad], other) is None
+    assert misspelt.bad_neighbour([bad], alike) is None
+
+
 @pytest.mark.parametrize("directions", [["maximize"], ["maximize", "minimize"]])
 def test_neighbours_of_a_bad_learning_rate_are_pruned_before_training(directions):
     study = optuna.create_study(directions=directions, pruner=pruner())
@@ -151,7 +166,7 @@ def test_the_offender_is_named():
 def test_the_wrapped_pruner_is_asked_once_the_trial_has_begun():
     wrapped = Remembering()
     rule = NeighbourhoodPruner(wrapped, threshold=0.6)
-    study = optuna.create_study()
+    study = optuna.create_study(direction="maximize")
     trial = new(1e-2)
     assert not rule.prune(study, trial)
     assert wrapped.asked == []

@@ -24,8 +24,8 @@ def trial_of(size, *curve, state=TrialState.COMPLETE):
 
 
 @pytest.fixture
-def study():
-    return optuna.create_study(directions=["maximize", "minimize"])
+def study(request):
+    return optuna.create_study(directions=[getattr(request, "param", "maximize"), "minimize"])
 
 
 @pytest.fixture
@@ -57,6 +57,7 @@ def test_a_trial_behind_the_median_of_the_no_larger_ones_is_pruned(pruned, rival
     assert not pruned(1000, 0.7)
 
 
+@pytest.mark.parametrize("study", ["minimize"], indirect=True)
 def test_less_is_better_if_it_is_to_be_minimized(pruned, rivals):
     rivals((1000, (0.8,)), (1000, (0.7,)), (900, (0.6,)))
     assert pruned(1000, 0.75, direction="minimize")
@@ -162,10 +163,10 @@ def test_a_trial_whose_value_is_not_a_number_is_pruned_and_no_rival(pruned, riva
     assert not pruned(2000, 0.9, 0.5, startup_trials=3)
 
 
+@pytest.mark.parametrize("study", ["minimize"], indirect=True)
 def test_the_direction_may_be_optunas_own(pruned, rivals):
     rivals((1000, (0.8,)), (1000, (0.7,)), (900, (0.6,)))
-    assert pruned(1000, 0.65, direction=StudyDirection.MAXIMIZE)
-    assert not pruned(1000, 0.65, direction=StudyDirection.MINIMIZE)
+    assert pruned(1000, 0.75, direction=StudyDirection.MINIMIZE)
 
 
 def test_a_trial_exactly_at_the_quantile_goes_on(pruned, rivals):
@@ -205,3 +206,11 @@ def test_a_negative_step_is_refused(study):
 def test_senseless_numbers_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         SizeAwarePruner(**fields)
+
+
+def test_a_study_of_the_other_direction_is_refused():
+    study = optuna.create_study(directions=["minimize", "minimize"], pruner=SizeAwarePruner(warmup_steps=0))
+    trial = study.ask()
+    report(trial, 0.5, 0)
+    with pytest.raises(ValueError, match=r"minimize its first objective.*direction='minimize'"):
+        should_prune(trial)

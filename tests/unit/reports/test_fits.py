@@ -166,6 +166,15 @@ def test_a_process_that_the_system_kills_is_told_in_a_sentence(endless):
     assert said.startswith("the system has killed a training process, probably because memory ran out")
 
 
+def test_a_script_without_a_main_guard_is_told_so(simulated, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ENDLESS)
+    arguments = [sys.executable, script, str(simulated), str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("no training process could start, for the reason above")
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_its_processes_end_with_it_and_on_ctrl_c_say_nothing(endless, ending):
     process, fitting = endless

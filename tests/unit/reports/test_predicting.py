@@ -4,6 +4,7 @@ import csv
 import itertools
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from atml.ecg.synthesis.rhythms import RHYTHMS
 from atml.errors import BadRecording, DataError
 from atml.export import OnnxClassifier, OnnxMetadata, to_onnx
 from atml.models import get_architecture
+from atml.reports.predicting import recording_path
 from atml.reports.rhythm_files import write_annotations
 from tests.recordings import sine, write_edf, write_frames, write_wfdb
 
@@ -317,3 +319,8 @@ def test_a_damaged_recording_is_named(model, ecg, tmp_path):
         list(atml.predict(model, path))
     with pytest.raises(DataError, match="r: has no channel V9, but 0 II"):
         list(atml.predict(model, path, lead="V9"))
+
+
+@pytest.mark.parametrize("name", [".", "./", "/"])
+def test_a_directory_without_a_name_holds_recordings(name):
+    assert recording_path(Path(name)) == Path(name)
