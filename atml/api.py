@@ -20,7 +20,7 @@ from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import Bundle, load_bundle, load_model
+from atml.reports.bundle import Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Reference
@@ -226,8 +226,8 @@ def evaluate(
 ) -> Metrics:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
-    Each evaluation of a bundle on segments other than its training segments is counted on its study, if
-    `storage` has it.
+    Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
+    counted on its study, if `storage` has it; so is each threshold and beta.
 
     Args:
         model: A bundle's folder or an ONNX file.
@@ -239,7 +239,7 @@ def evaluate(
         watch: Receives the number of evaluations of the study's models on other segments.
 
     Raises:
-        ModelError: the file is not an ATML model.
+        ModelError: the file is not an ATML model, or not the one that its bundle describes.
         DataError: the segments cannot be used, or are not of the model's length; or `threshold` or `beta` is
             out of range.
     """
@@ -248,7 +248,7 @@ def evaluate(
         raise DataError(f"beta must be above 0, but got {beta}")
     watch = watch or Watch()
     path = Path(model)
-    bundle = load_bundle(path) if path.is_dir() else None
+    bundle = bundle_of(path)
     classifier = bundle.classifier if bundle else OnnxClassifier(path)
     dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
     metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
@@ -256,7 +256,7 @@ def evaluate(
         if set(bundle.positive) != set(dataset.positive):
             found, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
             watch.say(f"The model was trained to find {found}; here {labelled} is labelled AFIB.")
-        watch.say(_count(bundle, dataset, metrics.fbeta, storage))
+        watch.say(_count(bundle, dataset, metrics, storage))
     return metrics
 
 
@@ -530,12 +530,12 @@ def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
         raise
 
 
-def _count(bundle: Bundle, dataset: Dataset, fbeta: float, storage: str) -> str:
+def _count(bundle: Bundle, dataset: Dataset, metrics: Metrics, storage: str) -> str:
     """Count the evaluation on the bundle's study, and return a message with the number so far."""
     name = bundle.study
     try:
         stored = load(open_storage(storage, must_exist=True), name)
-        times = count_look(stored, bundle.model.read_bytes(), dataset, fbeta)
+        times = count_look(stored, bundle.model.read_bytes(), dataset, metrics)
     except AtmlError as error:
         return f"evaluation not counted: {error}"
     return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

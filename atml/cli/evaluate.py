@@ -31,8 +31,8 @@ def evaluate(
 ) -> None:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
-    Each evaluation of a bundle on segments other than its training segments is counted on its study, if
-    --storage has it.
+    Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
+    counted on its study, if --storage has it; so is each threshold and beta.
 
     Example:  atml evaluate results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """

@@ -38,11 +38,12 @@ class Bundle:
     folder: Path
     manifest: Mapping[str, Any]
     classifier: OnnxClassifier
+    file: str = MODEL  # that the classifier is of
 
     @property
     def model(self) -> Path:
         """The ONNX file."""
-        return self.folder / MODEL
+        return self.folder / self.file
 
     @property
     def study(self) -> str:
@@ -79,6 +80,22 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     manifest = read_manifest(place)
     file_content(place, manifest, MODEL)
     return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
+
+
+def bundle_of(place: Path) -> Bundle | None:
+    """Return the bundle in a folder, or the one that an ONNX file is part of; None if it is part of none.
+
+    Raises:
+        ModelError: the folder contains no bundle, or the model does not match the manifest.
+    """
+    if place.is_dir():
+        return load_bundle(place)
+    manifest = manifest_of(place)
+    if manifest is None:
+        return None
+    file_content(place.parent, manifest, place.name)
+    classifier = OnnxClassifier(place)
+    return Bundle(folder=place.parent, manifest=manifest, classifier=classifier, file=place.name)
 
 
 def manifest_of(file: Path) -> dict[str, Any] | None:

@@ -174,7 +174,7 @@ def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, export
     tested = None
     if test is not None:
         tested = assess(exported.classifier, test, beta=phase.beta)
-        count_look(stored, exported.onnx, test, tested.fbeta)
+        count_look(stored, exported.onnx, test, tested)
         if int8 is not None:
             int8 = replace(int8, test=assess(OnnxClassifier(int8.content), test, beta=phase.beta))
     scored = Scored.of(chosen.fits, dataset)

@@ -1,15 +1,22 @@
 """What the Python interface does where a test of the commands would take minutes."""
 
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from atml import api
+from atml.ecg import load_dataset
 from atml.errors import AtmlError, DataError, SpecError, StudyError
+from atml.export import OnnxMetadata, to_onnx
+from atml.models import get_architecture
+from atml.reports.bundle import FACTS, MODEL, BundleFile, write_bundle
+from atml.reports.looks import EARLIER_LOOKS, looks
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, study_names
+from atml.service.watch import Watch
 from atml.tuning import stop
 from tests.databases import close
 from tests.disks import small_disk
@@ -39,14 +46,87 @@ def test_a_run_whose_first_search_is_stopped_does_not_begin_the_second(
 def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(dataset, make_phase1, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"model")
     bundle = SimpleNamespace(study="first", model=tmp_path / "model.onnx")
+    metrics = SimpleNamespace(threshold=0.5, beta=2.0, fbeta=0.9)
     with small_disk(tmp_path / "disk", mebibytes=8) as disk:
         url = f"sqlite:///{disk.folder / 'atml.db'}"
         storage = open_storage(url)
         create_or_resume(storage, make_phase1(), dataset)
         close(storage)
         with disk.read_only():
-            said = api._count(bundle, dataset, 0.9, url)
+            said = api._count(bundle, dataset, metrics, url)
     assert said.startswith(f"evaluation not counted: cannot write {url}")
+
+
+class Heard(Watch):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def stored(storage, dataset, make_phase1):
+    return create_or_resume(storage, make_phase1(), dataset)
+
+
+@pytest.fixture
+def evaluate(stored, dataset, storage_url, tmp_path):
+    """Evaluate a bundle of `stored`, or a file in it; return the metrics and what was said."""
+    linear, length = get_architecture("linear"), dataset.segment_length
+    metadata = OnnxMetadata(
+        sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="linear"
+    )
+    network = linear.build(linear.default(), length)
+    onnx = to_onnx(network, segment_length=length, metadata=metadata)
+    folder = write_bundle(
+        tmp_path / "bundle",
+        [BundleFile(name=MODEL, write=lambda path: path.write_bytes(onnx))],
+        {**dict.fromkeys(FACTS), "study": "first"},
+    )
+
+    def evaluate(data, file="", **options):
+        heard = Heard()
+        return api.evaluate(folder / file, data, storage=storage_url, watch=heard, **options), heard.said
+
+    return evaluate
+
+
+@pytest.fixture
+def held_out(simulated_test):
+    return load_dataset(simulated_test, workers=1)
+
+
+def test_a_bundle_and_its_file_are_one_model_and_each_threshold_is_a_look(evaluate, stored, held_out):
+    evaluate(held_out)
+    _, said = evaluate(held_out, MODEL)
+    assert said[-1] == "models of study 'first' have been evaluated on other segments 1 time"
+    _, said = evaluate(held_out, MODEL, threshold=0.25)
+    assert said[-1] == "models of study 'first' have been evaluated on other segments 2 times"
+    evaluate(held_out, threshold=0.25, beta=0.5)
+    assert {(one["threshold"], one["beta"]) for one in looks(stored.study)} == {
+        (0.5, 2.0),
+        (0.25, 2.0),
+        (0.25, 0.5),
+    }
+
+
+def test_the_report_shows_each_look_with_its_threshold_and_beta(
+    evaluate, stored, held_out, storage_url, tmp_path
+):
+    stored.study.set_user_attr(
+        EARLIER_LOOKS,
+        [{"model": "m", "fingerprint": "f", "when": "2026", "directory": "before", "fbeta": 0.7}],
+    )
+    metrics, _ = evaluate(held_out, threshold=0.25, beta=0.5)
+    page = api.report("first", storage=storage_url, results=tmp_path, out=tmp_path / "page.html").read_text()
+    table = page[page.index('id="looks"') : page.index('id="again"')]
+    assert "<th>threshold</th><th>beta</th><th>F-beta</th>" in table
+    figures = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", table)[1:]]
+    assert figures == [["–", "–", "0.7000"], ["0.2500", "0.5", f"{metrics.fbeta:.4f}"]]
+    assert "not recorded by the version of ATML that counted it" in table
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"device": "gpu"}])

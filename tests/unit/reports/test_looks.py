@@ -18,10 +18,24 @@ def segments(fingerprint):
     return SimpleNamespace(fingerprint=fingerprint, source=f"/data/{fingerprint}")
 
 
+def metrics(threshold=0.5, beta=2.0):
+    return SimpleNamespace(threshold=threshold, beta=beta, fbeta=0.9)
+
+
 def test_each_model_counts_once_on_each_segments_that_it_was_not_trained_on(stored):
     seen = [(b"one", "a"), (b"one", "a"), (b"one", "b"), (b"two", "a"), (b"two", "training")]
-    assert [count_look(stored, model, segments(name), 0.5) for model, name in seen] == [1, 1, 2, 3, 3]
+    assert [count_look(stored, model, segments(name), metrics()) for model, name in seen] == [1, 1, 2, 3, 3]
     assert {one["directory"] for one in looks(stored.study)} == {"/data/a", "/data/b"}
+
+
+def test_each_threshold_and_each_beta_is_a_look_of_its_own(stored):
+    seen = [metrics(0.1), metrics(0.2), metrics(0.1), metrics(0.1, beta=0.5)]
+    assert [count_look(stored, b"one", segments("a"), one) for one in seen] == [1, 2, 2, 3]
+    assert sorted((one["threshold"], one["beta"]) for one in looks(stored.study)) == [
+        (0.1, 0.5),
+        (0.1, 2.0),
+        (0.2, 2.0),
+    ]
 
 
 def test_of_two_evaluations_at_once_both_count(stored):
@@ -31,17 +45,18 @@ def test_of_two_evaluations_at_once_both_count(stored):
         @property
         def source(self):
             """Look elsewhere while this look is about to be written."""
-            count_look(stored, b"two", segments("b"), 0.5)
+            count_look(stored, b"two", segments("b"), metrics())
             return "/data/a"
 
-    count_look(stored, b"one", Segments(), 0.5)
+    count_look(stored, b"one", Segments(), metrics())
     assert sorted(one["fingerprint"] for one in looks(stored.study)) == ["a", "b"]
 
 
 def test_looks_that_an_earlier_version_counted_still_count_and_the_oldest_is_first(stored):
-    count_look(stored, b"one", segments("a"), 0.5)
+    count_look(stored, b"one", segments("a"), metrics())
     (new,) = looks(stored.study)
-    before = [{**new, "fingerprint": "b", "when": "2026-01-01T00:00:00+00:00"}]
-    stored.study.set_user_attr(EARLIER_LOOKS, before)
-    assert looks(stored.study) == [*before, new]
-    assert count_look(stored, b"one", segments("b"), 0.5) == 2
+    names = ("model", "fingerprint", "directory", "fbeta")
+    before = {**{name: new[name] for name in names}, "when": "2026-01-01T00:00:00+00:00"}
+    stored.study.set_user_attr(EARLIER_LOOKS, [before])
+    assert looks(stored.study) == [{**before, "threshold": None, "beta": None}, new]
+    assert count_look(stored, b"one", segments("a"), metrics()) == 2
