@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from atml.evaluation import Metrics
     from atml.export import OnnxClassifier
     from atml.pruners import NeighbourhoodPruner, SizeAwarePruner
+    from atml.reports.assessment import Evaluation
     from atml.reports.audit import LabelAudit, audit_labels
     from atml.reports.bundle import Bundle, load_bundle
     from atml.reports.finalize import Final
@@ -41,6 +42,7 @@ __all__ = [
     "Bundle",
     "Check",
     "Dataset",
+    "Evaluation",
     "Final",
     "Import",
     "LabelAudit",
@@ -76,6 +78,7 @@ _MODULES = {
     "Bundle": "reports.bundle",
     "Check": "reports.verify",
     "Dataset": "ecg",
+    "Evaluation": "reports.assessment",
     "Final": "reports.finalize",
     "Import": "ecg.importing",
     "LabelAudit": "reports.audit",

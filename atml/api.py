@@ -16,10 +16,9 @@ from atml.ecg import Dataset
 from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
 from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError, StudyError
-from atml.evaluation import Metrics
 from atml.export import OnnxClassifier
 from atml.files import write_whole
-from atml.reports.assessment import assess
+from atml.reports.assessment import Evaluation, assess
 from atml.reports.bundle import Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
@@ -49,6 +48,7 @@ from atml.tuning.stop import StoppedBy
 from atml.words import counted
 
 Spec = Phase | Mapping[str, Any] | str | Path
+NAMED = 10  # subjects in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +223,7 @@ def evaluate(
     storage: str = defaults.STORAGE,
     skip_bad: bool = False,
     watch: Watch | None = None,
-) -> Metrics:
+) -> Evaluation:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
     Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
@@ -236,7 +236,8 @@ def evaluate(
         beta: Beta of F-beta.
         storage: URL of the database.
         skip_bad: Leave broken segment files out.
-        watch: Receives the number of evaluations of the study's models on other segments.
+        watch: Receives the number of evaluations of the study's models on other segments, and which subjects
+            have the names of training subjects.
 
     Raises:
         ModelError: the file is not an ATML model, or not the one that its bundle describes.
@@ -252,12 +253,17 @@ def evaluate(
     classifier = bundle.classifier if bundle else OnnxClassifier(path)
     dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
     metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
-    if bundle is not None:
-        if set(bundle.positive) != set(dataset.positive):
-            found, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
-            watch.say(f"The model was trained to find {found}; here {labelled} is labelled AFIB.")
-        watch.say(_count(bundle, dataset, metrics, storage))
-    return metrics
+    if bundle is None:
+        return Evaluation(**vars(metrics), training_subjects=None)
+    if set(bundle.positive) != set(dataset.positive):
+        found, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
+        watch.say(f"The model was trained to find {found}; here {labelled} is labelled AFIB.")
+    shared = bundle.trained_on(dataset.subjects.tolist())
+    if shared:
+        watch.say(_warning(shared, metrics.subjects))
+    result = Evaluation(**vars(metrics), training_subjects=len(shared))
+    watch.say(_count(bundle, dataset, result, storage))
+    return result
 
 
 def predict(
@@ -530,12 +536,27 @@ def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
         raise
 
 
-def _count(bundle: Bundle, dataset: Dataset, metrics: Metrics, storage: str) -> str:
+def _warning(shared: Sequence[str], subjects: int) -> str:
+    more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
+    return (
+        f"{len(shared)} of {subjects:,} subjects have the names of training subjects: "
+        f"{', '.join(shared[:NAMED])}{more}. Unless they are other people, this is no independent test: the "
+        "model was trained on them."
+    )
+
+
+def _count(bundle: Bundle, dataset: Dataset, metrics: Evaluation, storage: str) -> str:
     """Count the evaluation on the bundle's study, and return a message with the number so far."""
     name = bundle.study
     try:
         stored = load(open_storage(storage, must_exist=True), name)
-        times = count_look(stored, bundle.model.read_bytes(), dataset, metrics)
+        times = count_look(
+            stored,
+            bundle.model.read_bytes(),
+            dataset,
+            metrics,
+            training_subjects=metrics.training_subjects or 0,
+        )
     except AtmlError as error:
         return f"evaluation not counted: {error}"
     return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

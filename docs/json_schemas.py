@@ -18,7 +18,7 @@ from atml.cli.documents import models, studies
 from atml.ecg.import_writing import Import
 from atml.ecg.sources.physionet import Fetched
 from atml.ecg.sources.simulator import Simulation
-from atml.evaluation import Metrics
+from atml.reports.assessment import Evaluation
 from atml.reports.audit import LabelAudit
 from atml.reports.mlflow_export import Exported
 from atml.reports.segments_page import Contents
@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, Any] = {
     "search": studies.OutcomeDocument,
     "status": studies.StatusDocument,
     "finalize": models.FinalDocument,
-    "evaluate": Metrics,
+    "evaluate": Evaluation,
     "predict": list[plain.PredictionDocument | plain.RecordingPredictionDocument],
     "verify": plain.VerificationDocument,
     "export-c": plain.CodeDocument,

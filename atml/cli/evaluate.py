@@ -32,7 +32,8 @@ def evaluate(
     """Measure a model on segments: pooled, per subject and per rhythm.
 
     Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
-    counted on its study, if --storage has it; so is each threshold and beta.
+    counted on its study, if --storage has it; so is each threshold and beta. A
+    warning names subjects that have the names of training subjects.
 
     Example:  atml evaluate results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """

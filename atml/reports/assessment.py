@@ -1,6 +1,6 @@
 """Evaluating a model file on segments, shared by finalize and `atml evaluate`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,15 @@ from atml.export import OnnxClassifier
 from atml.reports.episodes import episodes_of
 
 CHUNK = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Metrics):
+    """The metrics of a model on given segments."""
+
+    #: How many of the subjects have the names of training subjects. Unless these are other people, the
+    #: figures are too good. None if the model is in no bundle, so that its training subjects are not known.
+    training_subjects: int | None
 
 
 def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:

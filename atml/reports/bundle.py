@@ -5,13 +5,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from atml.ecg.segment import AFIB_RHYTHM
+from atml.ecg.segment import AFIB_RHYTHM, subject_order
 from atml.errors import CannotWrite, ModelError
 from atml.export import OnnxClassifier
 from atml.files import TEMPORARY, in_words, read_file, remove_abandoned, why_unreadable
@@ -60,6 +60,18 @@ class Bundle:
         """Answers with a lower confidence are withheld; None if every segment gets an answer."""
         least: float | None = self.manifest.get("least_confidence")
         return least
+
+    def trained_on(self, subjects: Iterable[str]) -> list[str]:
+        """Return which of `subjects` have the names of training subjects; they may be other people.
+
+        Raises:
+            ModelError: the manifest does not list the training subjects.
+        """
+        try:
+            known = set(self.manifest["subjects"]["train"])
+        except DAMAGE as error:
+            raise ModelError(f"{self.folder / MANIFEST} is not a bundle's manifest: {error!r}") from None
+        return sorted({one for one in subjects if hashed(one) in known}, key=subject_order)
 
     def content(self, name: str) -> bytes:
         """Return a file of the bundle.
@@ -160,6 +172,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if MODEL not in [name for name, *_ in listed]:
         raise ModelError(f"{path} does not list {MODEL}")
     return dict(manifest)
+
+
+def hashed(subject: str) -> str:
+    """Return how a manifest lists a subject, so that subjects can be compared but not named."""
+    return hashlib.sha256(subject.encode()).hexdigest()
 
 
 def checksum(manifest: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from atml.service.stored import StoredStudy
 # One attribute for each, since two evaluations at once would overwrite each other's in a common list.
 LOOK = "test_look:"
 EARLIER_LOOKS = "test_looks"  # the list that earlier versions kept
-NOT_RECORDED = {"threshold": None, "beta": None}  # by earlier versions
+# What earlier versions did not record.
+NOT_RECORDED = dict.fromkeys(("threshold", "beta", "subjects", "training_subjects"))
 
 
 def looks(study: Study) -> list[dict[str, Any]]:
@@ -24,13 +25,16 @@ def looks(study: Study) -> list[dict[str, Any]]:
     return sorted(({**NOT_RECORDED, **look} for look in counted), key=lambda look: str(look["when"]))
 
 
-def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, metrics: Metrics) -> int:
+def count_look(
+    stored: StoredStudy, model: bytes, dataset: Dataset, metrics: Metrics, *, training_subjects: int = 0
+) -> int:
     """Record on a study that one of its models was evaluated on `dataset`; return the number so far.
 
     The same model on the same segments, at the same threshold and beta, reveals nothing new, so repetitions
     are not counted, nor are evaluations on the training segments. Another threshold counts, since otherwise
     it could be tuned on test segments unseen; so does the repetition of a look that an earlier version
-    recorded without its threshold.
+    recorded without its threshold. `training_subjects`, how many of its subjects have the names of training
+    subjects, is recorded; such a look is counted, since they may be other people.
     """
     look = {
         "model": hashlib.sha256(model).hexdigest(),
@@ -41,7 +45,13 @@ def count_look(stored: StoredStudy, model: bytes, dataset: Dataset, metrics: Met
     seen_before = any(look.items() <= earlier.items() for earlier in looks(stored.study))
     if dataset.fingerprint != stored.data.fingerprint and not seen_before:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        details = {"when": now, "directory": dataset.source, "fbeta": round(metrics.fbeta, 6)}
+        details = {
+            "when": now,
+            "directory": dataset.source,
+            "fbeta": round(metrics.fbeta, 6),
+            "subjects": metrics.subjects,
+            "training_subjects": training_subjects,
+        }
         stored.study.set_user_attr(_name_of(look), {**look, **details})
     return len(looks(stored.study))
 

@@ -1,6 +1,5 @@
 """Shipping a chosen model: ONNX file, parity, one evaluation on test segments, and the bundle."""
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from atml.evaluation import Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, BundleFile, folder_for, to_json, write_bundle
+from atml.reports.bundle import MODEL, BundleFile, folder_for, hashed, to_json, write_bundle
 from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.html.model_part import model_part
@@ -250,4 +249,4 @@ def _facts(stored: StoredStudy, retrained: Retrained, train: Dataset, test: Data
 
 def _hashed(dataset: Dataset) -> list[str]:
     """Return a hash of each subject's name, to show that two sets share no subject without naming them."""
-    return sorted(hashlib.sha256(name.encode()).hexdigest() for name in set(dataset.subjects.tolist()))
+    return sorted(hashed(name) for name in set(dataset.subjects.tolist()))

@@ -12,7 +12,7 @@ from atml.ecg import load_dataset
 from atml.errors import AtmlError, DataError, SpecError, StudyError
 from atml.export import OnnxMetadata, to_onnx
 from atml.models import get_architecture
-from atml.reports.bundle import FACTS, MODEL, BundleFile, write_bundle
+from atml.reports.bundle import FACTS, MODEL, BundleFile, hashed, write_bundle
 from atml.reports.looks import EARLIER_LOOKS, looks
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, study_names
@@ -46,7 +46,7 @@ def test_a_run_whose_first_search_is_stopped_does_not_begin_the_second(
 def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(dataset, make_phase1, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"model")
     bundle = SimpleNamespace(study="first", model=tmp_path / "model.onnx")
-    metrics = SimpleNamespace(threshold=0.5, beta=2.0, fbeta=0.9)
+    metrics = SimpleNamespace(threshold=0.5, beta=2.0, fbeta=0.9, subjects=4, training_subjects=0)
     with small_disk(tmp_path / "disk", mebibytes=8) as disk:
         url = f"sqlite:///{disk.folder / 'atml.db'}"
         storage = open_storage(url)
@@ -75,6 +75,7 @@ def stored(storage, dataset, make_phase1):
 @pytest.fixture
 def evaluate(stored, dataset, storage_url, tmp_path):
     """Evaluate a bundle of `stored`, or a file in it; return the metrics and what was said."""
+    trained = sorted(map(hashed, set(dataset.subjects)))
     linear, length = get_architecture("linear"), dataset.segment_length
     metadata = OnnxMetadata(
         sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="linear"
@@ -84,7 +85,7 @@ def evaluate(stored, dataset, storage_url, tmp_path):
     folder = write_bundle(
         tmp_path / "bundle",
         [BundleFile(name=MODEL, write=lambda path: path.write_bytes(onnx))],
-        {**dict.fromkeys(FACTS), "study": "first"},
+        {**dict.fromkeys(FACTS), "study": "first", "subjects": {"train": trained, "test": []}},
     )
 
     def evaluate(data, file="", **options):
@@ -125,8 +126,33 @@ def test_the_report_shows_each_look_with_its_threshold_and_beta(
     table = page[page.index('id="looks"') : page.index('id="again"')]
     assert "<th>threshold</th><th>beta</th><th>F-beta</th>" in table
     figures = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", table)[1:]]
-    assert figures == [["–", "–", "0.7000"], ["0.2500", "0.5", f"{metrics.fbeta:.4f}"]]
+    assert figures == [["–", "–", "0.7000", "–"], ["0.2500", "0.5", f"{metrics.fbeta:.4f}", "0 of 4"]]
+    assert "no independent test" not in table
     assert "not recorded by the version of ATML that counted it" in table
+
+
+def test_subjects_with_the_names_of_training_subjects_are_told_and_no_independent_look(
+    evaluate, dataset, held_out, storage_url, tmp_path
+):
+    some = dataset.select(np.isin(dataset.subjects, ["S0", "S1", "S10"]))
+    metrics, said = evaluate(some)
+    assert metrics.training_subjects == 3
+    assert said[0].startswith("3 of 3 subjects have the names of training subjects: S0, S1, S10. Unless they")
+    metrics, said = evaluate(dataset)
+    assert metrics.training_subjects == 12
+    assert "S8, S9 and 2 more." in said[0]
+    metrics, said = evaluate(held_out)
+    assert metrics.training_subjects == 0
+    assert len(said) == 1
+    page = api.report("first", storage=storage_url, results=tmp_path, out=tmp_path / "page.html").read_text()
+    assert "Looks at subjects with the names of training subjects: 1." in page
+    assert "<td>3 of 3</td>" in page
+
+
+def test_of_a_model_in_no_bundle_the_training_subjects_are_not_known(evaluate, held_out, tmp_path):
+    (tmp_path / "model.onnx").write_bytes((tmp_path / "bundle" / MODEL).read_bytes())
+    metrics, said = evaluate(held_out, tmp_path / "model.onnx")
+    assert (metrics.training_subjects, said) == (None, [])
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"device": "gpu"}])

@@ -19,7 +19,7 @@ def segments(fingerprint):
 
 
 def metrics(threshold=0.5, beta=2.0):
-    return SimpleNamespace(threshold=threshold, beta=beta, fbeta=0.9)
+    return SimpleNamespace(threshold=threshold, beta=beta, fbeta=0.9, subjects=4)
 
 
 def test_each_model_counts_once_on_each_segments_that_it_was_not_trained_on(stored):
@@ -58,5 +58,6 @@ def test_looks_that_an_earlier_version_counted_still_count_and_the_oldest_is_fir
     names = ("model", "fingerprint", "directory", "fbeta")
     before = {**{name: new[name] for name in names}, "when": "2026-01-01T00:00:00+00:00"}
     stored.study.set_user_attr(EARLIER_LOOKS, [before])
-    assert looks(stored.study) == [{**before, "threshold": None, "beta": None}, new]
+    unknown = dict.fromkeys(("threshold", "beta", "subjects", "training_subjects"))
+    assert looks(stored.study) == [{**before, **unknown}, new]
     assert count_look(stored, b"one", segments("a"), metrics()) == 2
