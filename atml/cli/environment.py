@@ -34,7 +34,10 @@ EXIT_CODES: Mapping[int, str] = {
         "found a problem, or `atml predict --skip-bad` left a file out."
     ),
     2: "Wrong usage: an unknown command or option, or a value that an option does not take.",
-    3: "With `--check-targets`: the study has ended without meeting its targets.",
+    3: (
+        "With `--check-targets`: the study has ended without meeting its targets. `atml run` judges the "
+        "recommended model, `atml search` and `atml status` the best trial by its figures in the search."
+    ),
     4: "With `--check-targets`: the study was stopped or is still running, and its targets are not met.",
     73: "Only a worker that `atml run` or `atml search` started: it cannot write; a restart would not help.",
     130: "Interrupted by Ctrl-C; the same command continues where it can.",

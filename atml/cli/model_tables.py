@@ -121,11 +121,21 @@ def print_final(final: "Final") -> None:
     console.print(_models_table(final))
     if not final.is_robust:
         console.print("  no candidate reaches targets.robust_fbeta, so all were considered")
+    if final.failed_targets is not None:
+        console.print(_targets(final))
     for model in final.models:
         is_recommended = model is final.recommended
         remark = " (recommended)" if is_recommended and len(final.models) > 1 else ""
         style = "bold" if is_recommended else None
         console.print(f"Bundle: {model.bundle}{remark}", style=style, soft_wrap=True)
+
+
+def _targets(final: "Final") -> str:
+    failed, fbeta = ", ".join(final.failed_targets or ()), final.recommended.choice.candidate.fbeta
+    verdict = (
+        f"targets missed: {failed}; the recommended model" if failed else "targets met: the recommended model"
+    )
+    return f"  {verdict} has {fbeta:.4f} over all folds"
 
 
 def _candidates_table(final: "Final") -> "Table":

@@ -55,7 +55,8 @@ def run(
 
     Architectures, sizes and learning rates are searched jointly, or in two phases with --phase1 and --phase2
     (see `atml specs list`). Run the same command again after an interruption: finished trials are kept.
-    Subjects of --test never take part in a search. --demo tries it in about two minutes.
+    Subjects of --test never take part in a search. --check-targets judges the recommended model by its mean
+    over all folds. --demo tries it in about two minutes.
 
     Example:  atml run --train data/iesd/train --test data/iesd/test --workers 2
     """
@@ -115,7 +116,7 @@ def run(
         print_final(result.final)
         next_step(f"atml report {result.searches[-1].study} --open", storage=storage)
     if check_targets:
-        exit_by_targets(result.searches[-1], is_robust=result.final.is_robust)
+        exit_by_targets(result.searches[-1], result.final)
 
 
 def _simulated(watch: "Terminal") -> tuple[Path, Path]:

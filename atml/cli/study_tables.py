@@ -129,11 +129,11 @@ def _targets(outcome: "Outcome") -> str:
     best = outcome.best
     if outcome.targets_met and best:
         return (
-            f"  targets met ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
+            f"  targets met in the search ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
             f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, targets)}"
         )
     over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
-    lines = [f"  targets {'missed' if over else 'not met yet'} ({wanted})"]
+    lines = [f"  targets {'missed' if over else 'not met yet'} in the search ({wanted})"]
     if best:
         missed = ", ".join(outcome.failed_targets) or "no trial has finished the race"
         lines[0] += (

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from atml.reports.finalize import Final
     from atml.tuning.outcome import Outcome
     from atml.tuning.phases import Phase
 
@@ -25,22 +26,22 @@ def _has_targets(phase: "Phase") -> bool:
     return phase.targets.fbeta is not None or phase.targets.onnx_bytes is not None
 
 
-def exit_by_targets(outcome: "Outcome", *, is_robust: bool | None = None) -> None:
+def exit_by_targets(outcome: "Outcome", final: "Final | None" = None) -> None:
     """Exit with `MISSED` or `NOT_OVER` unless the targets are met.
 
     Args:
         outcome: What came of the study.
-        is_robust: Whether what was shipped reaches `targets.robust_fbeta`; None if nothing was shipped.
+        final: What was shipped. The targets are those of the recommended model then, since the figures of
+            the search, which selected it, are biased upwards.
 
     Raises:
         SpecError: the study has no targets.
     """
     from atml.tuning.stop import StoppedBy
 
-    ships = is_robust is not None
-    refuse_without_targets(outcome.phase, f"study {outcome.study!r}", ships=ships)
-    met = outcome.targets_met or (ships and not _has_targets(outcome.phase))
-    if met and is_robust is not False:
+    refuse_without_targets(outcome.phase, f"study {outcome.study!r}", ships=final is not None)
+    met = outcome.targets_met if final is None else not final.failed_targets
+    if met:
         return
     is_over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
     raise typer.Exit(MISSED if is_over else NOT_OVER)

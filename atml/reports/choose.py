@@ -47,12 +47,12 @@ class Candidate:
 
     @property
     def fbeta(self) -> float:
-        """F-beta over the search's folds and the new ones, by which models are chosen."""
+        """F-beta over the search's folds and the new ones; biased upwards, since models are chosen by it."""
         return self.contender.fbeta
 
     @property
     def search_fbeta(self) -> float:
-        """F-beta over the search's folds only; biased upwards, since leaders are chosen by it."""
+        """F-beta over the search's folds only; biased more, since it chooses leaders among all trials."""
         return records.fbeta(self.contender.trial)
 
 

@@ -28,6 +28,7 @@ class Final:
     models: tuple[Model, ...]  # smallest first
     recommended: Model  # the one that meets the targets best
     is_robust: bool  # whether they reach `targets.robust_fbeta`; if no candidate does, all were considered
+    failed_targets: tuple[str, ...] | None  # by `recommended`, over all folds; None if there are no targets
     test_looks: int  # evaluations on test segments counted for this study
 
 
@@ -90,6 +91,7 @@ def finalize(
         models=models,
         recommended=next(model for model in models if model.choice.candidate is answer),
         is_robust=bool(robust),
+        failed_targets=_failed_targets(answer, phase, is_robust=bool(robust)),
         test_looks=len(looks(stored.study)),
     )
 
@@ -101,6 +103,13 @@ def _robust(candidates: list[Candidate], dataset: Dataset, phase: Phase) -> list
         return candidates
     found = {one.trial: out_of_fold_robustness(one, dataset, beta=phase.beta) for one in candidates}
     return [one for one in candidates if found[one.trial].robust_fbeta >= floor]
+
+
+def _failed_targets(answer: Candidate, phase: Phase, *, is_robust: bool) -> tuple[str, ...] | None:
+    targets = phase.targets
+    if {targets.fbeta, targets.onnx_bytes, targets.robust_fbeta} == {None}:
+        return None
+    return (*targets.missed(answer.fbeta, answer.onnx_bytes), *(() if is_robust else ("robust_fbeta",)))
 
 
 def _train(

@@ -84,10 +84,10 @@ def _answer(result: Outcome) -> str:
     if not wanted:
         return f"**Best so far is {what}**" if result.stop is None else f"**Best is {what}**"
     if result.targets_met:
-        return f"**Targets met ({wanted}) by {what}**"
+        return f"**Targets met in the search ({wanted}) by {what}**"
     missed = "missed" if result.stop else "not met yet"
     failed = ", ".join(result.failed_targets)
-    lines = [f"**Targets {missed} ({wanted}): {failed}.** Nearest is {what}"]
+    lines = [f"**Targets {missed} in the search ({wanted}): {failed}.** Nearest is {what}"]
     if result.stop:
         lines += ["", *(f"- to relax: {line}" for line in result.advice)]
     return "\n".join(lines)

@@ -150,8 +150,10 @@ class PruningSpec(Section):
 class TargetsSpec(Section):
     """What a model must achieve, and whether that ends the study.
 
-    Targets are met by a model that has finished the race, so its F-beta is the mean over all folds. If the
-    budget ends first, ATML reports which target was missed, which model is nearest and what to relax.
+    In the search, targets are met by a model that has finished the race, so its F-beta is the mean over all
+    folds of the search. If the budget ends first, ATML reports which target was missed, which model is
+    nearest and what to relax. Models that are shipped are judged again, with the new folds of
+    `atml finalize`.
     """
 
     fbeta: Share | None = None
@@ -193,10 +195,14 @@ class TargetsSpec(Section):
 
     def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
+        return self.missed(records.fbeta(trial), records.onnx_bytes(trial))
+
+    def missed(self, fbeta: float, onnx_bytes: int) -> tuple[str, ...]:
+        """Return the names of the targets that a model of this F-beta and size misses."""
         failed = []
-        if self.fbeta is not None and records.fbeta(trial) < self.fbeta:
+        if self.fbeta is not None and fbeta < self.fbeta:
             failed.append("fbeta")
-        if self.onnx_bytes is not None and records.onnx_bytes(trial) > self.onnx_bytes:
+        if self.onnx_bytes is not None and onnx_bytes > self.onnx_bytes:
             failed.append("onnx_bytes")
         return tuple(failed)
 

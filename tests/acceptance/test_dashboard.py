@@ -183,7 +183,7 @@ def test_the_study_opens_and_its_front_is_drawn(serve, open_page, shown, tmp_pat
 def test_the_note_answers_whether_the_targets_are_met_and_lists_the_front(serve, open_page, shown, tmp_path):
     page = open_page()
     page.goto(f"{serve()}dashboard/studies/{shown.study._study_id}/note")
-    expect(page.get_by_text("Targets missed (F-beta ≥ 0.99, ONNX ≤ 4.0 KB)")).to_be_visible()
+    expect(page.get_by_text("Targets missed in the search (F-beta ≥ 0.99, ONNX ≤ 4.0 KB)")).to_be_visible()
     rows = page.locator("table tbody tr")
     expect(rows).to_have_count(len(pareto_front(shown.study.trials)))
     page.screenshot(path=tmp_path / "note.png")

@@ -268,6 +268,8 @@ class TestContents:
         assert 'class="met">F2 at least 0.1' in html
         assert 'class="missed">ONNX file at most 100 bytes' in html
         assert 'class="met">F2 under disturbances at least 0.05' in html
+        assert f"Judged by {shipped.bundle.name}, whose F2 here is the mean over all folds." in html
+        assert "models were selected by both, so both are biased upwards" in html
         trials = shipped.stored.study.get_trials(deepcopy=False)
         assert f"{len(records.trained(trials))} trained" in html
         assert shipped.stored.data.fingerprint in html
@@ -308,6 +310,7 @@ class TestContents:
         html = atml.report("heart", **places, out=tmp_path / "page.html").read_text()
         assert sections(html) == SECTIONS - OF_A_MODEL | {"looks", "again"}
         assert "No shipped model of this study was found" in html
+        assert "Judged by the figures of the search" in html
 
     def test_a_bundle_without_its_storage_is_reported_alone(self, shipped, tmp_path):
         places = {**shipped.places, "storage": f"sqlite:///{tmp_path / 'none.db'}"}

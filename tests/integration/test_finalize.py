@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from atml.cli.model_tables import print_final
 from atml.ecg import grouped_folds, load_dataset, simulate
 from atml.errors import SpecChanged, StudyError
 from atml.evaluation import best_threshold, confidence
@@ -352,6 +353,17 @@ class TestSizes:
         hopeless = make(**targets(stored, robust_fbeta=1.0))
         assert not hopeless.is_robust
         assert {one.trial for one in hopeless.models} == set(figures)
+
+    def test_targets_are_judged_by_the_mean_over_all_folds(self, make, stored, capsys):
+        final = make()
+        assert final.failed_targets is None
+        best = max(one.fbeta for one in final.candidates)
+        assert make(**targets(stored, fbeta=best)).failed_targets == ()
+        missed = make(**targets(stored, fbeta=best + 1e-6, robust_fbeta=1.0))
+        assert missed.failed_targets == ("fbeta", "robust_fbeta")
+        print_final(missed)
+        said = f"targets missed: fbeta, robust_fbeta; the recommended model has {best:.4f} over all folds"
+        assert said in capsys.readouterr().out
 
     def test_a_bundle_is_named_by_its_size_its_architecture_and_its_trial(self, make, stored):
         final = make(**self.with_sizes(stored, 12_000))

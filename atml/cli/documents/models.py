@@ -70,6 +70,8 @@ class FinalDocument:
     recommended: str  #: Folder of the bundle that meets the targets best.
     #: Whether a candidate reached `targets.robust_fbeta`; if not, all were considered.
     is_robust: bool
+    #: Targets that the recommended model misses by its mean F-beta over all folds; null if none is set.
+    failed_targets: tuple[str, ...] | None
     test_looks: int  #: How often models of this study have been evaluated on test segments.
 
 
@@ -88,6 +90,7 @@ def final_document(final: "Final") -> FinalDocument:
         models=[model_document(model) for model in final.models],
         recommended=str(final.recommended.bundle),
         is_robust=final.is_robust,
+        failed_targets=final.failed_targets,
         test_looks=final.test_looks,
     )
 

@@ -87,8 +87,9 @@ class OutcomeDocument:
     ranking: list[TrialDocument]
     unfinished: tuple[str, ...]  #: Architectures without such a trial.
     stopped: Stop | None  #: Why the study has ended; null if it has not.
-    targets_met: bool  #: Whether the best trial meets all targets; false if none is set.
-    failed_targets: tuple[str, ...]  #: Targets that the best trial misses.
+    #: Whether the best trial meets all targets by its figures in the search; false if none is set.
+    targets_met: bool
+    failed_targets: tuple[str, ...]  #: Targets that the best trial misses by its figures in the search.
     advice: tuple[str, ...]  #: What to relax so that the targets can be met.
     #: F-beta of calling every segment AFIB, for comparison; null in studies of earlier versions.
     all_afib_fbeta: float | None

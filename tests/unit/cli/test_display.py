@@ -227,7 +227,7 @@ def test_only_a_study_that_has_ended_has_missed_its_targets(make_phase1, make_tr
     result = outcome(Snapshot.of(study, make_phase1(targets={"fbeta": 0.9}), 0.7143))
     print_outcome(result)
     shown = capsys.readouterr().out
-    assert f"targets {said} (F-beta ≥ 0.9" in shown
+    assert f"targets {said} in the search (F-beta ≥ 0.9" in shown
     assert ("to relax" in shown) is (said == "missed")
     assert ("--extend" in shown) is (said == "missed")
     assert "calling every segment AFIB has F-beta 0.7143" in shown

@@ -2,10 +2,12 @@
 
 import tomllib
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import pytest
 
 from atml.defaults import default_spec
+from atml.reports.html.answer import targets
 from atml.reports.html.svg import Chart, Scale
 from atml.reports.html.targets import targets_met
 from atml.reports.html.toml import spec_as_toml
@@ -83,3 +85,13 @@ def test_each_target_is_met_missed_or_not_measured():
     assert [one.met for one in found] == [True, False, None]
     assert found[1].text == "ONNX file at most 8,000 bytes"
     assert targets_met({"fbeta": None, "onnx_bytes": None}, **figures) == ()
+
+
+def test_targets_are_those_of_the_shipped_model_and_before_that_of_the_search():
+    study = SimpleNamespace(best=SimpleNamespace(fbeta=0.8584, onnx_bytes=9000), beta=2.0)
+    model = SimpleNamespace(folds_fbeta=0.857, counted_bytes=7000, robustness=None, beta=2.0)
+    for shipped, met in ((None, [True, False]), (model, [False, True])):
+        spec = {"targets": {"fbeta": 0.858, "onnx_bytes": 8000}}
+        for about_model in (False, shipped is not None):
+            shown = SimpleNamespace(study=study, model=shipped, about_model=about_model, spec=spec)
+            assert [one.met for one in targets(shown)] == met

@@ -43,7 +43,8 @@ class TestNote:
         add(0.80, 1600)  # not on the front
         lines = text(stored).splitlines()
         assert lines[0] == (
-            f"**Targets met (F-beta ≥ 0.9, ONNX ≤ 2.0 KB) by trial {best.number}: F-beta 0.9200, 1.5 KB**"
+            "**Targets met in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB) "
+            f"by trial {best.number}: F-beta 0.9200, 1.5 KB**"
         )
         front = [line for line in lines if line.startswith(f"| {best.number} |") or "| 0.9" in line]
         assert len(front) == 2
@@ -53,13 +54,14 @@ class TestNote:
 
     def test_missed_targets_come_with_the_nearest_model_and_what_to_relax(self, stored, add):
         add(0.85, 1500)
-        assert "**Targets not met yet (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta.** Nearest is trial" in text(
-            stored
+        assert (
+            "**Targets not met yet in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta.** Nearest is trial"
+            in text(stored)
         )
         reason = stop.Stop(by=stop.StoppedBy.BUDGET, because="all 4 trials are trained")
         stop.request_stop(stored.study, reason)
         assert "**Targets missed" in text(stored)
-        assert "- to relax: the best F-beta within the size target is 0.8500" in text(stored)
+        assert "- to relax: the search's best F-beta within the size target is 0.8500" in text(stored)
         assert text(stored).endswith("ended because all 4 trials are trained")
 
     def test_phase_1_lists_the_best_trial_of_each_architecture(

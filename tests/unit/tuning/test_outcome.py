@@ -78,11 +78,14 @@ def test_without_targets_none_are_met_and_nothing_is_advised(make_phase1, result
         (
             [(0.81239, 900), (0.95, 1500)],
             [
-                "the best F-beta within the size target is 0.8124: lower targets.fbeta to 0.812",
+                "the search's best F-beta within the size target is 0.8124: lower targets.fbeta to 0.812",
                 "or raise targets.onnx_bytes to 1500, where F-beta is reached",
             ],
         ),
-        ([(0.5, 900)], ["the best F-beta within the size target is 0.5000: lower targets.fbeta to 0.5"]),
+        (
+            [(0.5, 900)],
+            ["the search's best F-beta within the size target is 0.5000: lower targets.fbeta to 0.5"],
+        ),
         ([(0.95, 1200)], ["raise targets.onnx_bytes to 1200, or add smaller search.sizes"]),
     ],
 )
