@@ -540,8 +540,8 @@ def _warning(shared: Sequence[str], subjects: int) -> str:
     more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
     return (
         f"{len(shared)} of {subjects:,} subjects have the names of training subjects: "
-        f"{', '.join(shared[:NAMED])}{more}. Unless they are other people, this is no independent test: the "
-        "model was trained on them."
+        f"{', '.join(shared[:NAMED])}{more}. Unless they are other people, this is not an independent test: "
+        "the model was trained on them."
     )
 
 
