@@ -1,4 +1,5 @@
-# ATML for the services of docker-compose.yml: any verb of `atml`, as a user without rights.
+# ATML for the services of docker-compose.yml: searching, serving and predicting on segments, as a user without
+# rights. It has no readers of WFDB, EDF and Parquet, no MLflow and no compilers.
 FROM python:3.13-slim AS build
 
 # PyTorch without CUDA by default; docker-compose.gpu.yml names the index that has it.

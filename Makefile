@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install  ## Simulated segments to a bundle, in a few minutes.
+demo: install  ## Simulated segments to a bundle, in about two minutes.
 	$(BIN)/atml run --demo --workers $(WORKERS)
 	for bundle in results/demo/*/; do $(BIN)/atml verify $$bundle || exit 1; done
 
