@@ -134,7 +134,8 @@ def run(
         specs: Spec of one joint search, or specs of an architecture search and a width search;
             `studies/joint.toml` by default.
         name: Prefix of the studies' names; the training folder's name by default.
-        sizes: Bytes; the best model within each is shipped. The spec's `finalize.sizes` by default.
+        sizes: Bytes; they are searched besides the spec's, and the best model within each is shipped. The
+            spec's `finalize.sizes` by default.
         storage: As for `search`, like `artifacts`, `workers`, `device`, `skip_bad`, `extend` and `watch`.
         out: Folder for bundles.
 

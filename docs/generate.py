@@ -82,7 +82,7 @@ def _help(text: str) -> Iterator[str]:
             examples = paragraph.replace("Example:", "").strip().splitlines()
             yield "\n".join(["```console", *(f"$ {line.strip()}" for line in examples), "```"])
         else:
-            yield cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|ATML_[A-Z_]+)", r"`\1`", paragraph))
+            yield cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|ATML_[A-Z_]+(?:=[\w:]*\w)?)", r"`\1`", paragraph))
         yield ""
 
 
@@ -96,14 +96,14 @@ def _usage(option: Any) -> str:
         return str(option.metavar or option.name.upper())
     annotation = option.type_descriptor.annotation
     kind = option.metavar or KINDS.get(annotation, "TEXT")
-    return ", ".join(option.opts) + ("" if option.is_flag else f" {kind}")
+    return ", ".join([*option.opts, *option.secondary_opts]) + ("" if option.is_flag else f" {kind}")
 
 
 KINDS = {int: "INTEGER", float: "NUMBER"}
 
 
 def _option_help(option: Any) -> str:
-    text = cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|\w+://[\w/@]+)", r"`\1`", option.help or ""))
+    text = cell(re.sub(r"(?<![\w`])(--[a-z][\w-]*|\w+://[\w/@:.]*\w)", r"`\1`", option.help or ""))
     low, high = (None if one is None else f"{one:,}" for one in (option.min, option.max))
     if low and high:
         text += f" From {low} to {high}."
@@ -120,6 +120,8 @@ def _option_default(option: Any) -> str:
         return "required"
     if isinstance(shown, str):
         return shown
+    if isinstance(default, bool) and option.secondary_opts:  # --build/--no-build
+        return f"`{(option.opts if default else option.secondary_opts)[0]}`"
     if default is None or callable(default) or isinstance(default, bool):
         return ""
     return f"`{default}`"
@@ -158,8 +160,8 @@ def spec_page() -> str:
         if is_table(one):
             lines += [f"## [{name}]", "", section_text(one), ""]
             lines += table(SPEC_COLUMNS, spec_rows(one))
-    for phase in ("architecture", "width"):
-        lines += _phase(phase)
+    for number, phase in enumerate((one for one in PHASES if one != "joint"), start=1):
+        lines += _phase(number, phase)
     return "\n".join(lines)
 
 
@@ -167,9 +169,8 @@ HIGHEST_SHOWN = 10**7  # higher limits only keep figures from overflowing
 SPEC_COLUMNS = ("field", "values", "default", "meaning")
 
 
-def _phase(phase: str) -> list[str]:
+def _phase(number: int, phase: str) -> list[str]:
     """Return what differs from a joint search."""
-    number = {"architecture": 1, "width": 2}[phase]
     own = dereferenced(spec_schema(phase))
     common = {*every_row("joint")}
     different = [row for row in every_row(phase) if row not in common]

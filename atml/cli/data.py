@@ -44,8 +44,8 @@ def check(
 
     \b
     Example:
-      atml data check data/iesd
-      atml data check data/iesd --json | jq .problems
+      atml data check data/iesd/train
+      atml data check data/iesd/train --json | jq .problems
     """
     from atml.ecg import check_directory
 
@@ -107,8 +107,8 @@ def audit(
 
     \b
     Example:
-      atml data audit data/iesd --workers 2
-      atml data audit data/iesd --confidence 0.9 --json | jq '.suspicious[].file'
+      atml data audit data/iesd/train --workers 2
+      atml data audit data/iesd/train --confidence 0.9 --json | jq '.suspicious[].file'
     """
     from atml.cli.terminal import Terminal
     from atml.reports.audit import audit_labels

@@ -19,9 +19,9 @@ def doctor(
 ) -> None:
     """Check that this machine has what ATML needs, and say what to install.
 
-    That is versions, CPU, memory, GPUs, the storage, the artifacts, free disk space, optional packages, and
-    the compilers and the emulator for C code. The exit code is 1 only if something is missing without which
-    ATML cannot search.
+    It looks at versions, CPU, memory, GPUs, the storage, the artifacts, free disk space, optional packages,
+    and the compilers and the emulator for C code. The exit code is 1 only if something essential to a search
+    is missing.
 
     Example:  atml doctor --storage postgresql://me@server/atml
     """

@@ -10,7 +10,7 @@ ENVIRONMENT: Mapping[str, str] = {
         "default (`~/.cache/atml` on Linux). Every machine parses a directory only once."
     ),
     "ATML_DASHBOARD_AUTH": (
-        "Credentials of the dashboard, `user:password`; required if it listens on another address than "
+        "Credentials of the dashboard, `user:password`; required if it listens on any address other than "
         "loopback."
     ),
     "ATML_PHYSIONET": "Mirror of PhysioNet's files; the default of `atml data fetch --from`.",
@@ -23,7 +23,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "MLFLOW_DISABLE_TELEMETRY": "`atml export-mlflow` always sets it to true.",
     "PGPASSWORD": "Password of a PostgreSQL server; it may hold any character and is not part of the URL.",
     "AWS_ACCESS_KEY_ID": (
-        "With `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` and `AWS_ENDPOINT_URL_S3`: boto3 reads them to reach S3."
+        "With `AWS_SECRET_ACCESS_KEY`, `AWS_DEFAULT_REGION` and `AWS_ENDPOINT_URL_S3`: boto3 reads them to "
+        "reach S3."
     ),
 }
 

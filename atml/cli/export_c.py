@@ -17,7 +17,11 @@ def export_c(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the C files.")] = Path("ecm"),
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Store weights in one byte each; a bundle's INT8 file is used anyway."),
+        typer.Option(
+            "--int8",
+            help="Store each weight in one byte; for a bundle with an INT8 file, that file is used even "
+            "without this option.",
+        ),
     ] = False,
     check: Annotated[
         bool,

@@ -33,7 +33,8 @@ def export_mlflow(
 ) -> None:
     """Log a study to MLflow: one run for the study, and within it one for each trial.
 
-    Run it again to bring the runs up to date; nothing is logged twice. Needs pip install 'atml[mlflow]'.
+    Run it again to bring the runs up to date; nothing is logged twice. It needs
+    pip install 'atml[mlflow]' in the environment that has ATML.
 
     Example:  atml export-mlflow ecm --tracking-uri sqlite:///mlflow.db
     """

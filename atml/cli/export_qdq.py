@@ -16,7 +16,7 @@ def export_qdq(
         typer.Option(
             "--data",
             metavar="DIR",
-            help="Segments, best those of the training, for the ranges of activations.",
+            help="Segments from which activation ranges are taken, preferably the training segments.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")] = Path(

@@ -56,8 +56,8 @@ Extend = Annotated[
     bool,
     typer.Option(
         "--extend",
-        help="Continue a study even if budget, finalize or targets of its spec have changed (not size_of and "
-        "the limits).",
+        help="Continue a study even if budget, finalize or targets of its spec have changed (but not size_of "
+        "or the limits).",
     ),
 ]
 CheckTargets = Annotated[
@@ -68,14 +68,17 @@ CheckTargets = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave broken segment files out instead of refusing.")
+    bool,
+    typer.Option("--skip-bad", help="Leave out broken segment files instead of refusing the directory."),
 ]
 Lead = Annotated[
     str | None, typer.Option("--lead", metavar="LEAD", help="Name or number (from 0) of the channel.")
 ]
 Rate = Annotated[
     float | None,
-    typer.Option("--rate", metavar="HZ", callback=a_number, help="Sampling rate of tables."),
+    typer.Option(
+        "--rate", metavar="HZ", callback=a_number, help="Sampling rate of tables and segment directories."
+    ),
 ]
 SourceFormat = Annotated[
     str | None,
@@ -90,7 +93,7 @@ Test = Annotated[
     typer.Option(
         "--test",
         metavar="DIR",
-        help="Segments of other subjects; used once, at the end, never by a search.",
+        help="Segments of other subjects, never used by a search; each shipped model is tested on them once.",
     ),
 ]
 Sizes = Annotated[
@@ -99,6 +102,15 @@ Sizes = Annotated[
         "--sizes",
         metavar="SIZE,…",
         help="Ship the best model within each size, such as 2KB,4KB; overrides finalize.sizes.",
+    ),
+]
+SearchedSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        metavar="SIZE,…",
+        help="Also search these sizes, such as 2KB,4KB (added to search.sizes), and ship the best model "
+        "within each; overrides finalize.sizes.",
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for bundles.")]

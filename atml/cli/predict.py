@@ -48,22 +48,29 @@ def predict(
             metavar="SECONDS",
             min=0,
             callback=options.a_number,
-            help="Leave shorter episodes out; 30 is usual in clinical use.",
+            help="Leave out shorter episodes, with --episodes, --annotations or --json; 30 is usual in "
+            "clinical use.",
         ),
     ] = 0.0,
     episodes: Annotated[
-        bool, typer.Option("--episodes", help="Print the episodes instead of the segments.")
+        bool,
+        typer.Option(
+            "--episodes",
+            help="Print the episodes of recordings instead of their segments; --json prints both anyway.",
+        ),
     ] = False,
     annotations: Annotated[
         Path | None,
         typer.Option(
-            "--annotations", metavar="DIR", help="Also write the rhythms of each recording as DIR/RECORD.ecm."
+            "--annotations",
+            metavar="DIR",
+            help="Also write the rhythms of each recording as DIR/RECORD.ecm; needs the formats extra.",
         ),
     ] = None,
     skip_bad: Annotated[
         bool,
         typer.Option(
-            "--skip-bad", help="Leave files out that cannot be read, name them, and exit with 1 at the end."
+            "--skip-bad", help="Leave out files that cannot be read, list them, and exit with 1 at the end."
         ),
     ] = False,
     as_json: options.Json = False,

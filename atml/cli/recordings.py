@@ -23,7 +23,10 @@ def import_(
     ],
     lead: options.Lead = None,
     positive: Annotated[
-        str, typer.Option("--positive", metavar="RHYTHM,…", help="Rhythms that are the class to find.")
+        str,
+        typer.Option(
+            "--positive", metavar="RHYTHM,…", help="Rhythms that count as AFIB, the class to detect."
+        ),
     ] = "AFIB",
     subject: Annotated[
         str | None,
@@ -73,7 +76,8 @@ def import_(
     provenance.json (what was done) and segments.csv (record and time of each segment).
 
     Several recordings of one person must be one subject, or a search validates on people it was trained
-    on: check the list of subjects that is printed. WFDB, EDF and Parquet need pip install 'atml[formats]'.
+    on: check the list of subjects that is printed. WFDB, EDF and Parquet need pip install 'atml[formats]'
+    in the environment that has ATML.
 
     \b
     Example:

@@ -41,7 +41,7 @@ def run(
         str | None,
         typer.Option(help="Prefix of the studies' names; the training folder's name by default."),
     ] = None,
-    sizes: options.Sizes = None,
+    sizes: options.SearchedSizes = None,
     storage: options.Storage = defaults.STORAGE,
     artifacts: options.Artifacts = defaults.ARTIFACTS,
     out: options.Out = defaults.OUT,
@@ -126,8 +126,8 @@ def _simulated(watch: "Terminal") -> tuple[Path, Path]:
     folders = (SIMULATED / "train", SIMULATED / "test")
     subjects = (TRAIN_SUBJECTS, TEST_SUBJECTS)
     watch.say(
-        f"Demo: a search of a minute or two on SIMULATED segments in {SIMULATED}, made first if they are "
-        "missing. Its figures say nothing about patients."
+        f"Demo: about two minutes on SIMULATED segments in {SIMULATED}, made first if they are missing. "
+        "Its figures say nothing about patients."
     )
     for seed, (folder, count) in enumerate(zip(folders, subjects, strict=True)):
         if not folder.exists():

@@ -23,10 +23,10 @@ def verify(
 ) -> None:
     """Check that a bundle is complete and unchanged, and that its models still give the same answers.
 
-    Checked are the files' checksums, that no subject is in training and test both, the ONNX files, that
-    ONNX Runtime and PyTorch compute the logits that are stored with the bundle, and that the C code is what
-    the model generates and passes its self-test here and on an emulated Cortex-M4F. Missing tools are
-    named. The exit code is 1 if a check fails.
+    It checks the files' checksums, that no subject is in both training and test, the ONNX files, that ONNX
+    Runtime and PyTorch compute the logits that are stored with the bundle, and that the C code is what the
+    model generates and passes its self-test here and on an emulated Cortex-M4F. Missing tools are named. The
+    exit code is 1 if a check fails.
 
     Example:  atml verify results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """

@@ -23,8 +23,8 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class AugmentationSettings:
     """How training segments are augmented in every epoch; strength 0 turns a change off.
 
-    Amplitudes are relative to the standard deviation of the segment. Gain and polarity are not varied:
-    networks do not depend on them.
+    Amplitudes are relative to the standard deviation of the segment. Gain and polarity are not varied: no
+    network depends on the gain, and of ATML's architectures only `afnet` and `linear` on the polarity.
     """
 
     probability: float = 0.8

@@ -82,7 +82,7 @@ def test_a_demo_says_what_it_does_before_it_writes_anything(call, tmp_path):
     (tmp_path / SIMULATED.parts[0]).write_text("no folder can be made here")
     done = call(tmp_path, "run", "--demo")
     first, *_ = done.stderr.splitlines()
-    assert first.startswith("Demo: a search of a minute or two on SIMULATED segments in data/simulated")
+    assert first.startswith("Demo: about two minutes on SIMULATED segments in data/simulated")
     assert done.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
