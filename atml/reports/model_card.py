@@ -7,7 +7,6 @@ import math
 
 from atml.ecg import SAMPLING_RATE_HZ
 from atml.ecg.cutting import FILTER
-from atml.ecg.simulated import fit_labels
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
@@ -26,16 +25,8 @@ def card_of(model: ModelPart) -> str:
             filter=FILTER,
             items=checklist(model),
             spec=spec_as_toml(model.spec),
-            simulated=_simulated(model),
         )
     )
-
-
-def _simulated(model: ModelPart) -> float:
-    """Return the share of simulated segments that the model was trained on."""
-    final = model.spec.get("finalize", {}).get("simulated")
-    share: float = model.spec["training"].get("simulated", 0.0) if final is None else final
-    return share if fit_labels(model.positive) else 0.0
 
 
 def _margin(threshold: float) -> float | None:

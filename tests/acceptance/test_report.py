@@ -22,6 +22,7 @@ from atml.reports.html.answer import answer
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
+from atml.reports.html.words import disturbance
 from atml.reports.looks import looks
 from atml.reports.model_card import card_of
 from atml.reports.scored import Scored, stored_scores
@@ -276,7 +277,7 @@ class TestContents:
         for one in figures["out_of_fold"]["per_subject"]:
             assert f">{one['subject']}</th>" in html
         for one in figures["robustness"]["disturbed"]:
-            assert one["disturbance"].replace("_", " ") in html
+            assert f">{disturbance(one['disturbance'])}{' (severe)' if one['severe'] else ''}</th>" in html
         assert f"evaluated on other segments {len(looks(shipped.stored.study))} time" in html
 
     def test_what_a_trial_recorded_is_text_and_not_markup(self, page_of_study):
@@ -490,8 +491,9 @@ class TestModelCard:
     def test_simulated_segments_are_told(self, shipped, final, positive, said):
         manifest = {**shipped.manifest, "positive": positive}
         manifest["spec"]["finalize"]["simulated"] = final
-        card = card_of(model_part(manifest, shipped.figures))
-        assert ("15.0% of each training batch are simulated segments" in card) is said
+        model = model_part(manifest, shipped.figures)
+        for text in (card_of(model), render(contents(None, model))):
+            assert ("15.0% of each training batch are simulated segments" in text) is said
 
     def test_it_says_how_to_filter_and_to_decide_by_logits(self, shipped, card):
         assert "Butterworth band-pass 0.5 to 50 Hz of order 4, applied forwards and backwards." in card
@@ -499,7 +501,7 @@ class TestModelCard:
         margin = math.log(threshold / (1 - threshold))
         assert f"`logits[1] - logits[0] >= log(t / (1 - t))`, {margin:.4f}. The threshold" in card
         always = card_of(model_part(shipped.manifest, {**shipped.figures, "threshold": 0.0}))
-        assert "from a score t of 0. The threshold" in always
+        assert "if its score is at least t = 0. The threshold" in always
 
     def test_it_compares_the_int8_model_if_there_is_one(self, shipped):
         figures = {"onnx_bytes": 2186, "largest_logit_difference": 0.02325, "decisions_equal": 0.9962}

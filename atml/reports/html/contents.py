@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from atml.ecg.simulated import fit_labels
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
 from atml.reports.html.words import unit
 from atml.tuning.outcome import Outcome, SizeResult
 from atml.tuning.records import CurvePoint
 
-PointState = Literal["good", "tried", "bad", "pruned", "open"]
+PointState = Literal["good", "tried", "bad", "ruled out", "open"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,13 @@ class ModelPart:
         """Its metrics, with what they were measured on."""
         tested = [("Test subjects", self.test)] if self.test else []
         return [*tested, ("Training subjects, out of fold", self.out_of_fold)]
+
+    @property
+    def simulated(self) -> float:
+        """Share of simulated segments that it was trained on."""
+        final = self.spec.get("finalize", {}).get("simulated")
+        share: float = self.spec.get("training", {}).get("simulated", 0.0) if final is None else final
+        return share if fit_labels(self.positive) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

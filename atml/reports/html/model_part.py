@@ -89,7 +89,7 @@ def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("model.onnx", figures["onnx_bytes"], "bytes"),
         ("model.int8.onnx", int8.get("onnx_bytes") if int8.get("shipped") else None, "bytes"),
         (f"flash of ecm.c (from {code.get('model')})", code.get("flash_bytes"), "bytes"),
-        ("RAM, the stack included", code.get("ram_bytes"), "bytes"),
+        (_ram(code), code.get("ram_bytes"), "bytes"),
         ("instructions for one segment, Cortex-M4F", code.get("instructions"), ""),
         ("multiply-accumulates for one segment", code.get("macs"), ""),
     ]
@@ -97,6 +97,14 @@ def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     if int8.get("shipped"):
         found.append(("model.int8.onnx compared with model.onnx", _agreement(int8)))
     return (*found, *([("ONNX Runtime, where it was made", f"{latency:.2f} ms")] if latency else []))
+
+
+def _ram(code: Mapping[str, Any]) -> str:
+    """Name the RAM of the C code: how much of it is counted for the stack, if that is recorded."""
+    ram, memory = code.get("ram_bytes"), code.get("memory_bytes")
+    if ram is None or memory is None:
+        return "RAM"
+    return f"RAM, {ram - memory} bytes of it reserved for the stack"
 
 
 def _agreement(int8: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ STATES = {
     "good": ("●", "good: trained on all folds"),
     "tried": ("○", "tried, stopped earlier"),
     "bad": ("×", "bad"),
-    "pruned": ("–", "pruned: near a bad one"),
+    "ruled out": ("–", "ruled out: near a bad one"),
     "open": ("", "not tried"),
 }
 

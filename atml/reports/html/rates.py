@@ -16,8 +16,8 @@ def rate_points(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> dict[str,
     """Return the points of each architecture.
 
     A point is `bad` if a trial on it was bad by the neighbourhood rule, diverged or ended with an error;
-    `good` if one finished all folds; `tried` if one was trained; `pruned` if a bad neighbour rules it out;
-    else `open`.
+    `good` if one finished all folds; `tried` if one was trained; `ruled out` if a bad neighbour does so; else
+    `open`.
     """
     grid, pruner = stored.grid, stored.phase.pruner()
     bad = {point_of(one.trial) for one in pruner.bad_trials(trials)}
@@ -67,4 +67,4 @@ def _state(trained: Sequence[FrozenTrial], is_bad: bool, is_ruled_out: bool) -> 
         return "good"
     if trained:
         return "tried"
-    return "pruned" if is_ruled_out else "open"
+    return "ruled out" if is_ruled_out else "open"

@@ -13,7 +13,7 @@ def commands(shown: Contents) -> str:
     name = shown.study.result.study if shown.study else shown.model.study if shown.model else ""
     tested = bool(shown.study and shown.study.looks) or bool(shown.model and shown.model.test)
     lines = [
-        f"pip install atml=={shown.model.version if shown.model else __version__}",
+        f"# install ATML {shown.model.version if shown.model else __version__} from its checkout or wheel",
         "atml search study.toml --train TRAIN",
         f"atml finalize {name}{' --test TEST' if tested else ''}",
         f"atml report {name}",

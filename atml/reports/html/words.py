@@ -1,6 +1,7 @@
 """How a report writes numbers and names."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,7 +104,15 @@ def most_harmful(robustness: Robustness) -> list[DisturbedMetrics]:
     return sorted(robustness.disturbed, key=lambda one: -(one.roc_auc_loss or 0.0))
 
 
-FILTERS = {one.__name__: one for one in (f3, f4, percent, interval, kb, sizes, duration, items_text, counted)}
+def disturbance(name: str) -> str:
+    """Write the name of a disturbance for people, "white noise 6 dB"."""
+    return re.sub(r"(?<=\d)db\b", " dB", name.replace("_", " ").replace(" percent", " %"))
+
+
+FILTERS = {
+    one.__name__: one
+    for one in (f3, f4, percent, interval, kb, sizes, duration, items_text, disturbance, counted)
+}
 FUNCTIONS = {
     one.__name__: one for one in (metric_names, episode_rows, worst, most_harmful, predictive_values)
 }

@@ -11,7 +11,7 @@ from atml.reports.html.answer import targets
 from atml.reports.html.svg import Chart, Scale
 from atml.reports.html.targets import targets_met
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.html.words import duration, f3, interval, sizes
+from atml.reports.html.words import disturbance, duration, f3, interval, sizes
 from atml.tuning.phases import load_spec, parse_spec
 
 
@@ -77,6 +77,9 @@ def test_words():
     assert [interval(None), interval((0.1, 0.25))] == ["–", "0.100 to 0.250"]
     assert [sizes(()), sizes((2000, 4500))] == ["the targets", "2 KB, 4.5 KB"]
     assert [duration(90), duration(3 * 3600)] == ["1.5 min", "3.0 h"]
+    assert disturbance("electrode_motion_0db") == "electrode motion 0 dB"
+    assert disturbance("sampled_5_percent_fast") == "sampled 5 % fast"
+    assert disturbance("gain_x0.25") == "gain x0.25"
 
 
 def test_each_target_is_met_missed_or_not_measured():
