@@ -2,10 +2,11 @@
 
 import copy
 import io
-import itertools
 import math
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from atml.export.graph import checked_bytes
 from atml.export.metadata import OnnxMetadata
 from atml.export.session import INPUT, OUTPUT, open_session
 from atml.export.slim import OPSET, slim
+from atml.models.layout import BatchNorm1d, Conv1d
 
 BATCH = 256
 TOLERANCE = 1e-4
@@ -33,8 +35,9 @@ def to_onnx(model: nn.Module, *, segment_length: int, metadata: OnnxMetadata | N
     The model, its mode and the random state are not changed. The number of bytes depends on the
     model's structure and on the metadata, not on the weights.
     """
-    # A copy, since exporting switches modes and a model on a GPU must stay there.
-    frozen = _copied(model, {}).eval()
+    # A copy, since exporting switches modes and a model on a GPU must stay there. A deep one, since a module
+    # may refer to its layers in other ways than by their names.
+    frozen = copy.deepcopy(model).cpu().requires_grad_(False).eval()
     _fuse_batch_norms(frozen)
     slimmed = slim(_exported(frozen, segment_length))
     if metadata is not None:
@@ -72,41 +75,45 @@ def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float3
     return difference
 
 
-def _copied(module: nn.Module, copies: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Return a copy on the CPU whose layers may be changed, but not its tensors.
-
-    A deep copy would take about a tenth of the time of the whole export.
-    """
-    if module not in copies:
-        twin = copies[module] = copy.copy(module)
-        twin._modules = {n: part and _copied(part, copies) for n, part in module._modules.items()}
-        twin._parameters = {
-            n: p if p is None else nn.Parameter(p.detach().cpu(), requires_grad=False)
-            for n, p in module._parameters.items()
-        }
-        twin._buffers = {n: b if b is None else b.detach().cpu() for n, b in module._buffers.items()}
-    return copies[module]
-
-
 def _fuse_batch_norms(model: nn.Module) -> None:
     """Fold BatchNorm into the preceding convolution, in place, wherever a Sequential has the two.
 
     The exporter would do so too, but its time grows with the number of layers it traces.
     """
     for part in list(model.modules()):
-        if not isinstance(part, nn.Sequential):
+        if not isinstance(part, nn.Sequential) or type(part).forward is not nn.Sequential.forward:
             continue
-        for (name, layer), (next_name, next_layer) in itertools.pairwise(part.named_children()):
-            if isinstance(layer, nn.Conv1d) and isinstance(next_layer, nn.BatchNorm1d):
-                setattr(part, name, fuse_conv_bn_eval(layer, next_layer))
-                setattr(part, next_name, nn.Identity())
+        # By position, since `named_children` leaves out a layer that it has named before.
+        for at in range(len(part) - 1):
+            layer, norm = part[at], part[at + 1]
+            if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d) and _may_fuse(layer, norm):
+                part[at], part[at + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+
+
+def _may_fuse(layer: nn.Conv1d, norm: nn.BatchNorm1d) -> bool:
+    """Whether both compute what their names say, which a subclass may not, by stored statistics."""
+    are_plain = type(layer) in (nn.Conv1d, Conv1d) and type(norm) in (nn.BatchNorm1d, BatchNorm1d)
+    return are_plain and norm.running_mean is not None
+
+
+@contextmanager
+def _exporter() -> Iterator[None]:
+    """Prepare PyTorch's exporter, and let nobody else use it."""
+    with _exporting, warnings.catch_warnings():
+        fast = torch.backends.mha.get_fastpath_enabled()
+        # The TorchScript exporter is deprecated, but fifty times as fast and a third smaller.
+        warnings.simplefilter("ignore")
+        # ONNX has no operator for what attention uses on its fast path.
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _exported(model: nn.Module, segment_length: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
-    with _exporting, warnings.catch_warnings():
-        # The TorchScript exporter is deprecated, but fifty times as fast and a third smaller.
-        warnings.simplefilter("ignore")
+    with _exporter():
         torch.onnx.export(
             model,
             (torch.zeros(2, 1, segment_length),),

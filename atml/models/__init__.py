@@ -1,7 +1,5 @@
 """The candidate networks: each file defines one architecture's config, widths and builder."""
 
-from collections.abc import Mapping
-
 from atml.errors import ModelError
 from atml.models.afnet import AFNET
 from atml.models.architecture import (
@@ -37,7 +35,7 @@ __all__ = [
 ]
 
 # The original's candidates first, then the added ones.
-ARCHITECTURES: Mapping[str, Architecture] = Registry(
+ARCHITECTURES = Registry(
     (
         AFNET,
         SHUFFLENET_V2,

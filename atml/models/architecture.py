@@ -11,6 +11,7 @@ from torch import nn
 
 from atml.errors import ModelError
 from atml.models.front import SegmentNorm
+from atml.words import error_in_words
 
 _MINIMUM = "minimum_width"
 
@@ -52,8 +53,8 @@ class Architecture:
 
         Its first layer scales each segment, so the gain of the signal does not matter.
 
-        Raises ModelError if the config is another architecture's, a width is too small or the
-        segment is too short.
+        Raises ModelError if the config is another architecture's, a width is too small, the segment is too
+        short or the builder fails.
         """
         self._check(config)
         if segment_length < self.minimum_length:
@@ -62,11 +63,9 @@ class Architecture:
                 f"but got {segment_length}."
             )
         try:
-            module = nn.Sequential(SegmentNorm(), self.network(config, segment_length))
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.name} cannot be built from {config}: {error}") from error
-        _initialise(module)
-        return module
+            return _initialised(nn.Sequential(SegmentNorm(), self.network(config, segment_length)))
+        except Exception as error:  # a plug-in may raise anything
+            raise ModelError(f"{self.name} cannot be built from {config}: {error_in_words(error)}") from error
 
     def config_to_dict(self, config: Config) -> dict[str, Any]:
         """Return the config's fields as plain numbers, as studies and checkpoints store them."""
@@ -127,10 +126,11 @@ def _hint(name: str, types: Mapping[str, type]) -> str:
     return (nearest(name, types) if name not in types else ": ") + fields
 
 
-def _initialise(module: nn.Module) -> None:
-    """Initialise convolutions as He et al. do, so that the signal does not vanish with depth."""
+def _initialised(module: nn.Module) -> nn.Module:
+    """Initialise convolutions, in place, as He et al. do, so that the signal does not vanish with depth."""
     for part in module.modules():
         if isinstance(part, nn.Conv1d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+    return module

@@ -25,22 +25,29 @@ class Registry(Mapping[str, Architecture]):
         self._own = {one.name: one for one in own}
 
     @cached_property
-    def _all(self) -> dict[str, Architecture]:
-        found, origin = dict(self._own), dict.fromkeys(self._own, "ATML")
+    def _all(self) -> dict[str, tuple[Architecture, str | None]]:
+        """By name: the architecture, and the distribution that adds it."""
+        found: dict[str, tuple[Architecture, str | None]] = {
+            name: (one, None) for name, one in self._own.items()
+        }
         # In a fixed order, since studies list the names in it.
         points = sorted(entry_points(group=GROUP), key=lambda point: (_distribution(point), point.name))
         for point in points:
             added = _load(point)
             if added.name in found:
                 raise PluginError(
-                    f"{_where(point)} is named {added.name!r}, like one of {origin[added.name]}; "
+                    f"{_where(point)} is named {added.name!r}, like one of {found[added.name][1] or 'ATML'}; "
                     f"rename it or uninstall {_distribution(point)}"
                 )
-            found[added.name], origin[added.name] = added, _distribution(point)
+            found[added.name] = added, _distribution(point)
         return found
 
+    def distribution_of(self, name: str) -> str | None:
+        """Return the distribution that adds an architecture; None if ATML itself does."""
+        return self._all[name][1]
+
     def __getitem__(self, name: str) -> Architecture:
-        return self._all[name]
+        return self._all[name][0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all)

@@ -26,6 +26,7 @@ from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
 from atml.reports.vectors import VECTORS, Vectors, load_vectors
+from atml.tuning.proposal import Proposal
 from atml.version import __version__
 
 PASSED: Final = "passed"
@@ -195,7 +196,9 @@ class _Bundle:
     def check_checkpoint(self) -> str:
         saved = self.checkpoint
         architecture = get_architecture(saved.architecture)
-        network = architecture.build(architecture.config_from_dict(saved.config), saved.segment_length)
+        config = architecture.config_from_dict(saved.config)
+        proposal = Proposal(architecture=architecture, config=config, learning_rate=1.0)
+        network = proposal.build(saved.segment_length, seed=0)
         try:
             network.load_state_dict(saved.state_dict)
         except RuntimeError as error:

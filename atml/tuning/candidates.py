@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from atml.errors import ModelError
 from atml.export.c import Footprint
-from atml.models import Architecture, Config, count_parameters, get_architecture
+from atml.models import ARCHITECTURES, Architecture, Config, count_parameters, get_architecture
 from atml.tuning.proposal import Proposal
-from atml.tuning.sizes import SizeOf, size_before_training
+from atml.tuning.sizes import SizeOf, check_untrained, size_before_training, telling
 
 # Of two files of nearly the same size, only one is trained.
 APART = 1.1
@@ -85,15 +85,29 @@ def sized_candidates(
     network fits no size has no candidate; one without widths has one.
 
     Raises:
-        ModelError: flash is to be measured, and cannot be.
+        ModelError: flash is to be measured, and cannot be, or a plug-in's network cannot be used.
     """
     return tuple(
         candidate
         for name in architectures
-        for candidate in _distinct(
-            _of_architecture(_Scaler(get_architecture(name), segment_length, size_of), sizes, shapes)
-        )
+        for candidate in _usable(_Scaler(get_architecture(name), segment_length, size_of), sizes, shapes)
     )
+
+
+def _usable(scaler: "_Scaler", sizes: Sequence[int], shapes: Sequence[float]) -> list[Candidate]:
+    """Return an architecture's candidates; check one of a plug-in's, since ATML's own have tests."""
+    name = scaler.architecture.name
+    distribution = ARCHITECTURES.distribution_of(name)
+    if distribution is None:
+        return _distinct(_of_architecture(scaler, sizes, shapes))
+    try:
+        check_untrained(scaler.proposal(1.0, 1.0), scaler.segment_length)
+        return _distinct(_of_architecture(scaler, sizes, shapes))
+    except ModelError as error:
+        raise ModelError(
+            f"{error} ({name} comes with the distribution {distribution}; to do without it, name others in "
+            "search.architectures)"
+        ) from error
 
 
 def _of_architecture(scaler: "_Scaler", sizes: Sequence[int], shapes: Sequence[float]) -> Iterator[Candidate]:
@@ -160,9 +174,7 @@ class _Scaler:
         low, high = 0.0, LARGEST_SCALE
         for _ in range(BISECTIONS):
             middle = (low + high) / 2 if low else high / 2
-            fits = (
-                _parameters(self.architecture, self._scaled(middle, shape), self.segment_length) <= parameters
-            )
+            fits = _parameters(self.proposal(middle, shape), self.segment_length) <= parameters
             low, high = (middle, high) if fits else (low, middle)
         return low
 
@@ -176,14 +188,18 @@ class _Scaler:
         }
         return replace(default, **widths)
 
+    def proposal(self, scale: float, shape: float) -> Proposal:
+        """Return the network of a scale."""
+        config = self._scaled(scale, shape)
+        return Proposal(architecture=self.architecture, config=config, learning_rate=1.0)
+
     def measured(self, scale: float, shape: float) -> Candidate:
         """Return the network of a scale with its size."""
-        config = self._scaled(scale, shape)
-        proposal = Proposal(architecture=self.architecture, config=config, learning_rate=1.0)
+        proposal = self.proposal(scale, shape)
         onnx_bytes, parameters = size_before_training(proposal, self.segment_length, self.size_of)
         return Candidate(
             architecture=self.architecture.name,
-            config=config,
+            config=proposal.config,
             onnx_bytes=onnx_bytes,
             parameters=parameters,
             activations=count_activations(proposal, self.segment_length),
@@ -192,8 +208,8 @@ class _Scaler:
 
 
 @lru_cache(maxsize=4096)
-def _parameters(architecture: Architecture, config: Config, segment_length: int) -> int:
-    return count_parameters(architecture.network(config, segment_length))
+def _parameters(proposal: Proposal, segment_length: int) -> int:
+    return count_parameters(proposal.build(segment_length, seed=0))
 
 
 @lru_cache(maxsize=4096)
@@ -203,13 +219,14 @@ def count_activations(proposal: Proposal, segment_length: int) -> int:
 
     def count(_module: nn.Module, _inputs: object, output: Any) -> None:
         nonlocal counted
-        counted += (output[0] if isinstance(output, tuple) else output).numel()
+        first = output[0] if isinstance(output, tuple) else output
+        counted += first.numel() if isinstance(first, Tensor) else 0  # a plug-in's layer may return anything
 
     network = proposal.build(segment_length, seed=0).eval()
-    for module in network.modules():
-        if not list(module.children()):
-            module.register_forward_hook(count)
-    with torch.no_grad():
+    with telling(proposal, "run"), torch.random.fork_rng(devices=[]), torch.no_grad():
+        for module in network.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
         network(torch.zeros(1, 1, segment_length))
     return counted
 

@@ -12,7 +12,6 @@ from atml.tuning.records import PrunedBy
 
 # If this many first trials all end with the same error, the others would too.
 ENOUGH_ERRORS = 10
-LONGEST_TEXT = 400
 _DIED = "its workers died"
 
 # Errors that may not occur another time or on another machine.
@@ -62,13 +61,6 @@ def _is_passing(error: BaseException) -> bool:
         return True
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return any(words in text for words in _DEVICE)
-
-
-def in_words(error: Exception) -> str:
-    """Return an error's type and text on one line, as recorded on a trial."""
-    text = " ".join(str(error).split()) or "no message"
-    shown = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
-    return f"{type(error).__name__}: {shown}"
 
 
 def log(number: int, error: Exception) -> None:

@@ -22,6 +22,7 @@ from atml.tuning.records import CurvePoint, PrunedBy
 from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_again
 from atml.tuning.sizes import onnx_metadata
 from atml.tuning.times import now
+from atml.words import error_in_words
 
 
 class TrialInterrupted(Exception):
@@ -78,7 +79,7 @@ class Objective:
                 raise
             failures.log(trial.number, error)
             self._forget(trial)
-            raise _pruned(trial, PrunedBy.ERROR, failures.in_words(error)) from error
+            raise _pruned(trial, PrunedBy.ERROR, error_in_words(error)) from error
         self._forget(trial)
         return values
 

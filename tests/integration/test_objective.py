@@ -14,11 +14,12 @@ from atml.errors import CannotWrite, ParityError, StorageUnreachable
 from atml.export import OnnxClassifier
 from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.studies import create_or_resume
-from atml.tuning import failures, records, stop
+from atml.tuning import records, stop
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective, TrialInterrupted
 from atml.tuning.retry import MOST_DEATHS, queue_after_death
+from atml.words import error_in_words
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
 FOLDS = 2
@@ -397,7 +398,7 @@ class TestErrors:
         monkeypatch.setattr(f"atml.tuning.{place}", failing(error))
         (trial,) = here.run(point())
         assert (trial.state, trial.user_attrs[records.PRUNED_BY]) == (PRUNED, "error")
-        assert trial.user_attrs[records.PRUNED_BECAUSE] == failures.in_words(error)
+        assert trial.user_attrs[records.PRUNED_BECAUSE] == error_in_words(error)
         assert "Traceback" in caplog.text
         assert len(records.curve(trial)) == epochs
         assert records.was_trained(trial) is bool(epochs)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import atml
 from atml.ecg import load_dataset
@@ -81,6 +82,12 @@ def test_an_intact_bundle_passes_and_so_do_its_metrics(bundle, simulated_test):
     assert results(atml.verify(bundle, build=False))["metrics"] == "skipped"
     found = results(atml.verify(bundle, simulated_test, build=False))
     assert {result for name, result in found.items() if " on " not in name} == {"passed"}
+
+
+def test_verifying_leaves_the_global_random_state_alone(bundle):
+    before = torch.get_rng_state()
+    assert failures(bundle) == {}
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_c_code_is_run_as_far_as_there_are_tools(bundle):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import atml
-from atml.words import counted
+from atml.words import LONGEST_ERROR, counted, error_in_words
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_no_text_leaves_the_choice_between_singular_and_plural_to_the_reader():
     assert len(sources) > 100
     found = [str(path) for path in sources if re.search(r"[a-z]\((?:s|es)\)(?=[ .,:;\"'])", path.read_text())]
     assert found == []
+
+
+def test_an_error_is_told_in_one_line_of_limited_length():
+    assert error_in_words(ValueError("one\n  two\tthree")) == "ValueError: one two three"
+    assert error_in_words(ZeroDivisionError()) == "ZeroDivisionError: no message"
+    assert len(error_in_words(ValueError("x" * 10_000))) == len("ValueError: ") + LONGEST_ERROR

@@ -78,6 +78,56 @@ class Pooled(nn.Module):
         return torch.cat(parts, dim=1).flatten(1)
 
 
+class Centred(nn.Conv1d):
+    """A convolution that does not use its weights as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv1d(x, self.weight - self.weight.mean(), self.bias, self.stride)
+
+
+class Listed(nn.Module):
+    """Refers to its layers by a list of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(1, 4, 25, 25), nn.Linear(200, 2)
+        self.layers = [self.first, nn.Flatten(), self.last]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Attention(nn.Module):
+    """Attention between the pieces of a segment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.attention = nn.Conv1d(1, 4, 25, 25), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pieces = self.stem(x).transpose(1, 2)
+        return self.last(self.attention(pieces, pieces, pieces)[0].mean(1))
+
+
+def pooled(*layers: nn.Module) -> nn.Module:
+    """Layers with four channels at the end, then two logits."""
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def with_shared_activation() -> nn.Module:
+    activation = nn.ReLU()
+    return pooled(
+        nn.Conv1d(1, 4, 9, 9), activation, nn.Conv1d(4, 4, 9), activation, nn.BatchNorm1d(4), nn.ReLU()
+    )
+
+
+def with_weight_norm() -> nn.Module:
+    return pooled(nn.utils.parametrizations.weight_norm(nn.Conv1d(1, 4, 9, 9)), nn.BatchNorm1d(4), nn.ReLU())
+
+
 def constant(logit: float, plus: float = 0.0) -> nn.Module:
     """A network whose logits are 0 and `logit`, the latter off by `plus`, whatever the segment."""
     layer = nn.Linear(LENGTH, 2)
@@ -215,6 +265,25 @@ class TestToOnnx:
         assert check_parity(model, content, segments(2)) <= 1e-4
         kinds = [node.op_type for node in onnx.load_from_string(content).graph.node]
         assert "BatchNormalization" not in kinds
+
+    @pytest.mark.parametrize(
+        "build",
+        [
+            with_shared_activation,
+            with_weight_norm,
+            lambda: pooled(Centred(1, 4, 9, 9), nn.BatchNorm1d(4), nn.ReLU()),
+            Listed,
+            Attention,
+        ],
+        ids=["an activation used twice", "weight norm", "own convolution", "list of layers", "attention"],
+    )
+    def test_what_a_plug_in_may_be_made_of_is_exported_right(self, build):
+        model = as_if_trained(build().train())
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(3)) <= 1e-4
+
+    def test_attention_is_as_fast_after_an_export_as_before(self):
+        to_onnx(Attention(), segment_length=LENGTH)
+        assert torch.backends.mha.get_fastpath_enabled()
 
     def test_all_is_complete(self):
         assert set(export.__all__) == {

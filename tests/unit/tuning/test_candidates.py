@@ -1,15 +1,58 @@
 import itertools
 import json
+from dataclasses import dataclass
 
 import pytest
+import torch
+from torch import nn
 
 from atml.errors import ModelError
-from atml.models import ARCHITECTURES, get_architecture
+from atml.models import ARCHITECTURES, Architecture, Config, get_architecture, width
 from atml.tuning.candidates import APART, Candidate, fitting_architectures, sized_candidates
 from atml.tuning.sizes import size_before_training
 
 LENGTH = 1250
 SCALABLE = ("afnet", "conv_gru", "dscnn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginConfig(Config):
+    """The config of a plug-in."""
+
+    channels: int = width(8, minimum=4)
+
+
+@pytest.fixture
+def plug_in(monkeypatch):
+    """Return a function that adds an architecture as an installed distribution would."""
+
+    def plug_in(network):
+        added = Architecture(name="odd", config=PluginConfig, network=network, minimum_length=200)
+        monkeypatch.setitem(ARCHITECTURES._all, "odd", (added, "atml-odd"))
+
+    return plug_in
+
+
+class Layer(nn.Module):
+    """Computes a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def network(channels, *, groups=1, logits=2, inputs=None):
+    return nn.Sequential(
+        nn.Conv1d(1, channels, 25, stride=4),
+        nn.Conv1d(channels, 2 * channels, 9, stride=4, groups=groups),
+        nn.BatchNorm1d(2 * channels),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(inputs or 2 * channels, logits),
+    )
 
 
 @pytest.mark.parametrize("name", SCALABLE)
@@ -74,3 +117,67 @@ def test_sizes_of_int8_files_hold_larger_networks(name):
         assert one.onnx_bytes > 0.75 * limit
         (as_float,) = sized_candidates([name], [limit], LENGTH) or (None,)
         assert as_float is None or one.parameters > 1.4 * as_float.parameters
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda config: network(config.channels, groups=4),
+            r"built from .*channels=\d+.: ValueError: .*groups",
+        ),
+        (lambda config: None, "exported as .*TypeError: 'NoneType'"),
+        (lambda config: nn.Sequential(nn.LazyConv1d(config.channels, 25)), "built from .*uninitialized"),
+        (lambda config: nn.MultiheadAttention(config.channels, 3), "built from .*AssertionError: embed_dim"),
+        (lambda config: network(config.channels, inputs=3), "exported as .*shapes cannot be multiplied"),
+        (
+            lambda config: network(config.channels, logits=1),
+            r"must return logits \[2, 2\] .* returns \[2, 1\]",
+        ),
+        (lambda config: Layer(lambda x: {"logits": x}), "must return logits .* returns dict"),
+        (lambda config: Layer(lambda x: torch.fft.rfft(x[:, 0]).abs()[:, :2]), "exported as .*fft_rfft"),
+        (lambda config: Layer(lambda x: x[:, 0, :2] + torch.rand(2, 2)), "exported as .*logits differ"),
+    ],
+    ids=[
+        "groups",
+        "none",
+        "lazy",
+        "heads",
+        "shapes",
+        "one logit",
+        "dictionary",
+        "operator",
+        "another result",
+    ],
+)
+def test_a_plug_in_that_cannot_be_used_is_named_with_its_distribution(plug_in, build, message):
+    plug_in(lambda config, length: build(config))
+    with pytest.raises(ModelError, match=f"odd cannot be .*{message}") as told:
+        sized_candidates(["odd"], [2_000, 8_000], LENGTH)
+    assert "odd comes with the distribution atml-odd; to do without it" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_plug_ins_networks_are_scaled_and_may_have_layers_that_return_anything(plug_in):
+    class Inner(nn.Module):
+        def forward(self, x):
+            return {"y": x.abs()}
+
+    class Outer(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.inner, self.last = Inner(), network(channels)
+
+        def forward(self, x):
+            return self.last(self.inner(x)["y"])
+
+    plug_in(lambda config, length: Outer(config.channels))
+    found = sized_candidates(["odd"], [4_000, 8_000], LENGTH)
+    assert [3_000 < one.onnx_bytes <= 8_000 for one in found] == [True, True]
+
+
+def test_measuring_leaves_the_global_random_state_alone(plug_in):
+    plug_in(lambda config, length: network(config.channels))
+    before = torch.get_rng_state()
+    sized_candidates(["odd", "tiny_cnn"], [2_500], 1251)  # a length of its own, since sizes are cached
+    assert torch.equal(torch.get_rng_state(), before)

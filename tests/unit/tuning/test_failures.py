@@ -12,7 +12,7 @@ from atml.errors import (
     StudyDeleted,
     TrainingDiverged,
 )
-from atml.tuning.failures import ENOUGH_ERRORS, LONGEST_TEXT, hopeless, in_words, will_recur
+from atml.tuning.failures import ENOUGH_ERRORS, hopeless, will_recur
 
 PRUNED, RUNNING = TrialState.PRUNED, TrialState.RUNNING
 
@@ -66,12 +66,6 @@ def test_what_depends_on_a_machine_a_disk_or_a_server_may_go_well_another_time(e
     wrapped = ModelError("cannot be built")
     wrapped.__cause__ = error
     assert not will_recur(wrapped)
-
-
-def test_an_error_is_told_in_one_line_of_limited_length():
-    assert in_words(ValueError("one\n  two\tthree")) == "ValueError: one two three"
-    assert in_words(ZeroDivisionError()) == "ZeroDivisionError: no message"
-    assert len(in_words(ValueError("x" * 10_000))) == len("ValueError: ") + LONGEST_TEXT
 
 
 @pytest.fixture
