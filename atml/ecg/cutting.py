@@ -36,6 +36,7 @@ class Cut:
 
     rhythm: str
     start_seconds: float  # since the recording's beginning
+    part: int  # number of the uninterrupted part of the recording that it lies in
     samples: NDArray[np.float64]  # [1250]
 
 
@@ -50,7 +51,7 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
     """
     length = round(SEGMENT_SECONDS * SAMPLING_RATE_HZ)
     step = max(1, round(step_seconds * SAMPLING_RATE_HZ))
-    for begin, rate_hz, samples in _runs(recording):
+    for part, (begin, rate_hz, samples) in enumerate(_runs(recording)):
         for span in recording.spans:
             first, last = ((at - begin) * rate_hz for at in (span.start_seconds, span.end_seconds))
             start = max(0, ceil(first - _TOLERANCE))
@@ -58,6 +59,7 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
                 yield Cut(
                     rhythm=span.rhythm,
                     start_seconds=begin + start / rate_hz,
+                    part=part,
                     samples=samples[start : start + length],
                 )
                 start += step

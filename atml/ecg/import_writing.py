@@ -134,6 +134,7 @@ class Writing:
                 record=record.record,
                 start_seconds=one.start_seconds,
                 rhythm=one.rhythm,
+                part=one.part,
             )
         )
 

@@ -26,6 +26,8 @@ class IndexedSegment:
     record: str
     start_seconds: float  # since the recording's beginning
     rhythm: str  # as the source names it; a segment's file name says AFIB for all rhythms to find
+    # Number of the uninterrupted part of the record that it lies in: no gap is between two segments of one.
+    part: int | None = None  # None if an earlier version of ATML imported it
 
 
 def place_of(file: str) -> tuple[str, str]:
@@ -38,9 +40,9 @@ def write_index(directory: Path, segments: Iterable[IndexedSegment]) -> None:
     """Write `segments.csv`; records in the order in which they were read, segments in order of time."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "record", "start_seconds", "rhythm"])
+    writer.writerow(["file", "record", "start_seconds", "rhythm", "part"])
     for one in segments:
-        writer.writerow([one.file, one.record, f"{one.start_seconds:.4f}", one.rhythm])
+        writer.writerow([one.file, one.record, f"{one.start_seconds:.4f}", one.rhythm, one.part])
     (directory / INDEX).write_text(text.getvalue(), encoding="utf-8")
 
 
@@ -59,6 +61,7 @@ def read_index(directory: str | Path) -> tuple[IndexedSegment, ...]:
                     record=row["record"],
                     start_seconds=float(row["start_seconds"]),
                     rhythm=row["rhythm"],
+                    part=int(row["part"]) if row.get("part") else None,
                 )
                 for row in csv.DictReader(file)
             )

@@ -2,7 +2,8 @@
 
 Sensitivity and positive predictivity of episodes and of their durations follow ANSI/AAMI EC57 (and IEC
 60601-2-47, which takes them over): an annotated episode is detected if any part of it is called AFIB, and a
-called episode is right if any part of it is annotated.
+called episode is right if any part of it is annotated. Both consist of segments, so AFIB that is shorter than
+a segment is not counted.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,12 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeCounts:
-    """How well annotated AFIB episodes are found; a rate is None where it would divide by 0."""
+    """How well annotated AFIB episodes are found; a rate is None where it would divide by 0.
+
+    An episode is a sequence of segments of one recording. If the import left out less than a segment's length
+    at a change of rhythm, that does not end it; a gap does. AFIB shorter than a segment is not counted, and
+    durations are those of segments.
+    """
 
     subject: str  #: Name of the subject; empty for all together.
     annotated_episodes: int  #: Sequences of consecutive segments labelled AFIB.
@@ -77,7 +83,7 @@ def find_episodes(
             segments=last - first + 1,
             mean_probability=float(score[first : last + 1].mean()),
         )
-        for first, last in _sequences(start, end, score >= threshold)
+        for first, last in _sequences(score >= threshold, np.abs(start[1:] - end[:-1]) <= TOLERANCE_SECONDS)
     )
     return tuple(one for one in found if one.duration_seconds >= minimum_seconds - TOLERANCE_SECONDS)
 
@@ -86,6 +92,7 @@ def evaluate_episodes(
     subjects: Sequence[str],
     records: Sequence[str],
     starts: ArrayLike,
+    parts: Sequence[int | None],
     labels: ArrayLike,
     called: ArrayLike,
     *,
@@ -93,24 +100,32 @@ def evaluate_episodes(
 ) -> EpisodeMetrics:
     """Return how well the annotated episodes are found, pooled and per subject.
 
-    Both kinds of episode are sequences of consecutive segments, as in `find_episodes`. Recordings of
-    different subjects may have the same name.
+    Both kinds of episode are sequences of consecutive segments. Segments are cut from the beginning of each
+    rhythm, so a change of rhythm leaves out the signal between the last whole segment and the change. Where
+    less than the length of a segment is left out and it holds no gap, the segments around it are consecutive,
+    as they are when `find_episodes` is given a recording without rhythms. Where the parts are not known,
+    signal left out and gaps look alike, and both end an episode.
+
+    Recordings of different subjects may have the same name.
 
     Args:
         subjects: Subject [n] of each segment.
         records: Recording [n] of each segment.
         starts: Its beginning [n] in seconds since the recording's beginning.
+        parts: Number [n] of the uninterrupted part of the recording that it lies in; None if not known.
         labels: 1 [n] if it is annotated as AFIB, otherwise 0.
         called: Whether it is called AFIB [n].
         segment_seconds: Length of each segment.
     """
     start, label, call = np.asarray(starts, float), np.asarray(labels) == 1, np.asarray(called, bool)
     who, record = np.asarray(subjects), np.asarray(records)
+    part = np.array([np.nan if one is None else one for one in parts], float)
     totals: dict[str, NDArray[np.int64]] = {}
     for subject, name in dict.fromkeys(zip(who.tolist(), record.tolist(), strict=True)):
         own = np.flatnonzero((who == subject) & (record == name))
         own = own[np.argsort(start[own], kind="stable")]
-        counted = _count(start[own], segment_seconds, label[own], call[own])
+        follows = _follow(start[own], part[own], segment_seconds)
+        counted = _count(follows, label[own], call[own])
         totals[subject] = totals.get(subject, np.zeros(7, np.int64)) + counted
     return EpisodeMetrics(
         pooled=_counts("", np.sum(list(totals.values()), axis=0), segment_seconds),
@@ -118,23 +133,26 @@ def evaluate_episodes(
     )
 
 
-def _sequences(
-    start: NDArray[np.float64], end: NDArray[np.float64], wanted: NDArray[np.bool_]
-) -> list[tuple[int, int]]:
-    """Return (first, last) of the longest sequences of wanted, consecutive segments."""
-    places = np.flatnonzero(wanted)
-    if not len(places):
-        return []
-    follows = (np.diff(places) == 1) & (np.abs(start[places[1:]] - end[places[:-1]]) <= TOLERANCE_SECONDS)
-    firsts = places[np.concatenate([[True], ~follows])]
-    lasts = places[np.concatenate([~follows, [True]])]
+def _follow(start: NDArray[np.float64], part: NDArray[np.float64], seconds: float) -> NDArray[np.bool_]:
+    """Return whether each segment [n - 1] but the first continues the one before."""
+    between = np.abs(np.diff(start) - seconds)
+    limit = np.where(np.diff(part) == 0, seconds - TOLERANCE_SECONDS, TOLERANCE_SECONDS)
+    follows: NDArray[np.bool_] = between <= limit
+    return follows
+
+
+def _sequences(wanted: NDArray[np.bool_], follows: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (first, last) of the longest sequences of wanted segments that follow one another."""
+    joined = wanted[1:] & wanted[:-1] & follows
+    firsts = np.flatnonzero(wanted & np.concatenate([[True], ~joined]))
+    lasts = np.flatnonzero(wanted & np.concatenate([~joined, [True]]))
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _count(
-    start: NDArray[np.float64], seconds: float, label: NDArray[np.bool_], call: NDArray[np.bool_]
+    follows: NDArray[np.bool_], label: NDArray[np.bool_], call: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    annotated, found = (_sequences(start, start + seconds, one) for one in (label, call))
+    annotated, found = (_sequences(one, follows) for one in (label, call))
     return np.array(
         [
             len(annotated),

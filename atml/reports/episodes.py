@@ -11,6 +11,9 @@ from atml.evaluation import EpisodeMetrics, evaluate_episodes
 def episodes_of(dataset: Dataset, called: NDArray[np.bool_]) -> EpisodeMetrics | None:
     """Return the episode statistics of answers to segments.
 
+    In what an earlier version imported, a change of rhythm that leaves out signal ends an episode as a gap
+    does: which of the two it is was not recorded.
+
     Args:
         dataset: The segments.
         called: Whether each [n] is called AFIB.
@@ -34,6 +37,7 @@ def episodes_of(dataset: Dataset, called: NDArray[np.bool_]) -> EpisodeMetrics |
         dataset.subjects.tolist(),
         [one.record for one in known],
         [one.start_seconds for one in known],
+        [one.part for one in known],
         dataset.labels,
         called,
         segment_seconds=float(seconds),

@@ -35,13 +35,13 @@ def evaluated(*records):
     """Evaluate records given as (subject, labels, answers), strings of 0 and 1, or with a name before."""
     named = [one if len(one) == 4 else (f"r{number}", *one) for number, one in enumerate(records)]
     rows = [
-        (subject, record, at * 5.0, int(label), int(call))
+        (subject, record, at * 5.0, 0, int(label), int(call))
         for record, subject, labels, calls in named
         for at, (label, call) in enumerate(zip(labels, calls, strict=True))
     ]
     rows.reverse()  # in any order
-    subjects, names, starts, labels, calls = zip(*rows, strict=True)
-    return evaluate_episodes(subjects, names, starts, labels, calls, segment_seconds=5.0)
+    subjects, names, starts, parts, labels, calls = zip(*rows, strict=True)
+    return evaluate_episodes(subjects, names, starts, parts, labels, calls, segment_seconds=5.0)
 
 
 def test_statistics_count_overlaps_and_durations():
@@ -68,6 +68,23 @@ def test_subjects_are_pooled_over_their_records_and_episodes_end_with_a_record()
     assert (first.subject, first.annotated_episodes, first.sensitivity) == ("S1", 2, 0.5)
     assert (second.sensitivity, second.positive_predictivity) == (None, 0.0)
     assert (found.pooled.annotated_episodes, found.pooled.called_episodes) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "parts", "count"),
+    [
+        (4.9, (0, 0), 1),  # at a change of rhythm
+        (5.0, (0, 0), 2),  # a whole segment is missing
+        (1.0, (0, 1), 2),  # a gap
+        (0.0, (None, None), 1),
+        (1.0, (None, None), 2),  # a gap or a change
+    ],
+)
+def test_only_signal_shorter_than_a_segment_may_be_left_out_within_an_episode(left_out, parts, count):
+    starts = [0.0, 5.0 + left_out]
+    found = evaluate_episodes(["S"] * 2, ["r"] * 2, starts, parts, [1, 1], [1, 1], segment_seconds=5.0).pooled
+    assert (found.annotated_episodes, found.called_episodes) == (count, count)
+    assert found.annotated_seconds == found.called_seconds == 10
 
 
 def test_metrics_survive_json():

@@ -58,6 +58,38 @@ def test_a_missed_segment_divides_a_called_episode_but_not_the_annotated_one(imp
     assert found.duration_sensitivity == pytest.approx(55 / 60)
 
 
+def everything_called(folder):
+    data = load_dataset(folder)
+    found = episodes_of(data, np.ones(len(data), bool)).pooled
+    return found.annotated_episodes, found.called_episodes, found.positive_predictivity
+
+
+def test_a_change_of_rhythm_does_not_divide_an_episode(tmp_path):
+    """The import leaves out 2, 3 and 2 s, which `atml predict` does not."""
+    spans = [(0, "(N"), (62, "(AFIB"), (125, "(N")]
+    write_wfdb(tmp_path / "db", "r", signal=sine(250.0, 187.0), rhythms=spans)
+    import_recordings(tmp_path / "db", tmp_path / "out")
+    assert everything_called(tmp_path / "out") == (1, 1, 1.0)
+
+
+def test_a_gap_divides_an_episode(tmp_path):
+    signal = sine(250.0, 60.0)
+    signal[20 * 250 : 21 * 250] = np.nan
+    write_wfdb(tmp_path / "db", "r", signal=signal, rhythms=[(0, "(AFIB")])
+    import_recordings(tmp_path / "db", tmp_path / "out")
+    assert everything_called(tmp_path / "out") == (2, 2, 1.0)
+
+
+def test_in_an_older_index_a_change_may_be_a_gap(tmp_path):
+    spans = [(0, "(N"), (22, "(AFIB"), (45, "(N")]
+    write_wfdb(tmp_path / "db", "r", signal=sine(250.0, 60.0), rhythms=spans)
+    import_recordings(tmp_path / "db", tmp_path / "out")
+    index = tmp_path / "out" / "segments.csv"
+    older = [line.rpartition(",")[0] for line in index.read_text().splitlines()]
+    index.write_text("\n".join(older) + "\n")
+    assert everything_called(tmp_path / "out") == (1, 3, 1 / 3)
+
+
 def test_the_metrics_of_a_view_hold_those_of_its_recordings(imported):
     of_one = imported.select(imported.subjects == "S2")
     found = metrics_of(of_one, of_one.labels.astype(np.float32), threshold=0.5, beta=2.0)
