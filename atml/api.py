@@ -18,7 +18,7 @@ from atml.ecg.sources.recording import Item, Reading
 from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
 from atml.files import write_whole
-from atml.reports.assessment import Evaluation, assess
+from atml.reports.assessment import Evaluation, assess_answers
 from atml.reports.bundle import Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
@@ -227,6 +227,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
+    All segments count, also those to which a bundle made with `finalize.coverage` gives no answer; the
+    figures of those that it answers are in `answered`.
+
     Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
     counted on its study, if `storage` has it; so is each threshold and beta.
 
@@ -253,16 +256,22 @@ def evaluate(
     bundle = bundle_of(path)
     classifier = bundle.classifier if bundle else OnnxClassifier(path)
     dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
-    metrics = assess(classifier, dataset, threshold=threshold, beta=beta)
+    found = assess_answers(
+        classifier,
+        dataset,
+        threshold=threshold,
+        beta=beta,
+        least_confidence=bundle.least_confidence if bundle else None,
+    )
     if bundle is None:
-        return Evaluation(**vars(metrics), training_subjects=None)
+        return found
     if set(bundle.positive) != set(dataset.positive):
-        found, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
-        watch.say(f"The model was trained to find {found}; here {labelled} is labelled AFIB.")
+        wanted, labelled = ("+".join(one) for one in (bundle.positive, dataset.positive))
+        watch.say(f"The model was trained to find {wanted}; here {labelled} is labelled AFIB.")
     shared = bundle.trained_on(dataset.subjects.tolist())
     if shared:
-        watch.say(_warning(shared, metrics.subjects))
-    result = Evaluation(**vars(metrics), training_subjects=len(shared))
+        watch.say(_warning(shared, found.subjects))
+    result = replace(found, training_subjects=len(shared))
     watch.say(_count(bundle, dataset, result, storage))
     return result
 
@@ -280,7 +289,10 @@ def predict(
     skipped: Callable[[str], None] | None = None,
     watch: Watch | None = None,
 ) -> Iterator[RecordingPrediction]:
-    """Score whole recordings, one after another: each segment, AFIB episodes, and their share of the time.
+    """Score whole recordings, one after another: each segment, AFIB episodes, and the burden.
+
+    The burden is the share of the answered time that lies in episodes. All scored segments have an answer
+    unless the bundle was made with `finalize.coverage`.
 
     A recording is resampled and filtered as `import_recordings` does, part by part, so its length does not
     matter. Its segments follow each other without overlap; after a gap (missing samples, or 2 s of a flat

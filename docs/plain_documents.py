@@ -7,7 +7,7 @@ from pydantic import Field
 
 from atml.cli.documents.models import Int8Document, RobustnessDocument
 from atml.ecg.dataset import DirectoryReport
-from atml.evaluation import Metrics, ScoreCurves
+from atml.evaluation import Abstention, Metrics, ScoreCurves
 from atml.export.c import CCheck, Footprint
 from atml.reports.predicting import RecordingPart, RecordingPrediction
 from atml.reports.qdq import FullInteger
@@ -112,20 +112,14 @@ class BundledCodeDocument(Footprint):
 
 @dataclass(frozen=True, kw_only=True)
 class WithheldDocument:
-    """Figures of a model that gives no answer where it is not confident."""
-
-    coverage: float  #: Share of segments that get an answer.
-    subject_coverage: float  #: The smallest such share of any subject.
-    metrics: Metrics | None  #: Metrics of the answered segments; null if there are none.
-
-
-@dataclass(frozen=True, kw_only=True)
-class AbstentionDocument:
     """The confidence below which a model gives no answer."""
 
-    least_confidence: float  #: From .5, at the threshold, to 1.
-    out_of_fold: WithheldDocument  #: Figures on the scores that it was chosen on.
-    test: WithheldDocument | None  #: Figures on the test segments; null without `--test`.
+    #: From .5, at the threshold, to 1. Chosen on out-of-fold scores of the training that is shipped.
+    least_confidence: float
+    #: Figures of the networks of `out_of_fold`, at the confidence for the same share of answers of theirs. It
+    #: differs from that of the shipped model if that learned from soft labels.
+    out_of_fold: Abstention
+    test: Abstention | None  #: Figures on the test segments; null without `--test`.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +129,15 @@ class MetricsFileDocument:
     onnx_bytes: int  #: Size of `model.onnx` in bytes.
     threshold: float  #: Decision threshold: the lowest score that counts as AFIB.
     parity: float  #: Largest difference of a logit between ONNX Runtime and PyTorch.
-    test: Metrics | None  #: Metrics on the test segments; null without `--test`.
+    #: Metrics on all test segments, with those that it would not answer; null without `--test`.
+    test: Metrics | None
     test_looks: int  #: How often models of this study had been evaluated on test segments.
     #: When it gives no answer; null unless the spec has `finalize.coverage`.
-    abstention: AbstentionDocument | None
+    abstention: WithheldDocument | None
     #: Median time of one segment in ONNX Runtime, with one thread, where the model was finalized.
     latency_ms: float
     int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
-    #: Metrics of the new folds' networks on the subjects that each has not seen.
+    #: Metrics of the new folds' networks on the subjects that each has not seen, on all segments likewise.
     out_of_fold: Metrics
     search_fbeta: float  #: F-beta in the search.
     #: How well the out-of-fold scores separate the classes and serve as probabilities.

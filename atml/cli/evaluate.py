@@ -31,9 +31,11 @@ def evaluate(
 ) -> None:
     """Measure a model on segments: pooled, per subject and per rhythm.
 
+    All segments count. If the bundle gives no answer to some, the figures of the others alone are beside.
+
     Each evaluation of a bundle, or of an ONNX file in it, on segments other than its training segments is
-    counted on its study, if --storage has it; so is each threshold and beta. A
-    warning names subjects that have the names of training subjects.
+    counted on its study, if --storage has it; so is each threshold and beta. A warning names subjects that
+    have the names of training subjects.
 
     Example:  atml evaluate results/ecm/8KB-dscnn-trial64 --data data/iesd/test
     """
@@ -48,5 +50,5 @@ def evaluate(
     if as_json:
         print_json(metrics)
     else:
-        print_metrics(metrics, title=f"{model} on {data}")
+        print_metrics(metrics, metrics.answered, title=f"{model} on {data}")
         next_step(f"atml predict {model} FILE")

@@ -11,7 +11,7 @@ from atml.words import counted
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from atml.evaluation import DisturbedMetrics, Metrics, Robustness
+    from atml.evaluation import Abstention, DisturbedMetrics, Metrics, Robustness
     from atml.reports.finalize import Final
     from atml.reports.ship import Model
 
@@ -28,21 +28,24 @@ SHOWN = {
 }
 
 
-def print_metrics(metrics: "Metrics", *, title: str) -> None:
-    """Print a model's metrics: pooled with intervals, then by rhythm and by subject."""
+def print_metrics(metrics: "Metrics", answered: "Abstention | None" = None, *, title: str) -> None:
+    """Print a model's metrics: pooled with intervals, then by rhythm and by subject.
+
+    If it gives no answer to some segments, the pooled ones of `answered` are beside those of all.
+    """
     console = out()
     title = f"{title}: {counted(metrics.segments, 'segment')} of {counted(metrics.subjects, 'subject')}"
-    pooled = new_table(title, "metric", "value", "95 % interval")
+    pooled = new_table(title, "metric", "value", "95 % interval", *(["answered alone"] if answered else []))
     for name, label in SHOWN.items():
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
-        pooled.add_row(label.format(beta=metrics.beta), figure(metrics.defined(name)), interval)
+        alone = [figure(_defined(answered, name))] if answered else []
+        pooled.add_row(label.format(beta=metrics.beta), figure(metrics.defined(name)), interval, *alone)
         if name == "subject_mean_fbeta" and metrics.subjects_without_afib:
-            pooled.add_row(f"  of which {metrics.subjects_without_afib} without AFIB count as 1", "", "")
+            pooled.add_row(f"  of which {metrics.subjects_without_afib} without AFIB count as 1")
         if name == "fbeta":
-            share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
-            all_afib = f"{fbeta_of_all_afib(share, metrics.beta):.4f}"
-            pooled.add_row(f"  of calling all AFIB, F{metrics.beta:g}", all_afib, "")
+            alone = [_all_afib(answered.metrics)] if answered else []
+            pooled.add_row(f"  of calling all AFIB, F{metrics.beta:g}", _all_afib(metrics), "", *alone)
     rhythms = new_table("by rhythm", "rhythm", "segments", "called AFIB", "accuracy")
     for rhythm in metrics.per_rhythm:
         shares = (f"{rhythm.called_afib:.1%}", f"{rhythm.accuracy:.1%}")
@@ -56,6 +59,24 @@ def print_metrics(metrics: "Metrics", *, title: str) -> None:
     for table in (pooled, rhythms, *_episode_tables(metrics), subjects):
         console.print(table)
     console.print(f"decision threshold {metrics.threshold:.4f}")
+    if answered is not None:
+        console.print(
+            f"all segments count, with those that get no answer: {answered.coverage:.1%} get one, "
+            f"{answered.subject_coverage:.1%} of the subject with the fewest; least confidence of an answer "
+            f"{answered.least_confidence:.4f}"
+        )
+
+
+def _defined(answered: "Abstention", name: str) -> float | None:
+    return answered.metrics.defined(name) if answered.metrics else None
+
+
+def _all_afib(metrics: "Metrics | None") -> str:
+    """Show F-beta of calling all AFIB."""
+    if metrics is None:
+        return figure(None)
+    share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
+    return figure(fbeta_of_all_afib(share, metrics.beta))
 
 
 def _episode_tables(metrics: "Metrics") -> list["Table"]:
@@ -114,7 +135,8 @@ def print_final(final: "Final") -> None:
     console = out()
     console.print(_candidates_table(final))
     if final.recommended.test is not None:
-        print_metrics(final.recommended.test, title="held-out test subjects, recommended model")
+        title = "held-out test subjects, recommended model"
+        print_metrics(final.recommended.test, final.recommended.answered, title=title)
         looks = counted(final.test_looks, "time")
         console.print(f"this study's models have been evaluated on test segments {looks}")
     print_robustness(final.recommended.robustness)

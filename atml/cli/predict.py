@@ -80,7 +80,8 @@ def predict(
     A recording (WFDB, EDF, CSV, NPZ or Parquet, of any length) is resampled and filtered as by `atml data
     import` and scored from its beginning, segment after segment; gaps and flat lines get no score. CSV files
     are recordings if --columns is given. An episode is a sequence of consecutive segments called AFIB; a part
-    without a score ends it. --json adds the burden, the share of the scored time that lies in episodes.
+    without a score or an answer ends it. --json adds the burden, the share of the answered time that lies in
+    episodes.
 
     Other files are single segments: text files of any name with as many numbers as the model takes samples.
 

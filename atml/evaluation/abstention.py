@@ -13,23 +13,23 @@ from atml.evaluation.confusion import Floats
 from atml.evaluation.evaluate import evaluate
 from atml.evaluation.labelled import check_beta, labelled_scores
 from atml.evaluation.metrics import Metrics
+from atml.evaluation.stored import Stored
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 _SMALLEST = 1e-7  # scores of 0 and 1 have no finite logit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Abstention:
+class Abstention(Stored):
     """A lowest confidence for an answer, and how well a model does with it.
 
-    `coverage` is the share of segments that get an answer, `subject_coverage` the smallest share of any
-    subject: a model that is silent about some people is not as good as its metrics. `metrics` count the
-    answered segments only; they are None if there are none.
+    A model that is silent about some people is not as good as its metrics.
     """
 
-    least_confidence: float
-    coverage: float
-    subject_coverage: float
+    least_confidence: float  #: Lowest confidence of an answer: from .5, at the threshold, to 1.
+    coverage: float  #: Share of segments that get an answer.
+    subject_coverage: float  #: The smallest such share of any subject.
+    #: Metrics of the answered segments alone, without intervals and episodes; None if there are none.
     metrics: Metrics | None
 
 

@@ -23,11 +23,13 @@ def abstaining(
 ) -> dict[str, Any]:
     """Choose the least confidence at which the share `coverage` of out-of-fold scores gets an answer.
 
-    `scored` are the scores of the candidate, by which its accuracy is measured.
+    The confidence of the shipped model is chosen on the scores of its own training, which are no measure of
+    accuracy if it is on soft labels. `scored` are the scores of the candidate, by which accuracy is measured;
+    they have another threshold, and so need a confidence of their own for the same coverage.
 
     Returns:
         As JSON, the least confidence, and what is gained by withholding answers: on the test segments, and
-        out of fold at the same coverage, by the networks that all out-of-fold figures are of.
+        out of fold, at its own confidence, by the networks that all out-of-fold figures are of.
     """
     threshold, chosen = model.metadata.threshold, retrained.choice.candidate.threshold
     least = least_confidence_for(retrained.scored.scores, threshold, coverage)
@@ -43,7 +45,7 @@ def abstaining(
 
 
 def _gained(scored: Scored, threshold: float, least_confidence: float, beta: float) -> dict[str, Any]:
-    found = abstain(
+    return abstain(
         scored.labels,
         scored.scores,
         scored.subjects,
@@ -51,9 +53,4 @@ def _gained(scored: Scored, threshold: float, least_confidence: float, beta: flo
         threshold=threshold,
         least_confidence=least_confidence,
         beta=beta,
-    )
-    return {
-        "coverage": found.coverage,
-        "subject_coverage": found.subject_coverage,
-        "metrics": found.metrics.to_dict() if found.metrics else None,
-    }
+    ).to_dict()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import DataError
-from atml.evaluation import Metrics, evaluate
+from atml.evaluation import Abstention, Metrics, abstain, evaluate
 from atml.export import OnnxClassifier
 from atml.reports.episodes import episodes_of
 
@@ -16,11 +16,16 @@ CHUNK = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Metrics):
-    """The metrics of a model on given segments."""
+    """The metrics of a model on given segments.
 
+    Segments that get no answer count as those that do: each as it would be called.
+    """
+
+    #: Figures of the segments that get an answer; None unless the bundle was made to withhold some.
+    answered: Abstention | None = None
     #: How many of the subjects have the names of training subjects. Unless these are other people, the
     #: figures are too good. None if the model is in no bundle, so that its training subjects are not known.
-    training_subjects: int | None
+    training_subjects: int | None = None
 
 
 def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
@@ -49,6 +54,32 @@ def assess(
     """Return the metrics of a model file, by default at its own threshold."""
     chosen = classifier.metadata.threshold if threshold is None else threshold
     return metrics_of(dataset, scores(classifier, dataset), threshold=chosen, beta=beta)
+
+
+def assess_answers(
+    classifier: OnnxClassifier,
+    dataset: Dataset,
+    *,
+    threshold: float | None = None,
+    beta: float = 2.0,
+    least_confidence: float | None = None,
+) -> Evaluation:
+    """Return the metrics of a model file as `assess` does, and those of the answers it does not withhold."""
+    chosen = classifier.metadata.threshold if threshold is None else threshold
+    found = scores(classifier, dataset)
+    metrics = metrics_of(dataset, found, threshold=chosen, beta=beta)
+    answered = None
+    if least_confidence is not None:
+        answered = abstain(
+            dataset.labels,
+            found,
+            dataset.subjects,
+            dataset.rhythms,
+            threshold=chosen,
+            least_confidence=least_confidence,
+            beta=beta,
+        )
+    return Evaluation(**vars(metrics), answered=answered)
 
 
 def metrics_of(dataset: Dataset, scores: NDArray[np.float64], *, threshold: float, beta: float) -> Metrics:

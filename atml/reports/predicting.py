@@ -1,4 +1,4 @@
-"""Scoring whole recordings: a score for each segment, episodes, and the share of time in them."""
+"""Scoring whole recordings: a score for each segment, episodes, and the share of answered time in them."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ from atml.evaluation.episodes import TOLERANCE_SECONDS, Episode, find_episodes
 from atml.export import OnnxClassifier
 
 EPISODE_RULE = (
-    "consecutive segments called AFIB, each beginning where the one before ends; a part without a score ends "
-    "an episode"
+    "consecutive segments called AFIB, each beginning where the one before ends; a part without a score or "
+    "an answer ends an episode"
 )
 NO_ANSWER = "no answer: the score is near the threshold"
 Progress = Callable[[int, int], None]  # seconds done, seconds in total, of one recording
@@ -45,8 +45,9 @@ class RecordingPrediction:
     channel: str  #: The channel that was scored.
     rate_hz: float  #: Sampling rate of the source.
     seconds: float  #: Length.
-    scored_seconds: float  #: Length of all scored segments together.
-    burden: float | None  #: Share of the scored time that lies in `episodes`; None if nothing is scored.
+    scored_seconds: float  #: Length of all segments with a score together, answered or not.
+    answered_seconds: float  #: Length of all segments with an answer together: called AFIB or Normal.
+    burden: float | None  #: Share of `answered_seconds` that lies in `episodes`; None if nothing is answered.
     threshold: float  #: Lowest score that counts as AFIB.
     minimum_seconds: float  #: Shorter episodes are left out.
     episodes: tuple[Episode, ...]  #: Episodes in order of time.
@@ -124,15 +125,16 @@ def _predict(
         )
     ]
     too_short = f"less than {length / SAMPLING_RATE_HZ:g} s of signal"
-    scored_seconds = float((end - start)[sure].sum())
+    answered_seconds = float((end - start)[sure].sum())
     afib_seconds = sum(one.duration_seconds for one in episodes)
     return RecordingPrediction(
         record=recording.record,
         channel=recording.channel,
         rate_hz=recording.rate_hz,
         seconds=seconds,
-        scored_seconds=scored_seconds,
-        burden=min(1.0, afib_seconds / scored_seconds) if sure.any() else None,
+        scored_seconds=float((end - start).sum()),
+        answered_seconds=answered_seconds,
+        burden=min(1.0, afib_seconds / answered_seconds) if sure.any() else None,
         threshold=threshold,
         minimum_seconds=minimum_seconds,
         episodes=episodes,

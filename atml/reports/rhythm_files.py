@@ -19,10 +19,10 @@ ENDING = "ecm"  # not atr, which is that of reference annotations
 def write_annotations(
     prediction: RecordingPrediction, folder: Path, *, keep: Collection[Path] = ()
 ) -> Path | None:
-    """Write RECORD.ecm into a folder: rhythm changes `(AFIB` and `(N`, and `~` where nothing is scored.
+    """Write RECORD.ecm into a folder: rhythm changes `(AFIB` and `(N`, and `~` where there is no answer.
 
-    `(AFIB` marks the episodes; all other scored time is `(N`. Characters of the record's name that WFDB does
-    not allow become `_`. Positions are samples of the recording, at its own rate.
+    `(AFIB` marks the episodes; all other answered time is `(N`. Characters of the record's name that WFDB
+    does not allow become `_`. Positions are samples of the recording, at its own rate.
 
     Args:
         prediction: What was predicted.
@@ -65,7 +65,7 @@ def write_annotations(
 
 
 def _changes(prediction: RecordingPrediction) -> Iterator[tuple[float, str, str]]:
-    """Yield (seconds, symbol, note) wherever the rhythm changes or scores end or begin."""
+    """Yield (seconds, symbol, note) wherever the rhythm changes or answers end or begin."""
     episodes = iter(prediction.episodes)
     episode = next(episodes, None)
     before = ""
@@ -73,7 +73,8 @@ def _changes(prediction: RecordingPrediction) -> Iterator[tuple[float, str, str]
         while episode is not None and episode.end_seconds <= part.start_seconds:
             episode = next(episodes, None)
         inside = episode is not None and episode.start_seconds <= part.start_seconds
-        now = "not scored" if part.reason is not None else "(AFIB" if inside else "(N"
+        missing = "not scored" if part.probability is None else "no answer"
+        now = missing if part.reason is not None else "(AFIB" if inside else "(N"
         if now != before:
             yield part.start_seconds, "~" if part.reason is not None else "+", now
         before = now

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
-from atml.evaluation import Metrics, Robustness, score_curves
+from atml.evaluation import Abstention, Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
@@ -45,7 +45,8 @@ class Model:
     bundle: Path
     onnx_bytes: int
     parity: float
-    test: Metrics | None
+    test: Metrics | None  # of all test segments
+    answered: Abstention | None  # of those that it answers; None without `finalize.coverage`
     int8: Int8Model | None  # None if it is not smaller
     robustness: Robustness  # on training subjects, by the networks of the new folds
 
@@ -151,6 +152,7 @@ def ship(
         onnx_bytes=len(exported.onnx),
         parity=exported.parity,
         test=measured.test,
+        answered=Abstention.from_dict(withheld["test"]) if withheld and withheld["test"] else None,
         int8=int8,
         robustness=measured.robustness,
     )

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 import atml
 from atml.ecg import load_dataset
 from atml.errors import ModelError
-from atml.evaluation import ScoreCurves, score_curves
+from atml.evaluation import ScoreCurves, score_curves, trade_off
 from atml.reports import fits
 from atml.reports.finalize import finalize
 from atml.reports.html.answer import answer
@@ -535,6 +535,27 @@ class TestModelCard:
         for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
             if re.fullmatch(r"\|[:|-]+\|", line):
                 assert before.count("|") == line.count("|") == after.count("|"), before
+
+    @pytest.mark.parametrize("older", [False, True])
+    def test_figures_of_all_segments_have_those_of_the_answered_ones_beside_them(self, shipped, older):
+        chosen = shipped.final.recommended.choice.candidate
+        scored = Scored.of(chosen.fits, shipped.dataset)
+        given = (scored.labels, scored.scores, scored.subjects, scored.rhythms)
+        (found,) = trade_off(*given, threshold=chosen.threshold, coverages=[0.7])
+        document = json.loads(json.dumps(found.to_dict()))
+        if older:
+            del document["least_confidence"]
+        withheld = {"least_confidence": 0.8, "out_of_fold": document, "test": document}
+        part = model_part(shipped.manifest, {**shipped.figures, "abstention": withheld})
+        card, page = card_of(part), render(contents(None, part))
+        assert ("need a confidence of" in card) is not older
+        for text in (card, page):
+            assert "count all segments, with those that get no answer, each as it would be called" in text
+            assert text.count("answered alone") >= 2
+        every, alone = chosen.out_of_fold.fbeta, found.metrics.fbeta
+        assert re.search(rf"^\| F2 \| {every:.3f} \| .* \| {alone:.3f} \|$", card, re.MULTILINE)
+        assert len(re.findall(r"^\| .*, answered alone: prevalence \|", card, re.MULTILINE)) == 2
+        self.test_its_tables_are_tables(card)
 
     def test_calibration_that_is_not_recorded_is_not_made_up(self, shipped, card):
         assert "Brier score" in card

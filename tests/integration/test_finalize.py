@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+import atml
 from atml.cli.model_tables import print_final
 from atml.ecg import grouped_folds, load_dataset, simulate
 from atml.errors import SpecChanged, StudyError
-from atml.evaluation import best_threshold, confidence
+from atml.evaluation import best_threshold, confidence, least_confidence_for
 from atml.export import OnnxClassifier, load_checkpoint
 from atml.export.c import tools
 from atml.reports import int8
@@ -277,7 +278,7 @@ class TestShipping:
         assert make().test_looks == before + 2 * models
 
     def test_with_a_coverage_the_bundle_says_below_which_confidence_it_gives_no_answer(
-        self, make, stored, held_out
+        self, make, stored, held_out, tmp_path
     ):
         answered = stored.phase.finalize.model_copy(update={"coverage": 0.8})
         model = make(test=held_out, finalize=answered).recommended
@@ -289,6 +290,19 @@ class TestShipping:
         scores = bundle.classifier.probabilities(held_out.samples())
         sure = confidence(scores, bundle.classifier.metadata.threshold) >= bundle.least_confidence
         assert figures["test"]["coverage"] == pytest.approx(sure.mean())
+        # The networks of the out-of-fold figures learned from the labels alone, and have a confidence of
+        # their own.
+        candidate, own = model.choice.candidate, figures["out_of_fold"]
+        plain = np.concatenate([fit.valid_scores for fit in candidate.fits])
+        assert own["least_confidence"] == least_confidence_for(plain, candidate.threshold, 0.8)
+        assert own["metrics"]["segments"] == round(own["coverage"] * len(plain))
+        nowhere = f"sqlite:///{tmp_path / 'none.db'}"
+        evaluated = atml.evaluate(model.bundle, held_out, storage=nowhere)
+        assert (evaluated.fbeta, evaluated.segments) == (model.test.fbeta, len(held_out))
+        assert evaluated.answered.to_dict() == figures["test"] == model.answered.to_dict()
+        assert atml.evaluate(model.bundle / "model.onnx", held_out, storage=nowhere).answered is None
+        card = (model.bundle / "MODEL_CARD.md").read_text()
+        assert "count all segments, with those that get no answer" in card
         least = np.log(bundle.least_confidence / (1 - bundle.least_confidence))
         header = (model.bundle / "ecm.h").read_text()
         stated = re.search(r"ECM_LEAST_MARGIN \((.*)f\)", header)

@@ -56,7 +56,8 @@ class ModelDocument:
     standard_error: float | None  #: Standard error of that mean.
     #: Metrics of the new folds' networks on the subjects that each has not seen.
     out_of_fold: Metrics
-    test: Metrics | None  #: Metrics on the test segments; null without `--test`.
+    #: Metrics on all test segments, with those that it would not answer; null without `--test`.
+    test: Metrics | None
     int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
     #: Metrics under disturbances, of the new folds' networks on the subjects that each has not seen.
     robustness: RobustnessDocument

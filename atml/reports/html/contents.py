@@ -13,6 +13,7 @@ from atml.reports.html.words import unit
 from atml.tuning.outcome import Outcome, SizeResult
 from atml.tuning.records import CurvePoint
 
+TEST_SUBJECTS, OUT_OF_FOLD = "Test subjects", "Training subjects, out of fold"
 PointState = Literal["good", "tried", "bad", "ruled out", "open"]
 
 
@@ -173,6 +174,7 @@ class ModelPart:
     curves: ScoreCurves | None
     abstentions: tuple[Abstention, ...]  # out of fold, by falling coverage
     withheld: Mapping[str, Any] | None  # the abstention that was chosen for it, as `metrics.json` has it
+    answered: Mapping[str, Metrics]  # of the segments that get an answer, named as `evaluations` are
     traces: tuple[Trace, ...]
     training_data: Mapping[str, Any]  # fingerprint, segments
     test_data: Mapping[str, Any] | None
@@ -181,9 +183,18 @@ class ModelPart:
 
     @property
     def evaluations(self) -> list[tuple[str, Metrics]]:
-        """Its metrics, with what they were measured on."""
-        tested = [("Test subjects", self.test)] if self.test else []
-        return [*tested, ("Training subjects, out of fold", self.out_of_fold)]
+        """Its metrics, with what they were measured on: all segments, answered or not."""
+        tested = [(TEST_SUBJECTS, self.test)] if self.test else []
+        return [*tested, (OUT_OF_FOLD, self.out_of_fold)]
+
+    @property
+    def evaluations_with_answered(self) -> list[tuple[str, Metrics]]:
+        """`evaluations`, each followed by that of the answered segments alone if there is one."""
+        found = []
+        for name, metrics in self.evaluations:
+            alone = self.answered.get(name)
+            found += [(name, metrics), *([(f"{name}, answered alone", alone)] if alone else [])]
+        return found
 
     @property
     def simulated(self) -> float:

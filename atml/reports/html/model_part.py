@@ -7,7 +7,7 @@ import numpy as np
 
 from atml.ecg.segment import AFIB_RHYTHM
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, score_curves, trade_off
-from atml.reports.html.contents import ModelPart, Trace
+from atml.reports.html.contents import OUT_OF_FOLD, TEST_SUBJECTS, ModelPart, Trace
 from atml.reports.scored import Scored
 from atml.version import __version__
 
@@ -62,6 +62,7 @@ def model_part(
         curves=_curves(figures, scored),
         abstentions=_abstentions(scored, out_of_fold) if scored else (),
         withheld=figures.get("abstention"),
+        answered=_answered(figures.get("abstention") or {}),
         traces=_traces(scored, out_of_fold) if scored and with_traces else (),
         training_data=manifest["training_data"],
         test_data=manifest.get("test_data"),
@@ -128,6 +129,11 @@ def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
         threshold=metrics.threshold,
         beta=metrics.beta,
     )
+
+
+def _answered(withheld: Mapping[str, Any]) -> dict[str, Metrics]:
+    found = {TEST_SUBJECTS: withheld.get("test"), OUT_OF_FOLD: withheld.get("out_of_fold")}
+    return {name: Metrics.from_dict(one["metrics"]) for name, one in found.items() if one and one["metrics"]}
 
 
 def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:

@@ -1,7 +1,7 @@
 import numpy as np
 
-from atml.cli.model_tables import print_robustness
-from atml.evaluation import robustness
+from atml.cli.model_tables import print_metrics, print_robustness
+from atml.evaluation import abstain, evaluate, robustness
 
 
 def test_robustness_shows_every_disturbance_the_worst_and_the_flat_line(capsys):
@@ -26,3 +26,23 @@ def test_robustness_shows_every_disturbance_the_worst_and_the_flat_line(capsys):
     assert f"the smallest F2 is {found.robust_fbeta:.4f}" in shown
     assert "a flat line is called not AFIB (0.5000)" in shown
     assert "not finite for huge_beats" in shown
+
+
+def test_figures_of_all_segments_have_those_of_the_answered_ones_beside_them(capsys):
+    given = ([1, 1, 0, 0], [0.9, 0.45, 0.1, 0.55], ["S1", "S1", "S2", "S2"], ["AFIB", "AFIB", "N", "N"])
+    metrics = evaluate(*given, threshold=0.5, bootstrap=0)
+    print_metrics(metrics, abstain(*given, threshold=0.5, least_confidence=0.8), title="a model")
+    shown = capsys.readouterr().out
+    assert "answered alone" in shown
+    (row,) = (line.split() for line in shown.splitlines() if "F1" in line)
+    assert (row[3], row[-2]) == ("0.5000", "1.0000")
+    assert "all segments count, with those that get no answer: 50.0% get one" in shown
+    print_metrics(metrics, title="a model")
+    assert "answer" not in capsys.readouterr().out
+
+
+def test_figures_of_no_answer_at_all_are_dashes(capsys):
+    given = ([1, 0], [0.5, 0.5], ["S1", "S2"], ["AFIB", "N"])
+    metrics = evaluate(*given, threshold=0.5, bootstrap=0)
+    print_metrics(metrics, abstain(*given, threshold=0.5, least_confidence=0.9), title="a model")
+    assert "0.0% get one" in capsys.readouterr().out
