@@ -123,15 +123,20 @@ def _train(
     """Choose models and train them; return the one that meets the targets best, and all.
 
     Others take the places of those that cannot be shipped: whose training diverges, or whose INT8 version
-    decides otherwise although the targets count it.
+    cannot be made or decides otherwise although the targets count it.
     """
     while among:
         choices = choose(among, phase)
         trained = [export(phase, dataset, one) for one in retrain(choices, leaders, phase, dataset, run)]
-        sound = [one for one in trained if not (phase.targets.counts_int8 and one.int8_differs)]
+        sound = [one for one in trained if not (phase.targets.counts_int8 and one.lacks_int8)]
         shipped = {one.retrained.choice.candidate.trial for one in sound}
         failed = {one.candidate.trial for one in choices} - shipped
         if not failed:
+            for one in sound:
+                if one.no_int8:
+                    watch.say(
+                        f"Trial {one.retrained.choice.candidate.trial} has no INT8 version: {one.no_int8}"
+                    )
             return answer_to(among, phase), sound
         for trial in sorted(failed):
             watch.say(

@@ -49,6 +49,9 @@ def int8_version(onnx: bytes, segments: NDArray[np.float32]) -> Int8Model | None
 
     Of `segments` [n, L], on which the model was trained, every other one corrects the logits, and the rest
     are compared.
+
+    Raises:
+        ModelError: a weight is undefined or beyond the range of 16 bit floats.
     """
     content = quantize_weights(onnx, segments[::2])
     if content == onnx:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
+from atml.errors import ModelError
 from atml.evaluation import Abstention, Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
 from atml.reports.abstaining import abstaining
@@ -47,7 +48,7 @@ class Model:
     parity: float
     test: Metrics | None  # of all test segments
     answered: Abstention | None  # of those that it answers; None without `finalize.coverage`
-    int8: Int8Model | None  # None if it is not smaller
+    int8: Int8Model | None  # None if it is not smaller or cannot be made
     robustness: Robustness  # on training subjects, by the networks of the new folds
 
     @property
@@ -69,13 +70,14 @@ class Exported:
     onnx: bytes
     classifier: OnnxClassifier
     parity: float  # largest difference of its logits from PyTorch's
-    int8: Int8Model | None  # without test results; None if it is not smaller
+    int8: Int8Model | None  # without test results; None if it is not smaller or cannot be made
+    no_int8: str | None  # why it cannot be made
     save_checkpoint: Callable[[Path], None]
 
     @property
-    def int8_differs(self) -> bool:
-        """Whether the INT8 version decides too many segments otherwise to be shipped."""
-        return self.int8 is not None and not self.int8.is_close
+    def lacks_int8(self) -> bool:
+        """Whether the INT8 version cannot be made, or decides too many segments otherwise to be shipped."""
+        return self.no_int8 is not None or (self.int8 is not None and not self.int8.is_close)
 
 
 def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
@@ -90,12 +92,18 @@ def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
     metadata = onnx_metadata(proposal, threshold=retrained.threshold)
     onnx = to_onnx(network, segment_length=length, metadata=metadata)
     some = dataset.select(_spread(len(dataset), PARITY_SEGMENTS)).samples()
+    int8, no_int8 = None, None
+    try:
+        int8 = int8_version(onnx, some)
+    except ModelError as error:
+        no_int8 = str(error)
     return Exported(
         retrained=retrained,
         onnx=onnx,
         classifier=OnnxClassifier(onnx),
         parity=check_parity(network, onnx, some),
-        int8=int8_version(onnx, some),
+        int8=int8,
+        no_int8=no_int8,
         save_checkpoint=partial(
             save_checkpoint,
             model=retrained.fit.state_dict,

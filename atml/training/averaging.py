@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+_STATISTICS = ("running_mean", "running_var")
+
 
 class WeightAverage:
     """An exponential moving average of the weights and buffers of a network (Polyak averaging).
@@ -15,7 +17,8 @@ class WeightAverage:
 
     The decay rises as (1 + t)/(10 + t) to its final value, so the random initial weights are forgotten
     quickly and short runs are averaged correctly. BatchNorm's running statistics are averaged with the
-    weights they belong to; counters are copied.
+    weights they belong to. All else is copied: counters, and constants, which may be infinite, as in the mask
+    of an attention, and whose average would then be undefined.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -23,10 +26,10 @@ class WeightAverage:
         self.module = deepcopy(model).requires_grad_(False).eval()
         self._decay = decay
         self._updates = 0
-        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
-        floating = [(mean, now) for mean, now in pairs if mean.is_floating_point()]
-        self._means, self._weights = [mean for mean, _ in floating], [now for _, now in floating]
-        self._counters = [(mean, now) for mean, now in pairs if not mean.is_floating_point()]
+        means, now = _tensors(self.module), _tensors(model)
+        averaged = [name for name, one in now.items() if one.requires_grad or name.endswith(_STATISTICS)]
+        self._means, self._weights = [means[n] for n in averaged], [now[n].detach() for n in averaged]
+        self._others = [(means[name], now[name]) for name in now.keys() - set(averaged)]
 
     def update(self) -> None:
         """Include the network's current weights, after an optimiser step."""
@@ -34,7 +37,7 @@ class WeightAverage:
         self._updates += 1
         # One call for all tensors, as in torch.optim.swa_utils.
         torch._foreach_lerp_(self._means, self._weights, 1 - decay)
-        for mean, now in self._counters:
+        for mean, now in self._others:
             mean.copy_(now)
 
     def state_dict(self) -> dict[str, Any]:
@@ -47,5 +50,5 @@ class WeightAverage:
         self._updates = state["updates"]
 
 
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}

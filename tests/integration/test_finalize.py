@@ -12,7 +12,7 @@ import torch
 import atml
 from atml.cli.model_tables import print_final
 from atml.ecg import grouped_folds, load_dataset, simulate
-from atml.errors import SpecChanged, StudyError
+from atml.errors import ModelError, SpecChanged, StudyError
 from atml.evaluation import best_threshold, confidence, least_confidence_for
 from atml.export import OnnxClassifier, load_checkpoint
 from atml.export.c import tools
@@ -398,6 +398,19 @@ class TestInt8:
         assert figures["test"]["segments"] == len(held_out)
         names = [file["name"] for file in json.loads((model.bundle / "manifest.json").read_text())["files"]]
         assert path.name in names
+
+    def test_a_model_that_cannot_be_stored_as_int8_is_shipped_without(self, make, stored, monkeypatch):
+        def refuse(*_: object) -> None:
+            raise ModelError("A weight is too large.")
+
+        monkeypatch.setattr(int8, "quantize_weights", refuse)
+        heard = Heard()
+        model = make(watch=heard).recommended
+        assert heard.said[0] == f"Trial {model.trial} has no INT8 version: A weight is too large."
+        assert not (model.bundle / "model.int8.onnx").exists()
+        assert json.loads((model.bundle / "metrics.json").read_text())["int8"] is None
+        with pytest.raises(StudyError, match="no model can be shipped"):
+            make(**targets(stored, size_of="int8"))
 
     def test_an_int8_version_that_decides_otherwise_is_not_shipped(self, make, monkeypatch):
         monkeypatch.setattr(int8, "EQUAL_DECISIONS", 1.01)

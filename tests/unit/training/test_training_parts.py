@@ -238,6 +238,16 @@ def test_the_average_of_many_steps_decays_as_asked():
     assert average.module.weight.item() == pytest.approx(0.75)
 
 
+def test_infinite_constants_are_not_averaged():
+    model = nn.Linear(1, 1)
+    model.register_buffer("mask", torch.tensor(float("-inf")))
+    model.register_parameter("frozen", nn.Parameter(torch.tensor(float("inf")), requires_grad=False))
+    average = WeightAverage(model, 0.5)
+    average.update()
+    assert average.module.mask == float("-inf")
+    assert average.module.frozen == float("inf")
+
+
 def test_predict_does_not_depend_on_the_batch_and_puts_the_mode_back(make_segments, make_network, cpu):
     segments, network = make_segments(21), make_network().train()
     whole = predict(network, segments, device=cpu)
