@@ -14,11 +14,13 @@ from atml.models.front import SegmentNorm
 from atml.words import error_in_words
 
 _MINIMUM = "minimum_width"
+# What a config's fields may be: JSON keeps these as they are.
+_TYPES = (int, float, str, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of every architecture's config: int and float fields, each with a default."""
+    """The base of every architecture's config: int, float, str and bool fields, each with a default."""
 
 
 def width(default: int, *, minimum: int = 1) -> Any:
@@ -28,12 +30,46 @@ def width(default: int, *, minimum: int = 1) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One candidate network: its config, the range of its widths and its builder."""
+    """One candidate network: its config, the range of its widths and its builder.
+
+    Raises ModelError if a study could not store and restore the config.
+    """
 
     name: str  # snake_case and stable, since studies store it
     config: type[Config]
     network: Callable[[Any, int], nn.Module]  # (config, segment_length) -> untrained module
     minimum_length: int  # the shortest segment the network accepts
+
+    def __post_init__(self) -> None:
+        # Among its own attributes: `Config` has it too, and a subclass without decorator inherits it.
+        if "__dataclass_fields__" not in vars(self.config):
+            raise ModelError(f"{self.name}: its config must be a class with the decorator @dataclass.")
+        for name, kind in self._types.items():
+            allowed = (int,) if name in self.minimum_widths else _TYPES
+            if kind not in allowed:
+                names = " or ".join(one.__name__ for one in allowed)
+                raise ModelError(
+                    f"{self.name}: the type of the field {name!r} must be {names} but is {kind}."
+                )
+        try:
+            values = self.config_to_dict(self.default())
+        except TypeError as error:
+            raise ModelError(
+                f"{self.name}: every field of its config must have a default: {error}."
+            ) from None
+        for name in values:
+            self._typed(name, values[name], self._types)
+
+    @property
+    def _types(self) -> dict[str, Any]:
+        """The type of each field."""
+        try:
+            types = typing.get_type_hints(self.config)
+        except Exception as error:  # the annotations of a plug-in may be anything
+            raise ModelError(
+                f"{self.name}: the types of its config's fields cannot be read: {error_in_words(error)}"
+            ) from error
+        return {field.name: types[field.name] for field in dataclasses.fields(self.config)}
 
     @property
     def minimum_widths(self) -> dict[str, int]:
@@ -76,7 +112,7 @@ class Architecture:
 
         Raises ModelError for an unknown, a missing or a wrongly typed field.
         """
-        types = typing.get_type_hints(self.config)
+        types = self._types
         for name in values:
             if name not in types:
                 raise ModelError(f"{self.name} has no field {name!r}{_hint(name, types)}")

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import ClassVar
 
 import pytest
 from torch import nn
@@ -62,3 +63,67 @@ class TestConfigDicts:
             minimum_length=1,
         )
         assert own.minimum_widths == {"channels": 4}
+
+
+def own(config: object) -> Architecture:
+    return Architecture(name="own", config=config, network=lambda *_: nn.Identity(), minimum_length=1)  # type: ignore[arg-type]
+
+
+def of(kind: object, default: object) -> type[Config]:
+    return dataclasses.make_dataclass(
+        "Own", [("field", kind, default)], bases=(Config,), frozen=True, kw_only=True
+    )
+
+
+class TestPlugIns:
+    """A study must be able to store and to restore the configs of every architecture."""
+
+    @pytest.mark.parametrize(
+        ("kind", "default", "message"),
+        [
+            (
+                int | None,
+                None,
+                r"type of the field 'field' must be int or float or str or bool but is int \| None",
+            ),
+            (tuple[int, ...], (1, 2), r"must be int or float or str or bool but is tuple\[int, ...\]"),
+            (
+                list,
+                dataclasses.field(default_factory=list),
+                "must be int or float or str or bool but is .*list",
+            ),
+            ("Missing", 1, "types of its config's fields cannot be read: NameError"),
+            (float, width(8), "type of the field 'field' must be int but is .*float"),
+            (int, 8.0, "the field 'field' must be int but got 8.0"),
+            (int, dataclasses.field(), "every field of its config must have a default: .*'field'"),
+        ],
+        ids=["none", "tuple", "list", "unknown", "float width", "other default", "no default"],
+    )
+    def test_a_field_that_a_study_could_not_store_is_refused(self, kind, default, message):
+        with pytest.raises(ModelError, match=f"own: .*{message}"):
+            own(of(kind, default))
+
+    def test_a_class_without_decorator_and_an_instance_are_refused(self):
+        class Plain(Config):
+            channels: int = 8
+
+        for config in (Plain, AFNetConfig()):
+            with pytest.raises(
+                ModelError, match="own: its config must be a class with the decorator @dataclass"
+            ):
+                own(config)
+
+    @pytest.mark.parametrize(("kind", "default"), [(str, "relu"), (bool, True), (float, 1), (int, width(8))])
+    def test_plain_fields_make_the_round_trip(self, kind, default):
+        architecture = own(of(kind, default))
+        config = architecture.default()
+        assert architecture.config_from_dict(architecture.config_to_dict(config)) == config
+
+    def test_a_constant_of_the_class_is_no_field(self):
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Own(Config):
+            channels: int = width(8)
+            KERNEL: ClassVar[int] = 5
+
+        architecture = own(Own)
+        assert architecture.config_from_dict({"channels": 4}) == Own(channels=4)
