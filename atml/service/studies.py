@@ -29,7 +29,7 @@ from atml.service.alive import close_dead_trials
 from atml.service.stored import StoredStudy, StudyData
 from atml.service.watch import Watch
 from atml.tuning import records, stop
-from atml.tuning.candidates import Candidate
+from atml.tuning.candidates import UNKNOWN, Candidate
 from atml.tuning.outcome import outcome
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
 from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE, differences
@@ -259,6 +259,9 @@ def _candidates(phase: Phase, segment_length: int, watch: Watch) -> tuple[Candid
             f"{phase.name}: no architecture can be made as small as {max(phase.search.sizes)} bytes; "
             "raise search.sizes"
         )
+    unknown = dict.fromkeys(one.architecture for one in candidates if one.footprint == UNKNOWN)
+    if unknown:
+        watch.say(f"No C code can be generated of the INT8 networks of {', '.join(unknown)}")
     return candidates
 
 

@@ -1,4 +1,5 @@
 import threading
+from typing import ClassVar
 
 import numpy as np
 import optuna
@@ -17,7 +18,9 @@ from atml.service.studies import (
     resolve_base,
     study_names,
 )
+from atml.service.watch import Watch
 from atml.tuning import records, stop
+from atml.tuning.phases import phase as phase_module
 from atml.tuning.processes import this_process
 from tests.conftest import recorded_trial
 from tests.databases import close, on_both_databases
@@ -41,6 +44,22 @@ class TestCreate:
         assert len(stored.grid.points) == 2 * 5
         assert stored.study.trials == []
         assert stored.study.metric_names == ["fbeta"]
+
+    def test_networks_without_c_code_are_told(self, create, make_phase1, monkeypatch):
+        class Heard(Watch):
+            said: ClassVar[list[str]] = []
+
+            def say(self, text):
+                self.said.append(text)
+
+        known = phase_module.with_footprint
+
+        def with_footprint(one, *arguments):
+            return one if one.architecture == "linear" else known(one, *arguments)
+
+        monkeypatch.setattr(phase_module, "with_footprint", with_footprint)
+        create(make_phase1(), watch=Heard())
+        assert Heard.said == ["No C code can be generated of the INT8 networks of linear"]
 
     def test_every_worker_compares_the_same_networks(self, create, make_phase2, storage):
         stored = create(make_phase2())

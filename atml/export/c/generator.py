@@ -25,7 +25,7 @@ _CALL = re.compile(r"^    (node\d+_\w+)\((.*)\);$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+")
 _BODY = "\nvoid model("
 
-# The generator's template of each operator that ATML's networks use.
+# The generator's template of each operator that ATML's networks use; Squeeze is of GRUs in one direction.
 _TEMPLATES = {
     "Abs": "unary",
     "Add": "binary",
@@ -49,6 +49,7 @@ _TEMPLATES = {
     "Reshape": "reshape",
     "Sigmoid": "unary",
     "Split": "split",
+    "Squeeze": "reshape",
     "Swish": "unary",
     "Transpose": "transpose",
     "Unsqueeze": "reshape",

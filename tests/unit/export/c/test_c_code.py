@@ -130,6 +130,21 @@ def run_c(content: bytes, samples: np.ndarray, folder: Path) -> tuple[np.ndarray
     return rows[:, 0], rows[:, 1:]
 
 
+class OneDirection(nn.Module):
+    """A GRU in one direction; ATML's own read a segment in both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.gru, self.last = (
+            nn.Conv1d(1, 4, 25, 25),
+            nn.GRU(4, 5, batch_first=True),
+            nn.Linear(5, 2),
+        )
+
+    def forward(self, ecg: torch.Tensor) -> torch.Tensor:
+        return self.last(self.gru(self.stem(ecg).transpose(1, 2))[0].mean(1))
+
+
 class TestOnThisMachine:
     @needs_compiler
     @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
@@ -146,6 +161,20 @@ class TestOnThisMachine:
         assert np.array_equal(
             decisions[sure], OnnxClassifier(content).probabilities(samples)[sure] >= threshold
         )
+
+    @needs_compiler
+    @pytest.mark.parametrize("int8", [False, True], ids=["fp32", "int8"])
+    def test_so_does_a_gru_in_one_direction(self, int8: bool, tmp_path: Path):
+        torch.manual_seed(0)
+        metadata = OnnxMetadata(
+            sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="x"
+        )
+        content = to_onnx(OneDirection(), segment_length=LENGTH, metadata=metadata)
+        content = quantize_weights(content) if int8 else content
+        samples = np.random.default_rng(1).normal(size=(5, LENGTH)).astype(np.float32)
+        expected = OnnxClassifier(content).logits(samples)
+        _, logits = run_c(content, samples, tmp_path)
+        assert np.abs(logits - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
     @needs_compiler
     def test_a_thousand_segments(self, tmp_path: Path):
