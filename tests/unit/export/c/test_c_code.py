@@ -17,6 +17,7 @@ from atml.errors import ModelError
 from atml.export import OnnxClassifier, OnnxMetadata, quantize_fully, quantize_weights, to_onnx
 from atml.export.c import check_c, to_c, tools, write_c
 from atml.models import ARCHITECTURES, get_architecture
+from atml.models.front import SegmentNorm
 from atml.tuning.candidates import sized_candidates
 
 LENGTH = 1250
@@ -135,11 +136,8 @@ class OneDirection(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.gru, self.last = (
-            nn.Conv1d(1, 4, 25, 25),
-            nn.GRU(4, 5, batch_first=True),
-            nn.Linear(5, 2),
-        )
+        self.stem = nn.Sequential(SegmentNorm(), nn.Conv1d(1, 4, 25, 25))
+        self.gru, self.last = nn.GRU(4, 5, batch_first=True), nn.Linear(5, 2)
 
     def forward(self, ecg: torch.Tensor) -> torch.Tensor:
         return self.last(self.gru(self.stem(ecg).transpose(1, 2))[0].mean(1))
