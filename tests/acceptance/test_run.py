@@ -109,7 +109,7 @@ def test_evaluating_the_bundle_gives_exactly_its_test_metrics(workplace, story, 
     done = workplace.call("evaluate", bundle, "--data", "test", "--json")
     assert done.returncode == 0, done.stderr
     expected = json.loads((bundle / "metrics.json").read_text())["test"]
-    assert json.loads(done.stdout) == {**expected, "training_subjects": 0}
+    assert json.loads(done.stdout) == {**expected, "answered": None, "training_subjects": 0}
     (model,) = story["result"]["final"]["models"]
     assert model["test"] == expected
     assert bundle.name == f"{model['sizes'][0] // 1000}KB-{model['architecture']}-trial{model['trial']}"

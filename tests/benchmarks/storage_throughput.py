@@ -30,7 +30,6 @@ from atml.service.alive import HEARTBEAT_SECONDS, LOST_SECONDS
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
-from atml.service.worker import quieten_optuna
 from atml.tuning import records
 from atml.tuning.phases import parse_spec
 from tests.crowd import record_epoch, work
@@ -45,7 +44,7 @@ FOLDS = 2
 
 def main():
     arguments = parse_arguments()
-    quieten_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     with (
         tempfile.TemporaryDirectory(prefix="atml-bench-") as folder,

@@ -24,7 +24,6 @@ from atml.service.artifacts import keep_files, open_artifacts
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
-from atml.service.worker import quieten_optuna
 from atml.tuning import records
 from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective
@@ -39,7 +38,7 @@ SIZES = [4_000, 8_000, 16_000]
 def main():
     arguments = parse_arguments()
     torch.set_num_threads(1)
-    quieten_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     sizes = measure_sizes(arguments.rounds)
     with tempfile.TemporaryDirectory(prefix="atml-bench-") as folder:
         trials = measure_trials(Path(folder), arguments.trials)

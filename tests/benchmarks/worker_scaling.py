@@ -13,6 +13,7 @@ import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
+import optuna
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -22,7 +23,6 @@ from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
-from atml.service.worker import quieten_optuna
 from atml.tuning import records
 from atml.tuning.phases import parse_spec
 from tests.postgres import PostgresServer
@@ -30,7 +30,7 @@ from tests.postgres import PostgresServer
 
 def main():
     arguments = parse_arguments()
-    quieten_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atml-bench-")))
