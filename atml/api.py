@@ -103,7 +103,7 @@ def search(
     open_artifacts(artifacts)  # fails here, not in every worker
     dataset = load_phase_data(phase, watch)
     stored = open_study(open_storage(storage), phase, dataset, watch, extend=extend)
-    return work_on(stored, plan, watch)
+    return work_on(stored, replace(plan, train=phase.data.train), watch)
 
 
 @quiet_optuna()
@@ -162,14 +162,15 @@ def run(
         if held_out is not None:
             check_test(dataset, held_out)
         stored = open_study(opened, phase, dataset, watch, extend=extend)
-        outcomes.append(work_on(stored, plan, watch))
+        outcomes.append(work_on(stored, replace(plan, train=phase.data.train), watch))
         sign = outcomes[-1].stop
         if phase is not phases[-1] and sign is not None and sign.by is StoppedBy.USER:
             raise StudyError(
                 f"study {phase.name!r} was stopped, so {phases[-1].name!r} is not begun; "
                 "run the same command again to continue"
             )
-    return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
+    final = _finalize(stored, held_out, Path(out), plan, watch, train=phases[-1].data.train)
+    return Run(searches=tuple(outcomes), final=final)
 
 
 @quiet_optuna()

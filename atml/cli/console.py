@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -88,7 +88,8 @@ def _plain_lines(what: str, unit: str) -> Callable[[int, int], None]:
             last = now
             left = (now - since) / (done - before) * (total - done) if before < done < total else 0
             estimate = f", about {clock(left)} left" if left else ""
-            print(f"{what}: {done}/{total} {unit}{estimate}", file=sys.stderr)  # noqa: T201
+            with suppress(OSError):  # a log on a full disk must not end the work
+                print(f"{what}: {done}/{total} {unit}{estimate}", file=sys.stderr)  # noqa: T201
 
     return update
 

@@ -1,6 +1,7 @@
 """Progress of a study: a live view in a terminal, one line per event in a log."""
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ class StudyDisplay(StudyWatch):
 
     def say(self, text: str) -> None:
         """Print a message above the live view."""
-        self._console.print(text)
+        with suppress(OSError):  # a full disk or a terminal that is gone must not end the search
+            self._console.print(text)
 
     def update(self) -> None:
         """Read the study and show what is new; report once if the database is unreachable."""
@@ -80,7 +82,8 @@ class StudyDisplay(StudyWatch):
         self._tell_first_error(now)
         self._tell_overdue(now)
         if self._live:
-            self._live.update(_live_view(now), refresh=True)
+            with suppress(OSError):
+                self._live.update(_live_view(now), refresh=True)
 
     def _tell_lower_best(self, now: "Progress") -> None:
         """Say why the F-beta of the best trial has fallen: the targets decide, not F-beta alone."""

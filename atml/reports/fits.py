@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atml.errors import AtmlError, TrainingDiverged
+from atml.errors import AtmlError, SpecChanged, TrainingDiverged
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.training import choose_device, spread_over_devices
+from atml.tuning.checkpoints import DAMAGE
 from atml.tuning.fit import Trainer, training_identity
 from atml.tuning.phases import Phase, parse_spec
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
+
+ENDING_SECONDS = 5.0  # a process that is terminated ends sooner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +115,10 @@ def run_fits(
 
     Raises:
         CannotWrite: a result cannot be stored; earlier ones are.
+        SpecChanged: the segments are not those of the jobs.
         AtmlError: the system killed a process, or none could start.
     """
-    missing = [one for one in jobs if not _path(folder, one).exists()]
+    missing = [one for one in jobs if _read(_path(folder, one)) is None]
     on_done(len(jobs) - len(missing), len(jobs))
     if missing:
         prepare_folder(folder)
@@ -132,21 +138,21 @@ def run_fits(
                 on_done(count, len(jobs))
         except BaseException as error:
             processes = list((pool._processes or {}).values())
-            codes = [process.exitcode for process in processes]
+            if isinstance(error, BrokenProcessPool):
+                raise AtmlError(_why_broken(processes)) from None
             for process in processes:  # an unfinished fit stores nothing
                 process.kill()
-            if isinstance(error, BrokenProcessPool):
-                raise AtmlError(_why_broken(codes)) from None
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-    return [_load(_path(folder, one)) for one in jobs]
+    kept = [_read(_path(folder, one)) for one in jobs]
+    return [one[0] if one else None for one in kept]
 
 
 def stored_fits(jobs: Sequence[FitJob], folder: Path) -> list[Fit] | None:
     """Return the stored results of `jobs`; None if one is missing or diverged."""
-    paths = [_path(folder, one) for one in jobs]
-    return all_of([_load(path) if path.exists() else None for path in paths])
+    kept = [_read(_path(folder, one)) for one in jobs]
+    return all_of([one[0] if one else None for one in kept])
 
 
 def all_of(fits: Sequence[Fit | None]) -> list[Fit] | None:
@@ -177,9 +183,14 @@ def _children_without_ctrl_c() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _why_broken(codes: Sequence[int | None]) -> str:
-    """Say why a pool lost a process, given their exit codes, which are negative for a signal."""
-    if any(code is not None and code > 0 for code in codes):
+def _why_broken(processes: Sequence[BaseProcess]) -> str:
+    """Say why a pool lost a process; it ends all others itself."""
+    until = time.monotonic() + ENDING_SECONDS
+    while any(one.exitcode is None for one in processes) and time.monotonic() < until:
+        time.sleep(0.02)
+    for one in processes:
+        one.kill()
+    if any(one.exitcode is not None and one.exitcode > 0 for one in processes):  # negative: a signal
         return (
             "no training process could start, for the reason above; a script has to be a file and to call "
             'ATML below the line: if __name__ == "__main__":'
@@ -211,7 +222,12 @@ def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
         config=architecture.config_from_dict(one.config),
         learning_rate=one.learning_rate,
     )
-    trainer = Trainer(phase, load_training_data(phase.data), choose_device(device_name))
+    dataset = load_training_data(phase.data)
+    if dataset.fingerprint != one.fingerprint:
+        raise SpecChanged(
+            f"{phase.data.train} was changed during the training; restore it and run this again"
+        )
+    trainer = Trainer(phase, dataset, choose_device(device_name))
     try:
         fit = _fit(trainer, proposal, one)
     except TrainingDiverged:
@@ -256,11 +272,16 @@ def _save(path: Path, fit: Fit | None) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _load(path: Path) -> Fit | None:
-    content = torch.load(path, weights_only=True)
-    return content and Fit(
-        state_dict=content["state_dict"],
-        valid_rows=content["valid_rows"].numpy().astype(np.int64),
-        valid_scores=content["valid_scores"].numpy(),
-        train_loss=content["train_loss"],
-    )
+def _read(path: Path) -> tuple[Fit | None] | None:
+    """Return the stored result, itself None if the training diverged; None if it is missing or damaged."""
+    try:
+        content = torch.load(path, weights_only=True)
+        fit = content and Fit(
+            state_dict=content["state_dict"],
+            valid_rows=content["valid_rows"].numpy().astype(np.int64),
+            valid_scores=content["valid_scores"].numpy(),
+            train_loss=content["train_loss"],
+        )
+    except DAMAGE:
+        return None
+    return (fit,)

@@ -274,6 +274,6 @@ def _seen(row: dict[str, Any]) -> SeenWorker:
     own = {name: row[name] for name in ("worker", "number", "device", "threads", "study")}
     return SeenWorker(
         entry=WorkerEntry(process=Process.from_dict(row), **own),
-        last_seen_seconds=max(0.0, float(row["ago"])),
+        last_seen_seconds=abs(float(row["ago"])),  # the database's clock may have been set back
         uptime_seconds=float(row["uptime"]),
     )

@@ -38,6 +38,7 @@ class WorkerPlan:
     artifacts: str | Path
     workers: int
     device: str = "auto"  # `auto` and `cuda` spread the workers over all GPUs
+    train: str | None = None  # where the segments are now, if they have moved since the study was created
 
 
 @dataclass
@@ -179,7 +180,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     # -P: a user's file such as random.py in the working folder is not the library of that name.
     command = [sys.executable, "-P", "-m", "atml", "worker", study, "--index", str(slot.index)]
     command += ["--artifacts", str(plan.artifacts), "--device", slot.device]
-    command += ["--supervised-by", str(os.getpid())]
+    command += ["--supervised-by", str(os.getpid()), *(["--train", plan.train] if plan.train else [])]
     # In the environment, since every user of the machine can read a password on a command line.
     environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
     places: list[object] = [*sys.path]  # Python ignores what is not text there, such as a Path

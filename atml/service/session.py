@@ -27,13 +27,18 @@ def with_training_data(
     """Return the phase with its training directory made absolute, so that every worker finds it.
 
     Raises:
-        SpecError: neither the spec nor `train` names a directory.
+        SpecError: neither the spec nor `train` names a directory, or its name is not UTF-8.
     """
     directory = train or phase.data.train
     if directory is None:
         raise SpecError("no training data: set data.train in the spec, or give --train DIR")
+    place = str(Path(directory).resolve())
+    try:
+        place.encode()
+    except UnicodeEncodeError:  # no spec or manifest could hold it
+        raise SpecError(f"{place!a}: this name is not UTF-8; rename it") from None
     changes = {
-        "train": str(Path(directory).resolve()),
+        "train": place,
         "skip_bad": phase.data.skip_bad or skip_bad,
         "exclude_subjects": tuple(dict.fromkeys((*phase.data.exclude_subjects, *exclude))),
     }

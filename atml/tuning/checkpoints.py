@@ -15,6 +15,17 @@ from atml.version import __version__
 
 # Neither reliably reads the state of another version of itself.
 VERSIONS = [__version__, str(torch.__version__)]
+# What reading a damaged file of torch raises.
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    UnpicklingError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +81,7 @@ class Checkpoints:
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
             state = TrainingState(epochs=content["epochs"], content=dict(content["state"]))
             return Checkpoint(of=of, fold=content["fold"], state=state, curve=curve)
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
+        except DAMAGE:
             return None  # the trial starts from the beginning
 
     def drop(self, number: int) -> None:

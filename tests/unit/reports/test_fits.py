@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
+from atml.errors import SpecChanged
 from atml.models import get_architecture
 from atml.reports import fits
 from atml.reports.fits import job, run_fits, stored_fits
@@ -120,6 +121,7 @@ def test_a_fit_that_diverges_is_none_and_not_tried_again(make_phase1, dataset, t
 ENDLESS = """
 import sys
 from pathlib import Path
+from atml.ecg import load_dataset
 from atml.errors import AtmlError
 from atml.models import get_architecture
 from atml.tuning.phases import parse_spec
@@ -131,7 +133,8 @@ document = {"phase": "joint", "name": "a", "data": {"train": sys.argv[1], "folds
 linear = get_architecture("linear")
 what = Proposal(architecture=linear, config=linear.default(), learning_rate=0.01)
 try:
-    one = job(parse_spec(document, source="test"), "", what, fold=0, seed=1)
+    fingerprint = load_dataset(Path(sys.argv[1])).fingerprint
+    one = job(parse_spec(document, source="test"), fingerprint, what, fold=0, seed=1)
     run_fits([one], Path(sys.argv[2]), workers=1, device="cpu")
 except KeyboardInterrupt:
     sys.exit("interrupted")
@@ -157,6 +160,25 @@ def endless(simulated, tmp_path):
         fitting = [one for one in parent.children() if "spawn_main" in " ".join(one.cmdline())]
     yield process, fitting
     process.kill()
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_a_damaged_result_is_made_again(make_phase1, dataset, tmp_path, damage):
+    phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
+    one = job(phase, dataset.fingerprint, proposal("linear"), fold=0, seed=1)
+    (before,) = run_fits([one], tmp_path, workers=1, device="cpu")
+    path = tmp_path / f"{one.key}.pt"
+    path.write_bytes(path.read_bytes()[:900] if damage is None else damage)
+    assert stored_fits([one], tmp_path) is None
+    (after,) = run_fits([one], tmp_path, workers=1, device="cpu")
+    assert np.array_equal(after.valid_scores, before.valid_scores)
+
+
+def test_data_that_changed_meanwhile_is_named_and_nothing_is_kept(make_phase1, tmp_path):
+    one = job(make_phase1(), "0" * 64, proposal("linear"), fold=0, seed=1)
+    with pytest.raises(SpecChanged, match="was changed during the training"):
+        run_fits([one], tmp_path, workers=1, device="cpu")
+    assert list(tmp_path.glob("*.pt")) == []
 
 
 def test_a_process_that_the_system_kills_is_told_in_a_sentence(endless):
