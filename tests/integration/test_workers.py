@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,6 +234,15 @@ class TestLaunch:
         assert records.was_trained(retried[0])
         # Every user of the machine can read a command line, and a URL may hold a password.
         assert not any(storage_url in line for line in command_lines)
+
+    def test_workers_find_segments_that_have_moved(
+        self, storage, dataset, make_phase1, plan, simulated, tmp_path
+    ):
+        moved = shutil.copytree(simulated, tmp_path / "moved")
+        missing = make_phase1(budget={"trials": 1}, data={"train": str(tmp_path / "missing")})
+        study = create_or_resume(storage, missing, dataset).study
+        launch(study, plan(train=str(moved)))
+        assert len(records.trained(study.trials)) == 1
 
     def test_a_workers_time_zone_does_not_count_in_the_budget(
         self, storage, dataset, make_phase1, plan, monkeypatch

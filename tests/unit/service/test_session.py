@@ -6,7 +6,7 @@ import pytest
 from atml.ecg import load_dataset, simulate
 from atml.errors import ModelError, SpecError
 from atml.service.launcher import WorkerPlan
-from atml.service.session import open_study, work_on
+from atml.service.session import open_study, with_training_data, work_on
 from atml.service.studies import study_names
 from atml.service.watch import Watch
 from atml.tuning import records
@@ -109,3 +109,8 @@ def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short
     ):
         open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, watch)
     assert study_names(storage) == []
+
+
+def test_a_training_folder_whose_name_is_not_utf_8_is_refused_at_once(make_phase1):
+    with pytest.raises(SpecError, match=r"tr\\udce9in.*is not UTF-8; rename it"):
+        with_training_data(make_phase1(), "tr\udce9in")
