@@ -97,13 +97,13 @@ def search(
     """
     watch = watch or Watch()
     phase = with_training_data(_as_phase(spec), train, skip_bad=skip_bad)
-    plan = _plan(storage, artifacts, workers, device)
+    plan = _plan(storage, artifacts, workers, device, phase.data.train)
     check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement([phase], plan))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
     dataset = load_phase_data(phase, watch)
     stored = open_study(open_storage(storage), phase, dataset, watch, extend=extend)
-    return work_on(stored, replace(plan, train=phase.data.train), watch)
+    return work_on(stored, plan, watch)
 
 
 @quiet_optuna()
@@ -147,7 +147,7 @@ def run(
     phases[-1] = _with_sizes(phases[-1], sizes)
     shared = _shared_subjects(train, test)
     phases = [with_training_data(one, train, skip_bad=skip_bad, exclude=shared) for one in phases]
-    plan = _plan(storage, artifacts, workers, device)
+    plan = _plan(storage, artifacts, workers, device, phases[-1].data.train)
     if shared:
         watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
     check_place(artifacts)  # its URL may hold a secret, which must not be said
@@ -162,15 +162,14 @@ def run(
         if held_out is not None:
             check_test(dataset, held_out)
         stored = open_study(opened, phase, dataset, watch, extend=extend)
-        outcomes.append(work_on(stored, replace(plan, train=phase.data.train), watch))
+        outcomes.append(work_on(stored, plan, watch))
         sign = outcomes[-1].stop
         if phase is not phases[-1] and sign is not None and sign.by is StoppedBy.USER:
             raise StudyError(
                 f"study {phase.name!r} was stopped, so {phases[-1].name!r} is not begun; "
                 "run the same command again to continue"
             )
-    final = _finalize(stored, held_out, Path(out), plan, watch, train=phases[-1].data.train)
-    return Run(searches=tuple(outcomes), final=final)
+    return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
 
 
 @quiet_optuna()
@@ -212,8 +211,8 @@ def finalize(
     if sizes is not None:
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
-    plan = _plan(storage, artifacts, workers, device)
-    return _finalize(stored, held_out, Path(out), plan, watch, train=train)
+    plan = _plan(storage, artifacts, workers, device, train)
+    return _finalize(stored, held_out, Path(out), plan, watch)
 
 
 def evaluate(
@@ -271,7 +270,7 @@ def evaluate(
         watch.say(f"The model was trained to find {wanted}; here {labelled} is labelled AFIB.")
     shared = bundle.trained_on(dataset.subjects.tolist())
     if shared:
-        watch.say(_warning(shared, found.subjects))
+        watch.say(_known_subjects(shared, found.subjects))
     result = replace(found, training_subjects=len(shared))
     watch.say(_count(bundle, dataset, result, storage))
     return result
@@ -464,24 +463,22 @@ def _check_share(name: str, value: float | None) -> None:
         raise DataError(f"{name} must be from 0 to 1, but got {value}")
 
 
-def _plan(storage: str, artifacts: str, workers: int | None, device: str) -> WorkerPlan:
+def _plan(
+    storage: str, artifacts: str, workers: int | None, device: str, train: str | Path | None
+) -> WorkerPlan:
     if workers is not None and workers < 1:
         raise AtmlError(f"workers must be 1 or more, but got {workers}")
     choose_device(device)  # fails before a study is created
     return WorkerPlan(
-        storage=storage, artifacts=artifacts, workers=workers or defaults.default_workers(), device=device
+        storage=storage,
+        artifacts=artifacts,
+        workers=workers or defaults.default_workers(),
+        device=device,
+        train=None if train is None else str(Path(train).resolve()),
     )
 
 
-def _finalize(
-    stored: StoredStudy,
-    test: Dataset | None,
-    out: Path,
-    plan: WorkerPlan,
-    watch: Watch,
-    *,
-    train: str | Path | None = None,
-) -> Final:
+def _finalize(stored: StoredStudy, test: Dataset | None, out: Path, plan: WorkerPlan, watch: Watch) -> Final:
     return make_bundle(
         stored,
         test=test,
@@ -489,7 +486,7 @@ def _finalize(
         artifacts=plan.artifacts,
         workers=plan.workers,
         device=plan.device,
-        train=Path(train).resolve() if train else None,
+        train=Path(plan.train) if plan.train else None,
         watch=watch,
     )
 
@@ -550,7 +547,8 @@ def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
         raise
 
 
-def _warning(shared: Sequence[str], subjects: int) -> str:
+def _known_subjects(shared: Sequence[str], subjects: int) -> str:
+    """Warn of subjects that have the names of training subjects."""
     more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
     return (
         f"{len(shared)} of {subjects:,} subjects have the names of training subjects: "

@@ -153,11 +153,9 @@ def print_final(final: "Final") -> None:
 
 
 def _targets(final: "Final") -> str:
-    failed, fbeta = ", ".join(final.failed_targets or ()), final.recommended.choice.candidate.fbeta
-    verdict = (
-        f"targets missed: {failed}; the recommended model" if failed else "targets met: the recommended model"
-    )
-    return f"  {verdict} has {fbeta:.4f} over all folds"
+    verdict = f"missed: {', '.join(final.failed_targets)};" if final.failed_targets else "met:"
+    fbeta = final.recommended.choice.candidate.fbeta
+    return f"  targets {verdict} the recommended model has {fbeta:.4f} over all folds"
 
 
 def _candidates_table(final: "Final") -> "Table":

@@ -44,7 +44,8 @@ class Architecture:
         # Among its own attributes: `Config` has it too, and a subclass without decorator inherits it.
         if "__dataclass_fields__" not in vars(self.config):
             raise ModelError(f"{self.name}: its config must be a class with the decorator @dataclass.")
-        for name, kind in self._types.items():
+        types = self._types
+        for name, kind in types.items():
             allowed = (int,) if name in self.minimum_widths else _TYPES
             if kind not in allowed:
                 names = " or ".join(one.__name__ for one in allowed)
@@ -58,7 +59,7 @@ class Architecture:
                 f"{self.name}: every field of its config must have a default: {error}."
             ) from None
         for name in values:
-            self._typed(name, values[name], self._types)
+            self._typed(name, values[name], types)
 
     @property
     def _types(self) -> dict[str, Any]:

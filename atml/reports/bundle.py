@@ -71,7 +71,7 @@ class Bundle:
             known = set(self.manifest["subjects"]["train"])
         except DAMAGE as error:
             raise ModelError(f"{self.folder / MANIFEST} is not a bundle's manifest: {error!r}") from None
-        return sorted({one for one in subjects if hashed(one) in known}, key=subject_order)
+        return sorted((one for one in set(subjects) if hashed(one) in known), key=subject_order)
 
     def content(self, name: str) -> bytes:
         """Return a file of the bundle.

@@ -132,15 +132,14 @@ def _train(
         shipped = {one.retrained.choice.candidate.trial for one in sound}
         failed = {one.candidate.trial for one in choices} - shipped
         if not failed:
-            for one in sound:
-                if one.no_int8:
-                    watch.say(
-                        f"Trial {one.retrained.choice.candidate.trial} has no INT8 version: {one.no_int8}"
-                    )
+            for one in (one for one in sound if one.no_int8):
+                trial = one.retrained.choice.candidate.trial
+                watch.say(f"Trial {trial} has no INT8 version: {one.no_int8}")
             return answer_to(among, phase), sound
         for trial in sorted(failed):
             watch.say(
-                f"Not shipped: trial {trial}; its training diverges, or its INT8 version decides otherwise"
+                f"Not shipped: trial {trial}; its training diverges, or its INT8 version cannot be made or "
+                "decides otherwise"
             )
         among = [one for one in among if one.trial not in failed]
     raise StudyError(

@@ -118,7 +118,8 @@ def run_fits(
         SpecChanged: the segments are not those of the jobs.
         AtmlError: the system killed a process, or none could start.
     """
-    missing = [one for one in jobs if _read(_path(folder, one)) is None]
+    kept = [_read(_path(folder, one)) for one in jobs]
+    missing = [one for one, known in zip(jobs, kept, strict=True) if known is None]
     on_done(len(jobs) - len(missing), len(jobs))
     if missing:
         prepare_folder(folder)
@@ -145,8 +146,7 @@ def run_fits(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-    kept = [_read(_path(folder, one)) for one in jobs]
-    return [one[0] if one else None for one in kept]
+    return [known[0] if known else _load(_path(folder, one)) for one, known in zip(jobs, kept, strict=True)]
 
 
 def stored_fits(jobs: Sequence[FitJob], folder: Path) -> list[Fit] | None:
@@ -273,15 +273,19 @@ def _save(path: Path, fit: Fit | None) -> None:
 
 
 def _read(path: Path) -> tuple[Fit | None] | None:
-    """Return the stored result, itself None if the training diverged; None if it is missing or damaged."""
+    """Return what `_load` does, in a tuple; None if the file is missing or damaged."""
     try:
-        content = torch.load(path, weights_only=True)
-        fit = content and Fit(
-            state_dict=content["state_dict"],
-            valid_rows=content["valid_rows"].numpy().astype(np.int64),
-            valid_scores=content["valid_scores"].numpy(),
-            train_loss=content["train_loss"],
-        )
+        return (_load(path),)
     except DAMAGE:
         return None
-    return (fit,)
+
+
+def _load(path: Path) -> Fit | None:
+    """Return a stored result, which is None if the training diverged."""
+    content = torch.load(path, weights_only=True)
+    return content and Fit(
+        state_dict=content["state_dict"],
+        valid_rows=content["valid_rows"].numpy().astype(np.int64),
+        valid_scores=content["valid_scores"].numpy(),
+        train_loss=content["train_loss"],
+    )

@@ -261,7 +261,7 @@ def _candidates(phase: Phase, segment_length: int, watch: Watch) -> tuple[Candid
         )
     unknown = dict.fromkeys(one.architecture for one in candidates if one.footprint == UNKNOWN)
     if unknown:
-        watch.say(f"No C code can be generated of the INT8 networks of {', '.join(unknown)}")
+        watch.say(f"No C code can be generated for the INT8 networks of {', '.join(unknown)}")
     return candidates
 
 

@@ -59,7 +59,7 @@ class TestCreate:
 
         monkeypatch.setattr(phase_module, "with_footprint", with_footprint)
         create(make_phase1(), watch=Heard())
-        assert Heard.said == ["No C code can be generated of the INT8 networks of linear"]
+        assert Heard.said == ["No C code can be generated for the INT8 networks of linear"]
 
     def test_every_worker_compares_the_same_networks(self, create, make_phase2, storage):
         stored = create(make_phase2())
