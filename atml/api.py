@@ -17,7 +17,7 @@ from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
 from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
-from atml.files import write_whole
+from atml.files import prepare_folder, write_whole
 from atml.reports.assessment import Evaluation, assess_answers
 from atml.reports.bundle import Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
@@ -153,6 +153,7 @@ def run(
     check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement(phases, plan, out=out))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
+    prepare_folder(Path(out))  # not only after the search
     # Read now, so that a broken file is not found only after the search; nothing is scored yet.
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
     opened = open_storage(storage)
@@ -208,6 +209,7 @@ def finalize(
     check_place(artifacts)
     stored = load(open_storage(storage, must_exist=True), study)
     check_trials(stored)
+    prepare_folder(Path(out))
     if sizes is not None:
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None

@@ -29,6 +29,7 @@ _TOLD = {
     errno.EACCES: ("permission denied", "grant write access"),
     errno.EPERM: ("permission denied", "grant write access"),
     errno.ENOENT: ("its folder is gone", "restore it"),
+    errno.EMFILE: ("this process has too many files open", "raise the limit, as with: ulimit -n 4096"),
 }
 _TOLD_OF_READING = _TOLD | {
     errno.EACCES: ("permission denied", "grant access"),
@@ -143,6 +144,38 @@ def prepare_folder(folder: Path) -> None:
             probe.flush()
     except OSError as error:
         raise cannot_write(folder, error) from None
+
+
+@contextmanager
+def temporary_folder(*, programs: bool = False) -> Iterator[Path]:
+    """Yield a folder that is removed after the block, in that of TMPDIR or /tmp.
+
+    Args:
+        programs: Programs in it will be run.
+
+    Raises:
+        CannotWrite: it cannot be written to, or no program in it can be run.
+    """
+    place = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory(prefix="atml-") as name:
+            folder = Path(name)
+            if programs and not _runs_programs(folder):
+                raise CannotWrite(
+                    f"programs in {place} cannot be run (noexec); name another folder in TMPDIR"
+                )
+            yield folder
+    except OSError as error:
+        advice = "make room there, or name another folder in TMPDIR"
+        raise cannot_write(place, error, advice=advice) from None
+
+
+def _runs_programs(folder: Path) -> bool:
+    probe = folder / "probe"
+    probe.touch(mode=0o700)
+    allowed = os.access(probe, os.X_OK)  # not on a disk mounted with noexec
+    probe.unlink()
+    return allowed
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -55,6 +55,15 @@ class Disk:
         finally:
             assert _mount("-o", "remount,rw", str(self.folder))
 
+    @contextmanager
+    def without_programs(self) -> Iterator[None]:
+        """Let no program on this disk be run."""
+        assert _mount("-o", "remount,noexec", str(self.folder))
+        try:
+            yield
+        finally:
+            assert _mount("-o", "remount,exec", str(self.folder))
+
 
 @contextmanager
 def small_disk(folder: Path, *, mebibytes: int) -> Iterator[Disk]:

@@ -7,7 +7,9 @@ Nothing heavy is imported here, so that `atml --help` is fast.
 import contextlib
 import io
 import os
+import signal
 import sys
+import tempfile
 from typing import Annotated
 
 import typer
@@ -37,6 +39,7 @@ from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import why_unreadable
 from atml.service.credentials import hide_credentials
+from atml.service.signals import TERMINATING, handle
 from atml.version import __version__
 
 MISTAKE, INTERRUPTED = 1, 130
@@ -97,6 +100,7 @@ def _root(
 def main() -> None:
     """Run the command line and exit."""
     _prepare_output()
+    handle(TERMINATING, signal.default_int_handler)  # clean up as after Ctrl-C
     try:
         app()
     except CannotWrite as error:
@@ -108,7 +112,7 @@ def main() -> None:
         # The reader (such as `head`) has closed the pipe; discard the remaining output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _tell(f"Error: {error.filename or 'the output'}: {why_unreadable(error)}")
+        _tell(f"Error: {error.filename or _unnamed()}: {why_unreadable(error)}")
         sys.exit(MISTAKE)
     except Exception as error:  # what no part of ATML expected
         if os.environ.get(DEBUG):
@@ -131,6 +135,15 @@ def _prepare_output() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _unnamed() -> str:
+    """Return what an error without a file name is about."""
+    try:
+        sys.stdout.flush()  # what could not be written is still in its buffer
+    except OSError:
+        return "the output"
+    return f"a temporary file in {tempfile.gettempdir()}, or a pipe"
 
 
 def _tell(text: str) -> None:

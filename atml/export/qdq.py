@@ -5,10 +5,8 @@ scaling of the segment, before the first convolution, stays in float32.
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +17,7 @@ from atml.errors import ModelError
 from atml.export.graph import Graph, checked_bytes
 from atml.export.session import INPUT
 from atml.export.slim import shorten_names
+from atml.files import temporary_folder
 
 CALIBRATION_SEGMENTS = 300
 _BATCH = 50
@@ -55,8 +54,8 @@ def quantize_fully(model: bytes, samples: ArrayLike) -> bytes:
     for number, node in enumerate(source.graph.node):
         node.name = f"node{number}"  # the quantizer tells nodes apart by their names
     parts = ({INPUT: segments[at : at + _BATCH, None]} for at in range(0, len(segments), _BATCH))
-    with tempfile.TemporaryDirectory() as folder, _no_advice():
-        before, after = Path(folder) / "fp32.onnx", Path(folder) / "qdq.onnx"
+    with temporary_folder() as folder, _no_advice():
+        before, after = folder / "fp32.onnx", folder / "qdq.onnx"
         onnx.save(source, before)
         quantize_static(
             before,

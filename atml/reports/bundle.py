@@ -207,7 +207,8 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
     Raises:
         CannotWrite: the bundle cannot be written; an older one remains.
     """
-    folder = folder_for(folder, facts)
+    # A link to a folder stays one.
+    folder = folder_for(folder.resolve() if folder.is_symlink() else folder, facts)
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}{TEMPORARY}")
     try:
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed process with the same number

@@ -1,7 +1,6 @@
 """Predictions as WFDB annotation files, which other programs show beside the signal."""
 
 import re
-import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from atml.ecg.sources.recording import load_reader
 from atml.errors import DataError
-from atml.files import make_folder, write_whole
+from atml.files import make_folder, temporary_folder, write_whole
 from atml.reports.predicting import RecordingPrediction
 
 ENDING = "ecm"  # not atr, which is that of reference annotations
@@ -48,7 +47,7 @@ def write_annotations(
             f"{path} is already that of another recording of the same name; predict them one by one, each "
             "into a folder of its own"
         )
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+    with temporary_folder() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
         wfdb.wrann(
             name,
@@ -57,9 +56,9 @@ def write_annotations(
             symbol=[symbol for _, symbol, _ in changes],
             aux_note=[note for _, _, note in changes],
             fs=prediction.rate_hz,
-            write_dir=scratch,
+            write_dir=str(scratch),
         )
-        content = (Path(scratch) / f"{name}.{ENDING}").read_bytes()
+        content = (scratch / f"{name}.{ENDING}").read_bytes()
     write_whole(path, content)
     return path
 

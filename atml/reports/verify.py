@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
-from atml.errors import AtmlError, ModelError
+from atml.errors import AtmlError, CannotWrite, ModelError
 from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.files import read_file
@@ -86,7 +86,7 @@ def verify(folder: str | Path, *, data: Dataset | None = None, build: bool = Tru
 def _made(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name=name, result=PASSED, detail=check())
-    except _Skipped as reason:
+    except (_Skipped, CannotWrite) as reason:  # a full disk of temporary files is no fault of the bundle
         return Check(name=name, result=SKIPPED, detail=str(reason))
     except AtmlError as error:
         return Check(name=name, result=FAILED, detail=str(error))

@@ -18,6 +18,7 @@ from atml.errors import CannotWrite, StorageUnreachable, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
 from atml.service.restarts import History, Restarts, history_of
+from atml.service.signals import TERMINATING, handle
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
@@ -111,15 +112,12 @@ def launch(
 
 @contextmanager
 def _collected_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in order to forward them to the workers."""
+    """Collect Ctrl-C and termination, in order to forward them to the workers."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
         yield received
         return
-    previous = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    previous = handle((signal.SIGINT, *TERMINATING), lambda number, _: received.append(number))
     try:
         yield received
     finally:

@@ -4,18 +4,29 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from atml.errors import StorageUnreachable
 
+# They ask a process to leave: a service manager, and the end of the terminal.
+TERMINATING = (signal.SIGTERM, signal.SIGHUP)
 ORPHAN_LOOK_SECONDS = 1.0
 ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 
 
+def handle(
+    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]
+) -> dict[signal.Signals, Any]:
+    """Handle signals, except for the end of the terminal under `nohup`; return their former handlers."""
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
+
+
 class LeaveOnSignal:
-    """Records SIGINT and SIGTERM; check `requested()` where it is safe to leave.
+    """Records Ctrl-C and termination; check `requested()` where it is safe to leave.
 
     The second signal raises KeyboardInterrupt wherever the process is. Later ones are ignored, since they
     would interrupt what that leads to, such as queueing the trial again. A supervised process also leaves
@@ -28,9 +39,8 @@ class LeaveOnSignal:
         self._supervisor_pid = supervisor_pid
 
     def install(self) -> "LeaveOnSignal":
-        """Handle SIGINT and SIGTERM from now on."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        """Handle Ctrl-C and termination from now on."""
+        handle((signal.SIGINT, *TERMINATING), self._on_signal)
         if self._supervisor_pid is not None:
             threading.Thread(target=self._end_as_orphan, name="atml-orphan-watch", daemon=True).start()
         return self

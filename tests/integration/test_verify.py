@@ -22,6 +22,7 @@ from atml.export.c import tools
 from atml.reports.bundle import checksum
 from atml.reports.finalize import finalize
 from atml.reports.vectors import load_vectors
+from tests.disks import small_disk
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,18 @@ def test_the_c_code_is_run_as_far_as_there_are_tools(bundle):
     ):
         assert found[name].result == ("skipped" if missing else "passed"), found[name]
         assert all(package in found[name].detail for package in missing)
+
+
+@pytest.mark.parametrize("trouble", ["noexec", "full"])
+def test_where_nothing_can_be_built_the_c_code_is_not_run(bundle, tmp_path, monkeypatch, trouble):
+    with small_disk(tmp_path / "disk", mebibytes=1) as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+        with disk.full() if trouble == "full" else disk.without_programs():
+            found = {check.name: check for check in atml.verify(bundle)}
+    assert {check.result for check in found.values()} == {"passed", "skipped"}
+    assert found["C on this machine"].result == "skipped"
+    if not tools.missing_for_host():
+        assert "name another folder in TMPDIR" in found["C on this machine"].detail
 
 
 @pytest.mark.skipif(bool(tools.missing_for_target()), reason="the tools for a Cortex-M4F are missing")

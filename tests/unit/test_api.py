@@ -9,7 +9,7 @@ import pytest
 
 from atml import api
 from atml.ecg import load_dataset
-from atml.errors import AtmlError, DataError, SpecError, StudyError
+from atml.errors import AtmlError, CannotWrite, DataError, SpecError, StudyError
 from atml.export import OnnxMetadata, to_onnx
 from atml.models import get_architecture
 from atml.reports.bundle import FACTS, MODEL, BundleFile, hashed, write_bundle
@@ -177,6 +177,16 @@ def test_a_threshold_is_a_score_and_beta_positive(dataset, options):
 def test_a_shortest_episode_has_a_length():
     with pytest.raises(DataError, match="minimum_seconds must be 0 or more"):
         api.predict("bundle", "recordings", minimum_seconds=math.nan)
+
+
+def test_bundles_that_could_not_be_written_are_refused_before_the_search(
+    simulated, storage, storage_url, tmp_path
+):
+    places = {"storage": storage_url, "artifacts": str(tmp_path / "artifacts"), "out": tmp_path / "out"}
+    places["out"].write_text("a file")
+    with pytest.raises(CannotWrite, match=r"cannot write .*out"):
+        api.run(simulated, name="heart", **places)
+    assert study_names(storage) == []
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [2000.5], [True], [10**13], np.array([0])])

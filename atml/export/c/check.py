@@ -1,7 +1,6 @@
 """Building, running and measuring generated C code: on this machine and on an emulated Cortex-M4F."""
 
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from atml.errors import ModelError
 from atml.export.c import tools
 from atml.export.c.sources import CSources, write_c
+from atml.files import temporary_folder
 
 _SELFTEST = re.compile(r"segments (\d+) difference (\S+) largest (\S+) ok")
 _MEASURED = re.compile(r"stack (\d+) instructions (\d+) overflowed ([01])")
@@ -43,6 +43,7 @@ def check_c(sources: CSources, progress: Callable[[str], None] | None = None) ->
 
     Raises:
         ModelError: it cannot be built, or its logits differ from ONNX Runtime's.
+        CannotWrite: the folder of temporary files is full, or programs in it cannot be run.
     """
     say = progress or (lambda _text: None)
     missing_host, missing_target = tools.missing_for_host(), tools.missing_for_target()
@@ -63,16 +64,15 @@ def check_c(sources: CSources, progress: Callable[[str], None] | None = None) ->
 
 
 def check_on_host(sources: CSources) -> float:
-    """Return the largest difference of a logit from ONNX Runtime's; raises ModelError as `check_c`."""
-    with tempfile.TemporaryDirectory(prefix="atml-") as folder:
-        write_c(sources, Path(folder))
-        return _difference(tools.run(["make", "-s", "check"], Path(folder)))
+    """Return the largest difference of a logit from ONNX Runtime's; raises as `check_c` does."""
+    with temporary_folder(programs=True) as folder:
+        write_c(sources, folder)
+        return _difference(tools.run(["make", "-s", "check"], folder))
 
 
 def check_on_target(sources: CSources) -> TargetFigures:
-    """Return what is measured on an emulated Cortex-M4F; raises ModelError as `check_c`."""
-    with tempfile.TemporaryDirectory(prefix="atml-") as name:
-        folder = Path(name)
+    """Return what is measured on an emulated Cortex-M4F; raises as `check_c` does."""
+    with temporary_folder() as folder:
         write_c(sources, folder)
         difference = _difference(tools.run(["make", "-s", "qemu"], folder))
         stack_bytes, instructions = measured_on_target(sources, folder)

@@ -5,7 +5,6 @@ an emulated Cortex-M4F. Only instructions depend on weights, by 1 or 2 %: activa
 """
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from atml.export.c.graph import prepared
 from atml.export.c.sources import CSources, to_c, write_c
 from atml.export.graph import tensor_shapes
 from atml.export.session import INPUT, OUTPUT
+from atml.files import temporary_folder
 
 # Counted for the stack of one call. At most 192 bytes were measured without a GRU, whose two states are on
 # the stack: 216 bytes and 8 for each hidden unit.
@@ -93,9 +93,9 @@ def _sources(model: bytes, missing: Sequence[str]) -> Iterator[tuple[CSources, P
     if missing:
         raise ModelError(f"flash and instructions cannot be measured here: {tools.advice(missing)}")
     sources = to_c(model)
-    with tempfile.TemporaryDirectory(prefix="atml-") as name:
-        write_c(sources, Path(name))
-        yield sources, Path(name)
+    with temporary_folder() as folder:
+        write_c(sources, folder)
+        yield sources, folder
 
 
 def _memory(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:

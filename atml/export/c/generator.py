@@ -2,8 +2,8 @@
 
 import atexit
 import re
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -16,6 +16,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from atml.errors import ModelError
 from atml.export.c.arena import Step
 from atml.export.graph import Array, tensor_shapes
+from atml.files import cannot_write, temporary_folder
 
 _CONSTANT = re.compile(r"^const EMX_UNUSED \w+ (weight\d+_(\w+))\[", re.MULTILINE)
 _FUNCTION = re.compile(r"^EMX_NODE_FN void (node\d+_(\w+))\((.*?)\) \{\n.*?^\}$", re.MULTILINE | re.DOTALL)
@@ -137,12 +138,16 @@ def _compiler() -> Any:
     from emx_onnx_cgen.compiler import CompilerOptions
 
     _read_directions()
-    templates = tempfile.TemporaryDirectory(prefix="atml-")
-    atexit.register(templates.cleanup)
-    _write_templates(Path(templates.name))
+    until_exit = ExitStack()
+    atexit.register(until_exit.close)
+    templates = until_exit.enter_context(temporary_folder())
+    try:
+        _write_templates(templates)
+    except OSError as error:
+        raise cannot_write(templates, error) from None
     return Compiler(
         CompilerOptions(
-            template_dir=Path(templates.name),
+            template_dir=templates,
             restrict_arrays=False,
             large_temp_threshold_bytes=0,
             large_weight_threshold=0,

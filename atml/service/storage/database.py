@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 from atml.errors import NoDatabase, StorageError
 
 WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
-WORKERS_TABLE = "atml_workers"
 Explain = Callable[[str, sqlalchemy.ExceptionContext], Exception | None]
 
 
@@ -112,7 +111,7 @@ def _require_tables(url: sqlalchemy.URL, engine_kwargs: dict[str, Any]) -> None:
     engine = sqlalchemy.create_engine(url, **engine_kwargs)
     try:
         with engine.connect() as connection:
-            exists = sqlalchemy.inspect(connection).has_table(WORKERS_TABLE)
+            exists = sqlalchemy.inspect(connection).has_table("studies")  # Optuna's
     finally:
         engine.dispose()
     if not exists:

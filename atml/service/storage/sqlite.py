@@ -4,12 +4,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.event import listen, listens_for
 
 from atml.errors import AtmlError, CannotWrite, StorageError, StorageUnreachable
-from atml.service.storage.database import Database
+from atml.service.storage.database import Database, shown
 
 DRIVER = "pysqlite"
 LOCK_SECONDS = 120  # how long to wait for another writer
@@ -25,6 +26,8 @@ _REASONS = {
 _PRIMARY = 0xFF  # the higher bits only add detail
 # A process that outlives a study knows its trials by their ids, and would take a new study's for them.
 _NEVER_REUSED = {"studies": "study_id", "trials": "trial_id"}
+
+_FILE = "file"  # of a connection: its path, and which file that was
 
 _is_reading = ContextVar("_is_reading", default=False)
 
@@ -75,10 +78,12 @@ def _explain(shown: str, context: sqlalchemy.ExceptionContext) -> AtmlError | No
     return explanation(shown, context.original_exception)
 
 
-def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
+def _on_connect(connection: sqlite3.Connection, record: sqlalchemy.pool.ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver's own BEGIN would come too late
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    record.info[_FILE] = Path(path), _identity(Path(path))
 
 
 @listens_for(sqlalchemy.Table, "before_create")
@@ -90,4 +95,19 @@ def _never_reuse_ids(table: sqlalchemy.Table, connection: sqlalchemy.Connection,
 
 
 def _on_begin(connection: sqlalchemy.Connection) -> None:
+    path, identity = connection.info[_FILE]
+    if _identity(path) != identity:  # what is written to the open file, nobody will ever see
+        raise StorageError(
+            f"{shown(connection.engine.url)}: the file was deleted or replaced while it was in use; "
+            "restore it, and run the same command again"
+        )
     connection.exec_driver_sql("BEGIN" if _is_reading.get() else "BEGIN IMMEDIATE")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others of its name, None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

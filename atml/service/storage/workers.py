@@ -3,11 +3,10 @@
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table
 
-from atml.service.storage.database import WORKERS_TABLE
 from atml.service.storage.sqlite import reading
 
 WORKERS = Table(
-    WORKERS_TABLE,
+    "atml_workers",
     MetaData(),
     Column("worker", String(32), primary_key=True),
     Column("host", String(255), nullable=False),

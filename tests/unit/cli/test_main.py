@@ -1,6 +1,8 @@
 """What the command line does where output is impossible, and with errors that no part of ATML expected."""
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,6 +10,16 @@ import pytest
 import torch
 
 from atml.cli import main as cli
+from tests.waiting import PATIENCE_SECONDS, until
+
+
+@pytest.fixture(autouse=True)
+def _same_signals():
+    """Restore the handlers that `main` replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def atml(command, **environment):
@@ -33,6 +45,34 @@ def test_a_terminal_that_knows_only_ascii_gets_what_it_can_show():
     done = atml("atml search spéc.toml", PYTHONIOENCODING="ascii")
     assert done.returncode == 1
     assert "c.toml: no such spec" in done.stderr
+
+
+def test_a_full_disk_of_temporary_files_is_not_that_of_the_output(monkeypatch, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert "Error: a temporary file in /" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_command_cleans_up_as_after_ctrl_c(start, tmp_path, number):
+    out = tmp_path / "segments"
+    process = start("data", "simulate", out, "--subjects", 1000)
+    until(lambda: list(tmp_path.glob(".segments.*.tmp/*")))
+    process.send_signal(number)
+    assert process.wait(PATIENCE_SECONDS) == 130
+    assert "Interrupted. Run the same command again" in process.stderr.read()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_under_nohup_a_command_outlives_its_terminal():
+    program = "import os, signal, sys; from atml.cli import main as cli; "
+    program += "cli.app = lambda: (os.kill(os.getpid(), signal.SIGHUP), print('still here')); cli.main()"
+    done = atml(f"trap '' HUP; '{sys.executable}' -c \"{program}\"")
+    assert done.stdout == "still here\n"
 
 
 class TestUnexpectedErrors:

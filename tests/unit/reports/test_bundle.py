@@ -50,6 +50,16 @@ def test_a_repeated_bundle_replaces_the_older_one_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["97-93"]
 
 
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    elsewhere, link = tmp_path / "elsewhere" / "97-93", tmp_path / "results" / "97-93"
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    for content in ("old", "new"):
+        write_bundle(link, [text("a", content)], {})
+        assert link.is_symlink()
+        assert (elsewhere / "a").read_text() == content
+
+
 def test_what_people_put_into_the_folder_stays(tmp_path):
     folder = write_bundle(tmp_path / "97-93", [text("a", "old"), text("gone", "old")], {})
     (folder / "remarks.txt").write_text("mine")

@@ -11,7 +11,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 @pytest.fixture
 def leave():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield LeaveOnSignal().install()
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -105,6 +105,13 @@ class TestReading:
         assert sqlalchemy.inspect(engine).get_table_names() == ["others"]
         engine.dispose()
 
+    def test_studies_that_optuna_made_alone_are_found(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'optuna.db'}"
+        optuna.create_study(storage=url, study_name="theirs")
+        opened = open_storage(url, must_exist=True)
+        assert [study.study_name for study in opened.get_all_studies()] == ["theirs"]
+        close(opened)
+
     @on_both_databases
     def test_studies_that_are_there_are_found(self, storage_url):
         writer = open_storage(storage_url)

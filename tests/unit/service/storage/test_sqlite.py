@@ -57,6 +57,21 @@ def test_what_optuna_knows_to_deal_with_is_left_to_it(storage):
         optuna.create_study(storage=storage, study_name="one")
 
 
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_file_that_is_deleted_or_replaced_in_use_is_told_at_once(tmp_path, change):
+    path = tmp_path / "atml.db"
+    opened = open_storage(f"sqlite:///{path}")
+    optuna.create_study(storage=opened, study_name="one")
+    path.unlink()
+    if change == "replaced":
+        close(open_storage(f"sqlite:///{path}"))
+    with pytest.raises(StorageError, match=r"atml.db: the file was deleted or replaced while it was in use"):
+        optuna.create_study(storage=opened, study_name="two")
+    with pytest.raises(StorageError, match="restore it"):
+        opened.get_all_studies()
+    close(opened)
+
+
 class TestFullDisk:
     def test_no_database_can_be_made_on_it(self, disk, url):
         with disk.full(), pytest.raises(CannotWrite, match=f"^cannot write {url}: its "):
