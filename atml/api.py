@@ -19,7 +19,7 @@ from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError,
 from atml.export import OnnxClassifier
 from atml.files import prepare_folder, write_whole
 from atml.reports.assessment import Evaluation, assess_answers
-from atml.reports.bundle import Bundle, bundle_of, load_model
+from atml.reports.bundle import BETA, Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Reference
@@ -222,7 +222,7 @@ def evaluate(
     data: str | Path | Dataset,
     *,
     threshold: float | None = None,
-    beta: float = 2.0,
+    beta: float | None = None,
     storage: str = defaults.STORAGE,
     skip_bad: bool = False,
     watch: Watch | None = None,
@@ -239,7 +239,7 @@ def evaluate(
         model: A bundle's folder or an ONNX file.
         data: A directory of segments, or a data set.
         threshold: Lowest score that counts as AFIB, from 0 to 1; the model's own by default.
-        beta: Beta of F-beta.
+        beta: Beta of F-beta; by default that of the bundle's study, 2 for other models.
         storage: URL of the database.
         skip_bad: Leave broken segment files out.
         watch: Receives the number of evaluations of the study's models on other segments, and which subjects
@@ -251,7 +251,7 @@ def evaluate(
             out of range.
     """
     _check_share("threshold", threshold)
-    if not 0 < beta < math.inf:
+    if beta is not None and not 0 < beta < math.inf:
         raise DataError(f"beta must be above 0, but got {beta}")
     watch = watch or Watch()
     path = Path(model)
@@ -262,7 +262,7 @@ def evaluate(
         classifier,
         dataset,
         threshold=threshold,
-        beta=beta,
+        beta=beta or (bundle.beta if bundle else BETA),
         least_confidence=bundle.least_confidence if bundle else None,
     )
     if bundle is None:

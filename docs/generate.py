@@ -359,8 +359,8 @@ def environment_page() -> str:
             "## Exit codes",
             "",
             *table(("code", "meaning"), codes),
-            "On SIGTERM a worker finishes its epoch, queues its trial again and exits with 130;",
-            "the dashboard exits with 0.",
+            "SIGTERM, which service managers send, and SIGHUP, the end of a terminal, do what Ctrl-C does: a",
+            "worker finishes its epoch and queues its trial again. On SIGTERM the dashboard exits with 0.",
             "",
         ]
     )

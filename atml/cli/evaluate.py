@@ -23,8 +23,14 @@ def evaluate(
         ),
     ] = None,
     beta: Annotated[
-        float, typer.Option(min=0.01, max=100, callback=options.a_number, help="Beta of F-beta.")
-    ] = 2.0,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=100,
+            callback=options.a_number,
+            help="Beta of F-beta; by default that of the bundle's study, 2 for other models.",
+        ),
+    ] = None,
     storage: options.Storage = defaults.STORAGE,
     skip_bad: options.SkipBad = False,
     as_json: options.Json = False,

@@ -20,6 +20,7 @@ from atml.version import __version__
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 OLDER = ".old"
+BETA = 2.0  # of a model that is not in a bundle
 ANY_CONFIDENCE = 0.5  # that of a score at the threshold
 # What makes a model the same when it is shipped again.
 IDENTITY = ("study", "trial", "architecture", "config", "learning_rate", "training_data")
@@ -54,6 +55,11 @@ class Bundle:
     def positive(self) -> tuple[str, ...]:
         """Annotated rhythms that were labelled AFIB in training."""
         return tuple(self.manifest.get("positive", (AFIB_RHYTHM,)))
+
+    @property
+    def beta(self) -> float:
+        """Beta of the study's F-beta."""
+        return _beta(self.manifest)
 
     @property
     def least_confidence(self) -> float | None:
@@ -161,6 +167,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         listed = [(file["name"], file["bytes"], file["sha256"]) for file in manifest["files"]]
         missing = [name for name in FACTS if name not in manifest]
         _ = "+".join(manifest.get("positive", ()))  # fails unless these are names
+        _ = _beta(manifest)
         least = manifest.get("least_confidence")
         _ = least is None or ANY_CONFIDENCE <= least <= 1  # fails unless it is a number
     except OSError as error:
@@ -172,6 +179,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if MODEL not in [name for name, *_ in listed]:
         raise ModelError(f"{path} does not list {MODEL}")
     return dict(manifest)
+
+
+def _beta(manifest: Mapping[str, Any]) -> float:
+    return float(manifest.get("spec", {}).get("beta", BETA))
 
 
 def hashed(subject: str) -> str:

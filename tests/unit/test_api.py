@@ -85,7 +85,12 @@ def evaluate(stored, dataset, storage_url, tmp_path):
     folder = write_bundle(
         tmp_path / "bundle",
         [BundleFile(name=MODEL, write=lambda path: path.write_bytes(onnx))],
-        {**dict.fromkeys(FACTS), "study": "first", "subjects": {"train": trained, "test": []}},
+        {
+            **dict.fromkeys(FACTS),
+            "study": "first",
+            "subjects": {"train": trained, "test": []},
+            "spec": {"beta": 1.5},
+        },
     )
 
     def evaluate(data, file="", **options):
@@ -108,8 +113,8 @@ def test_a_bundle_and_its_file_are_one_model_and_each_threshold_is_a_look(evalua
     assert said[-1] == "models of study 'first' have been evaluated on other segments 2 times"
     evaluate(held_out, threshold=0.25, beta=0.5)
     assert {(one["threshold"], one["beta"]) for one in looks(stored.study)} == {
-        (0.5, 2.0),
-        (0.25, 2.0),
+        (0.5, 1.5),  # that of the bundle's study
+        (0.25, 1.5),
         (0.25, 0.5),
     }
 
