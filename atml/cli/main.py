@@ -140,7 +140,7 @@ def _prepare_output() -> None:
 def _unnamed() -> str:
     """Return what an error without a file name is about."""
     try:
-        sys.stdout.flush()  # what could not be written is still in its buffer
+        print(flush=True)
     except OSError:
         return "the output"
     return f"a temporary file in {tempfile.gettempdir()}, or a pipe"
