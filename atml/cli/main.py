@@ -140,7 +140,7 @@ def _prepare_output() -> None:
 def _unnamed() -> str:
     """Return what an error without a file name is about."""
     try:
-        print(flush=True)
+        typer.echo()
     except OSError:
         return "the output"
     return f"a temporary file in {tempfile.gettempdir()}, or a pipe"
