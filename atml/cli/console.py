@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_INTERVAL_SECONDS = 5.0
+LEAST_COLUMNS = 60  # of tables
 
 
 def out() -> "Console":
     """Return the console for results."""
-    # Without a terminal, rich would squeeze tables into 80 columns.
-    return _console(sys.stdout, width=None if sys.stdout.isatty() else 120)
+    # Without a terminal, rich would squeeze tables into 80 columns; in a very narrow one it fails.
+    console = _console(sys.stdout, width=None if sys.stdout.isatty() else 120)
+    console.width = max(LEAST_COLUMNS, console.width)
+    return console
 
 
 def err() -> "Console":

@@ -21,3 +21,12 @@ def test_the_remaining_time_is_that_of_the_recording_at_hand(monkeypatch, capsys
     for done in (0, 100, 0, 50):
         update(done, 100)
     assert capsys.readouterr().err.splitlines()[-1] == "Predicting: 50/100 s, about 0:05 left"
+
+
+def test_a_table_is_printed_in_a_terminal_of_a_few_columns(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "8")
+    table = new_table("trials", "trial", "architecture")
+    table.add_row("1", "tiny_cnn")
+    out().print(table)
+    assert "tiny_cnn" in capsys.readouterr().out
