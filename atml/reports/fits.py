@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,8 @@ class Fit:
     """One retrained model."""
 
     state_dict: dict[str, Tensor] = field(repr=False)
-    valid_rows: NDArray[np.int64] = field(
-        repr=False
-    )  # indices into the data set; empty if trained on all subjects
+    # Indices into the data set; empty if trained on all subjects.
+    valid_rows: NDArray[np.int64] = field(repr=False)
     valid_scores: NDArray[np.float32] = field(repr=False)  # P(AFIB) of those rows
     train_loss: float
 
@@ -64,11 +63,10 @@ class FitJob:
     @property
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
-        document = asdict(replace(self, soft_labels=None)) | training_identity(self.spec, self.fingerprint)
-        document["version"] = __version__
-        del document["soft_labels"]
-        if self.soft_labels is not None:
-            document["soft_labels"] = hashlib.sha256(self.soft_labels.tobytes()).hexdigest()
+        document = {**vars(self), **training_identity(self.spec, self.fingerprint), "version": __version__}
+        labels = document.pop("soft_labels")
+        if labels is not None:
+            document["soft_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -238,11 +236,10 @@ def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
 def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
     if one.fold is None:
         state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed, soft_labels=one.soft_labels)
-        nothing = np.empty(0)
         return Fit(
             state_dict=state_dict,
-            valid_rows=nothing.astype(np.int64),
-            valid_scores=nothing.astype(np.float32),
+            valid_rows=np.empty(0, np.int64),
+            valid_scores=np.empty(0, np.float32),
             train_loss=train_loss,
         )
     again = trainer.cut_again(one.seed).fold(proposal, one.fold, soft_labels=one.soft_labels)
