@@ -39,7 +39,7 @@ class Bundle:
     folder: Path
     manifest: Mapping[str, Any]
     classifier: OnnxClassifier
-    file: str = MODEL  # that the classifier is of
+    file: str  # that the classifier is of
 
     @property
     def model(self) -> Path:
@@ -85,7 +85,7 @@ class Bundle:
         Raises:
             ModelError: it cannot be read, or is not the one that the manifest describes.
         """
-        return file_content(self.folder, self.manifest, name)
+        return _content(self.folder, self.manifest, name)
 
 
 def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
@@ -94,10 +94,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     Raises:
         ModelError: it contains no bundle, or the model does not match the manifest.
     """
-    place = Path(folder)
-    manifest = read_manifest(place)
-    file_content(place, manifest, MODEL)
-    return Bundle(folder=place, manifest=manifest, classifier=OnnxClassifier(place / MODEL))
+    return _load(Path(folder), MODEL)
 
 
 def bundle_of(place: Path) -> Bundle | None:
@@ -108,31 +105,18 @@ def bundle_of(place: Path) -> Bundle | None:
     """
     if place.is_dir():
         return load_bundle(place)
-    manifest = manifest_of(place)
-    if manifest is None:
-        return None
-    file_content(place.parent, manifest, place.name)
-    classifier = OnnxClassifier(place)
-    return Bundle(folder=place.parent, manifest=manifest, classifier=classifier, file=place.name)
+    manifest = _manifest(place.parent) or {"files": []}
+    listed = [one["name"] for one in manifest["files"]]
+    return _load(place.parent, place.name) if place.name in listed else None
 
 
-def manifest_of(file: Path) -> dict[str, Any] | None:
-    """Return the manifest of the bundle that a file is part of, None if it is part of none.
-
-    Raises:
-        ModelError: the manifest lists the file, but is not a bundle's.
-    """
-    manifest = _manifest(file.parent) or {"files": []}
-    listed = file.name in [one["name"] for one in manifest["files"]]
-    return read_manifest(file.parent) if listed else None
+def _load(folder: Path, file: str) -> Bundle:
+    manifest = read_manifest(folder)
+    _content(folder, manifest, file)  # it is the one that the manifest describes
+    return Bundle(folder=folder, manifest=manifest, classifier=OnnxClassifier(folder / file), file=file)
 
 
-def file_content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
-    """Return a file of the bundle in `folder`.
-
-    Raises:
-        ModelError: it cannot be read, or is not the one that the manifest describes.
-    """
+def _content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
     try:
         content = read_file(folder / name)
     except OSError as error:

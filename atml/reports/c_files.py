@@ -9,7 +9,7 @@ from typing import Any
 from atml.errors import ModelError
 from atml.export import OnnxClassifier, quantize_weights
 from atml.export.c import CSources, Footprint, footprint, known_footprint, to_c
-from atml.reports.bundle import DAMAGE, MODEL, file_content, load_bundle, manifest_of
+from atml.reports.bundle import DAMAGE, MODEL, bundle_of
 from atml.reports.int8 import MODEL_INT8
 
 
@@ -31,24 +31,24 @@ def c_sources(
     Raises:
         ModelError: there is no such model, or it cannot be generated.
     """
-    manifest = load_bundle(place).manifest if place.is_dir() else manifest_of(place)
-    if manifest is None:
+    bundle = bundle_of(place)
+    if bundle is None:
         OnnxClassifier(place)  # names the file if it is no model
         content = place.read_bytes()
         return to_c(quantize_weights(content) if int8 and place.name != MODEL_INT8 else content)
-    folder, name = (place, MODEL) if place.is_dir() else (place.parent, place.name)
+    name = bundle.file
     if name == MODEL and (int8 or place.is_dir()):
-        name = c_model([file["name"] for file in manifest["files"]])
-    content = file_content(folder, manifest, name)
+        name = c_model([file["name"] for file in bundle.manifest["files"]])
+    content = bundle.content(name)
     if int8 and name == MODEL:
         content = quantize_weights(content)
-        equal = _refused_int8(folder / "metrics.json")
+        equal = _refused_int8(bundle.folder / "metrics.json")
         if equal is not None:
             note(
                 f"the INT8 version of this model was not shipped: {equal:.2%} of its decisions are those of "
                 f"{MODEL}. This is another one, which was not compared and whose logits are not corrected."
             )
-    return to_c(content, least_confidence=manifest.get("least_confidence"))
+    return to_c(content, least_confidence=bundle.least_confidence)
 
 
 def _refused_int8(metrics: Path) -> float | None:
@@ -65,9 +65,8 @@ def c_code(
 ) -> tuple[Mapping[str, str], dict[str, Any]]:
     """Return the C files by name, and what `metrics.json` says of them.
 
-    Answers with less than `least_confidence` are to be withheld.
-
-    A network that cannot be generated has none, and the reason is recorded.
+    Answers with less than `least_confidence` are to be withheld. A network that cannot be generated has no
+    files, and the reason is recorded.
     """
     name = c_model(models)
     try:
