@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError
-from atml.export import Checkpoint, OnnxClassifier, check_parity, load_checkpoint
+from atml.export import Checkpoint, OnnxClassifier, OnnxMetadata, check_parity, load_checkpoint
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.files import read_file
 from atml.models import get_architecture
@@ -29,9 +28,6 @@ from atml.reports.vectors import VECTORS, Vectors, load_vectors
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
 
-PASSED: Final = "passed"
-FAILED: Final = "failed"
-SKIPPED: Final = "skipped"
 TOLERANCE = 1e-4  # of logits, relative to the largest
 SAME = 1e-6  # of metrics
 
@@ -78,21 +74,21 @@ def verify(folder: str | Path, *, data: Dataset | None = None, build: bool = Tru
     found: list[Check] = []
     for name, check in checks.items():
         found.append(_made(name, check))
-        if name == "manifest" and found[0].result == FAILED:
+        if name == "manifest" and found[0].result == "failed":
             break
     return found
 
 
 def _made(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name=name, result=PASSED, detail=check())
+        return Check(name=name, result="passed", detail=check())
     except (_Skipped, CannotWrite) as reason:  # a full disk of temporary files is no fault of the bundle
-        return Check(name=name, result=SKIPPED, detail=str(reason))
+        return Check(name=name, result="skipped", detail=str(reason))
     except AtmlError as error:
-        return Check(name=name, result=FAILED, detail=str(error))
+        return Check(name=name, result="failed", detail=str(error))
     except DAMAGE as error:
         detail = f"manifest.json or metrics.json lacks what ATML writes ({type(error).__name__}: {error})"
-        return Check(name=name, result=FAILED, detail=detail)
+        return Check(name=name, result="failed", detail=detail)
 
 
 def _require(holds: bool, message: str) -> None:
@@ -174,12 +170,10 @@ class _Bundle:
         return f"{' and '.join(self.models)}: valid"
 
     def check_description(self) -> str:
-        expected = {"architecture": self.manifest["architecture"], "threshold": self.manifest["threshold"]}
         for name in self.models:
-            metadata = OnnxClassifier(self.folder / name).metadata
-            _compare(name, expected, metadata.architecture, metadata.threshold)
+            _compare(name, OnnxClassifier(self.folder / name).metadata, self.manifest)
         saved = self.checkpoint
-        _compare("model.pt", expected, saved.architecture, saved.threshold)
+        _compare("model.pt", saved.metadata, self.manifest)
         _require(saved.config == self.manifest["config"], "model.pt has other widths than the manifest")
         counted = len(self.content(MODEL))
         _require(
@@ -191,7 +185,14 @@ class _Bundle:
     def check_logits(self, name: str) -> str:
         if name not in self.models:
             raise _Skipped(f"the bundle has no {name}")
-        return self._same_logits(name, OnnxClassifier(self.folder / name).logits(self.vectors.segments))
+        found = OnnxClassifier(self.folder / name).logits(self.vectors.segments)
+        stored = self.vectors.logits.get(name)
+        if stored is None or stored.shape != found.shape:
+            raise ModelError(f"{VECTORS} has no logits of {name} for its {len(found)} segments")
+        largest = float(np.abs(found - stored).max())
+        limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
+        _require(largest <= limit, f"logits differ by {largest:.2g} from those in {VECTORS}")
+        return f"{len(found)} segments, largest difference {largest:.1g}"
 
     def check_checkpoint(self) -> str:
         saved = self.checkpoint
@@ -210,15 +211,6 @@ class _Bundle:
         )
         difference = check_parity(network, self.content(MODEL), self.vectors.segments)
         return f"{len(self.vectors.segments)} segments, largest difference from {MODEL} {difference:.1g}"
-
-    def _same_logits(self, name: str, found: NDArray[np.float32]) -> str:
-        stored = self.vectors.logits.get(name)
-        if stored is None or stored.shape != found.shape:
-            raise ModelError(f"{VECTORS} has no logits of {name} for its {len(found)} segments")
-        largest = float(np.abs(found - stored).max())
-        limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
-        _require(largest <= limit, f"logits differ by {largest:.2g} from those in {VECTORS}")
-        return f"{len(found)} segments, largest difference {largest:.1g}"
 
     @cached_property
     def c_sources(self) -> CSources:
@@ -272,15 +264,16 @@ class _Bundle:
         return f"{len(self.data):,} segments: the same F-beta {found['fbeta']:.4f} and the rest"
 
 
-def _compare(name: str, expected: Mapping[str, Any], architecture: str, threshold: float) -> None:
+def _compare(name: str, metadata: OnnxMetadata, manifest: Mapping[str, Any]) -> None:
+    architecture, threshold = manifest["architecture"], manifest["threshold"]
     _require(
-        architecture == expected["architecture"],
-        f"{name} is a {architecture} but the manifest describes a {expected['architecture']}",
+        metadata.architecture == architecture,
+        f"{name} is a {metadata.architecture} but the manifest describes a {architecture}",
     )
     # An ONNX file stores four decimals.
     _require(
-        abs(threshold - expected["threshold"]) <= 0.5e-4 + 1e-9,
-        f"{name} has threshold {threshold:.4f} but the manifest {expected['threshold']:.4f}",
+        abs(metadata.threshold - threshold) <= 0.5e-4 + 1e-9,
+        f"{name} has threshold {metadata.threshold:.4f} but the manifest {threshold:.4f}",
     )
 
 
