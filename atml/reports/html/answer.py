@@ -2,7 +2,6 @@
 
 from atml.reports.html import words
 from atml.reports.html.contents import Contents, ModelPart, Target
-from atml.reports.html.targets import targets_met
 
 
 def title(shown: Contents) -> str:
@@ -28,22 +27,32 @@ def answer(shown: Contents) -> str:
 
 
 def targets(shown: Contents) -> tuple[Target, ...]:
-    """Return the targets, of the shipped model if there is one, else of the search's best trial.
+    """Compare the targets with the shipped model's figures if there is one, else with the best trial's.
 
     The figures of the search, which selected the model, are biased upwards. Only a shipped model can meet the
     target of robustness.
     """
-    study, model = shown.study, shown.model
+    study, model, spec = shown.study, shown.model, shown.spec["targets"]
     best = study.best if study else None
     fbeta, size = (best.fbeta, best.onnx_bytes) if best else (None, None)
     if model:
         fbeta, size = model.folds_fbeta, model.counted_bytes
-    return targets_met(
-        shown.spec["targets"],
-        beta=study.beta if study else model.beta if model else 0.0,
-        fbeta=fbeta,
-        onnx_bytes=size,
-        robust_fbeta=model.robustness.robust_fbeta if model and model.robustness else None,
+    robust = model.robustness.robust_fbeta if model and model.robustness else None
+    name = f"F{study.beta if study else model.beta if model else 0.0:g}"
+    file = words.SIZES[spec.get("size_of", "onnx")]
+    rows = [
+        (spec.get("fbeta"), "{} at least {:g}", name, fbeta, 1),
+        (spec.get("onnx_bytes"), "{} at most {:,} bytes", file, size, -1),
+        (spec.get("robust_fbeta"), "{} at least {:g}", f"{name} under disturbances", robust, 1),
+    ]
+    return tuple(
+        Target(
+            text=text.format(what, wanted),
+            reached="not known" if value is None else f"{value:,} bytes" if sign < 0 else f"{value:.4f}",
+            met=None if value is None else bool(sign * value >= sign * wanted),
+        )
+        for wanted, text, what, value, sign in rows
+        if wanted is not None
     )
 
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from atml.reports.html.contents import Reference, StudyPart, TrialRow
 from atml.reports.html.svg import Chart, Scale
-from atml.reports.html.targets import SIZES
+from atml.reports.html.words import SIZES
 from atml.words import counted
 
 MOST_CURVES = 8

@@ -12,6 +12,7 @@ from atml.words import counted
 
 WORST_SHOWN = 12
 NONE = "–"
+SIZES = {"onnx": "ONNX file", "int8": "INT8 file", "flash": "flash"}
 
 
 def f3(value: float | None) -> str:
