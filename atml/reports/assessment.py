@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
+from atml.ecg.provenance import place_of, read_index, read_provenance
 from atml.errors import DataError
-from atml.evaluation import Abstention, Metrics, abstain, evaluate
+from atml.evaluation import Abstention, EpisodeMetrics, Metrics, abstain, evaluate, evaluate_episodes
 from atml.export import OnnxClassifier
-from atml.reports.episodes import episodes_of
 
 CHUNK = 4096
 
@@ -48,23 +48,24 @@ def scores(classifier: OnnxClassifier, dataset: Dataset) -> NDArray[np.float64]:
     return np.concatenate(found)
 
 
-def assess(
-    classifier: OnnxClassifier, dataset: Dataset, *, threshold: float | None = None, beta: float = 2.0
-) -> Metrics:
-    """Return the metrics of a model file, by default at its own threshold."""
-    chosen = classifier.metadata.threshold if threshold is None else threshold
-    return metrics_of(dataset, scores(classifier, dataset), threshold=chosen, beta=beta)
+def assess(classifier: OnnxClassifier, dataset: Dataset, *, beta: float) -> Metrics:
+    """Return the metrics of a model file at its own threshold."""
+    found = scores(classifier, dataset)
+    return metrics_of(dataset, found, threshold=classifier.metadata.threshold, beta=beta)
 
 
 def assess_answers(
     classifier: OnnxClassifier,
     dataset: Dataset,
     *,
-    threshold: float | None = None,
-    beta: float = 2.0,
-    least_confidence: float | None = None,
+    threshold: float | None,
+    beta: float,
+    least_confidence: float | None,
 ) -> Evaluation:
-    """Return the metrics of a model file as `assess` does, and those of the answers it does not withhold."""
+    """Return the metrics of a model file, by default at its own threshold.
+
+    With `least_confidence`, also those of the answers that have it.
+    """
     chosen = classifier.metadata.threshold if threshold is None else threshold
     found = scores(classifier, dataset)
     metrics = metrics_of(dataset, found, threshold=chosen, beta=beta)
@@ -89,3 +90,39 @@ def metrics_of(dataset: Dataset, scores: NDArray[np.float64], *, threshold: floa
         dataset.labels, scores, dataset.subjects, dataset.rhythms, threshold=threshold, beta=beta
     )
     return replace(metrics, episodes=episodes_of(dataset, scores >= threshold))
+
+
+def episodes_of(dataset: Dataset, called: NDArray[np.bool_]) -> EpisodeMetrics | None:
+    """Return the episode statistics of answers to segments.
+
+    In what an earlier version imported, a change of rhythm that leaves out signal ends an episode as a gap
+    does: which of the two it is was not recorded.
+
+    Args:
+        dataset: The segments.
+        called: Whether each [n] is called AFIB.
+
+    Returns:
+        None unless `atml data import` made the segments and cut them one right after another.
+
+    Raises:
+        DataError: the provenance beside the segments is damaged.
+    """
+    provenance = read_provenance(dataset.source) or {}
+    seconds = provenance.get("segment_seconds")
+    if seconds is None or provenance.get("step_seconds") != seconds:
+        return None
+    index = {place_of(one.file): one for one in read_index(dataset.source)}
+    places = map(place_of, dataset.files if dataset.store_names else ())
+    known = [index[place] for place in places if place in index]
+    if len(known) < len(dataset):
+        return None  # segments were added by hand
+    return evaluate_episodes(
+        dataset.subjects.tolist(),
+        [one.record for one in known],
+        [one.start_seconds for one in known],
+        [one.part for one in known],
+        dataset.labels,
+        called,
+        segment_seconds=float(seconds),
+    )

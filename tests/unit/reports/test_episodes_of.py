@@ -10,8 +10,7 @@ import pytest
 from atml.ecg import load_dataset
 from atml.ecg.importing import import_recordings
 from atml.errors import DataError
-from atml.reports.assessment import metrics_of
-from atml.reports.episodes import episodes_of
+from atml.reports.assessment import episodes_of, metrics_of
 from tests.recordings import sine, write_wfdb
 
 pytestmark = pytest.mark.skipif(find_spec("wfdb") is None, reason="pip install 'atml[formats]'")
