@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -26,6 +26,7 @@ from atml.errors import AtmlError, SpecChanged, TrainingDiverged
 from atml.files import prepare_folder, write_whole
 from atml.models import get_architecture
 from atml.service.data import load_training_data
+from atml.service.watch import Update
 from atml.training import choose_device, spread_over_devices
 from atml.tuning.checkpoints import DAMAGE
 from atml.tuning.fit import Trainer, training_identity
@@ -98,7 +99,7 @@ def run_fits(
     *,
     workers: int,
     device: str,
-    on_done: Callable[[int, int], None] = lambda done, total: None,
+    on_done: Update = lambda done, total: None,
 ) -> list[Fit | None]:
     """Run every job without a stored result, `workers` at a time, and return all results.
 

@@ -20,13 +20,8 @@ from atml.tuning import records
 from atml.tuning.outcome import outcome
 
 # Names of tags. Together they find the runs of an earlier export again.
-STUDY, DATA, TRIAL, STATE, PARENT = (
-    "atml.study",
-    "atml.data",
-    "atml.trial",
-    "atml.state",
-    "mlflow.parentRunId",
-)
+STUDY, DATA, TRIAL, STATE = "atml.study", "atml.data", "atml.trial", "atml.state"
+PARENT = "mlflow.parentRunId"
 STATUS = {
     TrialState.COMPLETE: "FINISHED",
     TrialState.PRUNED: "KILLED",
@@ -178,9 +173,8 @@ class _Export:
         params = {**trial.params, **(records.config(trial) or {})}
         entities = _entities()
         self._client.log_batch(run_id, params=[entities.Param(k, str(v)) for k, v in params.items()])
-        ended = {records.PRUNED_BY, records.PRUNED_BECAUSE} & trial.user_attrs.keys()
-        for key, value in {f"atml.{key}": trial.user_attrs[key] for key in ended}.items():
-            self._client.set_tag(run_id, key, value)
+        for key in {records.PRUNED_BY, records.PRUNED_BECAUSE} & trial.user_attrs.keys():
+            self._client.set_tag(run_id, f"atml.{key}", trial.user_attrs[key])
         # The state comes last: an interrupted export is completed by the next.
         self._client.set_terminated(run_id, STATUS[trial.state], _milliseconds(trial.datetime_complete))
         self._client.set_tag(run_id, STATE, state)

@@ -17,13 +17,13 @@ from atml.errors import DataError
 from atml.evaluation import confidence
 from atml.evaluation.episodes import TOLERANCE_SECONDS, Episode, find_episodes
 from atml.export import OnnxClassifier
+from atml.service.watch import Update
 
 EPISODE_RULE = (
     "consecutive segments called AFIB, each beginning where the one before ends; a part without a score or "
     "an answer ends an episode"
 )
 NO_ANSWER = "no answer: the score is near the threshold"
-Progress = Callable[[int, int], None]  # seconds done, seconds in total, of one recording
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +62,13 @@ def predict_items(
     least_confidence: float = 0.5,
     minimum_seconds: float = 0.0,
     skipped: Callable[[str], None] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Update = lambda done, total: None,
 ) -> Iterator[RecordingPrediction]:
     """Yield the prediction of each recording in turn.
 
     Segments whose score has less than `least_confidence` get no answer: they are not called anything and
     end an episode. `skipped`, if given, receives the name of each recording that cannot be read and why.
+    `progress` receives the seconds done and in all, of one recording at a time.
 
     Raises:
         DataError: a recording cannot be read and `skipped` is None; names it.
@@ -93,7 +94,7 @@ def _predict(
     threshold: float,
     least_confidence: float,
     minimum_seconds: float,
-    progress: Progress,
+    progress: Update,
 ) -> RecordingPrediction:
     seconds, length = recording.seconds, classifier.segment_length
     # Looking for gaps reads the signal once, and takes about a fifth of the time.

@@ -1,7 +1,6 @@
 """What a segment directory holds: counts, and examples on ECG paper as one HTML page without a network."""
 
 import html
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from atml.ecg.provenance import IndexedSegment, place_of, read_index, read_prove
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment
 from atml.reports.paper import PAPER_STYLE, strip
-
-Progress = Callable[[int, int], None]
+from atml.service.watch import Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class Example:
     samples: NDArray[np.float32]
 
 
-def contents(path: str | Path, *, progress: Progress | None = None) -> Contents:
+def contents(path: str | Path, *, progress: Update | None = None) -> Contents:
     """Count the segments of a directory by rhythm.
 
     Raises:

@@ -82,8 +82,8 @@ class Chart:
             self._add('<text class="tick mid" x="{}" y="{}">{}</text>', x, low + 16, text)
         middle = (left + high) / 2
         self._add('<text class="title mid" x="{}" y="{}">{}</text>', middle, self.height - 6, x_title)
-        turn = Markup('<text class="title mid" transform="translate(12 {}) rotate(-90)">{}</text>')
-        self.parts.append(turn.format(_number((top + low) / 2), y_title))
+        turned = '<text class="title mid" transform="translate(12 {}) rotate(-90)">{}</text>'
+        self._add(turned, (top + low) / 2, y_title)
 
     def line(self, points: Points, css: str, *, title: str = "") -> None:
         """Draw a line through finite points."""
@@ -106,16 +106,15 @@ class Chart:
     def diamond(self, x: float, y: float, css: str, *, title: str) -> None:
         """Draw a point of another shape."""
         px, py = self.at(x, y)
-        path = f"M{_number(px)} {_number(py - 6)}l6 6l-6 6l-6 -6z"
-        self._add('<path class="{}" d="{}">{}</path>', css, path, _title(title))
+        shape = '<path class="{}" d="M{} {}l6 6l-6 6l-6 -6z">{}</path>'
+        self._add(shape, css, px, py - 6, _title(title))
 
     def error_bar(self, x: float, low: float, high: float, css: str) -> None:
         """Draw a vertical bar with ends."""
         px, bottom = self.at(x, low)
         _, top = self.at(x, high)
-        path = f"M{_number(px)} {_number(bottom)}V{_number(top)}"
-        path += "".join(f"M{_number(px - 4)} {_number(end)}h8" for end in (bottom, top))
-        self._add('<path class="{}" d="{}"/>', css, path)
+        shape = '<path class="{}" d="M{} {}V{}M{} {}h8M{} {}h8"/>'
+        self._add(shape, css, px, bottom, top, px - 4, bottom, px - 4, top)
 
     def text(self, x: float, y: float, text: str, css: str, *, shift: tuple[float, float] = (0, 0)) -> None:
         """Write at a point."""
