@@ -99,9 +99,9 @@ def _model(
             bundle.manifest,
             figures,
             name=bundle.folder.resolve().name,
+            segment_length=bundle.classifier.segment_length,
             scored=scored,
             with_traces=with_traces,
-            segment_length=bundle.classifier.segment_length,
         )
         # Both texts are written here already, so that a bundle that lacks something they say is named.
         _ = card_of(part), render(contents(None, part))

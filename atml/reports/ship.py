@@ -140,7 +140,9 @@ def ship(
     }
     folder = folder_for(out / stored.study.study_name / bundle_name(stored.phase, retrained.choice), facts)
     # Without example ECGs, since a bundle is handed on.
-    part = model_part(facts, figures, name=folder.name, scored=measured.scored)
+    part = model_part(
+        facts, figures, name=folder.name, segment_length=dataset.segment_length, scored=measured.scored
+    )
     texts = {
         **code,
         "metrics.json": to_json(figures),

@@ -86,6 +86,12 @@ class Shipped:
     def figures(self):
         return json.loads((self.bundle / "metrics.json").read_text())
 
+    def part(self, *, manifest=None, figures=None):
+        """What is said about the model, or about one with other facts or figures."""
+        facts, measured = manifest or self.manifest, figures or self.figures
+        length = self.dataset.segment_length
+        return model_part(facts, measured, name=self.bundle.name, segment_length=length)
+
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory, simulated, simulated_test, dataset):
@@ -134,7 +140,7 @@ def page_of_study(shipped):
 
 @pytest.fixture
 def card(shipped):
-    return card_of(model_part(shipped.manifest, shipped.figures, name=shipped.bundle.name))
+    return card_of(shipped.part())
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +343,7 @@ class TestContents:
         manifest = shipped.manifest
         manifest["spec"]["targets"]["size_of"] = "int8"
         figures = {**shipped.figures, "int8": {**(shipped.figures["int8"] or {}), "onnx_bytes": 1234}}
-        model = model_part(manifest, figures)
+        model = shipped.part(manifest=manifest, figures=figures)
         assert f"{model.architecture} with 1,234 INT8 bytes: F2" in answer(contents(None, model))
 
     def test_a_bundle_with_its_study_is_about_the_model(self, shipped, tmp_path):
@@ -367,7 +373,7 @@ class TestForFinalize:
         curves = score_curves(scored.labels, scored.scores)
         figures = {**shipped.figures, "score_curves": json.loads(json.dumps(curves.to_dict()))}
         facts = {name: value for name, value in shipped.manifest.items() if name not in ("atml", "files")}
-        model = model_part(facts, figures, name="4KB", segment_length=shipped.dataset.segment_length)
+        model = shipped.part(manifest=facts, figures=figures)
         html = render(contents(study_part(shipped.stored), model))
         assert sections(html) == SECTIONS
         assert "ROC curve of the out-of-fold scores" in html
@@ -384,10 +390,6 @@ class TestForFinalize:
         called = scored.scores >= figures["threshold"]
         assert sorted(scored.rows.tolist()) == list(range(len(shipped.dataset)))
         assert called[scored.labels == 1].mean() == pytest.approx(figures["recall"])
-
-    def test_neither_study_nor_model_is_refused(self):
-        with pytest.raises(ValueError, match="needs a study or a model"):
-            contents(None, None)
 
 
 class TestCommand:
@@ -493,7 +495,7 @@ class TestModelCard:
     def test_simulated_segments_are_told(self, shipped, final, positive, said):
         manifest = {**shipped.manifest, "positive": positive}
         manifest["spec"]["finalize"]["simulated"] = final
-        model = model_part(manifest, shipped.figures)
+        model = shipped.part(manifest=manifest)
         for text in (card_of(model), render(contents(None, model))):
             assert ("15.0% of each training batch are simulated segments" in text) is said
 
@@ -502,7 +504,7 @@ class TestModelCard:
         threshold = shipped.manifest["threshold"]
         margin = math.log(threshold / (1 - threshold))
         assert f"`logits[1] - logits[0] >= log(t / (1 - t))`, {margin:.4f}. The threshold" in card
-        always = card_of(model_part(shipped.manifest, {**shipped.figures, "threshold": 0.0}))
+        always = card_of(shipped.part(figures={**shipped.figures, "threshold": 0.0}))
         assert "if its score is at least t = 0. The threshold" in always
 
     def test_it_compares_the_int8_model_if_there_is_one(self, shipped):
@@ -510,9 +512,9 @@ class TestModelCard:
         row = "99.62% of decisions equal, logits differ by at most 0.023 |"
         for is_shipped in (True, False):
             int8 = {**figures, "shipped": is_shipped, "test": None}
-            card = card_of(model_part(shipped.manifest, {**shipped.figures, "int8": int8}))
+            card = card_of(shipped.part(figures={**shipped.figures, "int8": int8}))
             assert (row in card) == is_shipped
-        assert row not in card_of(model_part(shipped.manifest, {**shipped.figures, "int8": None}))
+        assert row not in card_of(shipped.part(figures={**shipped.figures, "int8": None}))
 
     def test_predictive_values_are_at_the_stated_prevalences(self, card):
         assert [len(re.findall(rf"^\| {one} % \|", card, re.MULTILINE)) for one in (1, 5, 10)] == [2, 2, 2]
@@ -546,7 +548,7 @@ class TestModelCard:
         if older:
             del document["least_confidence"]
         withheld = {"least_confidence": 0.8, "out_of_fold": document, "test": document}
-        part = model_part(shipped.manifest, {**shipped.figures, "abstention": withheld})
+        part = shipped.part(figures={**shipped.figures, "abstention": withheld})
         card, page = card_of(part), render(contents(None, part))
         assert ("need a confidence of" in card) is not older
         for text in (card, page):
@@ -560,4 +562,4 @@ class TestModelCard:
     def test_calibration_that_is_not_recorded_is_not_made_up(self, shipped, card):
         assert "Brier score" in card
         figures = {name: value for name, value in shipped.figures.items() if name != "score_curves"}
-        assert "Calibration is not recorded" in card_of(model_part(shipped.manifest, figures))
+        assert "Calibration is not recorded" in card_of(shipped.part(figures=figures))

@@ -164,7 +164,7 @@ class ModelPart:
     sizes: tuple[int, ...]  # bytes within which it is the best
     created: str
     version: str  # of ATML
-    segment_length: int | None
+    segment_length: int
     search_fbeta: float
     folds_fbeta: float
     out_of_fold: Metrics

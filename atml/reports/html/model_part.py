@@ -18,10 +18,10 @@ def model_part(
     manifest: Mapping[str, Any],
     figures: Mapping[str, Any],
     *,
-    name: str = "",
+    name: str,
+    segment_length: int,
     scored: Scored | None = None,
     with_traces: bool = False,
-    segment_length: int | None = None,
 ) -> ModelPart:
     """Return what is said about a model.
 
@@ -29,14 +29,14 @@ def model_part(
         manifest: Content of the bundle's `manifest.json`, or the facts from which it is written.
         figures: Content of `metrics.json`.
         name: Of the bundle.
+        segment_length: Samples of a segment.
         scored: Held-out scores of its networks, for the ROC curve, calibration, abstention and examples.
         with_traces: Include example ECGs from `scored`.
-        segment_length: Samples of a segment, if known.
     """
     out_of_fold = Metrics.from_dict(figures["out_of_fold"])
     test, robustness = figures.get("test"), figures.get("robustness")
     return ModelPart(
-        name=name or f"trial {manifest['trial']}",
+        name=name,
         study=str(manifest["study"]),
         trial=int(manifest["trial"]),
         architecture=str(manifest["architecture"]),
@@ -52,7 +52,7 @@ def model_part(
         sizes=tuple(manifest.get("sizes", ())),
         created=str(manifest["created"]),
         version=str(manifest.get("atml", __version__)),
-        segment_length=scored.dataset.segment_length if scored else segment_length,
+        segment_length=segment_length,
         search_fbeta=float(figures["search_fbeta"]),
         folds_fbeta=float(figures["folds_fbeta"]),
         out_of_fold=out_of_fold,

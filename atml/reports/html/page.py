@@ -39,12 +39,7 @@ def contents(
     """Return what a report says, with the time and the versions of this process.
 
     It is about the study if there are `models`, of which `model` is shown in detail; else about `model`.
-
-    Raises:
-        ValueError: there is neither a study nor a model.
     """
-    if study is None and model is None:
-        raise ValueError("a report needs a study or a model, but got neither.")
     return Contents(
         about_model=model is not None and not models,
         study=study,
