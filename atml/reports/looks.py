@@ -44,17 +44,13 @@ def count_look(
     }
     seen_before = any(look.items() <= earlier.items() for earlier in looks(stored.study))
     if dataset.fingerprint != stored.data.fingerprint and not seen_before:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
         details = {
-            "when": now,
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "directory": dataset.source,
             "fbeta": round(metrics.fbeta, 6),
             "subjects": metrics.subjects,
             "training_subjects": training_subjects,
         }
-        stored.study.set_user_attr(_name_of(look), {**look, **details})
+        identity = hashlib.sha256(" ".join(map(str, look.values())).encode()).hexdigest()
+        stored.study.set_user_attr(LOOK + identity, {**look, **details})
     return len(looks(stored.study))
-
-
-def _name_of(look: dict[str, Any]) -> str:
-    return LOOK + hashlib.sha256(" ".join(map(str, look.values())).encode()).hexdigest()

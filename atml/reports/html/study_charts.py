@@ -25,12 +25,11 @@ def front_chart(study: StudyPart, references: Sequence[Reference] = ()) -> Marku
     sizes = [*(row.onnx_bytes for row in shown), *(one.onnx_bytes for one in references)]
     x = Scale(low=min(sizes) / 1.15, high=max(sizes) * 1.3, log=True)
     best = max(row.fbeta for row in shown)
-    errors = [row.standard_error or 0.0 for row in study.front]
-    lowest = min((row.fbeta - error for row, error in zip(study.front, errors, strict=True)), default=best)
+    lowest = min((row.fbeta - (row.standard_error or 0) for row in study.front), default=best)
+    highest = max((row.fbeta + (row.standard_error or 0) for row in study.front), default=best)
     # Networks that learned little would squeeze the others together.
     floor = max(min(row.fbeta for row in shown), lowest - BELOW_FRONT)
-    ends = [best, floor, lowest, *(row.fbeta + error for row, error in zip(study.front, errors, strict=True))]
-    ends += [one.fbeta for one in references]
+    ends = [best, floor, lowest, highest, *(one.fbeta for one in references)]
     wanted = targets.fbeta
     y = Scale.around([*ends, *([wanted] if wanted and wanted <= best + 0.05 else [])])
     chart = Chart(x=x, y=y, label=_front_label(study), width=520, height=340)
