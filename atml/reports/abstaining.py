@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from atml.ecg import Dataset
 from atml.evaluation import abstain, least_confidence_for
 from atml.export import OnnxClassifier
@@ -36,7 +34,7 @@ def abstaining(
     own = least_confidence_for(scored.scores, chosen, coverage)
     tested = None
     if test is not None:
-        tested = Scored(dataset=test, rows=np.arange(len(test)), scores=scores(model, test))
+        tested = Scored(dataset=test, scores=scores(model, test))
     return {
         "least_confidence": least,
         "out_of_fold": _gained(scored, chosen, own, beta),
@@ -46,10 +44,10 @@ def abstaining(
 
 def _gained(scored: Scored, threshold: float, least_confidence: float, beta: float) -> dict[str, Any]:
     return abstain(
-        scored.labels,
+        scored.dataset.labels,
         scored.scores,
-        scored.subjects,
-        scored.rhythms,
+        scored.dataset.subjects,
+        scored.dataset.rhythms,
         threshold=threshold,
         least_confidence=least_confidence,
         beta=beta,

@@ -22,7 +22,7 @@ from atml.evaluation.evaluate import roc_auc
 from atml.files import prepare_folder, write_whole
 from atml.reports.audit_pictures import MOST_TRACES, page
 from atml.reports.fits import all_of, job, run_fits
-from atml.reports.scored import Scored
+from atml.reports.scored import scores_in_order
 from atml.service.session import load_segments
 from atml.service.watch import Watch
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
@@ -148,7 +148,7 @@ def audit_labels(
         if own is None:
             watch.say(f"Left out {one.architecture}: its training diverges")
         else:
-            scores.append(Scored.of(own, dataset).in_order)
+            scores.append(scores_in_order(own, dataset))
             used.append(one)
     if not used:
         raise DataError(f"the training of every network diverges on {dataset.source}; check its segments")

@@ -17,42 +17,26 @@ from atml.tuning import records
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
-    """Segments of a data set and their scores; every segment is scored by a network without its subject."""
+    """Segments and their scores; every segment is scored by a network without its subject."""
 
     dataset: Dataset
-    rows: NDArray[np.int64]  # [n] indices into the data set
-    scores: NDArray[np.float64]  # [n] P(AFIB)
+    scores: NDArray[np.float64]  # [segments] P(AFIB)
 
     @classmethod
     def of(cls, fits: Sequence[Fit], dataset: Dataset) -> "Scored":
-        """Return the held-out scores of the fits of all folds, as `Candidate.fits` holds them."""
+        """Return the segments of `dataset` by fold, with the scores of the fits of all folds."""
         return cls(
-            dataset=dataset,
-            rows=np.concatenate([fit.valid_rows for fit in fits]),
+            dataset=dataset.select(np.concatenate([fit.valid_rows for fit in fits])),
             scores=np.concatenate([fit.valid_scores for fit in fits]).astype(np.float64),
         )
 
-    @property
-    def in_order(self) -> NDArray[np.float64]:
-        """[segments] P(AFIB) in the order of the data set."""
-        scores = np.empty(len(self.dataset))
-        scores[self.rows] = self.scores
-        return scores
 
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """[n] 0 Normal, 1 AFIB."""
-        return self.dataset.labels[self.rows]
-
-    @property
-    def subjects(self) -> NDArray[np.str_]:
-        """[n] names of subjects."""
-        return self.dataset.subjects[self.rows]
-
-    @property
-    def rhythms(self) -> NDArray[np.str_]:
-        """[n] annotated rhythms."""
-        return self.dataset.rhythms[self.rows]
+def scores_in_order(fits: Sequence[Fit], dataset: Dataset) -> NDArray[np.float64]:
+    """Return P(AFIB) of the segments of `dataset`, in its order, by the fits of all folds."""
+    scores = np.empty(len(dataset))
+    for fit in fits:
+        scores[fit.valid_rows] = fit.valid_scores
+    return scores
 
 
 def stored_scores(stored: StoredStudy, trial: int, dataset: Dataset, artifacts: str | Path) -> Scored | None:

@@ -218,7 +218,7 @@ def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> di
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
         "abstention": measured.withheld,
-        "score_curves": score_curves(scored.labels, scored.scores).to_dict(),
+        "score_curves": score_curves(scored.dataset.labels, scored.scores).to_dict(),
         "robustness": measured.robustness.to_dict(),
     }
 

@@ -370,7 +370,7 @@ class TestForFinalize:
     def test_the_page_needs_no_segments_if_the_metrics_have_the_curves(self, shipped):
         chosen = shipped.final.recommended.choice.candidate
         scored = Scored.of(chosen.fits, shipped.dataset)
-        curves = score_curves(scored.labels, scored.scores)
+        curves = score_curves(scored.dataset.labels, scored.scores)
         figures = {**shipped.figures, "score_curves": json.loads(json.dumps(curves.to_dict()))}
         facts = {name: value for name, value in shipped.manifest.items() if name not in ("atml", "files")}
         model = shipped.part(manifest=facts, figures=figures)
@@ -388,8 +388,8 @@ class TestForFinalize:
         scored = stored_scores(shipped.stored, trial, shipped.dataset, shipped.places["artifacts"])
         figures = shipped.figures["out_of_fold"]
         called = scored.scores >= figures["threshold"]
-        assert sorted(scored.rows.tolist()) == list(range(len(shipped.dataset)))
-        assert called[scored.labels == 1].mean() == pytest.approx(figures["recall"])
+        assert sorted(scored.dataset.rows.tolist()) == shipped.dataset.rows.tolist()
+        assert called[scored.dataset.labels == 1].mean() == pytest.approx(figures["recall"])
 
 
 class TestCommand:
@@ -542,7 +542,8 @@ class TestModelCard:
     def test_figures_of_all_segments_have_those_of_the_answered_ones_beside_them(self, shipped, older):
         chosen = shipped.final.recommended.choice.candidate
         scored = Scored.of(chosen.fits, shipped.dataset)
-        given = (scored.labels, scored.scores, scored.subjects, scored.rhythms)
+        held_out = scored.dataset
+        given = (held_out.labels, scored.scores, held_out.subjects, held_out.rhythms)
         (found,) = trade_off(*given, threshold=chosen.threshold, coverages=[0.7])
         document = json.loads(json.dumps(found.to_dict()))
         if older:

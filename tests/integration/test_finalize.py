@@ -232,7 +232,8 @@ class TestShipping:
             for fold in range(FOLDS)
         ]
         scored = Scored.of(run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu"), dataset)
-        best = best_threshold(scored.labels, scored.scores, scored.subjects, beta=2.0)
+        held_out = scored.dataset
+        best = best_threshold(held_out.labels, scored.scores, held_out.subjects, beta=2.0)
         assert final.recommended.threshold == best
         manifest = json.loads((final.recommended.bundle / "manifest.json").read_text())
         assert manifest["threshold"] == best

@@ -117,15 +117,15 @@ def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | 
     kept = figures.get("score_curves")
     if kept:
         return ScoreCurves.from_dict(kept)
-    return score_curves(scored.labels, scored.scores) if scored else None
+    return score_curves(scored.dataset.labels, scored.scores) if scored else None
 
 
 def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
     return trade_off(
-        scored.labels,
+        scored.dataset.labels,
         scored.scores,
-        scored.subjects,
-        scored.rhythms,
+        scored.dataset.subjects,
+        scored.dataset.rhythms,
         threshold=metrics.threshold,
         beta=metrics.beta,
     )
@@ -140,8 +140,8 @@ def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:
     """Return examples of the worst subjects: of each, the most confident errors and one right answer."""
     found = []
     for subject in metrics.worst_first[:SUBJECTS_SHOWN]:
-        own = np.flatnonzero(scored.subjects == subject.subject)
-        afib, score = scored.labels[own] == 1, scored.scores[own]
+        own = np.flatnonzero(scored.dataset.subjects == subject.subject)
+        afib, score = scored.dataset.labels[own] == 1, scored.scores[own]
         called = score >= metrics.threshold
         order = np.argsort(score, kind="stable")
         alarms, misses = order[(called & ~afib)[order]][::-1], order[(~called & afib)[order]]
@@ -149,13 +149,13 @@ def _traces(scored: Scored, metrics: Metrics) -> tuple[Trace, ...]:
         shown = [*alarms[: 1 if both else WRONG_SHOWN], *misses[: 1 if both else WRONG_SHOWN]]
         right = order[(called == afib)[order]]
         shown += [right[len(right) // 2]] if len(right) else []  # a typical one
-        found += [_trace(scored, int(own[at]), metrics.threshold) for at in shown]
+        found += [_trace(scored, int(own[place]), metrics.threshold) for place in shown]
     return tuple(found)
 
 
-def _trace(scored: Scored, at: int, threshold: float) -> Trace:
-    dataset, row = scored.dataset, int(scored.rows[at])
-    is_afib, called = bool(dataset.labels[row]), bool(scored.scores[at] >= threshold)
+def _trace(scored: Scored, row: int, threshold: float) -> Trace:
+    dataset, score = scored.dataset, float(scored.scores[row])
+    is_afib, called = bool(dataset.labels[row]), score >= threshold
     kinds = {
         (True, True): "AFIB, called AFIB",
         (True, False): "AFIB, missed",
@@ -167,7 +167,7 @@ def _trace(scored: Scored, at: int, threshold: float) -> Trace:
         rhythm=str(dataset.rhythms[row]),
         kind=kinds[is_afib, called],
         is_right=is_afib == called,
-        score=float(scored.scores[at]),
+        score=score,
         file=dataset.files[row] if dataset.store_names else "",
         samples=dataset.samples(np.array([row]))[0],
     )
