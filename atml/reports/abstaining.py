@@ -3,9 +3,9 @@
 from typing import Any
 
 from atml.ecg import Dataset
-from atml.evaluation import abstain, least_confidence_for
+from atml.evaluation import least_confidence_for
 from atml.export import OnnxClassifier
-from atml.reports.assessment import scores
+from atml.reports.assessment import answered_of, scores
 from atml.reports.retrain import Retrained
 from atml.reports.scored import Scored
 
@@ -32,23 +32,9 @@ def abstaining(
     threshold, chosen = model.metadata.threshold, retrained.choice.candidate.threshold
     least = least_confidence_for(retrained.scored.scores, threshold, coverage)
     own = least_confidence_for(scored.scores, chosen, coverage)
+    held_out = answered_of(scored.dataset, scored.scores, threshold=chosen, least_confidence=own, beta=beta)
     tested = None
     if test is not None:
-        tested = Scored(dataset=test, scores=scores(model, test))
-    return {
-        "least_confidence": least,
-        "out_of_fold": _gained(scored, chosen, own, beta),
-        "test": _gained(tested, threshold, least, beta) if tested else None,
-    }
-
-
-def _gained(scored: Scored, threshold: float, least_confidence: float, beta: float) -> dict[str, Any]:
-    return abstain(
-        scored.dataset.labels,
-        scored.scores,
-        scored.dataset.subjects,
-        scored.dataset.rhythms,
-        threshold=threshold,
-        least_confidence=least_confidence,
-        beta=beta,
-    ).to_dict()
+        found = scores(model, test)
+        tested = answered_of(test, found, threshold=threshold, least_confidence=least, beta=beta).to_dict()
+    return {"least_confidence": least, "out_of_fold": held_out.to_dict(), "test": tested}

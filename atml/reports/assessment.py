@@ -71,16 +71,28 @@ def assess_answers(
     metrics = metrics_of(dataset, found, threshold=chosen, beta=beta)
     answered = None
     if least_confidence is not None:
-        answered = abstain(
-            dataset.labels,
-            found,
-            dataset.subjects,
-            dataset.rhythms,
-            threshold=chosen,
-            least_confidence=least_confidence,
-            beta=beta,
-        )
+        answered = answered_of(dataset, found, threshold=chosen, least_confidence=least_confidence, beta=beta)
     return Evaluation(**vars(metrics), answered=answered)
+
+
+def answered_of(
+    dataset: Dataset,
+    scores: NDArray[np.float64],
+    *,
+    threshold: float,
+    least_confidence: float,
+    beta: float,
+) -> Abstention:
+    """Return the figures of those segments, with scores [n], whose answers have `least_confidence`."""
+    return abstain(
+        dataset.labels,
+        scores,
+        dataset.subjects,
+        dataset.rhythms,
+        threshold=threshold,
+        least_confidence=least_confidence,
+        beta=beta,
+    )
 
 
 def metrics_of(dataset: Dataset, scores: NDArray[np.float64], *, threshold: float, beta: float) -> Metrics:
