@@ -48,4 +48,4 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
 def _scores(network: nn.Module, samples: NDArray[np.float32]) -> NDArray[np.float32]:
     ecg = torch.from_numpy(np.ascontiguousarray(samples)).unsqueeze(1)
     with torch.inference_mode():
-        return afib_scores(torch.cat([network(part) for part in ecg.split(BATCH)]))
+        return afib_scores(torch.cat([network(part) for part in torch.split(ecg, BATCH)]))
