@@ -73,13 +73,12 @@ def model_part(
 
 def _counted_bytes(figures: Mapping[str, Any], size_of: str) -> int | None:
     code, int8 = figures.get("c") or {}, figures.get("int8") or {}
-    counted = {
+    counted: dict[str, int | None] = {
         "onnx": figures["onnx_bytes"],
         "int8": int8.get("onnx_bytes"),
         "flash": code.get("flash_bytes"),
     }
-    size: int | None = counted[size_of]
-    return size
+    return counted[size_of]
 
 
 def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

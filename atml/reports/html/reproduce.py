@@ -1,8 +1,5 @@
 """How to make what a report shows again, and what it lacks."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from atml.reports.html import words
 from atml.reports.html.contents import Contents
 from atml.version import __version__
@@ -27,21 +24,18 @@ def facts(shown: Contents) -> list[tuple[str, str]]:
     found = []
     if study:
         data = study.data
-        count = f"{data['segments']:,} of {data['subjects']} subjects, {data['segment_length']} samples each"
-        found.append(("Training segments", f"{count}, in {data['directory']}; {_fingerprint(data)}"))
+        held = f"{data['segments']:,} of {data['subjects']} subjects, {data['segment_length']} samples each"
+        place = f"in {data['directory']}; fingerprint {data['fingerprint']}"
+        found.append(("Training segments", f"{held}, {place}"))
     elif model:
         data = model.training_data
-        found.append(("Training segments", f"{data['segments']:,}; {_fingerprint(data)}"))
+        found.append(("Training segments", f"{data['segments']:,}; fingerprint {data['fingerprint']}"))
     if model and model.test_data:
         data = model.test_data
-        found.append(("Test segments", f"{data['segments']:,}; {_fingerprint(data)}"))
+        found.append(("Test segments", f"{data['segments']:,}; fingerprint {data['fingerprint']}"))
     if model:
         found.append(("Model made", f"{model.created} by ATML {model.version}"))
     return [*found, ("Versions of this report", words.items_text(shown.versions))]
-
-
-def _fingerprint(data: Mapping[str, Any]) -> str:
-    return f"fingerprint {data['fingerprint']}"
 
 
 def missing(shown: Contents) -> str:

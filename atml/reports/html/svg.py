@@ -25,10 +25,10 @@ class Scale:
         return (project(value) - low) / (high - low) if high > low else 0.5
 
     @classmethod
-    def around(cls, values: Sequence[float], *, margin: float = 0.06) -> "Scale":
+    def around(cls, values: Sequence[float]) -> "Scale":
         """Return a linear scale that holds `values` with a margin on both sides."""
-        low, high = min(values, default=0.0), max(values, default=1.0)
-        gap = (high - low or 1.0) * margin
+        low, high = min(values), max(values)
+        gap = (high - low or 1.0) * 0.06
         return cls(low=low - gap, high=high + gap)
 
     def ticks(self, most: int = 6) -> list[tuple[float, str]]:
