@@ -84,11 +84,6 @@ class TrainingBatches:
             known = simulated.labels.astype(labels.dtype)
             self._streams.append(_Stream(Source(simulated, device), known, added, [seed, added]))
 
-    @property
-    def segments_per_epoch(self) -> int:
-        """Actual number of segments per epoch: a multiple of the batch size."""
-        return self.steps * self.batch_size
-
     def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of an epoch: ecg [batch, 1, segment length] and labels [batch].
 

@@ -15,10 +15,6 @@ class EarlyStopping:
 
     def __init__(self, *, patience: int | None, gap: float) -> None:
         """Never stop if `patience` is None."""
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience must be at least 1 or None, but got {patience}.")
-        if not gap >= 0:
-            raise ValueError(f"gap must not be negative, but got {gap}.")
         self._patience = patience
         self._gap = gap
         self._lowest_loss = math.inf

@@ -19,10 +19,6 @@ class TrainingState:
     content: Mapping[str, Any]  # tensors and plain values; the loop knows which
 
 
-def _no_state() -> TrainingState:
-    raise RuntimeError("this epoch was not produced by a training loop, so it has no state.")
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Epoch:
     """One epoch of training.
@@ -38,4 +34,4 @@ class Epoch:
     valid_scores: NDArray[np.float32]  # [valid segments] P(AFIB)
     seconds: float  # training and validation
     # Copies the loop's state; callable until the next epoch begins.
-    state: Callable[[], TrainingState] = field(default=_no_state, repr=False)
+    state: Callable[[], TrainingState] = field(repr=False)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,12 @@ from atml.training.device import without_denormals
 from atml.training.early_stopping import EarlyStopping
 from atml.training.epoch import Epoch, TrainingState
 from atml.training.prediction import afib_scores, predict_logits
-from atml.training.randomness import fixed_randomness, stream_seed
 from atml.training.schedule import make_schedule
 from atml.training.settings import TrainingSettings
 
 # Reading a loss makes a GPU wait, so losses are checked in groups of this size.
 LOSSES_AT_A_TIME = 32
+STREAMS = ("dropout", "augmentation")  # of random numbers
 VALIDATION_BATCH = {"cpu": 128, "cuda": 2048}  # on a CPU, its activations fit into the cache of a core
 
 
@@ -132,7 +132,9 @@ class _Loop:
 
     def run_epoch(self, index: int) -> Epoch:
         start = time.perf_counter()
-        with fixed_randomness(self.settings.seed, index, self.device), without_denormals():
+        gpus = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus), without_denormals():
+            torch.manual_seed(self.random_seed(index, "dropout"))  # dropout draws from the global generator
             train_loss = self.train_epoch(index)
         valid_loss, scores = self.validate(index)
         if isinstance(self.schedule, ReduceLROnPlateau):
@@ -149,10 +151,15 @@ class _Loop:
         self.stopped = self.early_stopping.should_stop(epoch)
         return epoch
 
+    def random_seed(self, index: int, stream: Literal["dropout", "augmentation"]) -> int:
+        """Return a seed that depends only on the settings and the epoch, so that an epoch can be repeated."""
+        entropy = [self.settings.seed, index, STREAMS.index(stream)]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
     def train_epoch(self, index: int) -> float:
         """Train on the batches of an epoch and return the mean loss."""
         self.model.train()
-        self.augment.reseed(stream_seed(self.settings.seed, index, "augmentation"))
+        self.augment.reseed(self.random_seed(index, "augmentation"))
         losses = torch.empty(self.batches.steps, device=self.device)
         for number, (ecg, labels) in enumerate(self.batches.epoch(index)):
             ecg = self.augment(ecg)

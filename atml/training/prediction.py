@@ -20,8 +20,6 @@ def predict(
 
     The model is moved to `device` and run in evaluation mode; its mode is restored afterwards.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, but got {batch_size}.")
     source = Source(data, device, resident=False)
     return afib_scores(predict_logits(model.to(device), source, batch_size=batch_size))
 

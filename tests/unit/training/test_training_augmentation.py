@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from atml.training import Augmentation, AugmentationSettings
+from atml.training import AugmentationSettings
+from atml.training.augmentation import Augmentation
 
 LENGTH = 500
 NONE = AugmentationSettings(
