@@ -23,12 +23,10 @@ class Spent:
 
 def spent(trials: Sequence[FrozenTrial], now: datetime) -> Spent:
     """Compute what the trials of a study have used."""
-    trained = len(records.trained(trials))
     return Spent(
-        trained=trained,
+        trained=len(records.trained(trials)),
         running=sum(trial.state == TrialState.RUNNING for trial in trials),
-        untrained=sum(trial.state == TrialState.PRUNED for trial in trials)
-        - sum(trial.state == TrialState.PRUNED for trial in records.trained(trials)),
+        untrained=sum(one.state == TrialState.PRUNED and not records.was_trained(one) for one in trials),
         seconds=active_seconds(trials, now),
     )
 

@@ -53,7 +53,7 @@ class Objective:
     keep: Callable[[Trial, bytes, Metrics], None] = lambda trial, model, metrics: None
     checkpoints: Checkpoints | None = None
 
-    def __call__(self, trial: Trial) -> float | tuple[float, ...]:
+    def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run `trial` to its end.
 
         Raises:
@@ -83,7 +83,7 @@ class Objective:
         self._forget(trial)
         return values
 
-    def _run(self, trial: Trial, point: Point) -> float | tuple[float, ...]:
+    def _run(self, trial: Trial, point: Point) -> tuple[float, ...]:
         proposal = point.proposal()
         trial.set_user_attr(records.NETWORK, point.network())
         begun = self._checkpoint(trial, proposal)

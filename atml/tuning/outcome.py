@@ -87,7 +87,7 @@ def outcome(of: Snapshot) -> Outcome:
         study=of.study,
         phase=phase,
         spent=spent(trials, of.taken),
-        pruned=dict(Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))),
+        pruned=dict(_pruned_by(trials)),
         errors=tuple(failures.ended_by_error(trials)),
         failed=sum(trial.state == TrialState.FAIL for trial in trials),
         savings=_savings(trials, phase),
@@ -121,8 +121,9 @@ def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
     return tuple(found)
 
 
-def _pruned(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if trial.state == TrialState.PRUNED]
+def _pruned_by(trials: list[FrozenTrial]) -> Counter[str]:
+    pruned = (trial for trial in trials if trial.state == TrialState.PRUNED)
+    return Counter(str(trial.user_attrs.get(records.PRUNED_BY)) for trial in pruned)
 
 
 def _savings(trials: list[FrozenTrial], phase: Phase) -> tuple[Saving, ...]:
@@ -182,7 +183,7 @@ def _advice(
 
 
 def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
-    rules = Counter(str(t.user_attrs.get(records.PRUNED_BY)) for t in _pruned(trials))
+    rules = _pruned_by(trials)
     if not rules:
         return ["no trial has finished yet"]
     remedy = {

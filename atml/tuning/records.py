@@ -151,7 +151,7 @@ def was_trained(trial: FrozenTrial) -> bool:
 
     A trial that diverged within its first epoch has no recorded epoch but did train.
     """
-    began = bool(trial.user_attrs.get(CURVE)) or trial.user_attrs.get(PRUNED_BY) == PrunedBy.DIVERGED
+    began = bool(trial.user_attrs.get(CURVE)) or diverged(trial)
     if trial.state == TrialState.COMPLETE:  # others may have added one that ATML did not train
         return began or estimate(trial) is not None
     return trial.state == TrialState.PRUNED and began

@@ -4,6 +4,7 @@ from optuna import Study, Trial
 from optuna.trial import FrozenTrial
 
 from atml.tuning import records
+from atml.tuning.grid import FIXED_PARAMS
 
 # If workers die more often than this in a row without a new epoch, the trial itself probably kills them,
 # for example by using too much memory. It is then ended, so that no worker tries its point again.
@@ -49,8 +50,7 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
     """
     # A queued trial may have been interrupted before its parameters were suggested.
     known = trial if isinstance(trial, FrozenTrial) else study.get_trials(deepcopy=False)[trial.number]
-    queued = known.system_attrs.get("fixed_params", {})
-    params = {**queued, **trial.params}
+    params = {**known.system_attrs.get(FIXED_PARAMS, {}), **trial.params}
     if params:
         before = trial.user_attrs
         attributes = {

@@ -58,11 +58,6 @@ class FrontSampler(BaseSampler):
         self._random = np.random.default_rng(seed)
         self._independent = RandomSampler(seed=seed)
 
-    def reseed_rng(self) -> None:
-        """Reseed with fresh entropy."""
-        self._random = np.random.default_rng()
-        self._independent.reseed_rng()
-
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """Return the whole space, which is known from the start."""
         return self._grid.space()

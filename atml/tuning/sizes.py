@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -35,6 +34,7 @@ def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata
     )
 
 
+@lru_cache(maxsize=4096)
 def size_before_training(
     proposal: Proposal, segment_length: int, size_of: SizeOf = "onnx"
 ) -> tuple[int, int]:
@@ -50,11 +50,6 @@ def size_before_training(
         ModelError: the network cannot be built, exported or stored as INT8, or flash is to be measured, but
             the compiler is missing or no C code can be generated.
     """
-    return _size(replace(proposal, learning_rate=1.0), segment_length, size_of)
-
-
-@lru_cache(maxsize=4096)
-def _size(proposal: Proposal, segment_length: int, size_of: SizeOf) -> tuple[int, int]:
     model, parameters = _untrained(proposal, segment_length)
     with telling(proposal, "stored as INT8"):
         counted = model if size_of == "onnx" else quantize_weights(model)
@@ -125,5 +120,5 @@ def footprint_before_training(
     Raises:
         ModelError: a tool to measure with is missing, or no C code can be generated.
     """
-    model, _ = _untrained(replace(proposal, learning_rate=1.0), segment_length)
+    model, _ = _untrained(proposal, segment_length)
     return footprint(quantize_weights(model), flash=flash, instructions=instructions)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from optuna.trial import FrozenTrial
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +22,6 @@ from atml.errors import ModelError, SpecError
 from atml.files import read_file
 from atml.models import ARCHITECTURES, get_architecture
 from atml.training import AugmentationSettings, TrainingSettings
-from atml.tuning import records
 from atml.tuning.ladder import LearningRateLadder
 from atml.tuning.sizes import SIZE_NAMES, SizeOf
 
@@ -192,10 +190,6 @@ class TargetsSpec(Section):
         """Whether a size or a limit is that of the INT8 model, so that it has to be shipped."""
         limits = (self.max_ram_bytes, self.max_flash_bytes, self.max_instructions)
         return self.size_of != "onnx" or any(limit is not None for limit in limits)
-
-    def failed_by(self, trial: FrozenTrial) -> tuple[str, ...]:
-        """Return the names of the targets that `trial` misses."""
-        return self.missed(records.fbeta(trial), records.onnx_bytes(trial))
 
     def missed(self, fbeta: float, onnx_bytes: int) -> tuple[str, ...]:
         """Return the names of the targets that a model of this F-beta and size misses."""

@@ -79,7 +79,6 @@ class Surrogate:
         onnx_bytes: [points]
         learning_rate: [points]
         folds: Number of folds.
-        kernel: Prior variances.
     """
 
     def __init__(
@@ -89,9 +88,8 @@ class Surrogate:
         learning_rate: Floats,
         *,
         folds: int,
-        kernel: Kernel | None = None,
     ) -> None:
-        self._kernel = k = kernel or Kernel()
+        self._kernel = k = Kernel()
         same = (architecture[:, None] == architecture[None, :]).astype(float)
         size = _bell(np.log2(onnx_bytes), k.size_doublings)
         rate = _bell(np.log2(learning_rate), k.rate_doublings)

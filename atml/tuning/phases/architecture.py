@@ -25,7 +25,3 @@ class ArchitecturePhase(Phase):
     """Architectures and learning rates are searched at one size, for F-beta alone."""
     search: OneSizeSpec = OneSizeSpec()
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
-
-    def values(self, fbeta: float, onnx_bytes: int) -> float:  # noqa: ARG002
-        """Return F-beta; the size is recorded separately."""
-        return fbeta

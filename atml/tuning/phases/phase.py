@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from atml.tuning import records
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
 from atml.tuning.footprints import with_footprint, within_limits
 from atml.tuning.grid import Grid
@@ -35,9 +36,9 @@ class Phase(StudySpec):
         """Return the names of the objectives, in order."""
         return ["fbeta", f"{self.targets.size_of}_bytes"][: len(self.directions)]
 
-    def values(self, fbeta: float, onnx_bytes: int) -> float | tuple[float, ...]:
-        """Return the objective values of a trained trial."""
-        return (fbeta, float(onnx_bytes))
+    def values(self, fbeta: float, onnx_bytes: int) -> tuple[float, ...]:
+        """Return the objective values of a trained trial, in order."""
+        return (fbeta, float(onnx_bytes))[: len(self.directions)]
 
     def candidates(
         self, segment_length: int, progress: Callable[[int, int], None] | None = None
@@ -122,4 +123,4 @@ class Phase(StudySpec):
 
     def failed_targets(self, trial: FrozenTrial) -> tuple[str, ...]:
         """Return the names of the targets that `trial` misses."""
-        return self.targets.failed_by(trial)
+        return self.targets.missed(records.fbeta(trial), records.onnx_bytes(trial))

@@ -47,7 +47,7 @@ def test_a_point_beside_a_bad_one_is_no_point_left(make_phase1, grid, at_point):
 
 def test_phase_1_has_one_objective_and_the_others_have_two(make_phase1, make_phase2):
     joint = parse_spec({"phase": "joint", "name": "a"}, source="test")
-    assert (make_phase1().metric_names(), make_phase1().values(0.9, 1000)) == (["fbeta"], 0.9)
+    assert (make_phase1().metric_names(), make_phase1().values(0.9, 1000)) == (["fbeta"], (0.9,))
     for phase in (make_phase2(), joint):
         assert (phase.metric_names(), phase.values(0.9, 1000)) == (["fbeta", "onnx_bytes"], (0.9, 1000.0))
 
