@@ -1,27 +1,5 @@
 """Every error that ATML raises on purpose.
 
-AtmlError
-├── DataError
-│   ├── BadRecording
-│   ├── BadSegment
-│   ├── NoSegments
-│   └── TooFewSubjects
-├── SpecError
-├── StorageError
-│   ├── NoDatabase
-│   └── StorageUnreachable
-├── StudyError
-│   ├── UnknownStudy
-│   │   └── StudyDeleted
-│   └── SpecChanged
-├── TrainingDiverged
-├── ModelError
-├── PluginError
-├── ParityError
-├── CannotWrite
-└── AddressError
-    └── DashboardError
-
 The text of each is a message that the user can act on: what is wrong, where (file, line or field),
 and what to do. The command line prints it without a traceback and exits with status 1.
 """
