@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -333,23 +332,20 @@ def predict(
         items += found
         for note in notes:
             watch.say(f"{one}: {note}")
-    predictions = partial(
-        predict_items,
-        classifier,
-        items,
-        threshold=threshold,
-        least_confidence=least_confidence,
-        minimum_seconds=minimum_seconds,
-        skipped=skipped,
-    )
-    return _predicted(predictions, watch)
 
+    def predicted() -> Iterator[RecordingPrediction]:
+        with watch.progress("Predicting", "s of a recording") as update:
+            yield from predict_items(
+                classifier,
+                items,
+                threshold=threshold,
+                least_confidence=least_confidence,
+                minimum_seconds=minimum_seconds,
+                skipped=skipped,
+                progress=update,
+            )
 
-def _predicted(
-    predictions: Callable[..., Iterator[RecordingPrediction]], watch: Watch
-) -> Iterator[RecordingPrediction]:
-    with watch.progress("Predicting", "s of a recording") as update:
-        yield from predictions(progress=update)
+    return predicted()
 
 
 def verify(
