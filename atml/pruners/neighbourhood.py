@@ -20,17 +20,15 @@ class Place:
     """The position of a trial.
 
     Two places are near each other if their groups are equal and no coordinate differs by more than 1.
-    A coordinate that is None is near every other.
     """
 
     group: Hashable
-    coordinates: tuple[float | None, ...]  # in units of the radius
+    coordinates: tuple[float, ...]  # in units of the radius
 
     def is_near(self, other: "Place") -> bool:
         """Whether `other` is in the neighbourhood of this place."""
         return self.group == other.group and all(
-            a is None or b is None or abs(a - b) <= 1 + ROUNDING
-            for a, b in zip(self.coordinates, other.coordinates, strict=True)
+            abs(a - b) <= 1 + ROUNDING for a, b in zip(self.coordinates, other.coordinates, strict=True)
         )
 
 
@@ -41,10 +39,6 @@ class BadTrial:
     trial: FrozenTrial
     place: Place
     score: float
-
-    def __str__(self) -> str:
-        params = ", ".join(f"{name} {_short(value)}" for name, value in self.trial.params.items())
-        return f"trial {self.trial.number} ({params}) had {self.score:.3g}"
 
 
 class NeighbourhoodPruner(BasePruner):
@@ -170,7 +164,3 @@ def _share_of_range(trial: FrozenTrial, param: str) -> tuple[float, Hashable]:
     if distribution.log:
         return math.log(value / low) / math.log(high / low), scale
     return (value - low) / (high - low), scale
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
