@@ -22,7 +22,7 @@ FORMAT = 1
 class Checkpoint:
     """A saved model; `models.get_architecture(checkpoint.architecture)` can rebuild its module."""
 
-    config: dict[str, int | float]  # as `Architecture.config_to_dict` returns it
+    config: dict[str, int | float]  # the fields of the architecture's config
     segment_length: int
     state_dict: dict[str, Tensor]  # on the CPU
     metadata: OnnxMetadata

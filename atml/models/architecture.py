@@ -53,7 +53,7 @@ class Architecture:
                     f"{self.name}: the type of the field {name!r} must be {names} but is {kind}."
                 )
         try:
-            values = self.config_to_dict(self.default())
+            values = dataclasses.asdict(self.default())
         except TypeError as error:
             raise ModelError(
                 f"{self.name}: every field of its config must have a default: {error}."
@@ -104,12 +104,8 @@ class Architecture:
         except Exception as error:  # a plug-in may raise anything
             raise ModelError(f"{self.name} cannot be built from {config}: {error_in_words(error)}") from error
 
-    def config_to_dict(self, config: Config) -> dict[str, Any]:
-        """Return the config's fields as plain numbers, as studies and checkpoints store them."""
-        return dataclasses.asdict(config)
-
     def config_from_dict(self, values: Mapping[str, Any]) -> Config:
-        """Return the config that `config_to_dict` wrote.
+        """Return the config with these fields, as studies and checkpoints store them.
 
         Raises ModelError for an unknown, a missing or a wrongly typed field.
         """

@@ -42,10 +42,9 @@ class Candidate:
 
     def to_list(self) -> list[Any]:
         """Return the candidate as JSON, as stored with a study."""
-        config = get_architecture(self.architecture).config_to_dict(self.config)
         return [
             self.architecture,
-            config,
+            asdict(self.config),
             self.onnx_bytes,
             self.parameters,
             self.activations,

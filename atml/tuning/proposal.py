@@ -1,6 +1,6 @@
 """One candidate of a search: an architecture, its configuration and a learning rate."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -25,4 +25,4 @@ class Proposal:
 
     def config_dict(self) -> dict[str, Any]:
         """Return the configuration's fields as plain numbers."""
-        return self.architecture.config_to_dict(self.config)
+        return asdict(self.config)

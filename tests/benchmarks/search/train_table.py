@@ -107,7 +107,7 @@ def _of(architecture):
     return [
         Candidate(
             architecture=architecture.name,
-            config=architecture.config_to_dict(config),
+            config=asdict(config),
             onnx_bytes=size,
             parameters=parameters,
         )

@@ -1,4 +1,5 @@
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def path(model: torch.nn.Module, tmp_path: Path) -> Path:
 
 
 def save(path: Path, model: object) -> None:
-    config = CONV_GRU.config_to_dict(CONFIG)
+    config = asdict(CONFIG)
     save_checkpoint(path, model, config=config, segment_length=LENGTH, metadata=METADATA)
 
 
