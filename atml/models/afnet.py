@@ -34,7 +34,7 @@ def build(config: AFNetConfig, segment_length: int) -> nn.Module:
         # own convolution; the export folds it into the next one.
         layers += [Conv1d(inputs, outputs, kernel, STRIDE), nn.SiLU(), BatchNorm1d(outputs)]
         if index in SQUEEZE_EXCITE_AFTER:
-            layers.append(SqueezeExcite(outputs, hidden=outputs // 4, activation=nn.SiLU))
+            layers.append(SqueezeExcite(outputs, hidden=outputs // 4))
         inputs, length = outputs, (length - kernel) // STRIDE + 1
     features = nn.Sequential(*layers)
     classifier = nn.Sequential(

@@ -21,7 +21,6 @@ class ConvGRU(nn.Module):
     """Two strided convolutions, a separable one, a bidirectional GRU over every 30th sample."""
 
     def __init__(self, config: ConvGRUConfig, _segment_length: int) -> None:
-        """Build the layers."""
         super().__init__()
         c = config.channels
         self.features = nn.Sequential(

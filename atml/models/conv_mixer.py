@@ -23,7 +23,6 @@ class MixerBlock(nn.Module):
     """Mix time and add the input, then mix channels."""
 
     def __init__(self, channels: int, kernel: int) -> None:
-        """Build the layers."""
         super().__init__()
         self.time = convolution(channels, channels, kernel, groups=channels)
         self.channels = convolution(channels, channels, 1)

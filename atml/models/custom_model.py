@@ -23,7 +23,6 @@ class CustomModel(nn.Module):
     """Two branches over the same segment, pooled and joined: [batch, 1, time] -> [batch, 2]."""
 
     def __init__(self, config: CustomModelConfig, _segment_length: int) -> None:
-        """Build the layers."""
         super().__init__()
         rhythm, wave = config.rhythm_channels, config.wave_channels
         # 31 positions of 10 samples are 1.2 s, more than one heartbeat, so two layers cover three beats.

@@ -69,13 +69,12 @@ def separable(inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilati
 class SqueezeExcite(nn.Module):
     """Weight each channel depending on the means of all channels (Hu et al., 2018)."""
 
-    def __init__(self, channels: int, *, hidden: int, activation: type[nn.Module]) -> None:
-        """Build the layers."""
+    def __init__(self, channels: int, *, hidden: int) -> None:
         super().__init__()
         # Convolutions of length one instead of Linear: [batch, channels, 1] needs no reshaping.
         self.gate = nn.Sequential(
             Conv1d(channels, hidden, 1),
-            activation(),
+            nn.SiLU(),
             Conv1d(hidden, channels, 1),
             nn.Sigmoid(),
         )
@@ -100,10 +99,9 @@ class InvertedResidual(nn.Module):
         activation: type[nn.Module],
         squeeze_excite: bool = False,
     ) -> None:
-        """Build the layers."""
         super().__init__()
         wide = inputs * expansion
-        gate = SqueezeExcite(wide, hidden=max(1, inputs // 4), activation=activation)
+        gate = SqueezeExcite(wide, hidden=max(1, inputs // 4))
         self.layers = nn.Sequential(
             convolution(inputs, wide, 1, activation=activation),
             convolution(wide, wide, kernel, stride=stride, groups=wide, activation=activation),
@@ -122,7 +120,6 @@ class ResidualBlock(nn.Module):
     """Two convolutions with a shortcut (He et al., 2016)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int) -> None:
-        """Build the layers."""
         super().__init__()
         self.layers = nn.Sequential(
             convolution(inputs, outputs, kernel, stride=stride, activation=nn.ReLU),

@@ -27,7 +27,6 @@ class ShuffleUnit(nn.Module):
     """Transform half of the channels; the other half is passed on, or also halved in time."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
-        """Build the layers."""
         super().__init__()
         half = outputs // 2
         self.width = half

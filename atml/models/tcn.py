@@ -26,7 +26,6 @@ class DilatedBlock(nn.Module):
     """A dilated separable convolution added to its input."""
 
     def __init__(self, channels: int, *, dilation: int) -> None:
-        """Build the layers."""
         super().__init__()
         self.layers = separable(channels, channels, KERNEL, dilation=dilation)
 

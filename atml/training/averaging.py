@@ -22,7 +22,6 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from a copy of `model`."""
         self.module = deepcopy(model).requires_grad_(False).eval()
         self._decay = decay
         self._updates = 0

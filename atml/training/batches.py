@@ -28,7 +28,6 @@ class Source:
     """
 
     def __init__(self, data: Dataset, device: torch.device, *, resident: bool = True) -> None:
-        """Copy the data set to a GPU if it is to be resident."""
         self._data = data
         self.device = device
         self._resident: Tensor | None = None
@@ -36,7 +35,6 @@ class Source:
             self._resident = self._gather(np.arange(len(data)))
 
     def __len__(self) -> int:
-        """Return the number of segments."""
         return len(self._data)
 
     def __getitem__(self, where: NDArray[np.int64]) -> Tensor:

@@ -42,7 +42,6 @@ class AugmentationSettings:
     """Probability that a segment is replaced by a flat line labelled Normal."""
 
     def __post_init__(self) -> None:
-        """Refuse meaningless values."""
         for name in ("probability", "flat_line"):
             _check(self, name, 0, 1)
         for name in ("time_stretch", "shift"):
@@ -93,7 +92,6 @@ class TrainingSettings:
     """How training segments are augmented in every epoch; strength 0 turns a change off."""
 
     def __post_init__(self) -> None:
-        """Refuse meaningless values."""
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be positive, but got {self.learning_rate}.")
         for name, lowest in (("epochs", 1), ("batch_size", 2), ("segments_per_epoch", 2), ("patience", 1)):
