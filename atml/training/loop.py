@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from atml.ecg import Dataset, Split, simulated_segments
+from atml.ecg import Split, simulated_segments
 from atml.ecg.simulated import fit_labels
 from atml.errors import TrainingDiverged
 from atml.training.augmentation import Augmentation
@@ -74,10 +74,12 @@ class _Loop:
         split: Split | WithoutValidation,
         settings: TrainingSettings,
         device: torch.device,
-        soft_labels: NDArray[np.float32] | None = None,
+        soft_labels: NDArray[np.float32] | None,
     ) -> None:
         self.settings = settings
         self.device = device
+        length = split.train.segment_length
+        adds_simulated = settings.simulated and fit_labels(split.train.positive)
         self.batches = TrainingBatches(
             split.train,
             batch_size=settings.batch_size,
@@ -85,7 +87,7 @@ class _Loop:
             seed=settings.seed,
             device=device,
             soft_labels=soft_labels,
-            simulated=self.simulated(split.train),
+            simulated=simulated_segments(length) if adds_simulated else None,
             share=settings.simulated,
         )
         self.valid: Source | None = None
@@ -102,12 +104,11 @@ class _Loop:
         )
         self.forward = self.model
         if device.type == "cuda":
-            length = split.train.segment_length
             self.forward = captured(self.model.train(), self.batches.batch_size, length, device)
         self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.schedule = make_schedule(self.optimiser, settings, self.batches.steps)
         self.early_stopping = EarlyStopping(patience=settings.patience, gap=settings.gap)
-        self.augment = Augmentation(settings.augmentation, split.train.segment_length, device)
+        self.augment = Augmentation(settings.augmentation, length, device)
         self.finished = 0
         self.stopped = False
 
@@ -115,11 +116,6 @@ class _Loop:
     def candidate(self) -> nn.Module:
         """The network that is validated and whose weights are kept."""
         return self.model if self.average is None else self.average.module
-
-    def simulated(self, real: Dataset) -> Dataset | None:
-        """Return the simulated segments to add, if any."""
-        wanted = self.settings.simulated and fit_labels(real.positive)
-        return simulated_segments(real.segment_length) if wanted else None
 
     def epochs(self) -> Iterator[Epoch]:
         try:

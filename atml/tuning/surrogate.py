@@ -82,12 +82,7 @@ class Surrogate:
     """
 
     def __init__(
-        self,
-        architecture: Indices,
-        onnx_bytes: Indices,
-        learning_rate: Floats,
-        *,
-        folds: int,
+        self, architecture: Indices, onnx_bytes: Indices, learning_rate: Floats, *, folds: int
     ) -> None:
         self._kernel = k = Kernel()
         same = (architecture[:, None] == architecture[None, :]).astype(float)
