@@ -60,27 +60,21 @@ class BatchNorm1d(nn.BatchNorm1d):
             super()._check_input_dim(input)
 
 
-class MaxPool1d(nn.MaxPool1d):
-    """Max pooling that keeps the layout of its input."""
+class HalvingMaxPool1d(nn.MaxPool1d):
+    """Max pooling of pairs that keeps the layout of its input."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [batch, channels, time // kernel_size], for PyTorch's default stride."""
-        if torch.is_grad_enabled() or not is_channels_last(x) or not self._halves():
+        """Return [batch, channels, time // 2]."""
+        if torch.is_grad_enabled() or not is_channels_last(x):
             pooled: Tensor = super().forward(x)
             return pooled
         # Without gradients PyTorch's own iterates over time innermost: 0.7 ms at [256, 8, 417], not 0.1 ms.
         time = x.shape[2] // 2 * 2
         even, odd = x[:, :, 0:time:2], x[:, :, 1:time:2]
         return torch.maximum(even, odd)
-
-    def _halves(self) -> bool:
-        return (
-            self.kernel_size == self.stride == 2
-            and self.padding == 0
-            and self.dilation == 1
-            and not self.ceil_mode
-            and not self.return_indices
-        )
 
 
 class Dropout(nn.Dropout):

@@ -6,7 +6,7 @@ from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import MeanMaxPool, convolution, stem
-from atml.models.layout import Dropout, MaxPool1d
+from atml.models.layout import Dropout, HalvingMaxPool1d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
     c = config.channels
     return nn.Sequential(
         stem(c, 15, stride=3),
-        MaxPool1d(2),
+        HalvingMaxPool1d(),
         convolution(c, 2 * c, 9, activation=nn.ReLU),
-        MaxPool1d(2),
+        HalvingMaxPool1d(),
         convolution(2 * c, 3 * c, 7, activation=nn.ReLU),
-        MaxPool1d(2),
+        HalvingMaxPool1d(),
         convolution(3 * c, 4 * c, 7, activation=nn.ReLU),
         MeanMaxPool(),
         Dropout(config.dropout),
