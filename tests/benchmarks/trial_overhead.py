@@ -29,7 +29,7 @@ from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective
 from atml.tuning.phases import parse_spec
 from atml.tuning.proposal import Proposal
-from atml.tuning.sizes import _size, size_before_training
+from atml.tuning.sizes import size_before_training
 
 LENGTH = 1250
 SIZES = [4_000, 8_000, 16_000]
@@ -59,7 +59,7 @@ def measure_sizes(rounds):
     for name, architecture in track(ARCHITECTURES.items(), description="sizes", transient=True):
         found[name] = []
         for _ in range(rounds):
-            _size.cache_clear()
+            size_before_training.cache_clear()
             proposal = Proposal(architecture=architecture, config=architecture.default(), learning_rate=1e-3)
             start = time.perf_counter()
             size_before_training(proposal, LENGTH)
