@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
@@ -40,25 +40,24 @@ class Checkpoint:
 
 def save_checkpoint(
     path: Path,
-    model: nn.Module | Mapping[str, Tensor],
+    state_dict: Mapping[str, Tensor],
     *,
     config: Mapping[str, int | float],
     segment_length: int,
     metadata: OnnxMetadata,
 ) -> None:
-    """Write the weights of a module or a state dict, completely or not at all.
+    """Write the weights of a module, completely or not at all.
 
     `torch.load(path, weights_only=True)` reads it: a dict of tensors, strings and numbers.
 
     Raises:
         OSError: the file cannot be written.
     """
-    state = model.state_dict() if isinstance(model, nn.Module) else model
     content = {
         "format": FORMAT,
         "config": dict(config),
         "segment_length": segment_length,
-        "state_dict": {name: tensor.detach().cpu() for name, tensor in state.items()},
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in state_dict.items()},
         "metadata": {**dataclasses.asdict(metadata), "classes": list(metadata.classes)},
     }
     buffer = io.BytesIO()
@@ -94,9 +93,6 @@ def _content(path: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # damaged bytes raise whatever its unpickler meets first
-        raise ModelError(f"{path} is not a checkpoint of ATML: {_first_line(error)}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{path} is not a checkpoint of ATML: {reason}") from error
     raise ModelError(f"{path} is not a checkpoint of ATML.")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

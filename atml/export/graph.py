@@ -1,7 +1,5 @@
 """A mutable view of an ONNX graph: nodes, weights and constants by name."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -80,8 +78,8 @@ class Graph:
                 kept.append(node)
                 needed.update(node.input)
         self.nodes = kept[::-1]
-        self.weights = _only(self.weights, needed)
-        self.constants = _only(self.constants, needed)
+        self.weights = {name: value for name, value in self.weights.items() if name in needed}
+        self.constants = {name: value for name, value in self.constants.items() if name in needed}
 
     def to_model(self) -> ModelProto:
         """Return an ONNX model of these parts."""
@@ -136,10 +134,6 @@ def _stripped(source: NodeProto) -> NodeProto:
     node.output.extend(source.output)
     node.attribute.extend(source.attribute)
     return node
-
-
-def _only(tensors: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
-    return {name: value for name, value in tensors.items() if name in names}
 
 
 def _tensor(name: str, value: Array) -> TensorProto:

@@ -106,7 +106,7 @@ def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
         no_int8=no_int8,
         save_checkpoint=partial(
             save_checkpoint,
-            model=retrained.fit.state_dict,
+            state_dict=retrained.fit.state_dict,
             config=proposal.config_dict(),
             segment_length=length,
             metadata=metadata,
