@@ -36,7 +36,7 @@ class CCheck:
     missing_packages: tuple[str, ...] = ()  #: Debian's packages that would have allowed more checks.
 
 
-def check_c(sources: CSources, progress: Callable[[str], None] | None = None) -> CCheck:
+def check_c(sources: CSources, progress: Callable[[str], None] = lambda text: None) -> CCheck:
     """Build C code, run its self-test and measure it, as far as the tools for it are installed.
 
     On this machine all warnings are errors and the sanitizers for addresses and undefined behaviour are on.
@@ -45,14 +45,13 @@ def check_c(sources: CSources, progress: Callable[[str], None] | None = None) ->
         ModelError: it cannot be built, or its logits differ from ONNX Runtime's.
         CannotWrite: the folder of temporary files is full, or programs in it cannot be run.
     """
-    say = progress or (lambda _text: None)
     missing_host, missing_target = tools.missing_for_host(), tools.missing_for_target()
     host = target = None
     if not missing_host:
-        say("self-test on this machine, with sanitizers")
+        progress("self-test on this machine, with sanitizers")
         host = check_on_host(sources)
     if not missing_target:
-        say("self-test on an emulated Cortex-M4F")
+        progress("self-test on an emulated Cortex-M4F")
         target = check_on_target(sources)
     return CCheck(
         onnx_bytes=sources.onnx_bytes,

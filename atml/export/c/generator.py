@@ -137,7 +137,6 @@ def _compiler() -> Any:
     from emx_onnx_cgen import Compiler
     from emx_onnx_cgen.compiler import CompilerOptions
 
-    _read_directions()
     until_exit = ExitStack()
     atexit.register(until_exit.close)
     templates = until_exit.enter_context(temporary_folder())
@@ -145,6 +144,7 @@ def _compiler() -> Any:
         _write_templates(templates)
     except OSError as error:
         raise cannot_write(templates, error) from None
+    _read_directions()
     return Compiler(
         CompilerOptions(
             template_dir=templates,
@@ -174,8 +174,6 @@ def _read_directions() -> None:
     from emx_onnx_cgen.lowering.registry import get_lowering, register_lowering
 
     lower: Any = get_lowering("GRU")
-    if getattr(lower, "__module__", "") == __name__:
-        return
 
     def lower_gru(graph: Any, node: Any) -> Any:
         texts = {n: v.decode() if isinstance(v, bytes) else v for n, v in node.attrs.items()}

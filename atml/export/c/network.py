@@ -4,11 +4,10 @@ import math
 import re
 import textwrap
 from collections.abc import Iterable
-from importlib import resources
 
 import numpy as np
 import onnx
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from atml.errors import ModelError
 from atml.export.c.arena import VIEWS, Arena, plan
@@ -21,6 +20,13 @@ from atml.export.session import INPUT, OUTPUT
 
 _C_TYPES = {"float32": "float", "int8": "int8_t", "uint16": "uint16_t"}
 _WIDTH = 100
+_TEMPLATES = Environment(  # noqa: S701 - the result is C, not HTML
+    loader=PackageLoader("atml.export.c"),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    undefined=StrictUndefined,
+)
 # How a 16 bit float is read; the generator sees an integer.
 _HALF = re.compile(r"\(float\)(input0(?:\[\w+\])+)")
 
@@ -52,11 +58,7 @@ def network_code(
 
 def rendered(template: str, **values: object) -> str:
     """Return a text made from one of this package's templates."""
-    environment = Environment(  # noqa: S701 - the result is C, not HTML
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
-    )
-    content = (resources.files("atml.export.c") / "templates" / template).read_text(encoding="utf-8")
-    return environment.from_string(content).render(values)
+    return _TEMPLATES.get_template(template).render(values)
 
 
 def array_text(ctype: str, name: str, values: Array) -> str:

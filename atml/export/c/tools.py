@@ -18,6 +18,7 @@ _TARGET = {
     "qemu-system-arm": "qemu-system-arm",
 }
 _LIBRARY = "picolibc-arm-none-eabi"
+_HERE, _EMULATED = "on this machine", "on an emulated Cortex-M4F"
 
 
 def missing_for_host() -> list[str]:
@@ -44,20 +45,15 @@ class Tool:
 def all_tools() -> list[Tool]:
     """Return every tool, installed or not."""
     found = [
-        Tool(name=name, path=shutil.which(name), package=package, where=where)
-        for programs, where in ((_HOST, "on this machine"), (_TARGET, "on an emulated Cortex-M4F"))
-        for name, package in programs.items()
-        if programs is _HOST or name not in _HOST
+        Tool(name=name, path=shutil.which(name), package=package, where=_HERE if name in _HOST else _EMULATED)
+        for name, package in (_HOST | _TARGET).items()
     ]
-    path = _picolibc()
-    where = "on an emulated Cortex-M4F"
-    return [*found, Tool(name="picolibc", path=str(path) if path else None, package=_LIBRARY, where=where)]
+    return [*found, Tool(name="picolibc", path=_picolibc(), package=_LIBRARY, where=_EMULATED)]
 
 
 def missing_for_flash() -> list[str]:
     """Return the Debian packages that are missing to compile the code for a Cortex-M4F."""
-    missing = _missing({program: _TARGET[program] for program in _TARGET if "qemu" not in program})
-    return missing if _picolibc() else [*missing, _LIBRARY]
+    return [package for package in missing_for_target() if package != _TARGET["qemu-system-arm"]]
 
 
 def flash_bytes(folder: Path) -> int:
@@ -105,10 +101,10 @@ def _missing(packages: dict[str, str]) -> list[str]:
     return [package for program, package in packages.items() if shutil.which(program) is None]
 
 
-def _picolibc() -> Path | None:
+def _picolibc() -> str | None:
     """Return the C library that the cross compiler finds; else the compiler answers with the bare name."""
     compiler = shutil.which("arm-none-eabi-gcc")
     if compiler is None:
         return None
-    path = Path(run([compiler, "--print-file-name=picolibc.specs"], Path.cwd()).strip())
-    return path if path.is_absolute() else None
+    path = run([compiler, "--print-file-name=picolibc.specs"], Path.cwd()).strip()
+    return path if Path(path).is_absolute() else None
