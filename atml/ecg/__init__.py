@@ -3,23 +3,18 @@
 What imports recordings is not offered here: it is slow to import, and parser processes import this.
 """
 
-from atml.ecg.dataset import Dataset, DirectoryReport, check_directory, load_dataset
-from atml.ecg.segment import AFIB_RHYTHM, CLASSES, GRAMMAR, SAMPLING_RATE_HZ, SegmentName
+from atml.ecg.dataset import Dataset, check_directory, load_dataset
+from atml.ecg.segment import AFIB_RHYTHM, CLASSES, SAMPLING_RATE_HZ, SegmentName
 from atml.ecg.simulated import simulated_segments
-from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.simulator import Simulation, draw_subject, simulate
+from atml.ecg.sources.simulator import draw_subject, simulate
 from atml.ecg.splits import Split, drop_shared_subjects, grouped_folds
 
 __all__ = [
     "AFIB_RHYTHM",
     "CLASSES",
-    "GRAMMAR",
     "SAMPLING_RATE_HZ",
     "Dataset",
-    "DirectoryReport",
-    "Problem",
     "SegmentName",
-    "Simulation",
     "Split",
     "check_directory",
     "draw_subject",

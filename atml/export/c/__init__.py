@@ -7,7 +7,7 @@ Each weight is restored from INT8 beside its layer (`graph`), emx-onnx-cgen make
 only in numbers become one (`sharing`).
 """
 
-from atml.export.c.check import CCheck, TargetFigures, check_c, check_on_host, check_on_target
+from atml.export.c.check import CCheck, check_c, check_on_host, check_on_target
 from atml.export.c.footprint import Footprint, flash_bytes, footprint, known_footprint
 from atml.export.c.sources import CSources, to_c, write_c
 
@@ -15,7 +15,6 @@ __all__ = [
     "CCheck",
     "CSources",
     "Footprint",
-    "TargetFigures",
     "check_c",
     "check_on_host",
     "check_on_target",

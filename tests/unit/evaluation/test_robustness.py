@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import fbeta_score, roc_auc_score
 
-from atml.evaluation import (
-    DISTURBANCES,
-    answers_to_extremes,
-    even_sample,
-    robustness,
-)
-from atml.evaluation.robustness import extreme_segments
+from atml.evaluation import DISTURBANCES, even_sample, robustness
+from atml.evaluation.robustness import answers_to_extremes, extreme_segments
 
 LENGTH = 250
 
