@@ -53,7 +53,6 @@ def abstain(
     threshold: float,
     least_confidence: float,
     beta: float = 2.0,
-    bootstrap: int = 0,
 ) -> Abstention:
     """Return how well a model does if it answers only with at least `least_confidence`.
 
@@ -76,7 +75,7 @@ def abstain(
             np.asarray(rhythms)[kept],
             threshold=threshold,
             beta=beta,
-            bootstrap=bootstrap,
+            bootstrap=0,
         )
     return Abstention(
         least_confidence=float(least_confidence),

@@ -6,9 +6,10 @@ Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percenti
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.evaluation.confusion import Confusion, Floats
+from atml.evaluation.confusion import Confusion, Floats, ratio
 
 LEVEL = 0.95
+SEED = 0
 
 # With fewer subjects a 95 % percentile interval covers the truth in much less than 95 % of cases.
 LEAST_SUBJECTS = 6
@@ -28,7 +29,6 @@ def bootstrap_intervals(
     beta: float,
     g_above: float,
     resamples: int,
-    seed: int,
 ) -> dict[str, tuple[float, float]]:
     """Return the 95 % percentile interval of every pooled metric, by name of the metric.
 
@@ -41,7 +41,7 @@ def bootstrap_intervals(
     if subjects < LEAST_SUBJECTS or resamples == 0:
         return {}
     enough_afib, enough_other = (count >= LEAST_SUBJECTS for count in subjects_with(by_subject))
-    times = resampled_subjects(subjects, resamples=resamples, seed=seed)
+    times = resampled_subjects(subjects, resamples)
     pooled = by_subject.resampled(times)
     figures = {"accuracy": pooled.accuracy}
     if enough_afib:
@@ -65,9 +65,9 @@ def subjects_with(by_subject: Confusion) -> tuple[int, int]:
     return int((by_subject.afib > 0).sum()), int((by_subject.segments > by_subject.afib).sum())
 
 
-def resampled_subjects(subjects: int, *, resamples: int, seed: int) -> Floats:
+def resampled_subjects(subjects: int, resamples: int) -> Floats:
     """Return [resamples, subjects] how often each subject is drawn, with replacement."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(float)
 
 
@@ -97,5 +97,4 @@ def _resampled_auc(
     lower = np.cumsum(other, axis=1) - other / 2
     pairs = afib.sum(axis=1) * other.sum(axis=1)
     wins = (afib * lower).sum(axis=1)
-    area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
-    return area
+    return ratio(wins, pairs, empty=np.nan)

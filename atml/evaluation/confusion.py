@@ -1,5 +1,6 @@
 """Confusion counts per subject, and the rates derived from them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,28 +35,28 @@ class Confusion:
     @property
     def accuracy(self) -> Floats:
         """The share classified correctly."""
-        return _ratio(self.hits + self.rejections, self.segments, empty=np.nan)
+        return ratio(self.hits + self.rejections, self.segments, empty=np.nan)
 
     @property
     def precision(self) -> Floats:
         """The share of AFIB among segments called AFIB; 0 if there are none, as in scikit-learn."""
-        return _ratio(self.hits, self.hits + self.false_alarms, empty=0.0)
+        return ratio(self.hits, self.hits + self.false_alarms, empty=0.0)
 
     @property
     def recall(self) -> Floats:
         """The share of AFIB that was called AFIB; 0 if there is none, as in scikit-learn."""
-        return _ratio(self.hits, self.afib, empty=0.0)
+        return ratio(self.hits, self.afib, empty=0.0)
 
     @property
     def specificity(self) -> Floats:
         """The share of other rhythms that was not called AFIB; NaN if there is none."""
-        return _ratio(self.rejections, self.rejections + self.false_alarms, empty=np.nan)
+        return ratio(self.rejections, self.rejections + self.false_alarms, empty=np.nan)
 
     def fbeta(self, beta: float) -> Floats:
         """F-beta; 0 if there is no AFIB and none was called, as in scikit-learn."""
         weight = 1 + beta**2
         bottom = weight * self.hits + beta**2 * self.misses + self.false_alarms
-        return _ratio(weight * self.hits, bottom, empty=0.0)
+        return ratio(weight * self.hits, bottom, empty=0.0)
 
     def pooled(self) -> "Confusion":
         """Return the sum over all subjects, as vectors of one entry."""
@@ -86,6 +87,12 @@ def count_by_group(
     )
 
 
-def _ratio(top: Floats, bottom: Floats, *, empty: float) -> Floats:
+def ratio(top: Floats, bottom: Floats, *, empty: float) -> Floats:
+    """Return `top` / `bottom`, or `empty` where that would divide by 0."""
     share: Floats = np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
     return share
+
+
+def or_none(rate: float) -> float | None:
+    """Return a rate, None if it is not defined."""
+    return None if math.isnan(rate) else float(rate)

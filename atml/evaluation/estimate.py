@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from atml.evaluation.confusion import Confusion, Floats
+from atml.evaluation.confusion import Confusion, Floats, ratio
 from atml.evaluation.evaluate import metrics_of_counts
 from atml.evaluation.labelled import check_beta, labelled_scores
 from atml.evaluation.metrics import Metrics
@@ -67,8 +67,7 @@ class FoldCounts:
         weight = 1 / np.maximum(1, self.afib + self.other)
         hits, alarms = weight @ self.hits, weight @ self.false_alarms
         bottom = beta**2 * (weight @ self.afib) + hits + alarms
-        share: Floats = np.divide((1 + beta**2) * hits, bottom, out=np.zeros_like(hits), where=bottom > 0)
-        return share
+        return ratio((1 + beta**2) * hits, bottom, empty=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Turn labels and scores into metrics."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atml.evaluation.bootstrap import bootstrap_intervals
-from atml.evaluation.confusion import Confusion, Floats, count_by_group
+from atml.evaluation.confusion import Confusion, Floats, count_by_group, or_none
 from atml.evaluation.labelled import check_beta, groups, labelled_scores
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 
@@ -25,13 +24,12 @@ def evaluate(
     threshold: float,
     beta: float = 2.0,
     bootstrap: int = 1000,
-    seed: int = 0,
 ) -> Metrics:
     """Return the metrics of calling AFIB where a score is at least `threshold`.
 
     `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB), `subjects` [n] and `rhythms` [n]
-    are names. `bootstrap` resamples of the subjects, drawn from `seed`, give the intervals; 0
-    skips them. Raises ValueError for vectors of different length, for empty vectors, and for invalid
+    are names. `bootstrap` resamples of the subjects, always the same, give the intervals; 0 skips
+    them. Raises ValueError for vectors of different length, for empty vectors, and for invalid
     labels or scores.
     """
     check_beta(beta)
@@ -59,7 +57,6 @@ def evaluate(
             beta=beta,
             g_above=G_ABOVE,
             resamples=bootstrap,
-            seed=seed,
         ),
     )
 
@@ -89,7 +86,7 @@ def metrics_of_counts(
         accuracy=float(pooled.accuracy[0]),
         precision=float(pooled.precision[0]),
         recall=float(pooled.recall[0]),
-        specificity=_maybe(pooled.specificity[0]),
+        specificity=or_none(pooled.specificity[0]),
         roc_auc=None,
         subject_mean_fbeta=float(subject_fbeta.mean()),
         g=float((subject_fbeta > G_ABOVE).mean()),
@@ -131,7 +128,7 @@ def _per_subject(
             accuracy=float(counts.accuracy[i]),
             precision=float(precision[i]),
             recall=float(recall[i]),
-            specificity=_maybe(counts.specificity[i]),
+            specificity=or_none(counts.specificity[i]),
             roc_auc=areas[i],
         )
         for i, name in enumerate(names)
@@ -148,7 +145,3 @@ def _per_rhythm(names: list[str], counts: Confusion) -> tuple[RhythmMetrics, ...
         )
         for i, name in enumerate(names)
     )
-
-
-def _maybe(rate: float) -> float | None:
-    return None if math.isnan(rate) else float(rate)

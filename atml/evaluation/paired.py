@@ -21,7 +21,6 @@ def chance_to_be_better(
     *,
     thresholds: tuple[float, float],
     beta: float = 2.0,
-    seed: int = 0,
 ) -> float:
     """Return the share of resamples of the subjects in which `one` has the higher F-beta.
 
@@ -30,7 +29,6 @@ def chance_to_be_better(
         other: The same of another model, with the same subjects.
         thresholds: The decision threshold of each, from `atml.evaluation.estimate.THRESHOLDS`.
         beta: Beta of F-beta.
-        seed: Seed of the resamples.
 
     Raises ValueError if the subjects differ.
     """
@@ -39,7 +37,7 @@ def chance_to_be_better(
     )
     if names != others:
         raise ValueError("two models must be compared on the same subjects.")
-    times = resampled_subjects(len(names), resamples=RESAMPLES, seed=seed)
+    times = resampled_subjects(len(names), RESAMPLES)
     gain = ours.resampled(times).fbeta(beta) - theirs.resampled(times).fbeta(beta)
     return float((gain > 0).mean() + (gain == 0).mean() / 2)
 

@@ -12,10 +12,11 @@ from atml.evaluation.bootstrap import (
     subjects_with,
     with_afib,
 )
-from atml.evaluation.confusion import Confusion, Floats
+from atml.evaluation.confusion import Confusion, Floats, or_none
 from atml.evaluation.metrics import Metrics
 
 PREVALENCES = (0.01, 0.05, 0.10)
+RESAMPLES = 1000
 
 Interval = tuple[float, float]
 
@@ -32,7 +33,7 @@ class PredictiveValues:
 
 
 def predictive_values(
-    metrics: Metrics, prevalences: Sequence[float] = PREVALENCES, *, resamples: int = 1000, seed: int = 0
+    metrics: Metrics, prevalences: Sequence[float] = PREVALENCES
 ) -> tuple[PredictiveValues, ...]:
     """Return the predictive values of a model at other prevalences of AFIB among segments, by Bayes' rule.
 
@@ -43,8 +44,8 @@ def predictive_values(
     counts = counts_of(metrics)
     if metrics.specificity is None or not counts.afib.any():
         return ()
-    resamples = resamples if min(subjects_with(counts)) >= LEAST_SUBJECTS else 0
-    times = resampled_subjects(counts.segments.size, resamples=resamples, seed=seed)
+    resamples = RESAMPLES if min(subjects_with(counts)) >= LEAST_SUBJECTS else 0
+    times = resampled_subjects(counts.segments.size, resamples)
     resampled = counts.resampled(times)
     return tuple(_at(prevalence, counts.pooled(), resampled) for prevalence in prevalences)
 
@@ -64,8 +65,8 @@ def _at(prevalence: float, pooled: Confusion, resampled: Confusion) -> Predictiv
     positives, negatives = _values(resampled, prevalence)
     return PredictiveValues(
         prevalence=prevalence,
-        positive=None if np.isnan(positive) else float(positive),
-        negative=None if np.isnan(negative) else float(negative),
+        positive=or_none(positive),
+        negative=or_none(negative),
         positive_interval=percentiles(positives) if np.isfinite(positives).any() else None,
         negative_interval=percentiles(negatives) if np.isfinite(negatives).any() else None,
     )

@@ -9,7 +9,7 @@ from atml.evaluation.confusion import Floats
 from atml.evaluation.labelled import labelled_scores
 from atml.evaluation.stored import Stored
 
-BINS = 10
+BINS = 10  # of equal width
 MOST_ROC_POINTS = 200
 
 
@@ -39,14 +39,14 @@ class ScoreCurves(Stored):
     calibration_error: float
 
 
-def score_curves(labels: ArrayLike, scores: ArrayLike, *, bins: int = BINS) -> ScoreCurves:
+def score_curves(labels: ArrayLike, scores: ArrayLike) -> ScoreCurves:
     """Return the curves of scores that the model was not trained on.
 
-    `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB). `bins` of equal width divide the scores. Of
-    the ROC curve at most 200 points are kept, evenly spaced along it. Raises ValueError as `evaluate` does.
+    `labels` [n] are 0 or 1 (= AFIB), `scores` [n] are P(AFIB). Of the ROC curve at most 200 points are kept,
+    evenly spaced along it. Raises ValueError as `evaluate` does.
     """
     positive, score = labelled_scores(labels, scores)
-    reliability = _reliability(positive, score, bins)
+    reliability = _reliability(positive, score)
     gaps = [one.segments * abs(one.mean_score - one.afib_share) for one in reliability]
     return ScoreCurves(
         segments=positive.size,
@@ -58,15 +58,15 @@ def score_curves(labels: ArrayLike, scores: ArrayLike, *, bins: int = BINS) -> S
     )
 
 
-def _reliability(positive: NDArray[np.bool_], score: Floats, bins: int) -> tuple[ReliabilityBin, ...]:
-    place = np.clip((score * bins).astype(np.int64), 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, weights=score, minlength=bins)
-    afib = np.bincount(place[positive], minlength=bins)
+def _reliability(positive: NDArray[np.bool_], score: Floats) -> tuple[ReliabilityBin, ...]:
+    place = np.clip((score * BINS).astype(np.int64), 0, BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    sums = np.bincount(place, weights=score, minlength=BINS)
+    afib = np.bincount(place[positive], minlength=BINS)
     return tuple(
         ReliabilityBin(
-            low=i / bins,
-            high=(i + 1) / bins,
+            low=i / BINS,
+            high=(i + 1) / BINS,
             segments=int(counts[i]),
             mean_score=float(sums[i] / counts[i]),
             afib_share=float(afib[i] / counts[i]),
