@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atml.ecg import SAMPLING_RATE_HZ
-from atml.evaluation.confusion import Floats, count_by_group
+from atml.evaluation.confusion import Floats, count_by_group, or_none
 from atml.evaluation.disturbances import DISTURBANCES, Samples, peak
 from atml.evaluation.evaluate import roc_auc
 from atml.evaluation.labelled import check_beta, labelled_scores
@@ -223,7 +223,6 @@ class _Task:
         counts = count_by_group(self.subject, int(self.subject.max()) + 1, positive, called)
         even = counts.resampled((1 / counts.segments)[None, :])
         own = roc_auc(positive, score, 1 / counts.segments[self.subject])
-        specificity = float(even.specificity[0])
         return DisturbedMetrics(
             disturbance=name,
             severe=severe,
@@ -231,6 +230,6 @@ class _Task:
             roc_auc_loss=None if own is None else (own if area is None else area) - own,
             f1=float(even.fbeta(1.0)[0]),
             fbeta=float(even.fbeta(self.beta)[0]),
-            specificity=None if np.isnan(specificity) else specificity,
+            specificity=or_none(even.specificity[0]),
             not_finite=int((~finite).sum()),
         )
