@@ -31,7 +31,7 @@ from atml.files import TEMPORARY, cannot_write, remove_abandoned, whole
 FORMAT = 1  # increase it when the files or the messages about damaged segments change
 GUESS_FILES = 101  # read to guess the segment length before reading all files
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # files done, files in total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,7 @@ def _readable_again(directory: Path, problems: tuple[Problem, ...]) -> bool:
 
 
 def _build(
-    directory: Path,
-    listing: Listing,
-    entry: Path,
-    key: str,
-    workers: int | None,
-    progress: Progress | None,
+    directory: Path, listing: Listing, entry: Path, key: str, workers: int | None, progress: Progress | None
 ) -> Store:
     names = [name for name, _, _ in listing.files]
     length = _most_common(Counter(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1]).lengths))
@@ -152,7 +147,16 @@ def _build(
         problems=tuple(sorted(building.problems, key=lambda problem: problem.file)),
         fingerprint=building.fingerprint(),
     )
-    _publish(entry, key, directory, store)
+    index = {
+        "format": FORMAT,
+        "directory": str(directory),  # informative only
+        "length": length,
+        "fingerprint": store.fingerprint,
+        "problems": [asdict(problem) for problem in store.problems],
+        "names": store.names,
+    }
+    with whole(entry / f"{key}.json") as file:
+        file.write(json.dumps(index).encode())
     return store
 
 
@@ -194,19 +198,6 @@ def _wrong_length(name: str, length: int, expected: int) -> Problem:
     said, line = ("ends after", length) if length < expected else ("goes on to", expected + 1)
     text = f"{said} {length} numbers, the other segments hold {expected}; {RESTORE}"
     return Problem(file=name, line=line, text=text)
-
-
-def _publish(entry: Path, key: str, directory: Path, store: Store) -> None:
-    index = {
-        "format": FORMAT,
-        "directory": str(directory),  # informative only
-        "length": store.samples.shape[1],
-        "fingerprint": store.fingerprint,
-        "problems": [asdict(problem) for problem in store.problems],
-        "names": store.names,
-    }
-    with whole(entry / f"{key}.json") as file:
-        file.write(json.dumps(index).encode())
 
 
 def _remove_others(entry: Path, key: str) -> None:

@@ -4,7 +4,7 @@
 """
 
 import hashlib
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.cache import Store, open_store
+from atml.ecg.cache import Progress, Store, open_store
 from atml.ecg.provenance import read_provenance
 from atml.ecg.segment import AFIB_RHYTHM, GRAMMAR, SegmentName, subject_order
 from atml.ecg.sources.iesd import Listing, Problem, scan
 from atml.errors import BadSegment, NoSegments
-
-Progress = Callable[[int, int], None]  # files done, files in total
 
 SHOWN_PROBLEMS = 3
 
@@ -139,7 +137,6 @@ def check_directory(
     directory: str | Path,
     *,
     progress: Progress | None = None,
-    workers: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> DirectoryReport:
     """Read every segment of a directory and report all problems.
@@ -149,17 +146,17 @@ def check_directory(
         DataError: the directory cannot be listed, or the cache cannot be written.
     """
     directory = Path(directory)
-    store, listing = _open(directory, progress, workers, cache_dir)
+    store, listing = _open(directory, progress, None, cache_dir)
     dataset = _dataset(directory, store)
-    counts: dict[str, dict[str, int]] = {}
-    for subject, rhythm in zip(dataset.subjects.tolist(), dataset.rhythms.tolist(), strict=True):
-        of_subject = counts.setdefault(subject, {})
-        of_subject[rhythm] = of_subject.get(rhythm, 0) + 1
+    subjects, rhythms = dataset.subjects.tolist(), dataset.rhythms.tolist()
+    counts: dict[str, dict[str, int]] = {one: Counter() for one in sorted(set(subjects), key=subject_order)}
+    for subject, rhythm in zip(subjects, rhythms, strict=True):
+        counts[subject][rhythm] += 1
     return DirectoryReport(
         directory=str(directory),
         segments=len(dataset),
         segment_length=dataset.segment_length,
-        counts={subject: counts[subject] for subject in sorted(counts, key=subject_order)},
+        counts=counts,
         problems=store.problems,
         ignored=listing.ignored,
         fingerprint=dataset.fingerprint,

@@ -27,10 +27,7 @@ def fit_labels(positive: Iterable[str]) -> bool:
 
 
 def simulated_segments(
-    length: int,
-    *,
-    cache_dir: str | Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    length: int, *, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Dataset:
     """Return 7,680 segments of 256 simulated subjects, always the same.
 
@@ -38,13 +35,12 @@ def simulated_segments(
 
     Args:
         length: Samples of a segment, at 250 Hz.
-        cache_dir: The cache; by default `ATML_CACHE`, or the user's cache directory.
         progress: Called with (subjects drawn, subjects in total).
 
     Raises:
         CannotWrite: the cache cannot be written.
     """
-    folder = (default_cache_dir() if cache_dir is None else Path(cache_dir)) / "simulated"
+    folder = default_cache_dir() / "simulated"
     path = folder / f"{__version__}-{length}.npy"
     kept = _read(path, length)
     if kept is None:

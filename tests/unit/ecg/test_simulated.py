@@ -11,7 +11,8 @@ LENGTH = 250
 
 
 @pytest.fixture(autouse=True)
-def _few(monkeypatch):
+def _few(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATML_CACHE", str(tmp_path))
     monkeypatch.setattr(simulated, "SUBJECTS", 4)
     monkeypatch.setattr(simulated, "SEGMENTS_OF_EACH", 5)
 
@@ -24,8 +25,8 @@ def never_drawn(monkeypatch):
     monkeypatch.setattr(simulated, "draw_subject", fail)
 
 
-def test_they_are_those_of_the_simulator_with_their_labels(tmp_path):
-    found = simulated_segments(LENGTH, cache_dir=tmp_path)
+def test_they_are_those_of_the_simulator_with_their_labels():
+    found = simulated_segments(LENGTH)
     assert (len(found), found.segment_length, set(found.subjects)) == (20, LENGTH, {"S0", "S1", "S2", "S3"})
     assert 0 < found.labels.sum() < 20
     for number in range(4):
@@ -36,23 +37,23 @@ def test_they_are_those_of_the_simulator_with_their_labels(tmp_path):
             assert is_there.any(axis=0).all()
 
 
-def test_they_are_kept(tmp_path, request):
-    drawn = simulated_segments(LENGTH, cache_dir=tmp_path)
+def test_they_are_kept(request):
+    drawn = simulated_segments(LENGTH)
     request.getfixturevalue("never_drawn")
-    again = simulated_segments(LENGTH, cache_dir=tmp_path)
+    again = simulated_segments(LENGTH)
     np.testing.assert_array_equal(drawn.samples(), again.samples())
     np.testing.assert_array_equal(drawn.labels, again.labels)
 
 
 @pytest.mark.parametrize("content", [b"", b"no array", None])
 def test_what_is_damaged_is_drawn_again(tmp_path, content):
-    drawn = simulated_segments(LENGTH, cache_dir=tmp_path).samples()
+    drawn = simulated_segments(LENGTH).samples()
     (path,) = (tmp_path / "simulated").iterdir()
     path.write_bytes(path.read_bytes()[:-4] if content is None else content)
-    np.testing.assert_array_equal(drawn, simulated_segments(LENGTH, cache_dir=tmp_path).samples())
+    np.testing.assert_array_equal(drawn, simulated_segments(LENGTH).samples())
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "simulated").write_text("a file where the folder belongs")
     with pytest.raises(CannotWrite, match="simulated"):
-        simulated_segments(LENGTH, cache_dir=tmp_path)
+        simulated_segments(LENGTH)
