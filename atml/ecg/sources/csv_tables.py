@@ -32,7 +32,8 @@ def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
             first = opened.readline()
             delimiter = max(",;\t", key=first.count)
             header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-            places = _places(header, reading)
+            check_header(header, reading)
+            places = {role: header.index(column) for role, column in reading.columns.items()}
             # Row by row: thousands of rows kept together would cost the garbage collector most of the time.
             cells: dict[str, list[Any]] = {role: [] for role in places}
             blank = 0
@@ -55,11 +56,6 @@ def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:
             yield cells
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRecording(f"{file.name} is not a CSV file in UTF-8 ({error}); export it again") from None
-
-
-def _places(header: list[str], reading: Reading) -> dict[str, int]:
-    check_header(header, reading)
-    return {role: header.index(column) for role, column in reading.columns.items()}
 
 
 def _number(cell: str, line: int, column: str) -> float:

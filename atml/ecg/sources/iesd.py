@@ -174,14 +174,12 @@ def _fault(text: bytes) -> str | None:
         shown = text.decode("utf-8")
     except UnicodeDecodeError:
         return "expected a number but got binary data"
-    if not shown.isprintable() and not shown.replace("\t", " ").isprintable():
+    if not shown.replace("\t", " ").isprintable():
         return "expected a number but got binary data"
     shown = shown if len(shown) <= 40 else shown[:39] + "…"
     try:
-        value = float(text)
+        value = float(text.replace(b"_", b"?"))  # as in 1_000, which is a number in Python only
     except ValueError:
-        return f"expected a number but got {shown!r}"
-    if b"_" in text:
         return f"expected a number but got {shown!r}"
     if not math.isfinite(value):
         return f"expected a finite number but got {shown}"

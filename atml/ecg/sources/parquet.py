@@ -21,10 +21,8 @@ def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
 
 
 def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
-    pyarrow, parquet = (
-        load_reader("pyarrow", "Parquet files"),
-        load_reader("pyarrow.parquet", "Parquet files"),
-    )
+    pyarrow = load_reader("pyarrow", "Parquet files")
+    parquet = load_reader("pyarrow.parquet", "Parquet files")
     try:
         with parquet.ParquetFile(str(file)) as opened:
             check_header(opened.schema_arrow.names, reading)

@@ -87,8 +87,10 @@ def fetch_recordings(
     if database not in DATABASES:
         raise DataError(f"no database {database}; there are {', '.join(DATABASES)}.")
     one, directory = DATABASES[database], Path(out)
-    top = _checked(base_url or os.environ.get("ATML_PHYSIONET") or PHYSIONET)
-    url = f"{top}/{database}/{VERSION}"
+    top = base_url or os.environ.get("ATML_PHYSIONET") or PHYSIONET
+    if not top.startswith(("https://", "http://")):
+        raise DataError(f"{top} is not a web address; it must begin with https:// or http://.")
+    url = f"{top.rstrip('/')}/{database}/{VERSION}"
     make_folder(directory)
     source = replace(
         one,
@@ -117,12 +119,6 @@ def fetch_recordings(
         downloaded_bytes=bytes_,
         licence=one.licence,
     )
-
-
-def _checked(base_url: str) -> str:
-    if not base_url.startswith(("https://", "http://")):
-        raise DataError(f"{base_url} is not a web address; it must begin with https:// or http://.")
-    return base_url.rstrip("/")
 
 
 def _checksums(path: Path) -> dict[str, str]:

@@ -190,8 +190,7 @@ def load_reader(package: str, what: str) -> Any:
         DataError: it is not installed; says how to install it.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+        with warnings.catch_warnings(action="ignore"):  # wfdb's use of pandas, which its user cannot change
             return import_module(package)
     except ImportError as error:
         raise DataError(

@@ -132,9 +132,8 @@ def _require(holds: bool, message: str) -> None:
 
 
 def _notice(subjects: int, seed: int) -> str:
-    last = f"made by `atml data simulate` with seed {seed}, {subjects} subjects"
     return (
         "# Simulated ECG segments\n\n"
-        f"Not recordings of people: {last}.\n"
+        f"Not recordings of people: made by `atml data simulate` with seed {seed}, {subjects} subjects.\n"
         "For trying ATML; never report figures measured on them as results for real patients.\n"
     )

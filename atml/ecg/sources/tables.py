@@ -70,13 +70,11 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
 
 def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
     rate_hz = _rate(columns, reading, start, end)
-    if "time" in columns:
-        _check_times(columns["time"], start, end, rate_hz)
-    signal = (
-        _TimedRows(column=columns["signal"], start=start, end=end, time=columns["time"], rate_hz=rate_hz)
-        if "time" in columns
-        else _Rows(column=columns["signal"], start=start, end=end)
-    )
+    column, time = columns["signal"], columns.get("time")
+    signal = _Rows(column=column, start=start, end=end)
+    if time is not None:
+        _check_times(time, start, end, rate_hz)
+        signal = _TimedRows(column=column, start=start, end=end, time=time, rate_hz=rate_hz)
     changes = [
         (signal.place(row) / rate_hz, rhythm_code(_text(columns, "rhythm", row) or ""))
         for row in _changes(columns, "rhythm", start, end)

@@ -59,14 +59,12 @@ def _parts(header: Path) -> Iterator[Path]:
 
 
 def _read(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
+    with warnings.catch_warnings(action="ignore"):  # wfdb's use of pandas, which its user cannot change
         yield from list(_recording(header, name, reading))
 
 
 def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]:
-    path = str(header.with_suffix(""))
-    fields = _header(path, header)
+    fields = _header(header)
     if fields.n_sig == 0:
         return  # annotations without a signal, such as 00735 of AFDB
     if not fields.fs or fields.fs <= 0 or not fields.sig_len:
@@ -86,7 +84,7 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         record=name,
         signal=signal if reading.in_parts and not _has_differences(fields) else signal[:],
         rate_hz=float(fields.fs) * per_frame,
-        spans=_spans(path, header, reading.annotator, fields, seconds) if not reading.in_parts else (),
+        spans=_spans(header, reading.annotator, fields, seconds) if not reading.in_parts else (),
         channel=names[index],
         unit=unit,
     )
@@ -108,8 +106,7 @@ class _File:
     def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
         start, end, _ = part.indices(len(self))
         first, last = start // self.per_frame, -(-end // self.per_frame)  # frames
-        path = str(self.header.with_suffix(""))
-        record = _record(path, self.header, self.fields, self.index, first, last)
+        record = _record(self.header, self.fields, self.index, first, last)
         skipped = first * self.per_frame
         return np.asarray(record.e_p_signal[0][start - skipped : end - skipped], np.float64) * self.factor
 
@@ -143,10 +140,10 @@ def _unit(fields: Any, index: int) -> tuple[float, str]:
     return units.pop() if units else (1.0, "")
 
 
-def _header(path: str, header: Path) -> Any:
+def _header(header: Path) -> Any:
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        fields = wfdb.rdheader(path, rd_segments=True)
+        fields = wfdb.rdheader(str(header.with_suffix("")), rd_segments=True)
         if fields.sig_name is None and hasattr(fields, "segments"):  # of several segments
             fields.sig_name = fields.get_sig_name()
         return fields
@@ -154,12 +151,13 @@ def _header(path: str, header: Path) -> Any:
         raise BadRecording(f"{header.name} is not a WFDB header ({error}); fetch it again") from None
 
 
-def _record(path: str, header: Path, fields: Any, index: int, start: int, end: int) -> Any:
+def _record(header: Path, fields: Any, index: int, start: int, end: int) -> Any:
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # wfdb's use of pandas, about which its user can do nothing
-            return wfdb.rdrecord(path, channels=[index], sampfrom=start, sampto=end, smooth_frames=False)
+        with warnings.catch_warnings(action="ignore"):
+            return wfdb.rdrecord(
+                str(header.with_suffix("")), channels=[index], sampfrom=start, sampto=end, smooth_frames=False
+            )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise BadRecording(f"its signal file {missing} is missing; fetch it again") from None
@@ -170,10 +168,10 @@ def _record(path: str, header: Path, fields: Any, index: int, start: int, end: i
         ) from None
 
 
-def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float) -> tuple[Span, ...]:
+def _spans(header: Path, annotator: str, fields: Any, seconds: float) -> tuple[Span, ...]:
     """Return the annotated rhythms, and what a comment in the header says of the rest."""
     comments = {comment.strip().lower() for comment in fields.comments or ()}
-    changes = _changes(path, header, annotator, fields)
+    changes = _changes(header, annotator, fields)
     if _NONE in comments:
         return spans_between([(0.0, "N")], seconds)
     if _ALWAYS in comments:
@@ -187,14 +185,14 @@ def _spans(path: str, header: Path, annotator: str, fields: Any, seconds: float)
     )
 
 
-def _changes(path: str, header: Path, annotator: str, fields: Any) -> list[tuple[float, str]]:
+def _changes(header: Path, annotator: str, fields: Any) -> list[tuple[float, str]]:
     file = header.parent / f"{header.stem}.{annotator}"
     if not file.exists():
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
         with _delayed_interrupt():
-            found = wfdb.rdann(path, annotator)
+            found = wfdb.rdann(str(header.with_suffix("")), annotator)
         notes = list(zip(found.sample, found.symbol, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None

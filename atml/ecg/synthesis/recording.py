@@ -4,13 +4,7 @@ import numpy as np
 
 from atml.ecg.segment import SAMPLING_RATE_HZ
 from atml.ecg.synthesis.heart import Floats, Heart, Rng, about, between
-from atml.ecg.synthesis.rhythms import (
-    EARLY,
-    MARGIN_SECONDS,
-    SINUS,
-    VENTRICULAR,
-    Beats,
-)
+from atml.ecg.synthesis.rhythms import EARLY, MARGIN_SECONDS, SINUS, VENTRICULAR, Beats
 
 PASS_BAND_HZ = (0.5, 50.0)
 
