@@ -7,7 +7,7 @@ from atml.ecg.dataset import Dataset, check_directory, load_dataset
 from atml.ecg.segment import AFIB_RHYTHM, CLASSES, SAMPLING_RATE_HZ, SegmentName
 from atml.ecg.simulated import simulated_segments
 from atml.ecg.sources.simulator import draw_subject, simulate
-from atml.ecg.splits import Split, drop_shared_subjects, grouped_folds
+from atml.ecg.splits import Split, grouped_folds, shared_subjects
 
 __all__ = [
     "AFIB_RHYTHM",
@@ -18,9 +18,9 @@ __all__ = [
     "Split",
     "check_directory",
     "draw_subject",
-    "drop_shared_subjects",
     "grouped_folds",
     "load_dataset",
+    "shared_subjects",
     "simulate",
     "simulated_segments",
 ]

@@ -91,17 +91,16 @@ def _advice(dataset: Dataset, folds: int, mixed: int, single: list[int]) -> str:
     )
 
 
-def drop_shared_subjects(train: Dataset, test: Dataset) -> tuple[Dataset, tuple[str, ...]]:
-    """Remove from ``train`` the subjects that are also in ``test``, and return their names.
+def shared_subjects(train: Dataset, test: Dataset) -> list[str]:
+    """Return the names of the subjects that are in both ``train`` and ``test``.
 
     Raises:
-        TooFewSubjects: nothing would be left to train on.
+        TooFewSubjects: without them nothing would be left to train on.
     """
     shared = np.isin(train.subjects, test.subjects)
-    names = tuple(sorted({str(name) for name in train.subjects[shared]}, key=subject_order))
     if len(train) and shared.all():
         raise TooFewSubjects(
             f"every subject of {train.source} is also in {test.source}, so nothing is left to train "
             "on; name directories with different subjects."
         )
-    return train.select(~shared), names
+    return sorted(set(train.subjects[shared].tolist()), key=subject_order)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from atml.ecg import Dataset, drop_shared_subjects
+from atml.ecg import Dataset, shared_subjects
 from atml.errors import StudyError
 from atml.reports.choose import Candidate, RunFits, answer_to, choose, judge_again
 from atml.reports.fits import Fit, FitJob, run_fits
@@ -160,7 +160,7 @@ def check_test(dataset: Dataset, test: Dataset) -> None:
             f"the class to find is {'+'.join(dataset.positive)} in {dataset.source} but "
             f"{'+'.join(test.positive)} in {test.source}; import both with the same --positive"
         )
-    _, shared = drop_shared_subjects(dataset, test)
+    shared = shared_subjects(dataset, test)
     if shared:
         raise StudyError(
             f"{', '.join(shared)} are in training and test both; list them under data.exclude_subjects "

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atml.ecg import Dataset, drop_shared_subjects, grouped_folds
+from atml.ecg import Dataset, grouped_folds, shared_subjects
 from atml.errors import TooFewSubjects
 
 
@@ -103,21 +103,16 @@ class TestGroupedFolds:
             grouped_folds(dataset_of({"S1": (5, 5), "S2": (5, 5)}), folds=1)
 
 
-class TestDropSharedSubjects:
-    def test_shared_subjects_leave_the_training_part_and_are_named(self) -> None:
+class TestSharedSubjects:
+    def test_shared_subjects_are_named(self) -> None:
         train = dataset_of({"S1": (2, 2), "S66": (3, 1), "S9": (1, 1), "S10": (1, 0)})
         test = dataset_of({"S66": (1, 1), "S70": (1, 1), "S10": (1, 1), "S9": (1, 1)})
-        kept, names = drop_shared_subjects(train, test)
-        assert names == ("S9", "S10", "S66")
-        assert set(kept.subjects) == {"S1"}
-        assert kept.store is train.store
+        assert shared_subjects(train, test) == ["S9", "S10", "S66"]
 
-    def test_nothing_shared_drops_nothing(self) -> None:
-        train = dataset_of({"S1": (2, 2)})
-        kept, names = drop_shared_subjects(train, dataset_of({"S2": (1, 1)}))
-        assert (len(kept), names) == (4, ())
+    def test_none_may_be_shared(self) -> None:
+        assert shared_subjects(dataset_of({"S1": (2, 2)}), dataset_of({"S2": (1, 1)})) == []
 
-    def test_dropping_everything_is_refused(self) -> None:
+    def test_sharing_everything_is_refused(self) -> None:
         train = dataset_of({"S1": (2, 2)}, source="data/train")
         with pytest.raises(TooFewSubjects, match="every subject of data/train is also in data/test"):
-            drop_shared_subjects(train, dataset_of({"S1": (1, 1)}, source="data/test"))
+            shared_subjects(train, dataset_of({"S1": (1, 1)}, source="data/test"))
