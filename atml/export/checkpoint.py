@@ -20,22 +20,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A saved model; `models.get_architecture(checkpoint.architecture)` can rebuild its module."""
+    """A saved model; `models.get_architecture(checkpoint.metadata.architecture)` can rebuild its module."""
 
     config: dict[str, int | float]  # the fields of the architecture's config
     segment_length: int
     state_dict: dict[str, Tensor]  # on the CPU
-    metadata: OnnxMetadata
-
-    @property
-    def architecture(self) -> str:
-        """The architecture's name."""
-        return self.metadata.architecture
-
-    @property
-    def threshold(self) -> float:
-        """The decision threshold at full precision."""
-        return self.metadata.threshold
+    metadata: OnnxMetadata  # with the threshold at full precision
 
 
 def save_checkpoint(

@@ -180,7 +180,7 @@ class _Bundle:
             self.metrics["onnx_bytes"] == counted,
             f"metrics.json states {self.metrics['onnx_bytes']:,} bytes for {MODEL}, which has {counted:,}",
         )
-        return f"{saved.architecture} at threshold {saved.threshold:.4f}, in every file"
+        return f"{saved.metadata.architecture} at threshold {saved.metadata.threshold:.4f}, in every file"
 
     def check_logits(self, name: str) -> str:
         if name not in self.models:
@@ -196,7 +196,7 @@ class _Bundle:
 
     def check_checkpoint(self) -> str:
         saved = self.checkpoint
-        architecture = get_architecture(saved.architecture)
+        architecture = get_architecture(saved.metadata.architecture)
         config = architecture.config_from_dict(saved.config)
         proposal = Proposal(architecture=architecture, config=config, learning_rate=1.0)
         network = proposal.build(saved.segment_length, seed=0)

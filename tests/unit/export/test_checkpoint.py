@@ -42,7 +42,7 @@ def save(path: Path, model: torch.nn.Module) -> None:
 class TestRoundTrip:
     def test_the_same_model_can_be_built_again(self, model: torch.nn.Module, path: Path):
         checkpoint = load_checkpoint(path)
-        architecture = get_architecture(checkpoint.architecture)
+        architecture = get_architecture(checkpoint.metadata.architecture)
         config = architecture.config_from_dict(checkpoint.config)
         again = architecture.build(config, checkpoint.segment_length).eval()
         again.load_state_dict(checkpoint.state_dict)
@@ -50,9 +50,9 @@ class TestRoundTrip:
         assert torch.equal(model(samples), again(samples))
 
     def test_metadata_keep_every_digit(self, path: Path):
-        checkpoint = load_checkpoint(path)
-        assert checkpoint.metadata == METADATA
-        assert checkpoint.threshold == 0.123456789
+        metadata = load_checkpoint(path).metadata
+        assert metadata == METADATA
+        assert metadata.threshold == 0.123456789
 
     def test_plain_torch_loads_it_safely(self, path: Path):
         content = torch.load(path, weights_only=True)
