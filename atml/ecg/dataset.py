@@ -4,7 +4,6 @@
 """
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,15 +147,15 @@ def check_directory(
     directory = Path(directory)
     store, listing = _open(directory, progress, None, cache_dir)
     dataset = _dataset(directory, store)
-    subjects, rhythms = dataset.subjects.tolist(), dataset.rhythms.tolist()
-    counts: dict[str, dict[str, int]] = {one: Counter() for one in sorted(set(subjects), key=subject_order)}
-    for subject, rhythm in zip(subjects, rhythms, strict=True):
-        counts[subject][rhythm] += 1
+    counts: dict[str, dict[str, int]] = {}
+    for subject, rhythm in zip(dataset.subjects.tolist(), dataset.rhythms.tolist(), strict=True):
+        of_subject = counts.setdefault(subject, {})
+        of_subject[rhythm] = of_subject.get(rhythm, 0) + 1
     return DirectoryReport(
         directory=str(directory),
         segments=len(dataset),
         segment_length=dataset.segment_length,
-        counts=counts,
+        counts={subject: counts[subject] for subject in sorted(counts, key=subject_order)},
         problems=store.problems,
         ignored=listing.ignored,
         fingerprint=dataset.fingerprint,
