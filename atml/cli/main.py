@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import tempfile
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -108,9 +108,8 @@ def main() -> None:
     except AtmlError as error:
         _tell(f"Error: {error}")
         sys.exit(MISTAKE)
-    except BrokenPipeError:
-        # The reader (such as `head`) has closed the pipe; discard the remaining output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+        _discard(sys.stdout)
     except OSError as error:
         _tell(f"Error: {error.filename or _unnamed()}: {why_unreadable(error)}")
         sys.exit(MISTAKE)
@@ -142,8 +141,15 @@ def _unnamed() -> str:
     try:
         typer.echo()
     except OSError:
+        _discard(sys.stdout)
         return "the output"
     return f"a temporary file in {tempfile.gettempdir()}, or a pipe"
+
+
+def _discard(*streams: TextIO) -> None:
+    """Discard what could not be written, so that flushing it does not fail again at exit."""
+    for stream in streams:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _tell(text: str) -> None:
@@ -174,7 +180,5 @@ def _cannot_write(error: CannotWrite) -> int:
     try:
         _tell(f"Error: {error}, then run the same command again.")
     except OSError:
-        # The log is on the full disk too; flushing the rest must not fail again at exit.
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _discard(sys.stdout, sys.stderr)  # the log is on the full disk too
     return code

@@ -30,8 +30,10 @@ def atml(command, **environment):
     )
 
 
-def test_a_full_disk_is_told_in_one_sentence():
-    done = atml("atml data check --help > /dev/full; atml --version > /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_in_one_sentence(unbuffered):
+    commands = "atml data check --help > /dev/full; atml --version > /dev/full"
+    done = atml(commands, PYTHONUNBUFFERED=unbuffered)
     assert done.stderr.splitlines() == ["Error: the output: its disk is full; make room there"] * 2
     assert done.returncode == 1
 
