@@ -34,9 +34,8 @@ def dashboard(
 
     Example:  atml dashboard --read-only
     """
-    from atml.service.address import Address
     from atml.service.artifacts import open_artifacts
-    from atml.service.dashboard import credentials_for, dashboard_app, serve
+    from atml.service.dashboard.app import Address, credentials_for, dashboard_app, serve
     from atml.service.storage import open_storage
 
     address = Address(host=host, port=port)

@@ -15,10 +15,9 @@ from optuna.trial import TrialState
 
 from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.service.address import Address
 from atml.service.alive import Workers
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard import dashboard_app
+from atml.service.dashboard.app import Address, dashboard_app
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
 from atml.service.storage.database import Database

@@ -1,7 +1,10 @@
 """Serving optuna-dashboard to this machine, or to users with credentials."""
 
+import ipaddress
 import signal
+import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -13,7 +16,6 @@ from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
 from atml.errors import AddressError, DashboardError
-from atml.service.address import Address
 from atml.service.dashboard import guards
 from atml.service.dashboard.answers import WithHttpErrors
 from atml.service.dashboard.bodies import refuse_malformed_bodies
@@ -23,6 +25,31 @@ from atml.service.dashboard.page import with_additions
 # A browser opens up to six connections to one server; two more to spare.
 THREADS = 8
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A host and a port to listen on."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 picks a free one
+
+    def is_loopback(self) -> bool:
+        """Whether it can be reached only from this machine.
+
+        Raises:
+            AddressError: the host has no address.
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise AddressError(
+                f"{self.host or repr('')}: no such host or address: {error.strerror}"
+            ) from None
+        except UnicodeError:  # a label of the name is empty or longer than 63 letters
+            raise AddressError(f"{self.host!r} is not a valid host name") from None
+        # An IPv6 address may include its interface: fe80::1%eth0.
+        return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
 
 def credentials_for(address: Address, text: str | None) -> Credentials | None:
@@ -69,12 +96,7 @@ def dashboard_app(
 
 
 def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], None]) -> None:
-    """Serve `app` until SIGTERM.
-
-    Args:
-        app: The application.
-        address: The address to listen on.
-        on_ready: Called with the URL as soon as the port is open.
+    """Serve `app` until SIGTERM; `on_ready` is called with the URL as soon as the port is open.
 
     Raises:
         AddressError: the address cannot be listened on.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -13,8 +13,6 @@ SCRIPT = "/atml/page.js"
 # With them a browser would keep the page of a dashboard that was started with other options.
 CACHING = ("Last-Modified", "ETag")
 CONDITIONS = ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH", "HTTP_RANGE")
-
-_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
 
 def with_additions(app: WSGIApplication, *, only_reading: bool) -> WSGIApplication:
@@ -43,9 +41,7 @@ def _inserted(
     """Return the page with `added` at the end of its head."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def keep(
-        status: str, headers: list[tuple[str, str]], _error: _ErrorInfo = None
-    ) -> Callable[[bytes], object]:
+    def keep(status: str, headers: list[tuple[str, str]], *_error: Any) -> Callable[[bytes], object]:
         begun[:] = [(status, headers)]
         return lambda _written: None
 

@@ -14,9 +14,8 @@ import pytest
 from optuna.artifacts import get_all_artifact_meta, upload_artifact
 
 from atml.errors import AddressError, DashboardError
-from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard import credentials_for, dashboard_app, serve
+from atml.service.dashboard.app import Address, credentials_for, dashboard_app, serve
 from atml.service.dashboard.guards import ARTIFACT_POLICY, Credentials
 from tests.paths import NOT_UTF8, UTF8
 

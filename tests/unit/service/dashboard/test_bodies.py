@@ -5,9 +5,8 @@ import json
 import optuna
 import pytest
 
-from atml.service.address import Address
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard import dashboard_app
+from atml.service.dashboard.app import Address, dashboard_app
 
 FILE = "data:text/plain;base64,YQ=="
 DOCUMENTS = [
