@@ -110,7 +110,7 @@ def audit(
       atml data audit data/iesd/train --workers 2
       atml data audit data/iesd/train --confidence 0.9 --json | jq '.suspicious[].file'
     """
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
     from atml.reports.audit import audit_labels
 
     found = audit_labels(

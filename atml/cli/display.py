@@ -1,24 +1,40 @@
-"""Progress of a study: a live view in a terminal, one line per event in a log."""
+"""Progress on standard error: a live view in a terminal, one line per event in a log."""
 
 import sys
-from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, suppress
 
-from atml.cli.console import clock, err, kilobytes
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from atml.cli.console import bar, clock, err, kilobytes
 from atml.errors import CannotWrite, StorageUnreachable
-from atml.service.watch import StudyWatch
+from atml.service.progress import Progress, RunningTrial, progress
+from atml.service.stored import StoredStudy
+from atml.service.watch import StudyWatch, Update, Watch
 from atml.tuning import records
+from atml.tuning.failures import ended_by_error, has_traceback, reason_of
 from atml.words import counted
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from atml.service.progress import Progress, RunningTrial
-    from atml.service.stored import StoredStudy
 
 BAR_CELLS = 12
 MOST_COLUMNS = 120  # of a line about a trial
+
+
+class Terminal(Watch):
+    """Prints messages, progress bars and a study's trials."""
+
+    def say(self, text: str) -> None:
+        """Print a message."""
+        err().print(text)
+
+    def progress(self, what: str, unit: str) -> AbstractContextManager[Update]:
+        """Show a progress bar."""
+        return bar(what, unit)
+
+    def study(self, stored: StoredStudy) -> AbstractContextManager[StudyWatch]:
+        """Show the trials of a study."""
+        return StudyDisplay(stored)
 
 
 class StudyDisplay(StudyWatch):
@@ -27,9 +43,7 @@ class StudyDisplay(StudyWatch):
     It reads only the storage; workers print nothing that could disturb it.
     """
 
-    def __init__(self, stored: "StoredStudy") -> None:
-        from rich.live import Live
-
+    def __init__(self, stored: StoredStudy) -> None:
         self._stored = stored
         self._console = err()
         self._seen: set[int] | None = None
@@ -46,9 +60,7 @@ class StudyDisplay(StudyWatch):
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
 
@@ -59,8 +71,6 @@ class StudyDisplay(StudyWatch):
 
     def update(self) -> None:
         """Read the study and show what is new; report once if the database is unreachable."""
-        from atml.service.progress import progress
-
         try:
             self._stored = self._stored.latest()
             now = progress(self._stored.snapshot())
@@ -85,10 +95,8 @@ class StudyDisplay(StudyWatch):
             with suppress(OSError):
                 self._live.update(_live_view(now), refresh=True)
 
-    def _tell_lower_best(self, now: "Progress") -> None:
+    def _tell_lower_best(self, now: Progress) -> None:
         """Say why the F-beta of the best trial has fallen: the targets decide, not F-beta alone."""
-        from optuna.trial import TrialState
-
         before, self._best = self._best, now.best
         if before is None or now.best is None or records.fbeta(now.best) >= records.fbeta(before):
             return
@@ -100,7 +108,7 @@ class StudyDisplay(StudyWatch):
             f"{before.number}: {new} instead of {old} suits the targets better"
         )
 
-    def _tell_overdue(self, now: "Progress") -> None:
+    def _tell_overdue(self, now: Progress) -> None:
         if now.overdue is not None and not self._overdue_told:
             self._overdue_told = True
             self.say(
@@ -108,9 +116,7 @@ class StudyDisplay(StudyWatch):
                 "may finish. For more, raise budget.minutes and add --extend to the same command"
             )
 
-    def _tell_first_error(self, now: "Progress") -> None:
-        from atml.tuning.failures import ended_by_error, has_traceback, reason_of
-
+    def _tell_first_error(self, now: Progress) -> None:
         failed = ended_by_error(now.finished)
         if failed and not self._error_told:
             self._error_told = True
@@ -121,9 +127,7 @@ class StudyDisplay(StudyWatch):
             )
 
 
-def _finished_line(trial: "FrozenTrial", now: "Progress") -> str:
-    from optuna.trial import TrialState
-
+def _finished_line(trial: FrozenTrial, now: Progress) -> str:
     what = f"trial {trial.number:>3} {records.architecture(trial):<15}{_rate(records.learning_rate(trial))}"
     if trial.state == TrialState.COMPLETE:
         seconds = records.training_seconds(trial)
@@ -146,7 +150,7 @@ def _rate(rate: float | None) -> str:
     return "" if rate is None else f" lr {rate:<8.3g}"
 
 
-def _summary(now: "Progress") -> str:
+def _summary(now: Progress) -> str:
     budget = f"/{now.trials_budget}" if now.trials_budget else ""
     parts = [f"{now.spent.trained}{budget}"]
     if now.best is not None:
@@ -156,10 +160,7 @@ def _summary(now: "Progress") -> str:
     return " · ".join(parts)
 
 
-def _live_view(now: "Progress") -> Any:
-    from rich.console import Group
-    from rich.text import Text
-
+def _live_view(now: Progress) -> Group:
     untrained = f" · {now.spent.untrained} pruned untrained" if now.spent.untrained else ""
     lines = [
         Text(
@@ -173,12 +174,12 @@ def _live_view(now: "Progress") -> Any:
     return Group(*lines)
 
 
-def so_far(trial: "RunningTrial") -> str:
+def so_far(trial: RunningTrial) -> str:
     """Return the F-beta of a running trial, nothing before it has one."""
     return "" if trial.fbeta is None else f" F-beta {trial.fbeta:.4f}"
 
 
-def _running_line(trial: "RunningTrial") -> str:
+def _running_line(trial: RunningTrial) -> str:
     filled = round(BAR_CELLS * trial.epoch / trial.epochs)
     meter = "█" * filled + "░" * (BAR_CELLS - filled)
     size = kilobytes(trial.onnx_bytes) if trial.onnx_bytes else ""

@@ -47,8 +47,8 @@ def evaluate(
     """
     from atml import api
     from atml.cli.console import next_step
+    from atml.cli.display import Terminal
     from atml.cli.model_tables import print_metrics
-    from atml.cli.terminal import Terminal
 
     metrics = api.evaluate(
         model, data, threshold=threshold, beta=beta, storage=storage, skip_bad=skip_bad, watch=Terminal()

@@ -34,7 +34,7 @@ def export_qdq(
     Example:  atml export-qdq results/ecm/8KB-dscnn-trial64 --data data/iesd/train --out model.qdq.onnx
     """
     from atml.cli.console import next_step
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
     from atml.reports.qdq import export_qdq as export
     from atml.service.session import load_segments
 

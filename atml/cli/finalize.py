@@ -40,9 +40,9 @@ def finalize(
     """
     from atml import api
     from atml.cli.console import next_step
+    from atml.cli.display import Terminal
     from atml.cli.documents.models import final_document
     from atml.cli.model_tables import print_final
-    from atml.cli.terminal import Terminal
 
     final = api.finalize(
         study,

@@ -1,19 +1,15 @@
 """Metrics and shipped models as tables."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from rich.table import Table
 
 from atml.cli.console import kilobytes, out
 from atml.cli.tables import figure, new_table, table_of
-from atml.evaluation import fbeta_of_all_afib
+from atml.evaluation import Abstention, DisturbedMetrics, Metrics, Robustness, fbeta_of_all_afib
+from atml.reports.finalize import Final
+from atml.reports.ship import Model
 from atml.words import counted
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from atml.evaluation import Abstention, DisturbedMetrics, Metrics, Robustness
-    from atml.reports.finalize import Final
-    from atml.reports.ship import Model
 
 SHOWN = {
     "f1": "F1",
@@ -28,7 +24,7 @@ SHOWN = {
 }
 
 
-def print_metrics(metrics: "Metrics", answered: "Abstention | None" = None, *, title: str) -> None:
+def print_metrics(metrics: Metrics, answered: Abstention | None = None, *, title: str) -> None:
     """Print a model's metrics: pooled with intervals, then by rhythm and by subject.
 
     If it gives no answer to some segments, the pooled ones of `answered` are beside those of all.
@@ -67,11 +63,11 @@ def print_metrics(metrics: "Metrics", answered: "Abstention | None" = None, *, t
         )
 
 
-def _defined(answered: "Abstention", name: str) -> float | None:
+def _defined(answered: Abstention, name: str) -> float | None:
     return answered.metrics.defined(name) if answered.metrics else None
 
 
-def _all_afib(metrics: "Metrics | None") -> str:
+def _all_afib(metrics: Metrics | None) -> str:
     """Show F-beta of calling all AFIB."""
     if metrics is None:
         return figure(None)
@@ -79,7 +75,7 @@ def _all_afib(metrics: "Metrics | None") -> str:
     return figure(fbeta_of_all_afib(share, metrics.beta))
 
 
-def _episode_tables(metrics: "Metrics") -> list["Table"]:
+def _episode_tables(metrics: Metrics) -> list[Table]:
     if metrics.episodes is None:
         return []
     pooled = metrics.episodes.pooled
@@ -93,7 +89,7 @@ def _episode_tables(metrics: "Metrics") -> list["Table"]:
     return [table]
 
 
-def print_robustness(robustness: "Robustness") -> None:
+def print_robustness(robustness: Robustness) -> None:
     """Print how a model does under each disturbance, and what it answers to extreme segments."""
     console = out()
     fbeta = f"F{robustness.beta:g}"
@@ -117,12 +113,12 @@ def print_robustness(robustness: "Robustness") -> None:
     console.print(_extremes(robustness))
 
 
-def _robustness_cells(one: "DisturbedMetrics") -> list[str]:
+def _robustness_cells(one: DisturbedMetrics) -> list[str]:
     name = f"{one.disturbance} (severe)" if one.severe else one.disturbance
     return [name, *map(figure, (one.roc_auc, one.roc_auc_loss, one.f1, one.fbeta, one.specificity))]
 
 
-def _extremes(robustness: "Robustness") -> str:
+def _extremes(robustness: Robustness) -> str:
     called = "AFIB" if robustness.flat_line_is_afib else "not AFIB"
     score = figure(robustness.extremes["flat_line"])
     undefined = [name for name, answer in robustness.extremes.items() if answer is None]
@@ -130,7 +126,7 @@ def _extremes(robustness: "Robustness") -> str:
     return f"  a flat line is called {called} ({score}); answers to extreme segments are {finite}"
 
 
-def print_final(final: "Final") -> None:
+def print_final(final: Final) -> None:
     """Print how finalize chose, the results of the models and the location of their bundles."""
     console = out()
     console.print(_candidates_table(final))
@@ -152,13 +148,13 @@ def print_final(final: "Final") -> None:
         console.print(f"Bundle: {model.bundle}{remark}", style=style, soft_wrap=True)
 
 
-def _targets(final: "Final") -> str:
+def _targets(final: Final) -> str:
     verdict = f"missed: {', '.join(final.failed_targets)};" if final.failed_targets else "met:"
     fbeta = final.recommended.choice.candidate.fbeta
     return f"  targets {verdict} the recommended model has {fbeta:.4f} over all folds"
 
 
-def _candidates_table(final: "Final") -> "Table":
+def _candidates_table(final: Final) -> Table:
     chosen = {model.trial for model in final.models}
     return table_of(
         "best trials evaluated again on other folds",
@@ -177,7 +173,7 @@ def _candidates_table(final: "Final") -> "Table":
     )
 
 
-def _models_table(final: "Final") -> "Table":
+def _models_table(final: Final) -> Table:
     """Show what each size buys."""
     tested: dict[str, Callable[[Model], str]] = {
         "test F1": lambda model: figure(model.test.f1 if model.test else None),
@@ -202,7 +198,7 @@ def _models_table(final: "Final") -> "Table":
     )
 
 
-def _int8_size(model: "Model") -> str:
+def _int8_size(model: Model) -> str:
     return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.is_close else "–"
 
 

@@ -112,7 +112,7 @@ def predict(
             "and give --columns for tables"
         )
     from atml import api
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
 
     left_out: list[str] = []
     found = api.predict(

@@ -58,7 +58,7 @@ def report(
     """
     from atml import api
     from atml.cli.console import next_step
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
 
     references = [_reference(text) for text in reference or []]
     path = api.report(

@@ -10,7 +10,7 @@ from atml.cli import options
 from atml.cli.console import print_json
 
 if TYPE_CHECKING:
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
 
 SIMULATED = Path("data/simulated")
 TRAIN_SUBJECTS, TEST_SUBJECTS = 24, 8
@@ -62,12 +62,12 @@ def run(
     """
     from atml import api
     from atml.cli.console import next_step
+    from atml.cli.display import Terminal
     from atml.cli.documents.models import RunDocument, final_document
     from atml.cli.documents.studies import outcome_document
     from atml.cli.model_tables import print_final
     from atml.cli.study_tables import print_outcome
     from atml.cli.targets import exit_by_targets, refuse_without_targets
-    from atml.cli.terminal import Terminal
     from atml.defaults import default_spec
     from atml.errors import SpecError
     from atml.tuning.phases import load_spec

@@ -28,10 +28,10 @@ def search(
     """
     from atml import api
     from atml.cli.console import next_step
+    from atml.cli.display import Terminal
     from atml.cli.documents.studies import outcome_document
     from atml.cli.study_tables import print_outcome
     from atml.cli.targets import exit_by_targets, refuse_without_targets
-    from atml.cli.terminal import Terminal
     from atml.tuning.phases import load_spec
 
     if check_targets:

@@ -1,25 +1,22 @@
 """The result of a study as tables."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial
+from rich.table import Table
 
 from atml.cli.console import kilobytes, out
 from atml.cli.tables import table_of
 from atml.tuning import records
 from atml.tuning.failures import reason_of
+from atml.tuning.outcome import Outcome
 from atml.tuning.sizes import SIZE_NAMES
+from atml.tuning.spec import TargetsSpec
 from atml.tuning.stop import StoppedBy
 from atml.words import counted
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-    from rich.table import Table
 
-    from atml.tuning.outcome import Outcome
-    from atml.tuning.spec import TargetsSpec
-
-
-def print_outcome(outcome: "Outcome") -> None:
+def print_outcome(outcome: Outcome) -> None:
     """Print a study's result: its ranking or front, pruned trials, and targets."""
     console = out()
     if len(outcome.phase.directions) == 1:
@@ -44,7 +41,7 @@ def print_outcome(outcome: "Outcome") -> None:
         console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 
 
-def _trial_columns(outcome: "Outcome") -> "dict[str, Callable[[FrozenTrial], str]]":
+def _trial_columns(outcome: Outcome) -> dict[str, Callable[[FrozenTrial], str]]:
     return {
         "trial": lambda trial: str(trial.number),
         "architecture": records.architecture,
@@ -57,12 +54,12 @@ def _trial_columns(outcome: "Outcome") -> "dict[str, Callable[[FrozenTrial], str
     }
 
 
-def _standard_error(trial: "FrozenTrial") -> str:
+def _standard_error(trial: FrozenTrial) -> str:
     known = records.estimate(trial)
     return "" if known is None or known.standard_error is None else f"{known.standard_error:.4f}"
 
 
-def _ranking_table(outcome: "Outcome") -> "Table":
+def _ranking_table(outcome: Outcome) -> Table:
     return table_of(
         f"{outcome.study}: best trial of each architecture",
         outcome.best_of_each,
@@ -74,8 +71,8 @@ def _ranking_table(outcome: "Outcome") -> "Table":
     )
 
 
-def _front_table(outcome: "Outcome") -> "Table":
-    def verdict(trial: "FrozenTrial") -> str:
+def _front_table(outcome: Outcome) -> Table:
+    def verdict(trial: FrozenTrial) -> str:
         if not outcome.phase.targets.in_words():
             return "–"
         if failed := outcome.phase.failed_targets(trial):
@@ -90,7 +87,7 @@ def _front_table(outcome: "Outcome") -> "Table":
     )
 
 
-def _size_table(outcome: "Outcome") -> "Table":
+def _size_table(outcome: Outcome) -> Table:
     """Show the best model of each size, and the gain in the second half of the search."""
     return table_of(
         f"{outcome.study}: best within each size",
@@ -107,7 +104,7 @@ def _size_table(outcome: "Outcome") -> "Table":
     )
 
 
-def _counts(outcome: "Outcome") -> str:
+def _counts(outcome: Outcome) -> str:
     spent = outcome.spent
     pruned = ", ".join(f"{count} by {by}" for by, count in sorted(outcome.pruned.items())) or "none"
     return (
@@ -116,12 +113,12 @@ def _counts(outcome: "Outcome") -> str:
     )
 
 
-def _errors(outcome: "Outcome") -> str:
+def _errors(outcome: Outcome) -> str:
     count, first = len(outcome.errors), outcome.errors[0]
     return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
 
 
-def _targets(outcome: "Outcome") -> str:
+def _targets(outcome: Outcome) -> str:
     targets = outcome.phase.targets
     wanted = targets.in_words()
     if not wanted:
@@ -143,7 +140,7 @@ def _targets(outcome: "Outcome") -> str:
     return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice if over)])
 
 
-def _to_spare(best: "FrozenTrial", targets: "TargetsSpec") -> str:
+def _to_spare(best: FrozenTrial, targets: TargetsSpec) -> str:
     """Return by how much a trial exceeds the targets."""
     spare = []
     if targets.fbeta is not None:

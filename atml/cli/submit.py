@@ -31,7 +31,7 @@ def submit(
 
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
-    from atml.cli.terminal import Terminal
+    from atml.cli.display import Terminal
     from atml.service.artifacts import open_artifacts
     from atml.service.session import load_phase_data, say_left_out, with_training_data
     from atml.service.storage import open_storage

@@ -32,8 +32,8 @@ def verify(
     """
     from atml import api
     from atml.cli.console import next_step, out
+    from atml.cli.display import Terminal
     from atml.cli.tables import new_table
-    from atml.cli.terminal import Terminal
 
     checks = api.verify(bundle, data, build=build, skip_bad=skip_bad, watch=Terminal())
     if as_json:

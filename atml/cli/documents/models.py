@@ -1,14 +1,11 @@
 """Shipped models as JSON documents."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from atml.cli.documents.studies import OutcomeDocument
 from atml.evaluation import DisturbedMetrics, Metrics
-
-if TYPE_CHECKING:
-    from atml.reports.finalize import Final
-    from atml.reports.ship import Model
+from atml.reports.finalize import Final
+from atml.reports.ship import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +82,7 @@ class RunDocument:
     final: FinalDocument  #: The shipped models.
 
 
-def final_document(final: "Final") -> FinalDocument:
+def final_document(final: Final) -> FinalDocument:
     """Return the result of finalize as a document."""
     return FinalDocument(
         models=[model_document(model) for model in final.models],
@@ -96,7 +93,7 @@ def final_document(final: "Final") -> FinalDocument:
     )
 
 
-def model_document(model: "Model") -> ModelDocument:
+def model_document(model: Model) -> ModelDocument:
     """Return a shipped model as a document."""
     chosen = model.choice.candidate
     return ModelDocument(

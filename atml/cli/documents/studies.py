@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
+from optuna.trial import FrozenTrial
+
+from atml.errors import AtmlError
 from atml.service.progress import RunningTrial, WorkerState, progress
 from atml.service.stored import StoredStudy, StudyData
 from atml.tuning import records
 from atml.tuning.budget import Spent
 from atml.tuning.failures import reason_of
 from atml.tuning.outcome import Outcome, Saving, outcome
+from atml.tuning.snapshot import Snapshot
 from atml.tuning.stop import Stop
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-    from atml.errors import AtmlError
-    from atml.tuning.snapshot import Snapshot
 
 State = Literal["running", "complete", "pruned", "fail", "waiting"]
 
@@ -158,7 +156,7 @@ def outcome_document(of: Outcome) -> OutcomeDocument:
     )
 
 
-def trial_document(trial: "FrozenTrial") -> TrialDocument:
+def trial_document(trial: FrozenTrial) -> TrialDocument:
     """Return a trial and its result as a document."""
     known = records.estimate(trial)
     return TrialDocument(
@@ -180,7 +178,7 @@ def trial_document(trial: "FrozenTrial") -> TrialDocument:
     )
 
 
-def study_document(stored: StoredStudy, of: "Snapshot") -> StudyDocument:
+def study_document(stored: StoredStudy, of: Snapshot) -> StudyDocument:
     """Return a study's state as a document."""
     state = progress(of)
     return StudyDocument(
@@ -194,9 +192,9 @@ def study_document(stored: StoredStudy, of: "Snapshot") -> StudyDocument:
 
 
 def status_document(
-    studies: "Iterable[tuple[StoredStudy, Snapshot]]",
+    studies: Iterable[tuple[StoredStudy, Snapshot]],
     workers: list[WorkerState],
-    damaged: "Mapping[str, AtmlError]",
+    damaged: Mapping[str, AtmlError],
 ) -> StatusDocument:
     """Return the studies and workers of a storage as a document."""
     return StatusDocument(
