@@ -111,8 +111,9 @@ class StudyDisplay(StudyWatch):
     def _tell_overdue(self, now: Progress) -> None:
         if now.overdue is not None and not self._overdue_told:
             self._overdue_told = True
+            minutes = now.snapshot.phase.budget.minutes
             self.say(
-                f"The {now.minutes_budget:g} min are over before any trial has finished: trial {now.overdue} "
+                f"The {minutes:g} min are over before any trial has finished: trial {now.overdue} "
                 "may finish. For more, raise budget.minutes and add --extend to the same command"
             )
 
@@ -150,9 +151,14 @@ def _rate(rate: float | None) -> str:
     return "" if rate is None else f" lr {rate:<8.3g}"
 
 
+def trained_of_budget(now: Progress) -> str:
+    """Return how many trials were trained, of how many that the budget allows."""
+    budget = now.snapshot.phase.budget.trials
+    return f"{now.spent.trained}/{budget}" if budget else f"{now.spent.trained}"
+
+
 def _summary(now: Progress) -> str:
-    budget = f"/{now.trials_budget}" if now.trials_budget else ""
-    parts = [f"{now.spent.trained}{budget}"]
+    parts = [trained_of_budget(now)]
     if now.best is not None:
         parts.append(f"best {records.fbeta(now.best):.4f} (trial {now.best.number})")
     if now.seconds_left is not None:
@@ -164,7 +170,7 @@ def _live_view(now: Progress) -> Group:
     untrained = f" · {now.spent.untrained} pruned untrained" if now.spent.untrained else ""
     lines = [
         Text(
-            f"{now.study}: trained {_summary(now)}{untrained}",
+            f"{now.snapshot.study}: trained {_summary(now)}{untrained}",
             style="bold",
             no_wrap=True,
             overflow="ellipsis",

@@ -25,11 +25,10 @@ from atml.cli import (
     predict,
     recordings,
     report,
-    resume,
     run,
     search,
     status,
-    stop,
+    stopping,
     submit,
     verify,
     worker,
@@ -61,8 +60,8 @@ app.command("search")(search.search)
 app.command("submit")(submit.submit)
 app.command("worker")(worker.worker)
 app.command("status")(status.status)
-app.command("stop")(stop.stop)
-app.command("resume")(resume.resume)
+app.command("stop")(stopping.stop)
+app.command("resume")(stopping.resume)
 app.command("dashboard")(dashboard.dashboard)
 app.command("finalize")(finalize.finalize)
 app.command("evaluate")(evaluate.evaluate)

@@ -1,6 +1,7 @@
 """`atml report`."""
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,18 +88,10 @@ def _reference(text: str) -> "Reference":
 
     name, _, figures = text.rpartition("=")
     size, _, fbeta = figures.partition(":")
-    try:
+    with suppress(ValueError):
         found = Reference(name=name.strip(), onnx_bytes=int(size.replace("_", "")), fbeta=float(fbeta))
-    except ValueError:
-        found = None
-    if (
-        found is None
-        or not found.name
-        or not 1 <= found.onnx_bytes <= LARGEST_BYTES
-        or not 0 <= found.fbeta <= 1
-    ):
-        raise typer.BadParameter(
-            f"must be NAME=BYTES:FBETA, such as AFNet=84900:0.941, but got {text!r}",
-            param_hint="--reference",
-        )
-    return found
+        if found.name and 1 <= found.onnx_bytes <= LARGEST_BYTES and 0 <= found.fbeta <= 1:
+            return found
+    raise typer.BadParameter(
+        f"must be NAME=BYTES:FBETA, such as AFNet=84900:0.941, but got {text!r}", param_hint="--reference"
+    )

@@ -13,7 +13,6 @@ from atml.errors import AtmlError, StudyError
 if TYPE_CHECKING:
     from atml.service.progress import Progress, WorkerState
     from atml.service.stored import StoredStudy
-    from atml.tuning.snapshot import Snapshot
 
 
 def status(
@@ -42,49 +41,49 @@ def status(
     opened = open_storage(storage, must_exist=True)
     damaged: dict[str, AtmlError] = {}
     loaded = [load(opened, study)] if study is not None else load_all(opened, damaged.__setitem__)
-    for one in tuple(loaded):
+    shown = []
+    for one in loaded:
         try:
-            check_trials(one)
+            of = check_trials(one)
         except StudyError as error:
             if study is not None:
                 raise
-            loaded.remove(one)
             damaged[one.study.study_name] = error
-    snapshots = [one.snapshot() for one in loaded]
-    loaded = [
-        one.latest() for one in loaded
-    ]  # read after the trials, so that none with trials is shown as waiting
-    shown = list(zip(loaded, snapshots, strict=True))
-    states = [progress(of) for _, of in shown]
-    workers = worker_states(Workers(opened).shown(), states)
+        else:
+            # The spec is read after the trials, so that none with trials is shown as waiting.
+            shown.append((one.latest(), progress(of)))
+    workers = worker_states(Workers(opened).shown(), [state for _, state in shown])
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
         print_json(status_document(shown, workers, damaged))
     else:
         if study is not None:
-            _print_one(loaded[0], shown[0][1], states[0])
+            _print_one(*shown[0])
         else:
-            _print_all(loaded, [of for _, of in shown], states, [*damaged.values()])
+            _print_all(shown, [*damaged.values()])
         _print_workers(workers)
-        next_step(_what_next(study, [of for _, of in shown]), storage=storage)
+        next_step(_what_next(study, shown), storage=storage)
     if check_targets:
-        exit_by_targets(outcome(shown[0][1]))
+        exit_by_targets(outcome(shown[0][1].snapshot))
 
 
-def _what_next(study: str | None, shown: "list[Snapshot]") -> str:
+def _what_next(study: str | None, shown: "list[tuple[StoredStudy, Progress]]") -> str:
+    last = shown[-1][1].snapshot if shown else None
+    if last is None:
+        return "atml run --demo"
     if study is None:
-        return f"atml status {shown[-1].study}" if shown else "atml run --demo"
-    return f"atml finalize {study} --test DIR" if shown[0].stop else f"atml stop {study}"
+        return f"atml status {last.study}"
+    return f"atml finalize {study} --test DIR" if last.stop else f"atml stop {study}"
 
 
-def _print_one(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> None:
+def _print_one(stored: "StoredStudy", state: "Progress") -> None:
     from atml.cli.console import clock, out
     from atml.cli.display import so_far
     from atml.cli.study_tables import print_outcome
     from atml.tuning.outcome import outcome
 
-    print_outcome(outcome(of))
+    print_outcome(outcome(state.snapshot))
     if stored.waits_for is not None:
         typer.echo(f"  {_doing(stored, state)}")
     for trial in state.running:
@@ -96,17 +95,15 @@ def _print_one(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> None
         out().print(f"  about {clock(state.seconds_left)} left")
 
 
-def _print_all(
-    loaded: "list[StoredStudy]", shown: "list[Snapshot]", states: "list[Progress]", damaged: list[AtmlError]
-) -> None:
+def _print_all(shown: "list[tuple[StoredStudy, Progress]]", damaged: list[AtmlError]) -> None:
     from atml.cli.console import out
     from atml.cli.tables import new_table
 
     names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "size", "state")
     table = new_table("studies", *names)
-    for stored, of, state in zip(loaded, shown, states, strict=True):
-        table.add_row(*_row(stored, of, state))
-    if loaded:
+    for stored, state in shown:
+        table.add_row(*_row(stored, state))
+    if shown:
         out().print(table)
     elif not damaged:
         out().print("No study yet; start one with `atml run --demo` or `atml search SPEC`.")
@@ -114,16 +111,16 @@ def _print_all(
         typer.echo(f"Not shown: {problem}", err=True)
 
 
-def _row(stored: "StoredStudy", of: "Snapshot", state: "Progress") -> list[str]:
+def _row(stored: "StoredStudy", state: "Progress") -> list[str]:
     from atml.cli.console import kilobytes
+    from atml.cli.display import trained_of_budget
     from atml.tuning import records
 
-    best = state.best
-    budget = f"/{state.trials_budget}" if state.trials_budget else ""
+    of, best = state.snapshot, state.best
     return [
-        state.study,
+        of.study,
         of.phase.phase,
-        f"{state.spent.trained}{budget}",
+        trained_of_budget(state),
         str(len(state.running)),
         str(state.spent.untrained),
         f"{records.fbeta(best):.4f}" if best else "–",

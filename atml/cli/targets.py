@@ -16,23 +16,19 @@ def refuse_without_targets(phase: "Phase", source: str, *, ships: bool = False) 
     """Raise SpecError if there are no targets to check; that of robustness needs a model that is shipped."""
     from atml.errors import SpecError
 
-    if not (_has_targets(phase) or (ships and phase.targets.robust_fbeta is not None)):
+    targets = phase.targets
+    wanted = [targets.fbeta, targets.onnx_bytes, *([targets.robust_fbeta] if ships else [])]
+    if all(one is None for one in wanted):
         raise SpecError(
             f"--check-targets: {source} has no targets; set targets.fbeta or targets.onnx_bytes in its spec"
         )
 
 
-def _has_targets(phase: "Phase") -> bool:
-    return phase.targets.fbeta is not None or phase.targets.onnx_bytes is not None
-
-
 def exit_by_targets(outcome: "Outcome", final: "Final | None" = None) -> None:
     """Exit with `MISSED` or `NOT_OVER` unless the targets are met.
 
-    Args:
-        outcome: What came of the study.
-        final: What was shipped. The targets are those of the recommended model then, since the figures of
-            the search, which selected it, are biased upwards.
+    If models were shipped, the recommended one is judged by `final`, since the figures of the search, which
+    selected it, are biased upwards.
 
     Raises:
         SpecError: the study has no targets.

@@ -50,10 +50,8 @@ class WorkerState:
 class Progress:
     """A study's progress."""
 
-    study: str
+    snapshot: Snapshot
     spent: Spent
-    trials_budget: int | None
-    minutes_budget: float | None
     running: tuple[RunningTrial, ...]
     best: FrozenTrial | None
     finished: tuple[FrozenTrial, ...]
@@ -67,10 +65,8 @@ def progress(of: Snapshot) -> Progress:
     used = spent(trials, of.taken)
     ranking = phase.rank(trials)
     return Progress(
-        study=of.study,
+        snapshot=of,
         spent=used,
-        trials_budget=phase.budget.trials,
-        minutes_budget=phase.budget.minutes,
         running=tuple(_running(t, phase) for t in trials if t.state == TrialState.RUNNING),
         best=ranking[0] if ranking else None,
         finished=tuple(trial for trial in trials if trial.state.is_finished()),
@@ -81,7 +77,9 @@ def progress(of: Snapshot) -> Progress:
 
 def worker_states(seen: Sequence[SeenWorker], studies: Sequence[Progress]) -> list[WorkerState]:
     """Return what each worker is doing."""
-    held = {(trial.host, trial.pid): (of.study, trial) for of in studies for trial in of.running}
+    held = {
+        (trial.host, trial.pid): (state.snapshot.study, trial) for state in studies for trial in state.running
+    }
     found = []
     for one in seen:
         entry, process = one.entry, one.entry.process

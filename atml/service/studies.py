@@ -32,6 +32,7 @@ from atml.tuning import records, stop
 from atml.tuning.candidates import UNKNOWN, Candidate
 from atml.tuning.outcome import outcome
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
+from atml.tuning.snapshot import Snapshot
 from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE, differences
 
 SPEC = records.SPEC
@@ -132,14 +133,15 @@ def damage_explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def check_trials(stored: StoredStudy) -> None:
-    """Raise StudyError if somebody has damaged a trial's attributes."""
+def check_trials(stored: StoredStudy) -> Snapshot:
+    """Read a study's state; raise StudyError if somebody has damaged a trial's attributes."""
     with damage_explained(stored.study.study_name):
         of = stored.snapshot()
         outcome(of)
         for trial in of.trials:
             records.curve(trial)
             records.config(trial)
+    return of
 
 
 def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> list[StoredStudy]:

@@ -7,13 +7,12 @@ from typing import Literal, cast
 from optuna.trial import FrozenTrial
 
 from atml.errors import AtmlError
-from atml.service.progress import RunningTrial, WorkerState, progress
+from atml.service.progress import Progress, RunningTrial, WorkerState
 from atml.service.stored import StoredStudy, StudyData
 from atml.tuning import records
 from atml.tuning.budget import Spent
 from atml.tuning.failures import reason_of
 from atml.tuning.outcome import Outcome, Saving, outcome
-from atml.tuning.snapshot import Snapshot
 from atml.tuning.stop import Stop
 
 State = Literal["running", "complete", "pruned", "fail", "waiting"]
@@ -178,13 +177,13 @@ def trial_document(trial: FrozenTrial) -> TrialDocument:
     )
 
 
-def study_document(stored: StoredStudy, of: Snapshot) -> StudyDocument:
+def study_document(stored: StoredStudy, state: Progress) -> StudyDocument:
     """Return a study's state as a document."""
-    state = progress(of)
+    budget = state.snapshot.phase.budget
     return StudyDocument(
-        **vars(outcome_document(outcome(of))),
+        **vars(outcome_document(outcome(state.snapshot))),
         data=stored.data,
-        budget=BudgetDocument(trials=state.trials_budget, minutes=state.minutes_budget),
+        budget=BudgetDocument(trials=budget.trials, minutes=budget.minutes),
         running=state.running,
         seconds_left=state.seconds_left,
         waits_for=stored.waits_for,
@@ -192,13 +191,13 @@ def study_document(stored: StoredStudy, of: Snapshot) -> StudyDocument:
 
 
 def status_document(
-    studies: Iterable[tuple[StoredStudy, Snapshot]],
+    studies: Iterable[tuple[StoredStudy, Progress]],
     workers: list[WorkerState],
     damaged: Mapping[str, AtmlError],
 ) -> StatusDocument:
     """Return the studies and workers of a storage as a document."""
     return StatusDocument(
-        studies=[study_document(stored, of) for stored, of in studies],
+        studies=[study_document(stored, state) for stored, state in studies],
         workers=workers,
         not_shown=[NotShownDocument(study=name, error=str(error)) for name, error in damaged.items()],
     )
