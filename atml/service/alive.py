@@ -119,12 +119,6 @@ class Registration:
     """A worker's own row, renewed while the worker lives.
 
     Training continues while the database is unreachable; the row is renewed later.
-
-    Args:
-        workers: The table of workers.
-        number: The worker's number.
-        device: The worker's device.
-        threads: The worker's CPU threads.
     """
 
     def __init__(self, workers: Workers, *, number: int, device: str, threads: int) -> None:

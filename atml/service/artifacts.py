@@ -24,11 +24,9 @@ from atml.tuning import records
 
 
 def open_artifacts(place: str | Path, *, only_reading: bool = False) -> ArtifactStore:
-    """Open the place where trials keep their files; a folder is created if necessary.
+    """Open the folder or `s3://BUCKET/PREFIX` where trials keep their files; create a folder if necessary.
 
-    Args:
-        place: A folder, or `s3://BUCKET` or `s3://BUCKET/PREFIX`.
-        only_reading: Nothing will be written: a folder may be full, read-only or missing.
+    With `only_reading` nothing will be written: a folder may be full, read-only or missing.
 
     Raises:
         CannotWrite: it cannot be written to at the moment; gives the reason.

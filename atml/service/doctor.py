@@ -60,12 +60,7 @@ class Finding:
 
 
 def examine(storage: str, artifacts: str = ARTIFACTS) -> list[Finding]:
-    """Return what this machine has, and what to install for the rest.
-
-    Args:
-        storage: URL of a storage; nothing is created in it.
-        artifacts: Where trials keep their files; nothing is created there.
-    """
+    """Return what this machine has, and what to install for the rest; nothing is created."""
     return [
         *_versions(),
         *_devices(),

@@ -14,10 +14,10 @@ from typing import BinaryIO
 
 from optuna import Study
 
-from atml.errors import CannotWrite, StorageUnreachable, StudyError
+from atml.errors import CannotWrite, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
-from atml.service.restarts import History, Restarts, history_of
+from atml.service.restarts import Restarts, history_of
 from atml.service.signals import TERMINATING, handle
 from atml.training import spread_over_devices
 
@@ -74,11 +74,7 @@ def launch(
     The first Ctrl-C lets the workers finish their epoch, the second makes them exit at once, the third kills
     them.
 
-    Args:
-        study: The study.
-        plan: Number and settings of the workers.
-        on_poll: Called twice a second, to show progress.
-        say: Called with messages for the user.
+    `on_poll` is called twice a second, to show progress; `say` receives messages for the user.
 
     Raises:
         KeyboardInterrupt: the user stopped the workers.
@@ -153,14 +149,7 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Sa
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
-    _report_exit(slot, code, slot.restarts.delay_after(_history_of(study, pid)), say)
-
-
-def _history_of(study: Study, pid: int) -> History:
-    try:
-        return history_of(study, pid)
-    except StorageUnreachable:  # unknown; a longer delay suits an unreachable server
-        return History(began=True, progressed=False)
+    _report_exit(slot, code, slot.restarts.delay_after(history_of(study, pid)), say)
 
 
 def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) -> None:

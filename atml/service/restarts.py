@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from optuna import Study
 from optuna.trial import FrozenTrial
 
+from atml.errors import StorageUnreachable
 from atml.tuning import records
 from atml.tuning.processes import this_process
 from atml.tuning.retry import MOST_DEATHS, got_further
@@ -46,7 +47,10 @@ class Restarts:
 
 def history_of(study: Study, pid: int) -> History:
     """Return what process `pid` on this machine did in a study."""
-    own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(trial, pid)]
+    try:
+        own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(trial, pid)]
+    except StorageUnreachable:  # unknown; a longer delay suits an unreachable server
+        return History(began=True, progressed=False)
     progressed = any(records.was_trained(trial) or got_further(trial) for trial in own)
     return History(began=bool(own), progressed=progressed)
 

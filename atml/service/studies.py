@@ -58,8 +58,8 @@ def create_or_resume(
     """Create the study that `phase` describes, or resume it.
 
     Args:
-        storage: Where studies are kept.
-        phase: The spec; the base study of a phase 2 is looked up here.
+        storage: Where studies are kept; the base study of a phase 2 is looked up there.
+        phase: The spec.
         dataset: Segments to train on.
         extend: Continue the study even if it has ended; the budget and the targets may differ from the
             stored ones.
@@ -147,9 +147,7 @@ def check_trials(stored: StoredStudy) -> Snapshot:
 def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> list[StoredStudy]:
     """Load every study that ATML created, oldest first; other studies may share the storage.
 
-    Args:
-        storage: Where studies are kept.
-        refuse: Called with the name of each study that cannot be loaded, and why.
+    `refuse` is called with the name of each study that cannot be loaded, and why.
     """
     found = []
     for name in [study.study_name for study in storage.get_all_studies() if SPEC in study.user_attrs]:

@@ -46,23 +46,13 @@ UNTRAINED_IN_A_ROW = 200
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """A worker's settings.
+    """A worker's settings."""
 
-    Args:
-        index: Number of this worker, which determines the sampler's seed.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        threads: CPU threads to train with.
-        artifacts: Folder or bucket for the models and pictures of completed trials.
-        train: Location of the training segments on this machine, if different from the study's.
-        leave: Whether this process was asked to leave.
-        registration: Shows other processes which study this worker serves.
-    """
-
-    index: int
-    device: str
-    threads: int
-    artifacts: str | Path
-    train: Path | None = None
+    index: int  # determines the sampler's seed
+    device: str  # `auto`, `cpu`, `cuda` or `cuda:N`
+    threads: int  # CPU threads to train with
+    artifacts: str | Path  # folder or bucket
+    train: Path | None = None  # the training segments on this machine, if elsewhere than the study's
     leave: LeaveOnSignal
     registration: Registration
 
@@ -72,10 +62,7 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) ->
 
     If the study is extended meanwhile, the worker continues with the new budget and targets.
 
-    Args:
-        stored: The study with its spec.
-        settings: The worker's settings.
-        wait: Wait while other workers train the last trials of the budget, since one may fail.
+    With `wait` it waits while other workers train the last trials of the budget, since one may fail.
 
     Raises:
         StudyError: it waits for its base study, or the segments differ from those it was created with.

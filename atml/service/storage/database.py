@@ -16,11 +16,8 @@ Explain = Callable[[str, sqlalchemy.ExceptionContext], Exception | None]
 class Database(RDBStorage):
     """Optuna's storage; database errors are raised as `AtmlError`.
 
-    Args:
-        url: A SQLAlchemy URL.
-        explain: Returns the error to raise for a driver error; None leaves it to Optuna.
-        engine_kwargs: For SQLAlchemy's `create_engine`.
-        must_exist: Create no tables.
+    `explain` returns the error to raise for a driver error, None to leave it to Optuna; `engine_kwargs` are
+    for SQLAlchemy's `create_engine`.
 
     Raises:
         NoDatabase: there are no tables, though they `must_exist`.

@@ -60,10 +60,7 @@ class Storage(_Relay):  # type: ignore[misc]
     a successful commit is lost, the repetition is harmless: a trial enqueued twice is pruned as a
     duplicate, and a running trial that no process works on is closed and queued again.
 
-    Args:
-        database: The database of the studies.
-        retry_seconds: How long to retry before giving up.
-        give_up: Polled while waiting; once true, waiting ends.
+    It retries for `retry_seconds`, or until `give_up`, polled while waiting, is true.
 
     Every method may raise:
         StorageUnreachable: the server has not answered for `retry_seconds`.
