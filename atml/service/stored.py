@@ -85,8 +85,12 @@ class StoredStudy:
     @property
     def waits_for(self) -> str | None:
         """Name of the base study that has to end before this one can begin, if there is one."""
-        phase = self.phase
-        return phase.base.study if isinstance(phase, WidthPhase) and not phase.base.architectures else None
+        return awaited_base(self.phase)
+
+
+def awaited_base(phase: Phase) -> str | None:
+    """Return the name of the base study that a phase 2 has yet to take its architectures from."""
+    return phase.base.study if isinstance(phase, WidthPhase) and not phase.base.architectures else None
 
 
 def _failed(trial: FrozenTrial) -> FrozenTrial:

@@ -26,7 +26,7 @@ from atml.errors import (
     UnknownStudy,
 )
 from atml.service.alive import close_dead_trials
-from atml.service.stored import StoredStudy, StudyData
+from atml.service.stored import StoredStudy, StudyData, awaited_base
 from atml.service.watch import Watch
 from atml.tuning import records, stop
 from atml.tuning.candidates import UNKNOWN, Candidate
@@ -35,7 +35,6 @@ from atml.tuning.phases import Phase, WidthPhase, parse_spec
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE, differences
 
-SPEC = records.SPEC
 DATA = "data"
 CANDIDATES = "candidates"  # computed once, so that every worker compares the same networks
 EXTENDABLE = ("budget.", "targets.", "finalize.")
@@ -97,7 +96,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         there = f"it has {', '.join(names)}" if (names := study_names(storage)) else "it has none yet"
         raise UnknownStudy(f"no study {name!r} in this storage; {there}") from None
     attributes = study.user_attrs
-    if SPEC not in attributes:
+    if records.SPEC not in attributes:
         raise StudyError(
             f"study {name!r} has no spec: it was not made by ATML, or its creation was cut short"
         )
@@ -112,7 +111,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
             f"a name {STUDY_NAME_RULE}"
         )
     with damage_explained(name):
-        phase = parse_spec(attributes[SPEC], source=f"study {name}")
+        phase = parse_spec(attributes[records.SPEC], source=f"study {name}")
         study.pruner = phase.pruner()
         candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
         data = StudyData(**attributes[DATA])
@@ -150,7 +149,7 @@ def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> 
     `refuse` is called with the name of each study that cannot be loaded, and why.
     """
     found = []
-    for name in [study.study_name for study in storage.get_all_studies() if SPEC in study.user_attrs]:
+    for name in [study.study_name for study in storage.get_all_studies() if records.SPEC in study.user_attrs]:
         try:
             found.append(load(storage, name))
         except (StorageUnreachable, CannotWrite):
@@ -187,7 +186,7 @@ def _is_complete(storage: BaseStorage, name: str) -> bool:
     while name in study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         attributes = study.user_attrs
-        if SPEC in attributes:
+        if records.SPEC in attributes:
             return True
         waited = time.monotonic() > until
         if study.get_trials(deepcopy=False) or (waited and FORMAT not in attributes):
@@ -220,14 +219,15 @@ def begin(storage: BaseStorage, stored: StoredStudy) -> StoredStudy | None:
     latest = load(storage, stored.study.study_name)  # meanwhile it may have been completed, or extended
     if latest.waits_for is not None:
         stored.study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
-        stored.study.set_user_attr(SPEC, resolve_base(storage, latest.phase).stored())
+        stored.study.set_user_attr(records.SPEC, resolve_base(storage, latest.phase).stored())
     return load(storage, stored.study.study_name)
 
 
 def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
-    if not isinstance(phase, WidthPhase) or phase.base.architectures:
+    name = awaited_base(phase)
+    if name is None:
         return True
-    base = load(storage, str(phase.base.study)).study
+    base = load(storage, name).study
     sign = stop.read(base)
     if sign is None or sign.by is stop.StoppedBy.USER:
         return False
@@ -237,8 +237,7 @@ def _base_has_ended(storage: BaseStorage, phase: Phase) -> bool:
 
 def _create(storage: BaseStorage, phase: Phase, data: StudyData, watch: Watch) -> None:
     # Before the study is created: others treat a study that stays incomplete as abandoned.
-    waits = isinstance(phase, WidthPhase) and not phase.base.architectures
-    candidates = () if waits else _candidates(phase, data.segment_length, watch)
+    candidates = () if awaited_base(phase) else _candidates(phase, data.segment_length, watch)
     study = optuna.create_study(
         storage=storage, study_name=phase.name, directions=list(phase.directions), sampler=RandomSampler()
     )
@@ -248,7 +247,7 @@ def _create(storage: BaseStorage, phase: Phase, data: StudyData, watch: Watch) -
         study.set_metric_names(phase.metric_names())
     study.set_user_attr(DATA, asdict(data))
     study.set_user_attr(CANDIDATES, [one.to_list() for one in candidates])
-    study.set_user_attr(SPEC, phase.stored())  # last: a study with a spec is complete
+    study.set_user_attr(records.SPEC, phase.stored())  # last: a study with a spec is complete
 
 
 def _candidates(phase: Phase, segment_length: int, watch: Watch) -> tuple[Candidate, ...]:
@@ -296,7 +295,7 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
             "set a field above, its default has changed with ATML: set it to the former value to go on"
         )
     if changed:
-        stored.study.set_user_attr(SPEC, phase.stored())
+        stored.study.set_user_attr(records.SPEC, phase.stored())
     stop.clear_stop(stored.study)
     return load(stored.study._storage, name)
 
