@@ -28,7 +28,8 @@ def print_outcome(outcome: Outcome) -> None:
         console.print(_size_table(outcome))
     console.print(_counts(outcome))
     if outcome.errors:
-        console.print(_errors(outcome))
+        count, first = len(outcome.errors), outcome.errors[0]
+        console.print(f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}")
     for saving in outcome.savings:
         console.print(
             f"  ended early by {saving.by}: {counted(saving.trials, 'trial')}, "
@@ -111,11 +112,6 @@ def _counts(outcome: Outcome) -> str:
         f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
         f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
     )
-
-
-def _errors(outcome: Outcome) -> str:
-    count, first = len(outcome.errors), outcome.errors[0]
-    return f"  ended by an error: {count}, the first was trial {first.number}: {reason_of(first)}"
 
 
 def _targets(outcome: Outcome) -> str:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy
@@ -135,7 +136,7 @@ class Registration:
         for seen in retry(self._workers.all):
             # This worker replaces one that died on this machine.
             if seen.entry.number == self._entry.number and seen.entry.process.is_dead():
-                retry(lambda name=seen.entry.worker: self._workers.leave(name))  # type: ignore[misc]
+                retry(partial(self._workers.leave, seen.entry.worker))
         retry(lambda: self._workers.beat(self._entry))
         self._thread.start()
         return self

@@ -6,6 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -94,20 +95,16 @@ def _unless_broken(
 
 
 def _versions() -> Iterator[Finding]:
-    for name, version in (("Python", platform.python_version()), ("ATML", __version__)):
-        yield Finding(
-            part="versions", name=name, ok=True, found=version, needed_for="everything", required=True
-        )
+    essential = partial(Finding, part="versions", needed_for="everything", required=True)
+    yield essential(name="Python", ok=True, found=platform.python_version())
+    yield essential(name="ATML", ok=True, found=__version__)
     for package in REQUIRED:
         found, problem = _version(package), _import_problem(package) if package in IMPORTED else None
-        yield Finding(
-            part="versions",
+        yield essential(
             name=package,
             ok=found is not None and problem is None,
             found=problem or found or "not installed",
-            needed_for="everything",
             advice=f"pip install --force-reinstall {package}",
-            required=True,
         )
 
 
@@ -161,22 +158,16 @@ def _gpus() -> list[str]:
 def _storage(url: str) -> Iterator[Finding]:
     from atml.service.storage import open_storage
 
-    advice = None
-    try:
-        found, ok = _contents(open_storage(url, must_exist=True)), True
-    except NoDatabase as error:
-        found, ok = f"{error}", True
-    except AtmlError as error:
-        found, ok, advice = str(error), False, "give another with --storage or ATML_STORAGE"
-    yield Finding(
-        part="storage",
-        name="storage",
-        ok=ok,
-        found=found,
-        needed_for="studies and their trials",
-        advice=advice,
-        required=True,
+    essential = partial(
+        Finding, part="storage", name="storage", needed_for="studies and their trials", required=True
     )
+    try:
+        yield essential(ok=True, found=_contents(open_storage(url, must_exist=True)))
+    except NoDatabase as error:
+        yield essential(ok=True, found=str(error))
+    except AtmlError as error:
+        advice = "give another with --storage or ATML_STORAGE"
+        yield essential(ok=False, found=str(error), advice=advice)
 
 
 def _contents(storage: "Storage") -> str:
@@ -196,26 +187,17 @@ def _artifacts(place: str) -> Iterator[Finding]:
     from atml.service.s3 import split_s3
 
     needed_for = "models, pictures and checkpoints of trials"
-    advice = None
+    essential = partial(Finding, part="storage", name="artifacts", needed_for=needed_for, required=True)
     try:
-        bucket = split_s3(place)
         open_artifacts(place, only_reading=True)
     except AtmlError as error:
-        found, ok, advice = str(error), False, "give another with --artifacts or ATML_ARTIFACTS"
+        advice = "give another with --artifacts or ATML_ARTIFACTS"
+        yield essential(ok=False, found=str(error), advice=advice)
+        return
+    if split_s3(place) is None:
+        yield _disk("artifacts", Path(place), needed_for, part="storage")
     else:
-        if bucket is None:
-            yield _disk("artifacts", Path(place), needed_for, part="storage")
-            return
-        found, ok = f"{place} can be opened", True
-    yield Finding(
-        part="storage",
-        name="artifacts",
-        ok=ok,
-        found=found,
-        needed_for=needed_for,
-        advice=advice,
-        required=True,
-    )
+        yield essential(ok=True, found=f"{place} can be opened")
 
 
 def _working_folder(storage: str, artifacts: str) -> Finding:

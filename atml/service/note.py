@@ -34,14 +34,14 @@ class NoteKeeper:
         if time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
-        result = _outcome(self._stored)
+        result = outcome(self._stored.snapshot())
         if self._unseen & {one.number for one in (*result.ranking[:1], *_listed(result))}:
             _write(self._stored, result)
         self._unseen.clear()
 
     def finish(self) -> None:
         """Write the note as this worker leaves, whether the study has ended or is interrupted."""
-        _write(self._stored, _outcome(self._stored))
+        _write(self._stored, outcome(self._stored.snapshot()))
 
 
 def note(result: Outcome) -> str:
@@ -59,10 +59,6 @@ def with_remarks_of(old: str, ours: str) -> str:
     _, line, below = old.partition(LINE)
     remarks = (below if line else old).strip()
     return f"{ours}\n\n---\n{LINE}\n\n{remarks}".rstrip() + "\n"
-
-
-def _outcome(stored: StoredStudy) -> Outcome:
-    return outcome(stored.snapshot())
 
 
 def _write(stored: StoredStudy, result: Outcome) -> None:
