@@ -11,7 +11,7 @@ from atml.cli.console import print_json
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    model: options.Model,
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Segments to evaluate on.")],
     threshold: Annotated[
         float | None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def export_c(
-    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    model: options.Model,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the C files.")] = Path("ecm"),
     int8: Annotated[
         bool,

@@ -11,7 +11,7 @@ from atml.cli.console import print_json
 
 
 def export_mlflow(
-    study: Annotated[str, typer.Argument(help="Name of the study.")],
+    study: options.Study,
     tracking_uri: Annotated[
         str,
         typer.Option(

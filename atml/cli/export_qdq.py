@@ -10,7 +10,7 @@ from atml.cli.console import print_json
 
 
 def export_qdq(
-    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    model: options.Model,
     data: Annotated[
         Path,
         typer.Option(

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
 import math
 import re
@@ -19,6 +19,9 @@ def a_number(value: float | None) -> float | None:
     return value
 
 
+Study = Annotated[str, typer.Argument(help="Name of the study.")]
+Spec = Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")]
+Model = Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")]
 Storage = Annotated[
     str,
     typer.Option(

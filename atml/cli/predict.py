@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A bundle's folder or an ONNX file.")],
+    model: options.Model,
     files: Annotated[
         list[Path],
         typer.Argument(

@@ -1,17 +1,12 @@
 """`atml search`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from atml import defaults
 from atml.cli import options
 from atml.cli.console import print_json
 
 
 def search(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")],
+    spec: options.Spec,
     train: options.Train = None,
     workers: options.Workers = defaults.default_workers(),
     storage: options.Storage = defaults.STORAGE,

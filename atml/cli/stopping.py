@@ -1,7 +1,5 @@
 """`atml stop` and `atml resume`."""
 
-from typing import Annotated
-
 import typer
 
 from atml import defaults
@@ -9,10 +7,8 @@ from atml.cli import options
 from atml.cli.console import next_step
 from atml.errors import StudyError
 
-Study = Annotated[str, typer.Argument(help="Name of the study.")]
 
-
-def stop(study: Study, storage: options.Storage = defaults.STORAGE) -> None:
+def stop(study: options.Study, storage: options.Storage = defaults.STORAGE) -> None:
     """Stop all workers of a study, on any machine.
 
     Each worker finishes its epoch and queues its trial again. `atml resume` lets workers continue.
@@ -32,7 +28,7 @@ def stop(study: Study, storage: options.Storage = defaults.STORAGE) -> None:
     typer.echo(f"{study}: its workers stop after their current epoch. `atml resume` lets them continue.")
 
 
-def resume(study: Study, storage: options.Storage = defaults.STORAGE) -> None:
+def resume(study: options.Study, storage: options.Storage = defaults.STORAGE) -> None:
     """Let workers continue a stopped study.
 
     Example:  atml resume ecm-phase1

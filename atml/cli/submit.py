@@ -1,6 +1,5 @@
 """`atml submit`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ from atml.cli import options
 
 
 def submit(
-    spec: Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")],
+    spec: options.Spec,
     train: options.Train = None,
     storage: options.Storage = defaults.STORAGE,
     artifacts: Annotated[
