@@ -9,7 +9,6 @@ from types import FrameType
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import optuna
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
@@ -77,10 +76,8 @@ def dashboard_app(
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, outermost last."""
-    # A cached storage reads each finished trial only once.
-    cached = optuna.storages.get_storage(storage)
     app: WSGIApplication = optuna_dashboard.wsgi(
-        WithHttpErrors(cached), artifact_store=WithHttpErrors(artifacts)
+        WithHttpErrors(storage), artifact_store=WithHttpErrors(artifacts)
     )
     app = with_additions(_with_an_encoding(app), only_reading=only_reading)
     app = refuse_malformed_bodies(guards.harmless_artifacts(app))
