@@ -31,9 +31,9 @@ from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
 from atml.service.announcement import announcement
 from atml.service.artifacts import check_place, open_artifacts
-from atml.service.data import subjects_in
+from atml.service.data import load_segments, load_training_data, subjects_in
 from atml.service.launcher import WorkerPlan
-from atml.service.session import load_phase_data, load_segments, open_study, with_training_data, work_on
+from atml.service.session import open_study, with_training_data, work_on
 from atml.service.storage import Storage, open_storage
 from atml.service.stored import StoredStudy
 from atml.service.studies import check_trials, load
@@ -100,7 +100,7 @@ def search(
     check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement([phase], plan))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
-    dataset = load_phase_data(phase, watch)
+    dataset = load_training_data(phase.data, watch)
     stored = open_study(open_storage(storage), phase, dataset, watch, extend=extend)
     return work_on(stored, plan, watch)
 
@@ -158,7 +158,7 @@ def run(
     opened = open_storage(storage)
     outcomes = []
     for phase in phases:
-        dataset = load_phase_data(phase, watch)
+        dataset = load_training_data(phase.data, watch)
         if held_out is not None:
             check_test(dataset, held_out)
         stored = open_study(opened, phase, dataset, watch, extend=extend)

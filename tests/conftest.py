@@ -198,6 +198,12 @@ def storage(storage_url: str) -> Iterator[Storage]:
     close(opened)
 
 
+def default_signals() -> None:
+    """Undo what background jobs and `nohup` ignore."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `atml` in processes of their own, which end with the test."""
@@ -209,7 +215,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=default_signals,
         )
         started.append(process)
         return process

@@ -36,7 +36,7 @@ def export_qdq(
     from atml.cli.console import next_step
     from atml.cli.display import Terminal
     from atml.reports.qdq import export_qdq as export
-    from atml.service.session import load_segments
+    from atml.service.data import load_segments
 
     made = export(model, load_segments(data, Terminal(), skip_bad=skip_bad), out)
     if as_json:

@@ -32,7 +32,8 @@ def submit(
     """
     from atml.cli.display import Terminal
     from atml.service.artifacts import open_artifacts
-    from atml.service.session import load_phase_data, say_left_out, with_training_data
+    from atml.service.data import load_training_data
+    from atml.service.session import say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
     from atml.service.worker import quiet_optuna
@@ -43,7 +44,7 @@ def submit(
         open_artifacts(artifacts)  # fails here, not in every worker
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
-    dataset = load_phase_data(phase, watch)
+    dataset = load_training_data(phase.data, watch)
     with quiet_optuna():
         stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
     say_left_out(stored, watch)

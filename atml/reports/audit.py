@@ -23,7 +23,7 @@ from atml.files import prepare_folder, write_whole
 from atml.reports.audit_pictures import MOST_TRACES, page
 from atml.reports.fits import all_of, job, run_fits
 from atml.reports.scored import scores_in_order
-from atml.service.session import load_segments
+from atml.service.data import load_segments
 from atml.service.watch import Watch
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
 from atml.tuning.phases import parse_spec

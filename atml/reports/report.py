@@ -174,8 +174,7 @@ def _scored(trial: int, stored: StoredStudy, sources: Sources) -> Scored | None:
     data, train = stored.phase.data, sources.train
     spec = data.model_copy(update={"train": str(train.resolve())}) if train else data
     try:
-        with sources.watch.progress(f"Reading {spec.train}", "files") as update:
-            dataset = load_training_data(spec, update)
+        dataset = load_training_data(spec, sources.watch)
         check_data(stored, StudyData.of(dataset))
     except AtmlError as error:
         if train is not None:

@@ -1,6 +1,5 @@
-"""Loading the data set of a study, the same in every process."""
+"""Loading segments, and the data set of a study, the same in every process."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,21 @@ from atml.ecg import Dataset, SegmentName, load_dataset
 from atml.ecg.segment import subject_order
 from atml.ecg.sources.iesd import scan
 from atml.errors import BadSegment, NoSegments, SpecError
+from atml.service.watch import Watch
 from atml.tuning.spec import DataSpec
+from atml.words import counted
 
 
-def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | None = None) -> Dataset:
+def load_segments(directory: Path, watch: Watch, *, skip_bad: bool = False) -> Dataset:
+    """Load a directory of segments; report how many broken files were left out."""
+    with watch.progress(f"Reading {directory}", "files") as update:
+        dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
+    if dataset.skipped:
+        watch.say(f"{dataset.source}: left out {counted(dataset.skipped, 'broken file')}")
+    return dataset
+
+
+def load_training_data(spec: DataSpec, watch: Watch | None = None) -> Dataset:
     """Load the segments a spec names, without the subjects it excludes.
 
     Raises:
@@ -21,7 +31,7 @@ def load_training_data(spec: DataSpec, progress: Callable[[int, int], None] | No
     """
     if spec.train is None:
         raise SpecError("no training data: set data.train in the spec, or give --train DIR")
-    dataset = load_dataset(Path(spec.train), skip_bad=spec.skip_bad, progress=progress)
+    dataset = load_segments(Path(spec.train), watch or Watch(), skip_bad=spec.skip_bad)
     if not spec.exclude_subjects:
         return dataset
     return dataset.select(~np.isin(dataset.subjects, spec.exclude_subjects))

@@ -4,12 +4,11 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage
 
-from atml.ecg import Dataset, load_dataset, simulated_segments
+from atml.ecg import Dataset, simulated_segments
 from atml.ecg.simulated import fit_labels
 from atml.errors import SpecError, StudyError
 from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
-from atml.service.data import load_training_data
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.stored import StoredStudy
 from atml.service.studies import begin, create_or_resume
@@ -43,20 +42,6 @@ def with_training_data(
         "exclude_subjects": tuple(dict.fromkeys((*phase.data.exclude_subjects, *exclude))),
     }
     return phase.model_copy(update={"data": phase.data.model_copy(update=changes)})
-
-
-def load_segments(directory: Path, watch: Watch, *, skip_bad: bool = False) -> Dataset:
-    """Load a directory of segments; report how many broken files were left out."""
-    with watch.progress(f"Reading {directory}", "files") as update:
-        dataset = load_dataset(directory, skip_bad=skip_bad, progress=update)
-    return _say_skipped(dataset, watch)
-
-
-def load_phase_data(phase: Phase, watch: Watch) -> Dataset:
-    """Load the phase's training segments; report how many broken files were left out."""
-    with watch.progress(f"Reading {phase.data.train}", "files") as update:
-        dataset = load_training_data(phase.data, update)
-    return _say_skipped(dataset, watch)
 
 
 def draw_simulated(share: float, dataset: Dataset, watch: Watch) -> None:
@@ -115,12 +100,6 @@ def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
         with watch.study(stored) as shown:
             launch(stored.study, plan, on_poll=shown.update, say=shown.say)
     return outcome(stored.latest().snapshot())
-
-
-def _say_skipped(dataset: Dataset, watch: Watch) -> Dataset:
-    if dataset.skipped:
-        watch.say(f"{dataset.source}: left out {counted(dataset.skipped, 'broken file')}")
-    return dataset
 
 
 def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
