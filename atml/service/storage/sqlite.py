@@ -1,10 +1,12 @@
 """An SQLite file that several processes of one machine can share."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy.event import listen, listens_for
@@ -39,7 +41,7 @@ def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
     lock before anything is read. Without it four processes ran a fifth of their trials twice.
     """
     database = Database(
-        url,
+        _to_open(url) if must_exist else url,
         explain=_explain,
         engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}},
         must_exist=must_exist,
@@ -47,7 +49,21 @@ def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
     listen(database.engine, "connect", _on_connect)
     listen(database.engine, "begin", _on_begin)
     database.engine.dispose()  # connections made before now lack these settings
+    database.shown = shown(url)
     return database
+
+
+def _to_open(url: sqlalchemy.URL) -> sqlalchemy.URL:
+    """Return the URL to open a file with: only to read where nothing can be written, as on a read-only disk.
+
+    SQLite then has to take the file for unchanging, unless a process that writes to it has shared its files.
+    """
+    path = Path(url.database or "").absolute()
+    is_in_use = Path(f"{path}-shm").exists()
+    if os.access(path, os.W_OK) and (is_in_use or os.access(path.parent, os.W_OK)):
+        return url
+    options = {"uri": "true", "mode": "ro"} | ({} if is_in_use else {"immutable": "1"})
+    return url.set(database=f"file:{quote(str(path))}", query=options)
 
 
 @contextmanager

@@ -72,6 +72,20 @@ def test_a_file_that_is_deleted_or_replaced_in_use_is_told_at_once(tmp_path, cha
     close(opened)
 
 
+def test_studies_on_a_read_only_disk_can_be_read(disk, url):
+    opened = open_storage(url)
+    optuna.create_study(storage=opened, study_name="one").enqueue_trial({})
+    close(opened)
+    with disk.read_only():
+        reader = open_storage(url, must_exist=True)
+        assert len(optuna.load_study(study_name="one", storage=reader).trials) == 1
+        with pytest.raises(
+            CannotWrite, match=r"cannot write sqlite:.*atml.db: the file or its disk is read-only"
+        ):
+            optuna.create_study(storage=reader, study_name="two")
+        close(reader)
+
+
 class TestFullDisk:
     def test_no_database_can_be_made_on_it(self, disk, url):
         with disk.full(), pytest.raises(CannotWrite, match=f"^cannot write {url}: its "):
