@@ -38,8 +38,7 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.stop:
         console.print(f"  ended because {outcome.stop.because}")
     console.print(_targets(outcome))
-    if outcome.all_afib_fbeta is not None:
-        console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
+    console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 
 
 def _trial_columns(outcome: Outcome) -> dict[str, Callable[[FrozenTrial], str]]:

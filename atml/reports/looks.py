@@ -9,20 +9,17 @@ from optuna import Study
 from atml.ecg import Dataset
 from atml.evaluation import Metrics
 from atml.service.stored import StoredStudy
+from atml.service.studies import damage_explained
 
 # One attribute for each, since two evaluations at once would overwrite each other's in a common list.
 LOOK = "test_look:"
-EARLIER_LOOKS = "test_looks"  # the list that earlier versions kept
-# What earlier versions did not record.
-NOT_RECORDED = dict.fromkeys(("threshold", "beta", "subjects", "training_subjects"))
 
 
 def looks(study: Study) -> list[dict[str, Any]]:
-    """Return the evaluations counted so far, oldest first; what is not known of one is None."""
-    attributes = study.user_attrs
-    counted = list(attributes.get(EARLIER_LOOKS, []))
-    counted += [look for name, look in attributes.items() if name.startswith(LOOK)]
-    return sorted(({**NOT_RECORDED, **look} for look in counted), key=lambda look: str(look["when"]))
+    """Return the evaluations counted so far, oldest first."""
+    with damage_explained(study.study_name):
+        counted = [dict(look) for name, look in study.user_attrs.items() if name.startswith(LOOK)]
+        return sorted(counted, key=lambda look: str(look["when"]))
 
 
 def count_look(
@@ -32,9 +29,8 @@ def count_look(
 
     The same model on the same segments, at the same threshold and beta, reveals nothing new, so repetitions
     are not counted, nor are evaluations on the training segments. Another threshold counts, since otherwise
-    it could be tuned on test segments unseen; so does the repetition of a look that an earlier version
-    recorded without its threshold. `training_subjects`, how many of its subjects have the names of training
-    subjects, is recorded; such a look is counted, since they may be other people.
+    it could be tuned on test segments unseen. `training_subjects`, how many of its subjects have the names of
+    training subjects, is recorded; such a look is counted, since they may be other people.
     """
     look = {
         "model": hashlib.sha256(model).hexdigest(),

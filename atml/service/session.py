@@ -105,14 +105,14 @@ def work_on(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> Outcome:
 def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
     data, phase = stored.data, stored.phase
     trivial = data.all_afib_fbeta(phase.beta)
-    compare = "" if trivial is None else f"; calling every segment AFIB has F{phase.beta:g} {trivial:.4f}"
     watch.say(
         f"{stored.study.study_name}: {counted(data.segments, 'segment')} of "
         f"{counted(data.subjects, 'subject')}, {counted(plan.workers, 'worker')} on "
-        f"{describe_device(choose_device(plan.device))}{compare}"
+        f"{describe_device(choose_device(plan.device))}; calling every segment AFIB has F{phase.beta:g} "
+        f"{trivial:.4f}"
     )
     wanted = phase.targets.fbeta
-    if trivial is not None and wanted is not None and wanted <= trivial:
+    if wanted is not None and wanted <= trivial:
         watch.say(
             f"Note: calling every segment AFIB reaches targets.fbeta = {wanted:g}, so meeting it means "
             "nothing; set it higher"

@@ -28,8 +28,7 @@ class StudyData:
     segments: int  #: Number of segments.
     subjects: int  #: Number of subjects.
     segment_length: int  #: Samples of a segment.
-    #: Share of AFIB, the mean over subjects; None in studies of earlier versions.
-    afib_share: float | None = None
+    afib_share: float  #: Share of AFIB, the mean over subjects.
 
     @classmethod
     def of(cls, dataset: Dataset) -> "StudyData":
@@ -45,9 +44,9 @@ class StudyData:
             afib_share=round(float(shares.mean()), 6),
         )
 
-    def all_afib_fbeta(self, beta: float) -> float | None:
+    def all_afib_fbeta(self, beta: float) -> float:
         """F-beta of calling every segment AFIB: what a model has to beat."""
-        return None if self.afib_share is None else fbeta_of_all_afib(self.afib_share, beta)
+        return fbeta_of_all_afib(self.afib_share, beta)
 
 
 @dataclass(frozen=True, kw_only=True)

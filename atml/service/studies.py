@@ -102,8 +102,8 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
-            f"study {name!r} was made by an earlier version of ATML, which cut folds differently; "
-            "finish it with that version (0.1), or give the new study another name"
+            f"study {name!r} was made by ATML 0.1, which cut folds differently; finish it with that version, "
+            "or give the new study another name"
         )
     if not re.fullmatch(STUDY_NAME, name):
         raise StudyError(
@@ -115,6 +115,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         study.pruner = phase.pruner()
         candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
         data = StudyData(**attributes[DATA])
+        stop.read(study)
     return StoredStudy(study=study, phase=phase, data=data, candidates=candidates)
 
 

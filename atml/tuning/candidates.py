@@ -55,8 +55,7 @@ class Candidate:
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> Self:
         """Return the candidate that `to_list` wrote."""
-        # Studies of earlier versions have no footprint.
-        name, config, onnx_bytes, parameters, activations, shape, *footprint = values
+        name, config, onnx_bytes, parameters, activations, shape, footprint = values
         return cls(
             architecture=name,
             config=get_architecture(name).config_from_dict(config),
@@ -64,7 +63,7 @@ class Candidate:
             parameters=parameters,
             activations=activations,
             shape=shape,
-            footprint=Footprint(**footprint[0]) if footprint else UNKNOWN,
+            footprint=Footprint(**footprint),
         )
 
 

@@ -61,7 +61,7 @@ class Outcome:
     targets_met: bool  # by the best trial's figures in the search
     failed_targets: tuple[str, ...]  # by the best trial
     advice: tuple[str, ...]
-    all_afib_fbeta: float | None  # F-beta of calling every segment AFIB, if known
+    all_afib_fbeta: float  # F-beta of calling every segment AFIB
 
     @property
     def best(self) -> FrozenTrial | None:

@@ -22,10 +22,10 @@ class Snapshot:
     stop: Stop | None
     trials: list[FrozenTrial]
     taken: datetime  # local, as the times of trials
-    all_afib_fbeta: float | None = None  # F-beta of calling every segment AFIB, if known
+    all_afib_fbeta: float  # F-beta of calling every segment AFIB
 
     @classmethod
-    def of(cls, study: Study, phase: Phase, all_afib_fbeta: float | None = None) -> Self:
+    def of(cls, study: Study, phase: Phase, all_afib_fbeta: float) -> Self:
         """Read a study."""
         # The stop request first: a study that has spent its budget must not show too few trials.
         sign = stop.read(study)

@@ -88,8 +88,7 @@ class OutcomeDocument:
     targets_met: bool
     failed_targets: tuple[str, ...]  #: Targets that the best trial misses by its figures in the search.
     advice: tuple[str, ...]  #: What to relax so that the targets can be met.
-    #: F-beta of calling every segment AFIB, for comparison; null in studies of earlier versions.
-    all_afib_fbeta: float | None
+    all_afib_fbeta: float  #: F-beta of calling every segment AFIB, for comparison.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ class Stored:
         return self
 
     def snapshot(self):
-        return Snapshot.of(self.study, self.phase)
+        return Snapshot.of(self.study, self.phase, 0.5)
 
 
 def document(result):
@@ -111,7 +111,7 @@ def test_a_table_says_what_a_trial_is_worth_and_how_sure_that_is(
         study = optuna.create_study(directions=list(phase.directions))
         made = make_trial(by_fold=(0.88, 0.92), directions=len(phase.directions), standard_error=0.0123)
         study.add_trial(made)
-        result = outcome(Snapshot.of(study, phase))
+        result = outcome(Snapshot.of(study, phase, 0.5))
         print_outcome(result)
         shown = capsys.readouterr().out
         assert "0.9000" in shown
@@ -130,7 +130,7 @@ def test_architectures_of_which_none_finished_the_race_are_named(make_phase1, ma
     study.add_trial(make_trial(architecture="linear", by_fold=(0.9,)))
     left = {"state": TrialState.PRUNED, "by_fold": (0.5,), "pruned_by": "race", "curve": (0.5,)}
     study.add_trial(make_trial(architecture="conv_gru", **left))
-    result = outcome(Snapshot.of(study, make_phase1()))
+    result = outcome(Snapshot.of(study, make_phase1(), 0.5))
     print_outcome(result)
     shown = capsys.readouterr().out
     assert "no trial finished the race for conv_gru" in shown
@@ -143,7 +143,7 @@ def test_a_best_trial_that_has_not_finished_the_race_meets_no_target_yet(make_ph
     study = optuna.create_study(directions=list(phase.directions))
     left = {"state": TrialState.PRUNED, "pruned_by": "race", "curve": (0.96,), "directions": 2}
     study.add_trial(make_trial(by_fold=(0.96,), onnx_bytes=2000, **left))
-    print_outcome(outcome(Snapshot.of(study, phase)))
+    print_outcome(outcome(Snapshot.of(study, phase, 0.5)))
     shown = capsys.readouterr().out
     assert "not on all folds yet" in shown
     assert "targets not met yet" in shown
@@ -156,7 +156,7 @@ def test_a_front_without_targets_has_no_verdict(make_phase2, make_trial, capsys)
     for number in range(20):  # none of them is left out
         rising = (0.7 + number / 100,)
         study.add_trial(make_trial(by_fold=rising, onnx_bytes=1000 + 100 * number, directions=2))
-    print_outcome(outcome(Snapshot.of(study, phase)))
+    print_outcome(outcome(Snapshot.of(study, phase, 0.5)))
     front = capsys.readouterr().out.partition("front of F-beta and size")[2]
     assert "0.8900" in front
     assert "0.7000" in front

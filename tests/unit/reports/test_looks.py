@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import optuna
 import pytest
 
-from atml.reports.looks import EARLIER_LOOKS, count_look, looks
+from atml.errors import StudyError
+from atml.reports.looks import LOOK, count_look, looks
 
 
 @pytest.fixture
@@ -52,12 +53,15 @@ def test_of_two_evaluations_at_once_both_count(stored):
     assert sorted(one["fingerprint"] for one in looks(stored.study)) == ["a", "b"]
 
 
-def test_looks_that_an_earlier_version_counted_still_count_and_the_oldest_is_first(stored):
+def test_the_oldest_is_first(stored):
     count_look(stored, b"one", segments("a"), metrics())
     (new,) = looks(stored.study)
-    names = ("model", "fingerprint", "directory", "fbeta")
-    before = {**{name: new[name] for name in names}, "when": "2026-01-01T00:00:00+00:00"}
-    stored.study.set_user_attr(EARLIER_LOOKS, [before])
-    unknown = dict.fromkeys(("threshold", "beta", "subjects", "training_subjects"))
-    assert looks(stored.study) == [{**before, **unknown}, new]
-    assert count_look(stored, b"one", segments("a"), metrics()) == 2
+    before = {**new, "when": "2026-01-01T00:00:00+00:00"}
+    stored.study.set_user_attr(f"{LOOK}before", before)
+    assert looks(stored.study) == [before, new]
+
+
+def test_a_look_changed_by_hand_is_told(stored):
+    stored.study.set_user_attr(f"{LOOK}before", 5)
+    with pytest.raises(StudyError, match="study 'first' is damaged"):
+        looks(stored.study)

@@ -17,7 +17,7 @@ def state(make_trial):
         study = optuna.create_study(directions=list(phase.directions))
         for trial in trials:
             study.add_trial(trial)
-        return progress(Snapshot.of(study, phase))
+        return progress(Snapshot.of(study, phase, 0.5))
 
     return state
 

@@ -20,7 +20,7 @@ def result(make_trial):
                 fbeta, size = one
                 one = make_trial(curve=(fbeta,), onnx_bytes=size, directions=len(phase.directions))
             study.add_trial(one)
-        return outcome(Snapshot.of(study, phase))
+        return outcome(Snapshot.of(study, phase, 0.5))
 
     return work_out
 
@@ -209,7 +209,7 @@ def test_more_time_is_not_advised_where_every_point_was_tried(make_phase1, make_
     study = optuna.create_study(directions=["maximize"])
     study.add_trial(make_trial(by_fold=(0.5, 0.5)))
     stop.request_stop(study, stop.Stop(by=stop.StoppedBy.SPACE, because="every point was tried"))
-    found = outcome(Snapshot.of(study, make_phase1(targets={"fbeta": 0.9})))
+    found = outcome(Snapshot.of(study, make_phase1(targets={"fbeta": 0.9}), 0.5))
     assert "learning rates or architectures, in a new study" in found.advice[-1]
 
 
