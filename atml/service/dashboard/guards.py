@@ -189,7 +189,7 @@ def _refuse_unless(
         if is_allowed(environ):
             return app(environ, start)
         start(status, [*plain, *headers])
-        return [body]
+        return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
     return guarded
 

@@ -66,7 +66,9 @@ class TestRefuseUndecodablePaths:
     def test_a_text_that_holds_no_bytes_is_refused_too(self):
         statuses = []
         guarded = guards.refuse_undecodable_paths(answering())
-        guarded({"PATH_INFO": "/\u0661"}, lambda status, headers: statuses.append(status))
+        guarded(
+            {"PATH_INFO": "/\u0661", "REQUEST_METHOD": "GET"}, lambda status, headers: statuses.append(status)
+        )
         assert statuses == ["400 Bad Request"]
 
     @pytest.mark.parametrize("path", UTF8)
@@ -83,6 +85,7 @@ class TestDemandCredentials:
         answer = call(guards.demand_credentials(app, self.credentials), method)
         assert (answer.status, app.calls) == (401, 0)
         assert answer.headers["www-authenticate"].startswith("Basic realm=")
+        assert (answer.body == b"") is (method == "HEAD")
 
     @pytest.mark.parametrize("path", EVERY_PATH)
     def test_they_are_demanded_whatever_the_path(self, call, path):
