@@ -157,16 +157,21 @@ def _gpus() -> list[str]:
 
 def _storage(url: str) -> Iterator[Finding]:
     from atml.service.storage import open_storage
+    from atml.service.storage.sqlite import is_read_only
 
     essential = partial(
         Finding, part="storage", name="storage", needed_for="studies and their trials", required=True
     )
+    advice = "give another with --storage or ATML_STORAGE"
     try:
-        yield essential(ok=True, found=_contents(open_storage(url, must_exist=True)))
+        opened = open_storage(url, must_exist=True)
+        if is_read_only(opened.engine):
+            yield essential(ok=False, found=f"{_contents(opened)}, which can only be read", advice=advice)
+        else:
+            yield essential(ok=True, found=_contents(opened))
     except NoDatabase as error:
         yield essential(ok=True, found=str(error))
     except AtmlError as error:
-        advice = "give another with --storage or ATML_STORAGE"
         yield essential(ok=False, found=str(error), advice=advice)
 
 

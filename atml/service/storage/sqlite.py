@@ -66,6 +66,11 @@ def _to_open(url: sqlalchemy.URL) -> sqlalchemy.URL:
     return url.set(database=f"file:{quote(str(path))}", query=options)
 
 
+def is_read_only(engine: sqlalchemy.Engine) -> bool:
+    """Whether an SQLite file was opened only to read."""
+    return engine.url.query.get("mode") == "ro"
+
+
 @contextmanager
 def reading(only: bool = True) -> Iterator[None]:
     """Take no write lock within the block, unless `only` is False."""
