@@ -38,7 +38,7 @@ from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import why_unreadable
 from atml.service.credentials import hide_credentials
-from atml.service.signals import TERMINATING, handle
+from atml.service.signals import TERMINATING, handle_signals
 from atml.version import __version__
 
 MISTAKE, INTERRUPTED = 1, 130
@@ -99,7 +99,7 @@ def _root(
 def main() -> None:
     """Run the command line and exit."""
     _prepare_output()
-    handle(TERMINATING, signal.default_int_handler)  # clean up as after Ctrl-C
+    handle_signals(TERMINATING, signal.default_int_handler)  # clean up as after Ctrl-C
     try:
         app()
     except CannotWrite as error:

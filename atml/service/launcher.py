@@ -18,7 +18,7 @@ from atml.errors import CannotWrite, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
 from atml.service.restarts import Restarts, history_of
-from atml.service.signals import TERMINATING, handle
+from atml.service.signals import TERMINATING, handle_signals
 from atml.training import spread_over_devices
 
 POLL_SECONDS = 0.5
@@ -113,7 +113,7 @@ def _collected_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
         yield received
         return
-    previous = handle((signal.SIGINT, *TERMINATING), lambda number, _: received.append(number))
+    previous = handle_signals((signal.SIGINT, *TERMINATING), lambda number, _: received.append(number))
     try:
         yield received
     finally:

@@ -17,7 +17,7 @@ ORPHAN_LOOK_SECONDS = 1.0
 ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 
 
-def handle(
+def handle_signals(
     numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]
 ) -> dict[signal.Signals, Any]:
     """Handle signals, except for the end of the terminal under `nohup`; return their former handlers."""
@@ -40,7 +40,7 @@ class LeaveOnSignal:
 
     def install(self) -> "LeaveOnSignal":
         """Handle Ctrl-C and termination from now on."""
-        handle((signal.SIGINT, *TERMINATING), self._on_signal)
+        handle_signals((signal.SIGINT, *TERMINATING), self._on_signal)
         if self._supervisor_pid is not None:
             threading.Thread(target=self._end_as_orphan, name="atml-orphan-watch", daemon=True).start()
         return self

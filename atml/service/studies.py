@@ -115,7 +115,7 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         study.pruner = phase.pruner()
         candidates = tuple(Candidate.from_list(values) for values in attributes.get(CANDIDATES, []))
         data = StudyData(**attributes[DATA])
-        stop.read(study)
+        stop.stop_in(attributes)
     return StoredStudy(study=study, phase=phase, data=data, candidates=candidates)
 
 

@@ -1,5 +1,6 @@
 """A stop request stored with a study. `Study.stop` reaches one process; this reaches all of them."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -35,7 +36,12 @@ def request_stop(study: Study, stop: Stop) -> None:
 
 def read(study: Study) -> Stop | None:
     """Return the stop request, if there is one."""
-    value: dict[str, Any] | None = study.user_attrs.get(ATTRIBUTE)
+    return stop_in(study.user_attrs)
+
+
+def stop_in(attributes: Mapping[str, Any]) -> Stop | None:
+    """Return the stop request in a study's user attributes, if there is one."""
+    value: dict[str, Any] | None = attributes.get(ATTRIBUTE)
     return Stop(by=StoppedBy(value["by"]), because=value["because"], trial=value["trial"]) if value else None
 
 

@@ -41,7 +41,7 @@ def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
     lock before anything is read. Without it four processes ran a fifth of their trials twice.
     """
     database = Database(
-        _to_open(url) if must_exist else url,
+        _url_to_open(url) if must_exist else url,
         explain=_explain,
         engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}},
         must_exist=must_exist,
@@ -53,10 +53,10 @@ def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
     return database
 
 
-def _to_open(url: sqlalchemy.URL) -> sqlalchemy.URL:
+def _url_to_open(url: sqlalchemy.URL) -> sqlalchemy.URL:
     """Return the URL to open a file with: only to read where nothing can be written, as on a read-only disk.
 
-    SQLite then has to take the file for unchanging, unless a process that writes to it has shared its files.
+    Unless another process uses it, SQLite must then be told that nobody will change it (`immutable`).
     """
     path = Path(url.database or "").absolute()
     is_in_use = Path(f"{path}-shm").exists()
@@ -119,8 +119,8 @@ def _on_begin(connection: sqlalchemy.Connection) -> None:
     path, identity = connection.info[_FILE]
     if _identity(path) != identity:  # what is written to the open file, nobody will ever see
         raise StorageError(
-            f"{shown(connection.engine.url)}: the file was deleted or replaced while it was in use; "
-            "restore it, and run the same command again"
+            f"sqlite:///{path}: the file was deleted or replaced while it was in use; restore it, and run "
+            "the same command again"
         )
     connection.exec_driver_sql("BEGIN" if _is_reading.get() else "BEGIN IMMEDIATE")
 
