@@ -24,6 +24,7 @@ COPY studies /work/studies
 ENV PATH=/opt/atml/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=16777216 \
     ATML_ARTIFACTS=/var/lib/atml/artifacts \
     ATML_CACHE=/var/lib/atml/cache
 

@@ -1,5 +1,6 @@
 """The first layer of every network: it removes the offset and the gain of a segment."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,5 +20,11 @@ class SegmentNorm(nn.Module):
 
     def forward(self, ecg: Tensor) -> Tensor:
         """Return the scaled segments."""
-        scaled = functional.instance_norm(ecg)
-        return functional.instance_norm(scaled.clamp(-CLIP, CLIP))
+        return _normalised(_normalised(ecg).clamp(-CLIP, CLIP))
+
+
+def _normalised(ecg: Tensor) -> Tensor:
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return functional.instance_norm(ecg)
+    # The same for one channel, and ten times as fast on a CPU.
+    return functional.layer_norm(ecg, ecg.shape[-1:])

@@ -28,6 +28,7 @@ from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.service.watch import Update
 from atml.training import choose_device, spread_over_devices
+from atml.training.allocator import allocator_of_children
 from atml.tuning.checkpoints import DAMAGE
 from atml.tuning.fit import Trainer, training_identity
 from atml.tuning.phases import Phase, parse_spec
@@ -128,7 +129,7 @@ def run_fits(
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(threads,))
         try:
-            with _children_without_ctrl_c():
+            with _children_without_ctrl_c(), allocator_of_children():
                 pending = [
                     pool.submit(_fit_and_keep, one, str(folder), where)
                     for one, where in zip(missing, devices, strict=True)

@@ -20,6 +20,7 @@ from atml.service.artifacts import local_folder
 from atml.service.restarts import Restarts, history_of
 from atml.service.signals import TERMINATING, handle_signals
 from atml.training import spread_over_devices
+from atml.training.allocator import ALLOCATOR
 
 POLL_SECONDS = 0.5
 KILLING_SIGNAL = 3  # the first asks to leave after the epoch, the second at once
@@ -169,7 +170,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     command += ["--artifacts", str(plan.artifacts), "--device", slot.device]
     command += ["--supervised-by", str(os.getpid()), *(["--train", plan.train] if plan.train else [])]
     # In the environment, since every user of the machine can read a password on a command line.
-    environment = {**os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
+    environment = {**ALLOCATOR, **os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
     places: list[object] = [*sys.path]  # Python ignores what is not text there, such as a Path
     environment["PYTHONPATH"] = os.pathsep.join(one for one in places if isinstance(one, str) and one)
     slot.error_pipe, theirs = os.pipe()

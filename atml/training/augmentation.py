@@ -45,7 +45,7 @@ class Augmentation:
         if self._settings.probability > 0:
             self._resample(rows)
             # Before anything is added: strengths are relative to the ECG itself, in whatever unit.
-            deviations = rows.std(dim=1, keepdim=True)
+            deviations = _deviations(rows)
             self._add_wander(rows, deviations)
             self._add_noise(rows, deviations)
         return ecg
@@ -58,7 +58,7 @@ class Augmentation:
         if self._settings.flat_line > 0:
             drawn = torch.rand(len(ecg), generator=self._random, device=self._device)
             chosen = drawn < self._settings.flat_line
-            ecg.masked_fill_(chosen[:, None, None], 0.0)
+            ecg.mul_(~chosen[:, None, None])
             labels.masked_fill_(chosen, 0)
 
     def _resample(self, rows: Tensor) -> None:
@@ -67,16 +67,14 @@ class Augmentation:
             return
         stretched = self._strengths(len(rows), self._settings.time_stretch)
         shifted = self._strengths(len(rows), self._settings.shift)
-        changed = torch.nonzero((stretched != 0) | (shifted != 0))[:, 0]
-        rates, shifts = 1 + stretched[changed], shifted[changed] * self._length
         # Stretch about the middle, so that both ends are mirrored equally.
-        offsets = shifts + (1 - rates) * (self._length / 2)
+        offsets = shifted * self._length - stretched * (self._length / 2)
         last = self._length - 1
-        at = torch.addcmul(offsets, rates, self._times)
-        at = last - (at.abs() - last).abs()
+        at = torch.addcmul(offsets, 1 + stretched, self._times)
+        at.abs_().sub_(last).abs_().neg_().add_(last)
         left = at.long().clamp_(0, last - 1)
-        chosen = rows[changed]
-        rows[changed] = torch.lerp(chosen.gather(1, left), chosen.gather(1, left + 1), at - left)
+        at.sub_(left)
+        rows.copy_(torch.lerp(rows.gather(1, left), rows.gather(1, left.add_(1)), at))
 
     def _add_wander(self, rows: Tensor, deviations: Tensor) -> None:
         if self._settings.baseline_wander == 0:
@@ -105,3 +103,11 @@ class Augmentation:
         """Return [count, 1]: 1 where a change is applied, else 0."""
         drawn = torch.rand(count, 1, generator=self._random, device=self._device)
         return (drawn < self._settings.probability).float()
+
+
+def _deviations(rows: Tensor) -> Tensor:
+    """Return the standard deviation of each row [n, 1], several times as fast as `Tensor.std` on a CPU."""
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    norms = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
+    deviations: Tensor = norms / (rows.shape[1] - 1) ** 0.5
+    return deviations

@@ -37,6 +37,7 @@ from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.training import predict
+from atml.training.allocator import allocator_of_children
 from atml.tuning import records
 from atml.tuning.fit import Trainer
 from atml.tuning.phases import load_spec
@@ -147,8 +148,9 @@ def plain(arguments):
         context.Process(target=plain_worker, args=(storage, phase.stored(), candidates, index, due))
         for index in range(arguments.workers)
     ]
-    for worker in workers:
-        worker.start()
+    with allocator_of_children():  # as ATML does
+        for worker in workers:
+            worker.start()
     for worker in workers:
         worker.join()
 

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from atml.export import to_onnx
 from atml.models import ARCHITECTURES, Architecture
+from atml.models.batch_norm import batch_norm
 from atml.models.layout import (
-    CHANNELS_LAST_FROM,
+    MANY_CHANNELS,
     BatchNorm1d,
     Conv1d,
     Dropout,
@@ -111,17 +112,18 @@ class TestConv1d:
         assert_same(Conv1d(4, 8, 3), torch.randn(4, 20))
 
     @pytest.mark.parametrize("inputs", [1, 4, 8])
-    def test_many_channels_come_out_channels_last_and_few_do_not(self, inputs: int):
-        x = torch.randn(2, inputs, 40)
-        assert is_channels_last(Conv1d(inputs, CHANNELS_LAST_FROM, 3)(x))
-        assert Conv1d(inputs, CHANNELS_LAST_FROM - 1, 3)(x).is_contiguous()
+    @pytest.mark.parametrize("outputs", [2, 3, 8])
+    def test_the_result_is_channels_last(self, inputs: int, outputs: int):
+        assert is_channels_last(Conv1d(inputs, outputs, 3)(torch.randn(2, inputs, 40)))
 
     def test_the_gradient_reaches_a_single_channel(self):
         assert_same(Conv1d(1, 8, 5, 2), torch.randn(3, 1, 50)[:, :, ::2])
 
 
 class TestBatchNorm1d:
-    @pytest.mark.parametrize("shape", [(1, 8, 9), (4, 3, 17), (5, 12, 20), (64, 32, 7), (3, 8, 1)])
+    @pytest.mark.parametrize(
+        "shape", [(1, 8, 9), (4, 3, 17), (16, 2, 14), (2, 7, 3), (5, 12, 20), (64, 32, 7), (3, 8, 1)]
+    )
     @pytest.mark.parametrize("mode", [True, False])
     @pytest.mark.parametrize("options", [{}, {"momentum": None}, {"affine": False}])
     def test_computes_what_pytorchs_own_does(
@@ -134,10 +136,24 @@ class TestBatchNorm1d:
             y = assert_same(layer, 3 * x + 1)
             assert is_channels_last(y) == is_channels_last(x)
 
-    def test_counts_batches(self):
-        layer = BatchNorm1d(8)
-        layer(channels_last(2, 8, 5))
+    @pytest.mark.parametrize("channels", [MANY_CHANNELS - 1, MANY_CHANNELS])
+    def test_counts_batches(self, channels: int):
+        layer = BatchNorm1d(channels)
+        layer(channels_last(2, channels, 5))
         assert layer.num_batches_tracked == 1
+
+    def test_the_gradients_are_those_of_finite_differences(self):
+        def result(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            zeros = torch.zeros(3, dtype=torch.float64)
+            return batch_norm(x, zeros, zeros.clone(), weight, bias, 1e-5, 0.1)
+
+        x = channels_last(2, 3, 6).double().requires_grad_()
+        weight, bias = torch.randn(2, 3, dtype=torch.float64).unbind()
+        torch.autograd.gradcheck(result, (x, weight.clone().requires_grad_(), bias.clone().requires_grad_()))
+
+    def test_a_large_offset_does_not_bury_the_variance(self):
+        layer, x = BatchNorm1d(3), channels_last(64, 3, 40)
+        torch.testing.assert_close(layer(x + 1000), layer(x), rtol=0, atol=1e-3)
 
     def test_other_dimensions_are_pytorchs_affair(self):
         assert_same(BatchNorm1d(8), torch.randn(5, 8))
