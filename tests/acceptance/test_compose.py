@@ -22,6 +22,7 @@ import yaml
 
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load
+from atml.training.allocator import ALLOCATOR
 from atml.tuning import records, stop
 from atml.tuning.phases import parse_spec
 from tests.postgres import PASSWORD, USER, PostgresServer, free_port
@@ -111,6 +112,10 @@ class TestDockerfile:
 
     def test_it_switches_telemetry_off(self):
         assert "ORT_DISABLE_TELEMETRY=1" in [line.strip(" \\") for line in self.lines]
+
+    def test_workers_have_the_allocator_that_atml_gives_its_own(self):
+        (setting,) = [f"{name}={value}" for name, value in ALLOCATOR.items()]
+        assert setting in [line.strip(" \\") for line in self.lines]
 
     def test_what_it_copies_is_there_and_let_through(self):
         ignored = (ROOT / ".dockerignore").read_text().splitlines()

@@ -212,7 +212,7 @@ class TestLaunch:
     ):
         phase = make_phase1(budget={"trials": 2}, training={"epochs": 40})
         study = create_or_resume(storage, phase, dataset).study
-        killed, command_lines = [], []
+        killed, command_lines, tunables = [], [], []
 
         def kill_once():
             for trial in study.get_trials(deepcopy=False, states=(RUNNING,)):
@@ -220,6 +220,7 @@ class TestLaunch:
                     killed.append(trial.number)
                     pid = trial.user_attrs[records.WORKER]["pid"]
                     command_lines.append(Path(f"/proc/{pid}/cmdline").read_text())
+                    tunables.append(psutil.Process(pid).environ()["GLIBC_TUNABLES"])
                     os.kill(pid, signal.SIGKILL)
 
         said = []
@@ -234,6 +235,7 @@ class TestLaunch:
         assert records.was_trained(retried[0])
         # Every user of the machine can read a command line, and a URL may hold a password.
         assert not any(storage_url in line for line in command_lines)
+        assert tunables[0].startswith("glibc.malloc.hugetlb=1")  # glibc itself cuts the rest off
 
     def test_workers_find_segments_that_have_moved(
         self, storage, dataset, make_phase1, plan, simulated, tmp_path
