@@ -17,8 +17,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "ATML_DEBUG": "If set, an unexpected error shows where it arose, as with `atml --debug`.",
     "OMP_NUM_THREADS": "CPU threads of a library call. `atml run` and `atml search` set it to 1 for workers.",
     "GLIBC_TUNABLES": (
-        "On Linux, ATML sets glibc's memory allocator for processes that train, unless this is set; it saves "
-        "up to a tenth of their time. A worker that is started by itself only has what is set outside."
+        "Settings of Linux's memory allocator. Unless it is set, ATML's own workers get settings that save "
+        "some per cent of their time; set `glibc.malloc.hugetlb=1` for workers that you start yourself."
     ),
     "ORT_DISABLE_TELEMETRY": (
         "ATML always sets it to 1, since it handles patient data; ONNX Runtime would report to Microsoft."
