@@ -35,9 +35,9 @@ def _nothing_set(monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of glibc")
 def test_a_step_reuses_the_memory_of_the_one_before():
-    assert faults_a_step() > 10_000
+    by_default = faults_a_step()  # thousands, or some dozens where the system uses large pages for everything
     with allocator_of_children():
-        assert faults_a_step() < 100
+        assert faults_a_step() < by_default / 10
 
 
 def test_it_is_set_for_children_alone():
