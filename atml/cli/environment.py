@@ -18,7 +18,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "OMP_NUM_THREADS": "CPU threads of a library call. `atml run` and `atml search` set it to 1 for workers.",
     "GLIBC_TUNABLES": (
         "Settings of Linux's memory allocator. Unless it is set, ATML's own workers get settings that save "
-        "some per cent of their time; set `glibc.malloc.hugetlb=1` for workers that you start yourself."
+        "a few percent of their time; set `glibc.malloc.hugetlb=1` for workers that you start yourself."
     ),
     "ORT_DISABLE_TELEMETRY": (
         "ATML always sets it to 1, since it handles patient data; ONNX Runtime would report to Microsoft."

@@ -1,8 +1,9 @@
 """The first layer of every network: it removes the offset and the gain of a segment."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from atml.models.layout import is_plain_cpu
 
 # In standard deviations of the segment; an R wave is at 3 to 5.
 CLIP = 4.0
@@ -24,7 +25,6 @@ class SegmentNorm(nn.Module):
 
 
 def _normalised(ecg: Tensor) -> Tensor:
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return functional.instance_norm(ecg)
-    # The same for one channel, and three times as fast on a CPU.
-    return functional.layer_norm(ecg, ecg.shape[-1:])
+    if is_plain_cpu(ecg):  # the same for one channel, and three times as fast there
+        return functional.layer_norm(ecg, ecg.shape[-1:])
+    return functional.instance_norm(ecg)

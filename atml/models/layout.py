@@ -26,7 +26,7 @@ class Conv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [batch, out_channels, time]."""
-        if not _is_plain_cpu(x) or x.dim() != 3:
+        if not is_plain_cpu(x) or x.dim() != 3:
             return super().forward(x)
         if isinstance(self.padding, str) or self.padding_mode != "zeros":
             return super().forward(x)
@@ -94,7 +94,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` in evaluation, else `x` with some values zero and the others scaled."""
-        if not self.training or not 0 < self.p < 1 or not _is_plain_cpu(x):
+        if not self.training or not 0 < self.p < 1 or not is_plain_cpu(x):
             return super().forward(x)
         kept = 1 - self.p
         return x * (torch.rand_like(x) < kept).mul(1 / kept)
@@ -102,10 +102,11 @@ class Dropout(nn.Dropout):
 
 def is_channels_last(x: Tensor) -> bool:
     """Whether `x` is [batch, channels, time] with channels innermost in memory."""
-    return _is_plain_cpu(x) and x.dim() == 3 and not x.is_contiguous() and x.transpose(1, 2).is_contiguous()
+    return is_plain_cpu(x) and x.dim() == 3 and not x.is_contiguous() and x.transpose(1, 2).is_contiguous()
 
 
-def _is_plain_cpu(x: Tensor) -> bool:
+def is_plain_cpu(x: Tensor) -> bool:
+    """Whether `x` is on a CPU, in a model that is not being traced."""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return x.device.type == "cpu" and not tracing
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 # A training step allocates and frees the same megabytes each time. By default glibc returns them to the
 # system, which costs thousands of page faults a step. These settings keep up to 256 MB, in large pages; the
-# second is the largest that glibc accepts. A process reads them when it starts; other C libraries do not.
+# threshold of mmap is the largest that glibc accepts. A process reads them when it starts; other C libraries
+# ignore them.
 ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
     ":glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=16777216"
