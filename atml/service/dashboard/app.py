@@ -3,11 +3,11 @@
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication
 
 import optuna_dashboard
 from optuna.artifacts._protocol import ArtifactStore
@@ -15,10 +15,9 @@ from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
 from atml.errors import AddressError, DashboardError
-from atml.service.dashboard import guards
 from atml.service.dashboard.answers import WithHttpErrors
 from atml.service.dashboard.bodies import refuse_malformed_bodies
-from atml.service.dashboard.guards import Credentials
+from atml.service.dashboard.guards import Credentials, guarded, with_safe_headers
 from atml.service.dashboard.page import with_additions
 
 # A browser opens up to six connections to one server; two more to spare.
@@ -79,17 +78,9 @@ def dashboard_app(
     app: WSGIApplication = optuna_dashboard.wsgi(
         WithHttpErrors(storage), artifact_store=WithHttpErrors(artifacts)
     )
-    app = with_additions(_with_an_encoding(app), only_reading=only_reading)
-    app = refuse_malformed_bodies(guards.harmless_artifacts(app))
-    if only_reading:
-        app = guards.read_only(app)
-    app = guards.refuse_foreign_writes(app)
-    if credentials is not None:
-        app = guards.demand_credentials(app, credentials)
-    if address.is_loopback():
-        app = guards.answer_only_to(app, LOOPBACK_NAMES | {address.host.lower()})
-    app = guards.refuse_undecodable_paths(app)
-    return guards.security_headers(app)
+    app = refuse_malformed_bodies(with_additions(app, only_reading=only_reading))
+    hosts = LOOPBACK_NAMES | {address.host.lower()} if address.is_loopback() else None
+    return guarded(with_safe_headers(app), hosts=hosts, credentials=credentials, only_reading=only_reading)
 
 
 def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], None]) -> None:
@@ -119,16 +110,6 @@ def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], N
         wasyncore.close_all(connections, ignore_all=True)
     if not terminated:
         raise KeyboardInterrupt
-
-
-def _with_an_encoding(app: WSGIApplication) -> WSGIApplication:
-    """Keep optuna-dashboard from failing on clients without Accept-Encoding, such as curl."""
-
-    def named(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        environ.setdefault("HTTP_ACCEPT_ENCODING", "")
-        return app(environ, start)
-
-    return named
 
 
 def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any]) -> Any:

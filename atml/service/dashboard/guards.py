@@ -1,7 +1,6 @@
-"""WSGI middlewares between the network and the dashboard, one for each concern.
+"""Which requests reach the dashboard, and what browsers may do with its answers.
 
-The dashboard has no access control: anyone who reaches it may write, delete and upload. Each guard takes
-an application and returns a safer one; `atml.service.dashboard.app` applies them in order.
+The dashboard has no access control: anyone who reaches it may write, delete and upload.
 """
 
 import base64
@@ -15,7 +14,6 @@ from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from atml.errors import DashboardError
-from atml.service.dashboard.paths import decoded_path, routed_path
 
 ARTIFACTS = "/artifacts/"
 REALM = 'Basic realm="ATML dashboard", charset="UTF-8"'
@@ -36,6 +34,14 @@ PAGE_POLICY = (
     "form-action 'self'"
 )
 ARTIFACT_POLICY = "default-src 'none'; sandbox"
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": PAGE_POLICY,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,132 +76,88 @@ class Credentials:
         return scheme.lower() == "basic" and same
 
 
-def refuse_undecodable_paths(app: WSGIApplication) -> WSGIApplication:
-    """Answer 400 to a path that is not UTF-8.
-
-    The dashboard drops such bytes and routes on the rest, so it would see a different path than the
-    guards did.
-    """
-
-    def is_allowed(environ: WSGIEnvironment) -> bool:
-        try:
-            decoded_path(environ)
-        except UnicodeError:
-            return False
-        return True
-
-    return _refuse_unless(is_allowed, app, "400 Bad Request", "The path is not UTF-8.")
-
-
-def demand_credentials(app: WSGIApplication, credentials: Credentials) -> WSGIApplication:
-    """Answer 401 to every request without the right credentials."""
-
-    def is_allowed(environ: WSGIEnvironment) -> bool:
-        return credentials.open_with(environ.get("HTTP_AUTHORIZATION", ""))
-
-    why = "This dashboard requires a user and a password."
-    return _refuse_unless(is_allowed, app, "401 Unauthorized", why, ("WWW-Authenticate", REALM))
-
-
-def answer_only_to(app: WSGIApplication, hosts: Collection[str]) -> WSGIApplication:
-    """Answer 421 to requests for a host name not in `hosts`.
-
-    A web page may point its own domain at 127.0.0.1 and so reach local services (DNS rebinding); its
-    requests carry that domain.
-    """
-
-    def is_allowed(environ: WSGIEnvironment) -> bool:
-        return _hostname(environ.get("HTTP_HOST", "")) in hosts
-
-    why = f"This dashboard answers to {', '.join(sorted(hosts))} only."
-    return _refuse_unless(is_allowed, app, "421 Misdirected Request", why)
-
-
-def refuse_foreign_writes(app: WSGIApplication) -> WSGIApplication:
-    """Answer 403 to writes that a page of another site makes with this browser's credentials."""
-
-    def is_allowed(environ: WSGIEnvironment) -> bool:
-        return _is_reading(environ) or _is_own(environ)
-
-    return _refuse_unless(is_allowed, app, "403 Forbidden", "Pages of other sites cannot write here.")
-
-
-def read_only(app: WSGIApplication) -> WSGIApplication:
-    """Answer 403 to every request that is not a GET or a HEAD."""
-    return _refuse_unless(_is_reading, app, "403 Forbidden", "This dashboard is read-only.")
-
-
-def harmless_artifacts(app: WSGIApplication) -> WSGIApplication:
-    """Serve artifacts as PNG pictures or as downloads, whatever type they were uploaded with.
-
-    A browser would run an HTML or SVG file as a page of the dashboard, with all rights of its user.
-    """
-
-    def change(headers: Headers) -> None:
-        picture = (headers.get("Content-Type") or "").partition(";")[0].strip().lower() == "image/png"
-        headers["Content-Type"] = "image/png" if picture else "application/octet-stream"
-        headers["Content-Disposition"] = "inline" if picture else "attachment"
-        headers["Content-Security-Policy"] = ARTIFACT_POLICY
-        del headers["Access-Control-Allow-Origin"]  # the dashboard allows every site to read them
-
-    guarded = _change_headers(app, change)
-
-    def only_artifacts(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        is_artifact = routed_path(environ).startswith(ARTIFACTS)
-        return (guarded if is_artifact else app)(environ, start)
-
-    return only_artifacts
-
-
-def security_headers(app: WSGIApplication) -> WSGIApplication:
-    """Add the headers that restrict what browsers may do with the responses."""
-
-    def change(headers: Headers) -> None:
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["X-Frame-Options"] = "DENY"
-        headers["Referrer-Policy"] = "same-origin"
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if headers.get("Content-Security-Policy") != ARTIFACT_POLICY:
-            headers["Content-Security-Policy"] = PAGE_POLICY
-
-    return _change_headers(app, change)
-
-
-def _change_headers(app: WSGIApplication, change: Callable[[Headers], None]) -> WSGIApplication:
-    def changed(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        def start_changed(
-            status: str, headers: list[tuple[str, str]], *error: Any
-        ) -> Callable[[bytes], object]:
-            change(Headers(headers))  # edits the list itself
-            return start(status, headers, *error)
-
-        return app(environ, start_changed)
-
-    return changed
-
-
-def _refuse_unless(
-    is_allowed: Callable[[WSGIEnvironment], bool],
+def guarded(
     app: WSGIApplication,
-    status: str,
-    why: str,
-    *headers: tuple[str, str],
+    *,
+    hosts: Collection[str] | None,
+    credentials: Credentials | None,
+    only_reading: bool,
 ) -> WSGIApplication:
-    body = f"{why}\n".encode()
-    plain = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    """Refuse requests to other hosts than `hosts`, without `credentials`, from other sites, or that write.
 
-    def guarded(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        if is_allowed(environ):
+    None stands for all hosts, or for no credentials.
+    """
+
+    def refusal(environ: WSGIEnvironment) -> tuple[str, str] | None:
+        try:
+            _path_bytes(environ).decode()
+        except UnicodeError:
+            # The dashboard drops such bytes and routes on the rest, so it would see another path.
+            return "400 Bad Request", "The path is not UTF-8."
+        # A web page may point its own domain at 127.0.0.1 and so reach local services (DNS rebinding); its
+        # requests carry that domain.
+        if hosts is not None and _hostname(environ.get("HTTP_HOST", "")) not in hosts:
+            return "421 Misdirected Request", f"This dashboard answers to {', '.join(sorted(hosts))} only."
+        if credentials is not None and not credentials.open_with(environ.get("HTTP_AUTHORIZATION", "")):
+            return "401 Unauthorized", "This dashboard requires a user and a password."
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return None
+        if not _is_own(environ):  # it would write with this browser's credentials
+            return "403 Forbidden", "Pages of other sites cannot write here."
+        return ("403 Forbidden", "This dashboard is read-only.") if only_reading else None
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        refused = refusal(environ)
+        if refused is None:
+            # optuna-dashboard fails without one, as from curl.
+            environ.setdefault("HTTP_ACCEPT_ENCODING", "")
             return app(environ, start)
-        start(status, [*plain, *headers])
+        status, why = refused
+        body = f"{why}\n".encode()
+        plain = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
+        asking = {"WWW-Authenticate": REALM} if status.startswith("401") else {}
+        start(status, [*(SAFE_HEADERS | plain | asking).items()])
         return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
-    return guarded
+    return answer
 
 
-def _is_reading(environ: WSGIEnvironment) -> bool:
-    return environ["REQUEST_METHOD"] in ("GET", "HEAD")
+def with_safe_headers(app: WSGIApplication) -> WSGIApplication:
+    """Restrict what browsers may do with the answers; artifacts are PNG pictures or downloads.
+
+    A browser would run an HTML or SVG artifact as a page of the dashboard, with all rights of its user.
+    """
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        is_artifact = routed_path(environ).startswith(ARTIFACTS)
+
+        def start_safely(
+            status: str, headers: list[tuple[str, str]], *error: Any
+        ) -> Callable[[bytes], object]:
+            edited = Headers(headers)  # edits the list itself
+            for name, value in SAFE_HEADERS.items():
+                edited[name] = value
+            if is_artifact:
+                kind = (edited.get("Content-Type") or "").partition(";")[0].strip().lower()
+                is_picture = kind == "image/png"
+                edited["Content-Type"] = "image/png" if is_picture else "application/octet-stream"
+                edited["Content-Disposition"] = "inline" if is_picture else "attachment"
+                edited["Content-Security-Policy"] = ARTIFACT_POLICY
+                del edited["Access-Control-Allow-Origin"]  # the dashboard allows every site to read them
+            return start(status, headers, *error)
+
+        return app(environ, start_safely)
+
+    return answer
+
+
+def routed_path(environ: WSGIEnvironment) -> str:
+    """Return the path on which optuna-dashboard routes: without invalid UTF-8 and without final slashes."""
+    return _path_bytes(environ).decode(errors="ignore").rstrip("/")
+
+
+def _path_bytes(environ: WSGIEnvironment) -> bytes:
+    return str(environ.get("PATH_INFO", "")).encode("latin-1")  # WSGI's encoding of bytes
 
 
 def _is_own(environ: WSGIEnvironment) -> bool:
