@@ -9,20 +9,31 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from optuna import Study
+from optuna.trial import FrozenTrial
 
-from atml.errors import CannotWrite, StudyError
+from atml.errors import CannotWrite, StorageUnreachable, StudyError
 from atml.files import cannot_write, prepare_folder
 from atml.service.artifacts import local_folder
-from atml.service.restarts import Restarts, history_of
 from atml.service.signals import TERMINATING, handle_signals
 from atml.training import spread_over_devices
 from atml.training.allocator import ALLOCATOR
+from atml.tuning import records
+from atml.tuning.processes import Process
+from atml.tuning.retry import MOST_DEATHS, got_further
+from atml.tuning.times import now
 
 POLL_SECONDS = 0.5
+FIRST_DELAY_SECONDS = 1.0  # before a dead worker is restarted
+LONGEST_DELAY_SECONDS = 30.0
+# A worker that does not even begin a trial has a problem that a restart does not solve.
+MAX_STARTS_WITHOUT_TRIAL = 3
+# A trial that kills its workers is retried MOST_DEATHS times; the restarts must outlast it.
+MAX_DEATHS_WITHOUT_PROGRESS = MOST_DEATHS + 2
 KILLING_SIGNAL = 3  # the first asks to leave after the epoch, the second at once
 # Exit code of a supervised worker that cannot write (EX_CANTCREAT of sysexits.h); a restart would not
 # help. It writes the reason into a pipe, since its log may be on the same full disk.
@@ -50,8 +61,10 @@ class _Slot:
     index: int
     device: str
     log: Path
-    restarts: Restarts = field(default_factory=Restarts)
     process: subprocess.Popen[bytes] | None = None
+    started: datetime = field(default_factory=now)  # when the latest process was
+    without_trial: int = 0  # deaths in a row before a trial was begun
+    without_progress: int = 0  # deaths in a row without progress
     not_before: float = 0.0
     done: bool = False
     failed: bool = False
@@ -150,7 +163,35 @@ def _tend(slot: _Slot, study: Study, plan: WorkerPlan, *, leaving: bool, say: Sa
     if code == 0 or leaving or slot.cannot_write:
         slot.done = True
         return
-    _report_exit(slot, code, slot.restarts.delay_after(history_of(study, pid)), say)
+    _report_exit(slot, code, _delay_after_death(slot, study, pid), say)
+
+
+def _delay_after_death(slot: _Slot, study: Study, pid: int) -> float | None:
+    """Count the death of a worker; return the seconds to wait before its restart, None for no restart."""
+    began, progressed = _history(slot, study, pid)
+    slot.without_trial = 0 if began else slot.without_trial + 1
+    slot.without_progress = 0 if progressed else slot.without_progress + 1
+    if slot.without_trial >= MAX_STARTS_WITHOUT_TRIAL or slot.without_progress >= MAX_DEATHS_WITHOUT_PROGRESS:
+        return None
+    return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** max(0, slot.without_progress - 1))
+
+
+def _history(slot: _Slot, study: Study, pid: int) -> tuple[bool, bool]:
+    """Return whether the slot's worker began a trial, and whether it finished one or trained a new epoch."""
+    try:
+        own = [trial for trial in study.get_trials(deepcopy=False) if _is_of(slot, pid, trial)]
+    except StorageUnreachable:  # unknown; a longer delay suits an unreachable server
+        return True, False
+    return bool(own), any(records.was_trained(trial) or got_further(trial) for trial in own)
+
+
+def _is_of(slot: _Slot, pid: int, trial: FrozenTrial) -> bool:
+    """Whether process `pid` of the slot ran a trial; its number may have been another worker's earlier."""
+    worker, began = trial.user_attrs.get(records.WORKER), trial.datetime_start
+    if worker is None or began is None or began < slot.started:
+        return False
+    process = Process.from_dict(worker)
+    return process.is_local() and process.pid == pid
 
 
 def _report_exit(slot: _Slot, code: int, delay_seconds: float | None, say: Say) -> None:
@@ -173,6 +214,7 @@ def _start(slot: _Slot, study: str, plan: WorkerPlan) -> None:
     environment = {**ALLOCATOR, **os.environ, "ATML_STORAGE": plan.storage, "OMP_NUM_THREADS": "1"}
     places: list[object] = [*sys.path]  # Python ignores what is not text there, such as a Path
     environment["PYTHONPATH"] = os.pathsep.join(one for one in places if isinstance(one, str) and one)
+    slot.started = now()
     slot.error_pipe, theirs = os.pipe()
     try:
         with _open_log(slot.log) as log:
