@@ -1,6 +1,7 @@
 """Artifacts in an S3 bucket, on Amazon or any compatible server."""
 
 import importlib.util
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,9 +84,9 @@ class S3Store:
         self._store = store
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """Open an artifact for reading."""
+        """Return an artifact, read whole since its content may fail to arrive too."""
         with _explained(self._url):
-            return self._store.open_reader(self._prefix + artifact_id)
+            return io.BytesIO(self._store.open_reader(self._prefix + artifact_id).read())
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store the content of `content_body`.

@@ -9,9 +9,11 @@ import re
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from moto.server import ThreadedMotoServer
 from optuna.artifacts import download_artifact, get_all_artifact_meta
 from typer.testing import CliRunner
@@ -22,7 +24,7 @@ from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
 from atml.service import doctor
 from atml.service.artifacts import check_place, keep_files, local_folder, open_artifacts
-from atml.service.s3 import split_s3
+from atml.service.s3 import S3Store, split_s3
 from atml.tuning import records
 
 BUCKET = "hearts"
@@ -113,6 +115,15 @@ def test_a_prefix_keeps_two_labs_apart(s3):
 def test_what_is_not_there_is_not_found_anywhere(place):
     with pytest.raises(optuna.artifacts.exceptions.ArtifactNotFound):
         open_artifacts(place).open_reader("nothing")
+
+
+def test_an_artifact_whose_content_stops_arriving_is_one_sentence():
+    def stop():
+        raise ReadTimeoutError(endpoint_url="http://127.0.0.1", error="timed out")
+
+    store = S3Store("s3://hearts", "", SimpleNamespace(open_reader=lambda _: SimpleNamespace(read=stop)))
+    with pytest.raises(CannotWrite, match=r"^s3://hearts: the S3 server does not answer"):
+        store.open_reader("model")
 
 
 class TestMistakes:
