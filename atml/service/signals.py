@@ -2,8 +2,6 @@
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,8 +11,6 @@ from atml.errors import StorageUnreachable
 
 # They ask a process to leave: a service manager, and the end of the terminal.
 TERMINATING = (signal.SIGTERM, signal.SIGHUP)
-ORPHAN_LOOK_SECONDS = 1.0
-ORPHAN_GRACE_SECONDS = 120.0  # longer than an epoch should last
 
 
 def handle_signals(
@@ -30,8 +26,7 @@ class LeaveOnSignal:
 
     The second signal raises KeyboardInterrupt wherever the process is. Later ones are ignored, since they
     would interrupt what that leads to, such as queueing the trial again. A supervised process also leaves
-    when its supervisor is gone, since nobody would stop it then. If it does not reach a safe point in time,
-    it exits anyway, and its trial is queued again by others.
+    when its supervisor is gone, since nobody would stop it then.
     """
 
     def __init__(self, supervisor_pid: int | None = None) -> None:
@@ -41,13 +36,12 @@ class LeaveOnSignal:
     def install(self) -> "LeaveOnSignal":
         """Handle Ctrl-C and termination from now on."""
         handle_signals((signal.SIGINT, *TERMINATING), self._on_signal)
-        if self._supervisor_pid is not None:
-            threading.Thread(target=self._end_as_orphan, name="atml-orphan-watch", daemon=True).start()
         return self
 
     def requested(self) -> bool:
         """Whether to leave at the next safe point."""
-        return self._signals > 0 or self._is_orphan()
+        is_orphan = self._supervisor_pid is not None and os.getppid() != self._supervisor_pid
+        return self._signals > 0 or is_orphan
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -59,15 +53,6 @@ class LeaveOnSignal:
                 raise
         if self.requested():
             raise KeyboardInterrupt
-
-    def _is_orphan(self) -> bool:
-        return self._supervisor_pid is not None and os.getppid() != self._supervisor_pid
-
-    def _end_as_orphan(self) -> None:
-        while not self._is_orphan():
-            time.sleep(ORPHAN_LOOK_SECONDS)
-        time.sleep(ORPHAN_GRACE_SECONDS)
-        os._exit(1)  # wherever it hangs
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
