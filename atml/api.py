@@ -29,11 +29,10 @@ from atml.reports.predicting import RecordingPrediction, predict_items, recordin
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
-from atml.service.announcement import announcement
 from atml.service.artifacts import check_place, open_artifacts
 from atml.service.data import load_segments, load_training_data, subjects_in
 from atml.service.launcher import WorkerPlan
-from atml.service.session import open_study, with_training_data, work_on
+from atml.service.session import announcement, open_study, with_training_data, work_on
 from atml.service.storage import Storage, open_storage
 from atml.service.stored import StoredStudy
 from atml.service.studies import check_trials, load

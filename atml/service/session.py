@@ -1,5 +1,6 @@
 """Running one study from spec to outcome, shared by the commands and the Python interface."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.storages import BaseStorage
@@ -10,14 +11,33 @@ from atml.errors import SpecError, StudyError
 from atml.models import get_architecture
 from atml.service.alive import close_dead_trials
 from atml.service.launcher import WorkerPlan, launch
+from atml.service.storage.database import shown
+from atml.service.storage.opening import parsed_url
 from atml.service.stored import StoredStudy
 from atml.service.studies import begin, create_or_resume
 from atml.service.watch import Watch
 from atml.training import choose_device, describe_device
 from atml.tuning.outcome import Outcome, outcome
 from atml.tuning.phases import Phase
+from atml.tuning.spec import BudgetSpec
 from atml.tuning.stop import StoppedBy, clear_stop, read
 from atml.words import counted
+
+
+def announcement(phases: Sequence[Phase], plan: WorkerPlan, *, out: str | Path | None = None) -> str:
+    """Return two lines about a search, and about shipping its models if `out` names a folder for them.
+
+    Raises:
+        StorageError: the URL of the storage is wrong.
+    """
+    name, spend = phases[-1].name, " and then ".join(_limits(phase.budget) for phase in phases)
+    shipping = ", then training the best again, about half as long" if out is not None else ""
+    bundles = f", bundles {Path(out) / name}" if out is not None else ""
+    return (
+        f"{name}: searching {phases[0].data.train} for at most {spend}{shipping}\n"
+        f"Writes studies to {shown(parsed_url(plan.storage))}, files to {plan.artifacts}{bundles}; "
+        "after Ctrl-C the same command continues"
+    )
 
 
 def with_training_data(
@@ -117,3 +137,10 @@ def _announce(stored: StoredStudy, plan: WorkerPlan, watch: Watch) -> None:
             f"Note: calling every segment AFIB reaches targets.fbeta = {wanted:g}, so meeting it means "
             "nothing; set it higher"
         )
+
+
+def _limits(budget: BudgetSpec) -> str:
+    """Return a budget in words."""
+    found = [counted(budget.trials, "trial")] if budget.trials else []
+    found += [f"{budget.minutes:g} min"] if budget.minutes else []
+    return " or ".join(found) or "as long as there are points to try"

@@ -1,15 +1,15 @@
 """Optuna's database storage, with the lock that keeps a study's budget exact."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from atml.errors import NoDatabase, StorageError
+from atml.errors import StorageError
 
-WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
 Explain = Callable[[str, sqlalchemy.ExceptionContext], Exception | None]
 
 
@@ -20,8 +20,7 @@ class Database(RDBStorage):
     for SQLAlchemy's `create_engine`.
 
     Raises:
-        NoDatabase: there are no tables, though they `must_exist`.
-        SQLAlchemyError: the database cannot be opened.
+        SQLAlchemyError: the database cannot be opened, or has no tables though they `must_exist`.
         StorageError: the tables are of another version of Optuna.
     """
 
@@ -33,14 +32,13 @@ class Database(RDBStorage):
         engine_kwargs: dict[str, Any],
         must_exist: bool = False,
     ) -> None:
-        if must_exist:
-            _require_tables(url, engine_kwargs)
         full = url.render_as_string(hide_password=False)
         try:
             super().__init__(
                 full.replace("{", "{{").replace("}", "}}"),  # Optuna treats the URL as a format string
                 engine_kwargs=engine_kwargs,
                 skip_compatibility_check=True,  # see `_check_tables`
+                skip_table_creation=must_exist,
             )
             self._check_tables(url)
         except BaseException:
@@ -76,6 +74,18 @@ class Database(RDBStorage):
 
         sqlalchemy.event.listen(self.engine, "handle_error", handle)
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make one transaction of this thread's calls within the block."""
+        self.scoped_session.remove()
+        with self.engine.begin() as connection:
+            # Optuna's commits then write into this transaction without ending it.
+            self.scoped_session(bind=connection, join_transaction_mode="rollback_only")
+            try:
+                yield
+            finally:
+                self.scoped_session.remove()
+
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
@@ -86,7 +96,7 @@ class Database(RDBStorage):
         return super().set_trial_state_values(trial_id, state, values)
 
     def lock_study(self, study_id: int) -> None:
-        """Lock a study until the next call of this thread has ended."""
+        """Lock a study until the next call of this thread, or its `transaction`, has ended."""
         self._lock_study(":number", study_id)
 
     def _lock_study(self, study: str, number: int) -> None:
@@ -102,17 +112,6 @@ class Database(RDBStorage):
         except BaseException:
             session.close()
             raise
-
-
-def _require_tables(url: sqlalchemy.URL, engine_kwargs: dict[str, Any]) -> None:
-    engine = sqlalchemy.create_engine(url, **engine_kwargs)
-    try:
-        with engine.connect() as connection:
-            exists = sqlalchemy.inspect(connection).has_table("studies")  # Optuna's
-    finally:
-        engine.dispose()
-    if not exists:
-        raise NoDatabase(f"{shown(url)}: no study was ever kept here; {WHERE_STUDIES_ARE}")
 
 
 def holds_bare_at(url: str, parsed: sqlalchemy.URL) -> bool:

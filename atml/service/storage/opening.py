@@ -13,10 +13,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from atml.errors import CannotWrite, NoDatabase, StorageError, StorageUnreachable
 from atml.service.storage import postgres, sqlite
-from atml.service.storage.database import WHERE_STUDIES_ARE, Database, holds_bare_at, shown
+from atml.service.storage.database import Database, holds_bare_at, shown
 from atml.service.storage.retrying import COMMAND_RETRY_SECONDS, Storage, warn_once
 from atml.service.storage.workers import create_table
 
+WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
 OPEN_ATTEMPTS = 20
 SERVER_LOOK_SECONDS = 1.0
 _CREATED_TOGETHER = r"already exists|(?i:unique)|locked|deadlock"
@@ -47,7 +48,7 @@ def open_storage(
         CannotWrite: the disk of an SQLite database is full, read-only or gone.
         StorageError: the URL, the driver or the database is wrong; the password is not shown.
     """
-    parsed = _parse(url)
+    parsed = parsed_url(url)
     timeout = stop_after_delay(retry_seconds)
     opening = Retrying(
         retry=retry_if_exception_type(StorageUnreachable if wait_for_server else ()),
@@ -59,8 +60,12 @@ def open_storage(
     return Storage(opening(_open, parsed, must_exist), retry_seconds=retry_seconds, give_up=give_up)
 
 
-def _parse(url: str) -> sqlalchemy.URL:
-    """Return a supported URL with its driver filled in."""
+def parsed_url(url: str) -> sqlalchemy.URL:
+    """Return the URL of a storage, without its driver.
+
+    Raises:
+        StorageError: it is no URL of a file of SQLite's or a database of PostgreSQL's; no password is shown.
+    """
     try:
         parsed = sqlalchemy.make_url(url.encode().decode())  # bytes that are no text raise ValueError
     except (ArgumentError, ValueError):
@@ -80,7 +85,7 @@ def _parse(url: str) -> sqlalchemy.URL:
         raise StorageError(f"{shown(parsed)}: the driver must be {postgres.DRIVER} but got {driver}")
     if not parsed.database:
         raise StorageError(f"{shown(parsed)}: names no database; write postgresql://USER@HOST/DATABASE")
-    return parsed.set(drivername=f"postgresql+{postgres.DRIVER}")
+    return parsed.set(drivername="postgresql")
 
 
 def _checked_file(url: sqlalchemy.URL, driver: str) -> sqlalchemy.URL:
@@ -111,6 +116,9 @@ def _open(url: sqlalchemy.URL, must_exist: bool) -> Database:
             raise StorageError(f"{shown(url)}: cannot be opened: {error}; check the URL") from None
         except (SQLAlchemyError, StorageInternalError) as error:
             reason = _reason(error)
+            sqlstate = getattr(_driver_error(error), "sqlstate", None)
+            if must_exist and (sqlstate == postgres.UNDEFINED_TABLE or "no such table" in reason):
+                raise NoDatabase(f"{shown(url)}: no study was ever kept here; {WHERE_STUDIES_ARE}") from None
             # Another process created the tables at the same time; the next attempt finds them.
             if attempt == OPEN_ATTEMPTS or not re.search(_CREATED_TOGETHER, reason):
                 raise _why_not_opened(url, error, reason) from None

@@ -28,6 +28,7 @@ POOL_SIZE, POOL_OVERFLOW = 2, 2
 # SQLSTATEs
 MAY_NOT_WRITE = ("42501", "25006")  # insufficient privilege, read-only transaction
 DISK_FULL = "53100"
+UNDEFINED_TABLE = "42P01"
 
 # Messages of the server or the driver (in English; others are quoted), the error to raise for each,
 # and its text.
@@ -95,8 +96,9 @@ def connect(url: sqlalchemy.URL, *, must_exist: bool = False) -> Database:
         "max_overflow": POOL_OVERFLOW,
         "connect_args": CONNECT_OPTIONS,
     }
+    full = url.set(drivername=f"postgresql+{DRIVER}")
     try:
-        return Database(url, explain=_explain, engine_kwargs=engine_kwargs, must_exist=must_exist)
+        return Database(full, explain=_explain, engine_kwargs=engine_kwargs, must_exist=must_exist)
     except ImportError:
         raise StorageError(
             f"{shown(url)}: the PostgreSQL driver is not installed: pip install 'atml[postgres]'"

@@ -1,16 +1,15 @@
 """A storage that retries when its server does not answer: a restart costs time, not trials."""
 
-import functools
 import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
@@ -33,32 +32,17 @@ _PASSING = (StorageUnreachable, CannotWrite, StorageInternalError)
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_Untyped: Any = object  # lets mypy take a Storage for the BaseStorage that it is registered as
 
 
-def _relayed(name: str) -> Callable[..., Any]:
-    """Return a method that calls the database, and retries if it does not answer."""
-
-    @functools.wraps(getattr(BaseStorage, name), updated=())  # without the abstract flag
-    def method(self: "Storage", *arguments: Any, **options: Any) -> Any:
-        def call() -> Any:
-            with reading(name.startswith("get_")):
-                return getattr(self._cached, name)(*arguments, **options)
-
-        return self.once(call) if name in _ONCE else self.retry(call)
-
-    return method
-
-
-_methods = {name: _relayed(name) for name in vars(BaseStorage) if not name.startswith("_")}
-_Relay: Any = type("_Relay", (BaseStorage,), _methods)
-
-
-class Storage(_Relay):  # type: ignore[misc]
+class Storage(_Untyped):  # type: ignore[misc]
     """The storage of Optuna's studies, with retries.
 
-    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. If the reply to
-    a successful commit is lost, the repetition is harmless: a trial enqueued twice is pruned as a
-    duplicate, and a running trial that no process works on is closed and queued again.
+    Each method of Optuna's storage is one transaction, so it can be repeated as a whole. If the reply to a
+    successful commit is lost, the repetition loses nothing. A trial that was created or claimed, which the
+    repetition takes for another's, runs without a process until it is closed like a dead worker's after a
+    minute and queued again. A trial that was enqueued twice is pruned as a duplicate, unless both are retries
+    that start together. Closing a trial twice raises UpdateFinishedTrialError.
 
     It retries for `retry_seconds`, or until `give_up`, polled while waiting, is true.
 
@@ -138,28 +122,42 @@ class Storage(_Relay):  # type: ignore[misc]
 
         return self.retry(create)
 
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        """Change a trial's state; return True if this process has put it into that state."""
-        attempts = 0
+    def fail_trial(self, study_id: int, trial_id: int, successor: FrozenTrial | None) -> None:
+        """Close a running trial as failed and queue its successor, both or neither.
 
-        def change() -> bool:
-            nonlocal attempts
-            attempts += 1
-            try:
-                return self._cached.set_trial_state_values(trial_id, state, values)
-            except UpdateFinishedTrialError:
-                # The first attempt may have succeeded and only its reply was lost.
-                if attempts == 1 or self._cached.get_trial(trial_id).state != state:
-                    raise
-                return True
+        Raises:
+            UpdateFinishedTrialError: the trial had ended, maybe by a call whose reply was lost.
+        """
 
-        return self.retry(change)
+        def fail() -> None:
+            with self._database.transaction():
+                # Before the trial, as for a claim: otherwise each could wait for the other.
+                self._database.lock_study(study_id)
+                self._database.set_trial_state_values(trial_id, TrialState.FAIL)
+                if successor is not None:
+                    self._database.create_new_trial(study_id, successor)
+
+        self.retry(fail)
 
     def remove_session(self) -> None:
         """Close this thread's session."""
         self._database.remove_session()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a method of Optuna's storage that retries if the database does not answer."""
+        method = getattr(self._cached, name)
+
+        def repeatable(*arguments: Any, **options: Any) -> Any:
+            def call() -> Any:
+                with reading(name.startswith("get_")):
+                    return method(*arguments, **options)
+
+            return self.once(call) if name in _ONCE else self.retry(call)
+
+        return repeatable
+
+
+BaseStorage.register(Storage)
 
 
 def warn_once(state: RetryCallState) -> None:

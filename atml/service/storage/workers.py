@@ -27,7 +27,5 @@ def create_table(engine: sqlalchemy.Engine) -> None:
     Raises:
         SQLAlchemyError: it cannot be created, or another process created it at the same time.
     """
-    with reading(), engine.connect() as connection:
-        exists = sqlalchemy.inspect(connection).has_table(WORKERS.name)
-    if not exists:
-        WORKERS.create(engine)
+    with reading():
+        WORKERS.create(engine, checkfirst=True)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from atml.ecg import load_dataset, simulate
-from atml.errors import ModelError, SpecError
+from atml.errors import ModelError, SpecError, StorageError
 from atml.service.launcher import WorkerPlan
-from atml.service.session import open_study, with_training_data, work_on
+from atml.service.session import announcement, open_study, with_training_data, work_on
 from atml.service.studies import study_names
 from atml.service.watch import Watch
 from atml.tuning import records
@@ -114,3 +114,29 @@ def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short
 def test_a_training_folder_whose_name_is_not_utf_8_is_refused_at_once(make_phase1):
     with pytest.raises(SpecError, match=r"tr\\udce9in.*is not UTF-8; rename it"):
         with_training_data(make_phase1(), "tr\udce9in")
+
+
+def announced(make_phase1, storage):
+    return announcement([make_phase1()], WorkerPlan(storage=storage, artifacts="artifacts", workers=1))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_a_storage_is_announced_without_its_password(make_phase1, scheme):
+    text = announced(make_phase1, f"{scheme}://user:s%40cret@server/db?password=another")
+    assert "Writes studies to postgresql://user:***@server/db, files to artifacts;" in text
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "postgresql://user:s@cret@server:1/db",
+        "postgresql://user:s@/cret@server/db",
+        "postgresql://user:s@c:cret@server/db",
+        "postgresql://user:s@c?cret@server/db",
+        "cret",
+    ],
+)
+def test_a_storage_whose_url_is_wrong_is_refused_and_not_announced(make_phase1, storage):
+    with pytest.raises(StorageError, match="is not a database URL") as caught:
+        announced(make_phase1, storage)
+    assert "cret" not in str(caught.value)
