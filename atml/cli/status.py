@@ -52,7 +52,7 @@ def status(
         else:
             # The spec is read after the trials, so that none with trials is shown as waiting.
             shown.append((one.latest(), progress(of)))
-    workers = worker_states(Workers(opened).shown(), [state for _, state in shown])
+    workers = worker_states(opened.retry(Workers(opened).all), [state for _, state in shown])
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:

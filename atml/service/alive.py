@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
 
 import sqlalchemy
 from optuna import Study
@@ -28,15 +26,14 @@ from atml.tuning import records
 from atml.tuning.failures import deaths_in_words
 from atml.tuning.processes import Process, this_process
 from atml.tuning.records import PrunedBy
-from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_after_death
+from atml.tuning.retry import MOST_DEATHS, deaths_of, retry_after_death
 from atml.tuning.times import now
 
 HEARTBEAT_SECONDS = 15.0
 LOST_SECONDS = 60.0  # time without a heartbeat after which a worker counts as dead
 # After an outage workers need time for a heartbeat before any of them counts as dead.
 SETTLE_SECONDS = 60.0
-SHOWN_SECONDS = 600.0  # how long a lost worker is shown
-KEPT_SECONDS = 86_400.0
+KEPT_SECONDS = 600.0  # how long a lost worker is listed
 _AWAY = (SQLAlchemyError, StorageInternalError, AtmlError)  # the database does not answer
 
 # The database's clock for all, since those of the machines may differ.
@@ -51,8 +48,8 @@ _UPTIME = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerEntry:
-    """A worker as it describes itself."""
+class WorkerRow:
+    """A worker as it describes itself, and when it was last seen."""
 
     worker: str  # its identifier
     process: Process
@@ -60,15 +57,7 @@ class WorkerEntry:
     device: str
     threads: int
     study: str | None = None  # None while it waits for one
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeenWorker:
-    """A worker as others see it."""
-
-    entry: WorkerEntry
-    last_seen_seconds: float  # ago
-    uptime_seconds: float  # of the database server
+    last_seen_seconds: float = 0.0  # ago
 
     @property
     def is_silent(self) -> bool:
@@ -78,7 +67,7 @@ class SeenWorker:
     @property
     def is_lost(self) -> bool:
         """Whether it ended without removing its row."""
-        return self.is_silent or self.entry.process.is_dead()
+        return self.is_silent or self.process.is_dead()
 
 
 class Workers:
@@ -89,12 +78,12 @@ class Workers:
         self._now: ColumnElement[float] = sqlalchemy.literal_column(_NOW[storage.engine.name])
         self._uptime: ColumnElement[float] = sqlalchemy.literal_column(_UPTIME[storage.engine.name])
 
-    def beat(self, entry: WorkerEntry) -> None:
+    def beat(self, worker: WorkerRow) -> None:
         """Renew a worker's row, and delete old ones."""
-        row = {**asdict(entry), **entry.process.to_dict(), "seen": self._now}
-        del row["process"]
+        fields = {**asdict(worker), **worker.process.to_dict(), "seen": self._now}
+        row = {column.name: fields[column.name] for column in WORKERS.columns}
         with self.storage.engine.begin() as connection:
-            known = WORKERS.update().where(WORKERS.c.worker == entry.worker).values(row)
+            known = WORKERS.update().where(WORKERS.c.worker == worker.worker).values(row)
             if not connection.execute(known).rowcount:
                 connection.execute(WORKERS.insert().values(row))
             connection.execute(WORKERS.delete().where(WORKERS.c.seen < self._now - KEPT_SECONDS))
@@ -104,16 +93,27 @@ class Workers:
         with self.storage.engine.begin() as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.worker == worker))
 
-    def all(self) -> list[SeenWorker]:
-        """Return all workers that are alive or were lost within a day, by host and process number."""
-        query = select(WORKERS, (self._now - WORKERS.c.seen).label("ago"), self._uptime.label("uptime"))
+    def all(self) -> list[WorkerRow]:
+        """Return all workers that are alive or were lost within ten minutes, by host and process number."""
+        # The database's clock may have been set back.
+        ago = sqlalchemy.func.abs(self._now - WORKERS.c.seen).label("ago")
+        query = select(WORKERS, ago).where(ago <= KEPT_SECONDS).order_by(WORKERS.c.host, WORKERS.c.pid)
         with reading(), self.storage.engine.connect() as connection:
-            rows = connection.execute(query.order_by(WORKERS.c.host, WORKERS.c.pid)).mappings().all()
-        return [_seen(dict(row)) for row in rows]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        own = ("worker", "number", "device", "threads", "study")
+        return [
+            WorkerRow(
+                process=Process.from_dict(row),
+                last_seen_seconds=float(row["ago"]),
+                **{name: row[name] for name in own},
+            )
+            for row in rows
+        ]
 
-    def shown(self) -> list[SeenWorker]:
-        """Return all workers that are alive or were lost within ten minutes."""
-        return [one for one in self.storage.retry(self.all) if one.last_seen_seconds <= SHOWN_SECONDS]
+    def server_uptime(self) -> float:
+        """Return for how many seconds the database server has been running."""
+        with reading(), self.storage.engine.connect() as connection:
+            return float(connection.execute(select(self._uptime)).scalar_one())
 
 
 class Registration:
@@ -124,7 +124,7 @@ class Registration:
 
     def __init__(self, workers: Workers, *, number: int, device: str, threads: int) -> None:
         self._workers = workers
-        self._entry = WorkerEntry(
+        self._row = WorkerRow(
             worker=uuid.uuid4().hex, process=this_process(), number=number, device=device, threads=threads
         )
         self._over = threading.Event()
@@ -132,19 +132,14 @@ class Registration:
         self._thread = threading.Thread(target=self._keep_beating, name="atml-heartbeat", daemon=True)
 
     def __enter__(self) -> "Registration":
-        retry = self._workers.storage.retry
-        for seen in retry(self._workers.all):
-            # This worker replaces one that died on this machine.
-            if seen.entry.number == self._entry.number and seen.entry.process.is_dead():
-                retry(partial(self._workers.leave, seen.entry.worker))
-        retry(lambda: self._workers.beat(self._entry))
+        self._workers.storage.retry(lambda: self._workers.beat(self._row))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         with self._turn, suppress(*_AWAY):
-            self._workers.leave(self._entry.worker)
+            self._workers.leave(self._row.worker)
 
     @contextmanager
     def at(self, study: str) -> Iterator[None]:
@@ -157,7 +152,7 @@ class Registration:
 
     def _move_to(self, study: str | None) -> None:
         with self._turn:
-            self._entry = replace(self._entry, study=study)
+            self._row = replace(self._row, study=study)
         self._beat()
 
     def _keep_beating(self) -> None:
@@ -167,7 +162,7 @@ class Registration:
     def _beat(self) -> None:
         with self._turn, suppress(*_AWAY):
             if not self._over.is_set():
-                self._workers.storage.once(lambda: self._workers.beat(self._entry))
+                self._workers.storage.once(lambda: self._workers.beat(self._row))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +202,8 @@ def dead_trials(study: Study, trials: Sequence[FrozenTrial]) -> tuple[list[Froze
     elsewhere = [trial for trial in running if trial.number not in local]
     if not elsewhere:  # the process table says enough
         return dead, True
-    silent, is_settled = _silent(storage_of(study), elsewhere)
-    return (dead + silent if is_settled else dead), is_settled or not silent
+    silent, is_certain = _silent(storage_of(study), elsewhere)
+    return (dead + silent if is_certain else dead), is_certain
 
 
 def storage_of(study: Study) -> Storage:
@@ -228,16 +223,18 @@ def _process_of(trial: FrozenTrial) -> Process | None:
 def _silent(storage: Storage, trials: list[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
     """Return those whose workers send no heartbeats, and whether that is sure since no outage was recent."""
     workers = Workers(storage)
-    seen = {one.entry.process: one for one in storage.retry(workers.all)}
-    uptime = min((one.uptime_seconds for one in seen.values()), default=float("inf"))
-    is_settled = min(uptime, storage.seconds_since_outage) > SETTLE_SECONDS
-    return [trial for trial in trials if _is_silent(trial, seen)], is_settled
+    rows = {one.process: one for one in storage.retry(workers.all)}
+    silent = [trial for trial in trials if _is_silent(trial, rows)]
+    if not silent:
+        return [], True
+    uptime = storage.retry(workers.server_uptime)
+    return silent, min(uptime, storage.seconds_since_outage) > SETTLE_SECONDS
 
 
-def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
+def _is_silent(trial: FrozenTrial, rows: dict[Process, WorkerRow]) -> bool:
     process = _process_of(trial)
-    if process is not None and process in seen:
-        return seen[process].is_silent
+    if process is not None and process in rows:
+        return rows[process].is_silent
     # Its worker has left, was killed before recording itself on the trial, or has not done so yet.
     started = trial.datetime_start or now()
     return (now() - started).total_seconds() > LOST_SECONDS
@@ -246,29 +243,17 @@ def _is_silent(trial: FrozenTrial, seen: dict[Process, SeenWorker]) -> bool:
 def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
     """Fail a trial and queue it again; return how it was ended, None if another process did so first.
 
-    In the opposite order two processes could both queue it, and both retries would be trained. A trial that
-    keeps killing its workers is pruned instead.
+    A trial that keeps killing its workers is pruned instead.
     """
-    deaths = deaths_of(trial)
+    storage, identifier, deaths = storage_of(study), trial._trial_id, deaths_of(trial)
     try:
         if deaths > MOST_DEATHS:
-            storage, identifier = study._storage, trial._trial_id
             because = deaths_in_words(deaths)
             storage.set_trial_user_attr(identifier, records.PRUNED_BY, PrunedBy.ERROR.value)
             storage.set_trial_user_attr(identifier, records.PRUNED_BECAUSE, because)
             study.tell(trial.number, state=TrialState.PRUNED)
             return TrialState.PRUNED
-        study.tell(trial.number, state=TrialState.FAIL)
+        storage.fail_trial(study._study_id, identifier, retry_after_death(study, trial))
     except (ValueError, UpdateFinishedTrialError):
         return None
-    queue_after_death(study, trial)
     return TrialState.FAIL
-
-
-def _seen(row: dict[str, Any]) -> SeenWorker:
-    own = {name: row[name] for name in ("worker", "number", "device", "threads", "study")}
-    return SeenWorker(
-        entry=WorkerEntry(process=Process.from_dict(row), **own),
-        last_seen_seconds=abs(float(row["ago"])),  # the database's clock may have been set back
-        uptime_seconds=float(row["uptime"]),
-    )

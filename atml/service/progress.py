@@ -6,7 +6,7 @@ from statistics import mean
 
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.service.alive import SeenWorker
+from atml.service.alive import WorkerRow
 from atml.tuning import records
 from atml.tuning.budget import Spent, first_to_finish, out_of_time, spent
 from atml.tuning.phases import Phase
@@ -75,22 +75,22 @@ def progress(of: Snapshot) -> Progress:
     )
 
 
-def worker_states(seen: Sequence[SeenWorker], studies: Sequence[Progress]) -> list[WorkerState]:
+def worker_states(rows: Sequence[WorkerRow], studies: Sequence[Progress]) -> list[WorkerState]:
     """Return what each worker is doing."""
     held = {
         (trial.host, trial.pid): (state.snapshot.study, trial) for state in studies for trial in state.running
     }
     found = []
-    for one in seen:
-        entry, process = one.entry, one.entry.process
-        study, trial = held.get((process.host, process.pid), (entry.study, None))
+    for one in rows:
+        process = one.process
+        study, trial = held.get((process.host, process.pid), (one.study, None))
         found.append(
             WorkerState(
                 host=process.host,
                 pid=process.pid,
-                number=entry.number,
-                device=entry.device,
-                threads=entry.threads,
+                number=one.number,
+                device=one.device,
+                threads=one.threads,
                 study=study,
                 trial=trial.number if trial else None,
                 epoch=trial.epoch if trial else None,

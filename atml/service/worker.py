@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -153,35 +154,29 @@ def is_over(stored: StoredStudy, checked: Checked) -> bool:
 
 
 def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
-    """Run a trial to its end and return its state.
+    """Run and close a trial; unlike `Study.optimize`, without reading it again from the database.
 
-    If this machine was suspended, others may have taken the worker for dead and closed the trial; they have
-    queued it again.
+    Returns its state. If this machine was suspended, others may have taken the worker for dead; they have
+    closed the trial and queued it again.
     """
+    close = partial(storage_of(study).set_trial_state_values, trial._trial_id)
+    values: Sequence[float] | None = None
     try:
-        return _run_to_its_end(study, trial, objective)
-    except UpdateFinishedTrialError:
-        return TrialState.FAIL
-
-
-def _run_to_its_end(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
-    """Run a trial and close it; unlike `Study.optimize`, without reading it again from the database."""
-
-    def end(state: TrialState, values: Sequence[float] | None = None) -> TrialState:
-        storage_of(study).set_trial_state_values(trial._trial_id, state, values)
-        return state
-
-    try:
-        values = objective(trial)
+        result = objective(trial)
+        state, values = TrialState.COMPLETE, result if isinstance(result, Sequence) else [result]
     except TrialPruned:
-        return end(TrialState.PRUNED)
-    except TrialInterrupted:
-        return end(TrialState.FAIL)
+        state = TrialState.PRUNED
+    except (TrialInterrupted, UpdateFinishedTrialError):
+        state = TrialState.FAIL
     except BaseException:
         with suppress(AtmlError, UpdateFinishedTrialError):  # then others close it, or have done so
-            end(TrialState.FAIL)
+            close(TrialState.FAIL)
         raise
-    return end(TrialState.COMPLETE, values if isinstance(values, Sequence) else [values])
+    try:
+        close(state, values)
+    except UpdateFinishedTrialError:
+        return TrialState.FAIL
+    return state
 
 
 def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:

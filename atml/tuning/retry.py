@@ -1,7 +1,7 @@
 """Retrying trials that ended without a result."""
 
 from optuna import Study, Trial
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.tuning import records
 from atml.tuning.grid import FIXED_PARAMS
@@ -17,11 +17,12 @@ def deaths_of(trial: Trial | FrozenTrial) -> int:
     return 1 if got_further(trial) else before + 1
 
 
-def queue_after_death(study: Study, trial: FrozenTrial) -> None:
-    """Requeue a trial whose worker died, unless it had just done so itself."""
+def retry_after_death(study: Study, trial: FrozenTrial) -> FrozenTrial | None:
+    """Return the trial to queue after its worker's death; None if the worker had just done so itself."""
     first, later = records.first_number(trial), study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if not any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
-        queue_again(study, trial, deaths=deaths_of(trial))
+    if any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
+        return None
+    return _retry(study, trial, deaths_of(trial))
 
 
 def got_further(trial: Trial | FrozenTrial) -> bool:
@@ -48,14 +49,20 @@ def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None 
         trial: The interrupted trial.
         deaths: How many workers have died in a row; unchanged by default.
     """
+    again = _retry(study, trial, trial.user_attrs.get(records.DEATHS, 0) if deaths is None else deaths)
+    if again is not None:
+        study.add_trial(again)
+
+
+def _retry(study: Study, trial: Trial | FrozenTrial, deaths: int) -> FrozenTrial | None:
     # A queued trial may have been interrupted before its parameters were suggested.
     known = trial if isinstance(trial, FrozenTrial) else study.get_trials(deepcopy=False)[trial.number]
     params = {**known.system_attrs.get(FIXED_PARAMS, {}), **trial.params}
-    if params:
-        before = trial.user_attrs
-        attributes = {
-            records.RETRY_OF: records.first_number(trial),
-            records.DEATHS: before.get(records.DEATHS, 0) if deaths is None else deaths,
-            records.REACHED: max(_reached(trial), _reached_before(trial)),
-        }
-        study.enqueue_trial(params, user_attrs=attributes)
+    if not params:
+        return None
+    attributes = {
+        records.RETRY_OF: records.first_number(trial),
+        records.DEATHS: deaths,
+        records.REACHED: max(_reached(trial), _reached_before(trial)),
+    }
+    return create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs={FIXED_PARAMS: params})

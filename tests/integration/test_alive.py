@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import optuna
 import pytest
@@ -14,9 +15,10 @@ from optuna.trial import TrialState
 
 from atml.errors import StorageUnreachable
 from atml.service import alive
-from atml.service.alive import Registration, WorkerEntry, Workers, close_dead_trials
+from atml.service.alive import Registration, WorkerRow, Workers, close_dead_trials
 from atml.service.progress import progress
-from atml.service.storage.workers import create_table
+from atml.service.storage.database import Database
+from atml.service.storage.workers import WORKERS, create_table
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
@@ -49,7 +51,7 @@ def study(storage, dataset, make_phase1):
 
 def entry(name="one", **fields):
     given = {"process": this_process(), "number": 3, "device": "cpu", "threads": 1, **fields}
-    return WorkerEntry(worker=name, **given)
+    return WorkerRow(worker=name, **given)
 
 
 def age(storage, seconds):
@@ -71,46 +73,47 @@ def hold(study, make_trial, process, *, seconds=0.0):
 class TestWorkers:
     def test_a_registered_worker_is_seen_with_all_it_told(self, workers):
         workers.beat(entry(study="first"))
-        (seen,) = workers.shown()
-        assert seen.entry == entry(study="first")
+        (seen,) = workers.all()
+        assert replace(seen, last_seen_seconds=0.0) == entry(study="first")
         assert seen.last_seen_seconds < 50
         assert not seen.is_lost
 
     def test_it_has_one_row_however_often_it_is_renewed(self, workers):
         workers.beat(entry(study="first"))
         workers.beat(entry(study=None))
-        assert [seen.entry.study for seen in workers.shown()] == [None]
+        assert [seen.study for seen in workers.all()] == [None]
 
     def test_it_is_gone_when_it_leaves(self, workers):
         workers.beat(entry("one"))
         workers.beat(entry("two"))
         workers.leave("one")
-        assert [seen.entry.worker for seen in workers.shown()] == ["two"]
+        assert [seen.worker for seen in workers.all()] == ["two"]
 
     def test_silence_makes_it_lost_and_then_it_is_not_shown(self, workers, storage):
         workers.beat(entry())
         age(storage, alive.LOST_SECONDS)
-        (seen,) = workers.shown()
+        (seen,) = workers.all()
         assert seen.is_lost
-        age(storage, alive.SHOWN_SECONDS)
-        assert workers.shown() == []
+        age(storage, alive.KEPT_SECONDS)
+        assert workers.all() == []
 
     def test_rows_of_long_ago_are_deleted(self, workers, storage):
         workers.beat(entry("old"))
         age(storage, alive.KEPT_SECONDS + 1)
         workers.beat(entry("new"))
-        assert [seen.entry.worker for seen in workers.all()] == ["new"]
+        with storage.engine.begin() as connection:
+            assert connection.execute(sqlalchemy.select(WORKERS.c.worker)).scalars().all() == ["new"]
 
     def test_a_killed_process_of_this_machine_is_lost_at_once(self, workers):
         workers.beat(entry(process=GONE))
-        assert workers.shown()[0].is_lost
+        assert workers.all()[0].is_lost
 
     def test_databases_made_before_there_were_workers_get_the_table(self, workers, storage):
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE atml_workers"))
         for _ in range(2):
             create_table(storage.engine)
-        assert workers.shown() == []
+        assert workers.all() == []
 
 
 class TestRegistration:
@@ -123,7 +126,7 @@ class TestRegistration:
         self, registration, workers
     ):
         def studies():
-            return [seen.entry.study for seen in workers.shown()]
+            return [seen.study for seen in workers.all()]
 
         with registration:
             assert studies() == [None]
@@ -132,20 +135,11 @@ class TestRegistration:
             assert studies() == [None]
         assert studies() == []
 
-    def test_it_replaces_a_dead_worker_of_its_number_on_this_machine(self, registration, workers):
-        workers.beat(entry("same number", process=GONE, number=3))
-        workers.beat(entry("other number", process=GONE, number=4))
-        workers.beat(entry("elsewhere", process=replace(GONE, host="another-machine"), number=3))
-        with registration:
-            left = {seen.entry.worker for seen in workers.shown()}
-            assert {"other number", "elsewhere"} < left
-            assert "same number" not in left
-
     def test_its_row_is_renewed(self, registration, workers, storage, monkeypatch):
         monkeypatch.setattr(alive, "HEARTBEAT_SECONDS", 0.05)
         with registration:
-            age(storage, 10_000)
-            until(lambda: workers.all()[0].last_seen_seconds < 5_000)
+            age(storage, 500)
+            until(lambda: workers.all()[0].last_seen_seconds < 250)
 
     @on_postgres
     def test_a_server_that_is_away_is_told_later(self, registration, workers, postgres, monkeypatch):
@@ -154,20 +148,21 @@ class TestRegistration:
             postgres.stop()
             with registration.at("first"):
                 postgres.start()
-                until(lambda: [seen.entry.study for seen in workers.shown()] == ["first"])
+                seen = partial(workers.storage.retry, workers.all)
+                until(lambda: [one.study for one in seen()] == ["first"])
 
     def test_a_worker_that_waits_is_shown_and_a_killed_one_is_lost(self, workers, storage_url):
         command = [sys.executable, "-m", "atml", "worker", "--index", "5", "--device", "cpu"]
         process = subprocess.Popen([*command, "--storage", storage_url], stderr=subprocess.DEVNULL)
         try:
-            until(workers.shown)
-            (seen,) = workers.shown()
-            assert (seen.entry.process.pid, seen.entry.number) == (process.pid, 5)
+            until(workers.all)
+            (seen,) = workers.all()
+            assert (seen.process.pid, seen.number) == (process.pid, 5)
             assert not seen.is_lost
         finally:
             process.kill()
             process.wait()
-        assert workers.shown()[0].is_lost
+        assert workers.all()[0].is_lost
 
 
 BEGINS = """
@@ -213,6 +208,24 @@ class TestDeadTrials:
         assert close_dead_trials(study).closed == 0
         assert study.trials[-1].system_attrs["fixed_params"] == point
         assert study.trials[-1].user_attrs[records.RETRY_OF] == 0
+
+    def test_a_process_killed_while_it_closes_a_trial_leaves_it_to_the_next(
+        self, storage, dataset, make_phase1, monkeypatch
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        stored.study.enqueue_trial(stored.grid.points[3].params)
+        stored.study.ask().set_user_attr(records.WORKER, GONE.to_dict())
+
+        def be_killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "_create_new_trial", be_killed)
+            with pytest.raises(KeyboardInterrupt):
+                close_dead_trials(stored.study)
+        assert [trial.state for trial in stored.study.trials] == [RUNNING]
+        assert close_dead_trials(stored.study).queued == 1
+        assert [trial.state for trial in stored.study.trials] == [FAIL, WAITING]
 
     def test_a_trial_that_keeps_killing_its_workers_is_ended_for_good(
         self, storage, dataset, make_phase1, make_trial

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,7 @@ from atml.service.studies import create_or_resume, load
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.grid import point_of
+from atml.tuning.processes import this_process
 from atml.tuning.standings import Standings
 from tests.databases import close, on_every_storage
 from tests.waiting import PATIENCE_SECONDS
@@ -152,6 +154,33 @@ def test_start_times_follow_the_order_in_which_trials_become_visible(
     finish(crowd(storage_url, "first", 6, "--random"))
     started = [trial.datetime_start for trial in stored.study.trials]
     assert started == sorted(started)
+
+
+CLOSE = """
+import sys
+import optuna
+from atml.service.alive import close_dead_trials
+from atml.service.storage import open_storage
+
+study = optuna.load_study(study_name="first", storage=open_storage(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.read()
+close_dead_trials(study)
+"""
+
+
+def test_processes_that_notice_deaths_together_queue_each_trial_again_once(
+    storage, storage_url, dataset, wide_phase
+):
+    stored = create_or_resume(storage, wide_phase(), dataset)
+    study, gone = stored.study, replace(this_process(), pid=2**22 + 1)
+    for point in stored.grid.points[:10]:
+        study.enqueue_trial(point.params)
+        study.ask().set_user_attr(records.WORKER, gone.to_dict())
+    together(CLOSE, storage_url, processes=4)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL] * 10 + [TrialState.WAITING] * 10
+    assert sorted(trial.user_attrs[records.RETRY_OF] for trial in study.trials[10:]) == list(range(10))
 
 
 OPEN = """

@@ -18,7 +18,7 @@ from atml.tuning import records, stop
 from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.objective import Objective, TrialInterrupted
-from atml.tuning.retry import MOST_DEATHS, queue_after_death
+from atml.tuning.retry import MOST_DEATHS, retry_after_death
 from atml.words import error_in_words
 
 COMPLETE, PRUNED, FAIL, WAITING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING
@@ -335,7 +335,7 @@ class TestInterruptions:
             here.run(point(), checkpoints=checkpoints, asked_to_leave=leave_between)
         if how == "killed":  # whoever notices does this
             here.study.tell(0, state=FAIL)
-            queue_after_death(here.study, here.study.trials[0])
+            here.study.add_trial(retry_after_death(here.study, here.study.trials[0]))
         assert len(list((tmp_path / "checkpoints").iterdir())) == 1
         (again,) = here.run(None, checkpoints=checkpoints)
         assert folds_of(here.study.trials[0]) == [0, 0]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from wsgiref.util import setup_testing_defaults
 
 import optuna
@@ -15,7 +17,7 @@ from optuna.trial import TrialState
 
 from atml.cli.display import StudyDisplay
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
-from atml.service.alive import Workers
+from atml.service.alive import Workers, close_dead_trials
 from atml.service.artifacts import open_artifacts
 from atml.service.dashboard.app import Address, dashboard_app
 from atml.service.launcher import WorkerPlan, launch
@@ -24,11 +26,13 @@ from atml.service.storage.database import Database
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records
+from atml.tuning.processes import this_process
 from tests.databases import on_postgres
 from tests.integration.test_databases import crowd, finish
 from tests.waiting import PATIENCE_SECONDS
 
 FAST, CRASH = signal.SIGINT, signal.SIGQUIT
+FAIL, WAITING = TrialState.FAIL, TrialState.WAITING
 
 
 @pytest.fixture
@@ -83,8 +87,8 @@ class TestRetries:
         study.optimize(lambda trial: 1.0, n_trials=1)
         assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
-    def test_a_result_whose_answer_was_lost_is_a_result(self, storage, monkeypatch):
-        study = optuna.create_study(storage=storage, study_name="kept")
+    def test_a_result_whose_answer_was_lost_is_a_result(self, storage, dataset, make_phase1, monkeypatch):
+        stored = create_or_resume(storage, make_phase1(), dataset)
         change, calls = Database.set_trial_state_values, []
 
         def lose_the_first_answer(*arguments, **options):
@@ -95,8 +99,30 @@ class TestRetries:
             return done
 
         monkeypatch.setattr(Database, "set_trial_state_values", lose_the_first_answer)
-        study.optimize(lambda trial: 1.0, n_trials=1)
-        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
+        take_trials(stored, lambda trial: 1.0, leave=lambda: bool(calls))
+        assert [trial.state for trial in stored.study.trials] == [TrialState.COMPLETE]
+
+    def test_a_trial_of_a_dead_worker_is_queued_again_once_if_the_answer_to_that_was_lost(
+        self, storage, dataset, make_phase1, monkeypatch
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        stored.study.enqueue_trial(stored.grid.points[3].params)
+        gone = replace(this_process(), pid=2**22 + 1)
+        stored.study.ask().set_user_attr(records.WORKER, gone.to_dict())
+        transaction, calls = Database.transaction, []
+
+        @contextmanager
+        def lose_the_first_answer(database):
+            with transaction(database):
+                yield
+            calls.append(database)
+            if len(calls) == 1:
+                raise StorageUnreachable("the answer is lost")
+
+        monkeypatch.setattr(Database, "transaction", lose_the_first_answer)
+        close_dead_trials(stored.study)
+        assert len(calls) == 1
+        assert [trial.state for trial in close_dead_trials(stored.study).trials] == [FAIL, WAITING]
 
     def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url, caplog):
         storage = open_storage(storage_url, retry_seconds=600, give_up=lambda: True)
@@ -156,10 +182,10 @@ def test_a_display_without_its_server_says_so_once_and_goes_on(
 @on_postgres
 def test_a_database_that_goes_away_between_two_questions_of_a_status_is_one_sentence(server, impatient):
     workers = Workers(impatient)
-    assert workers.shown() == []
+    assert impatient.retry(workers.all) == []
     server.stop()
     with pytest.raises(StorageUnreachable, match="the database does not answer"):
-        workers.shown()
+        impatient.retry(workers.all)
     server.start()
 
 

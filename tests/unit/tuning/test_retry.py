@@ -2,9 +2,17 @@ import optuna
 from optuna.trial import TrialState
 
 from atml.tuning import records
-from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_after_death, queue_again
+from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_again, retry_after_death
 
 FAIL, WAITING = TrialState.FAIL, TrialState.WAITING
+
+
+def close_after_death(study, trial):
+    """Do what whoever notices a worker's death does with its trial."""
+    study.tell(trial.number, state=FAIL)
+    again = retry_after_death(study, study.get_trials()[trial.number])
+    if again is not None:
+        study.add_trial(again)
 
 
 def test_deaths_in_a_row_are_counted():
@@ -13,8 +21,7 @@ def test_deaths_in_a_row_are_counted():
     for _ in range(MOST_DEATHS + 1):
         trial = study.ask()
         assert trial.suggest_int("x", 0, 9) == 1
-        study.tell(trial.number, state=FAIL)
-        queue_after_death(study, study.get_trials()[trial.number])
+        close_after_death(study, trial)
     assert deaths_of(study.get_trials()[trial.number]) == MOST_DEATHS + 1
 
 
@@ -35,8 +42,7 @@ def test_a_trial_that_gets_further_each_time_is_never_given_up():
     for epochs in range(1, MOST_DEATHS + 3):
         trial = study.ask()
         trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * epochs)
-        study.tell(trial.number, state=FAIL)
-        queue_after_death(study, study.get_trials()[trial.number])
+        close_after_death(study, trial)
     assert len(study.get_trials(states=(WAITING,))) == 1
 
 
@@ -47,8 +53,7 @@ def test_a_trial_that_dies_before_it_is_as_far_as_earlier_ones_gets_nowhere():
         trial = study.ask()
         assert trial.suggest_int("x", 0, 9) == 1
         trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]] * min(epochs, 5))
-        study.tell(trial.number, state=FAIL)
-        queue_after_death(study, study.get_trials()[trial.number])
+        close_after_death(study, trial)
     assert deaths_of(study.get_trials()[trial.number]) == MOST_DEATHS + 1
 
 
@@ -62,8 +67,7 @@ def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
         counts = {str(fold): {"S1": [1, 1, [0], [0]]} for fold in range(folds)}
         trial.set_user_attr(records.RESULT, {"counts": counts})
         trial.set_user_attr(records.CURVE, [[folds, 0.5, 0.5, 0.5, 1.0]])
-        study.tell(trial.number, state=FAIL)
-        queue_after_death(study, study.get_trials()[trial.number])
+        close_after_death(study, trial)
     assert len(study.get_trials(states=(WAITING,))) == 1
 
 
@@ -72,6 +76,5 @@ def test_a_worker_that_dies_between_queueing_and_closing_its_trial_leaves_one_re
     study.enqueue_trial({"x": 1})
     trial = study.ask()
     queue_again(study, trial)
-    study.tell(trial.number, state=FAIL)  # whoever notices does this
-    queue_after_death(study, study.get_trials()[trial.number])
+    close_after_death(study, trial)
     assert len(study.get_trials(states=(WAITING,))) == 1
