@@ -3,12 +3,13 @@
 There is one entry per directory, named by a hash of its resolved path::
 
     <cache>/segments/<directory hash>/<key>.f32    samples, little-endian float32, row after row
-    <cache>/segments/<directory hash>/<key>.json   names, length, problems, fingerprint
+    <cache>/segments/<directory hash>/<key>.json   names, length, problems, fingerprint, time of the .f32
 
 The key is a hash of all file names, sizes and modification times (and of the format version), so a
 changed directory has another key. Both files are written under temporary names and renamed, the index
-last, so an index always has its samples. Processes that build the same entry at the same time write the
-same bytes; a process that has mapped a replaced file keeps it.
+last, so an index always has its samples. Samples written at another time than the index says have been
+changed, and are parsed again. Processes that build the same entry at the same time write the same bytes;
+a process that has mapped a replaced file keeps it.
 """
 
 import contextlib
@@ -19,19 +20,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.parsing import Chunk, parse_chunk, parse_files
+from atml.ecg.parsing import parse_chunk, parse_files
 from atml.ecg.sources.iesd import RESTORE, Listing, Problem
 from atml.files import TEMPORARY, cannot_write, remove_abandoned, whole
 
-FORMAT = 1  # increase it when the files or the messages about damaged segments change
+FORMAT = 2  # increase it when the files or the messages about damaged segments change
 GUESS_FILES = 101  # read to guess the segment length before reading all files
 
-Progress = Callable[[int, int], None]  # files done, files in total
+Progress = Callable[[int, int], None]  # called with (done, total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def open_store(
     *,
     cache_dir: str | Path | None = None,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Store:
     """Map a directory's samples, parsing its files first if they changed since the last time.
 
@@ -92,11 +92,11 @@ def _read(entry: Path, key: str) -> Store | None:
     """The cached store, or ``None`` if it is missing or invalid."""
     try:
         index = json.loads((entry / f"{key}.json").read_bytes())
-        names, length = tuple(index["names"]), index["length"]
-        if index["format"] != FORMAT or len(index["fingerprint"]) != 64:
+        names, path = tuple(index["names"]), entry / f"{key}.f32"
+        if len(index["fingerprint"]) != 64 or path.stat().st_mtime_ns != index["written_ns"]:
             return None
         return Store(
-            samples=_map(entry / f"{key}.f32", len(names), length),
+            samples=_map(path, len(names), index["length"]),
             names=names,
             problems=tuple(Problem(**problem) for problem in index["problems"]),
             fingerprint=index["fingerprint"],
@@ -119,38 +119,44 @@ def _readable_again(directory: Path, problems: tuple[Problem, ...]) -> bool:
 
 
 def _build(
-    directory: Path, listing: Listing, entry: Path, key: str, workers: int | None, progress: Progress | None
+    directory: Path, listing: Listing, entry: Path, key: str, workers: int | None, progress: Progress
 ) -> Store:
-    names = [name for name, _, _ in listing.files]
-    length = _most_common(Counter(parse_chunk(directory, names[:: len(names) // GUESS_FILES + 1]).lengths))
-    with whole(entry / f"{key}.f32") as file:
-        while True:
-            building = _Building(length, file)
-            with contextlib.closing(parse_files(directory, names, workers)) as chunks:
-                for chunk in chunks:
-                    building.add(chunk)
-                    if progress is not None:
-                        progress(len(building.names) + len(building.problems), len(names))
-            # The segment length is the most common one (the longer one on a tie). The guess is nearly
-            # always right; if not, the files are read once more.
-            if _most_common(building.lengths) == length:
-                break
-            length = _most_common(building.lengths)
-            file.seek(0)
-            file.truncate()
+    files = [name for name, _, _ in listing.files]
+    sample = parse_chunk(directory, files[:: len(files) // GUESS_FILES + 1])
+    lengths = Counter(len(one) for one in sample.values() if not isinstance(one, Problem))
+    # The most common length, the longer one on a tie.
+    length = max(lengths, key=lambda length: (lengths[length], length), default=0)
+    names: list[str] = []
+    problems: list[Problem] = []
+    content = hashlib.sha256()
+    path = entry / f"{key}.f32"
+    with whole(path) as file, contextlib.closing(parse_files(directory, files, workers)) as chunks:
+        for chunk in chunks:
+            for name, found in chunk.items():
+                if isinstance(found, Problem):
+                    problems.append(found)
+                    continue
+                length = length or len(found)  # no file of the sample was sound
+                if len(found) != length:
+                    problems.append(_wrong_length(name, len(found), length))
+                    continue
+                row = found.astype("<f4", copy=False).data
+                file.write(row)
+                content.update(row)
+                names.append(name)
+            progress(len(names) + len(problems), len(files))
         file.flush()
         # Mapped before it is renamed; afterwards another process may replace it.
-        samples = _map(Path(file.name), len(building.names), length)
+        samples = _map(Path(file.name), len(names), length)
     store = Store(
         samples=samples,
-        names=tuple(building.names),
-        problems=tuple(sorted(building.problems, key=lambda problem: problem.file)),
-        fingerprint=building.fingerprint(),
+        names=tuple(names),
+        problems=tuple(sorted(problems, key=lambda problem: problem.file)),
+        fingerprint=hashlib.sha256(content.digest() + json.dumps([length, names]).encode()).hexdigest(),
     )
     index = {
-        "format": FORMAT,
-        "directory": str(directory),  # informative only
         "length": length,
+        "written_ns": path.stat().st_mtime_ns,
         "fingerprint": store.fingerprint,
         "problems": [asdict(problem) for problem in store.problems],
         "names": store.names,
@@ -158,40 +164,6 @@ def _build(
     with whole(entry / f"{key}.json") as file:
         file.write(json.dumps(index).encode())
     return store
-
-
-class _Building:
-    """Separates parsed chunks into samples, which are written immediately, and problems."""
-
-    def __init__(self, length: int, file: BinaryIO) -> None:
-        self._length = length
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.names: list[str] = []
-        self.problems: list[Problem] = []
-        self.lengths: Counter[int] = Counter()
-
-    def add(self, chunk: Chunk) -> None:
-        self.lengths.update(chunk.lengths)
-        self.problems.extend(chunk.problems)
-        start = 0
-        for name, length in zip(chunk.names, chunk.lengths, strict=True):
-            if length == self._length:
-                row = chunk.samples[start : start + length].astype("<f4", copy=False).data
-                self._file.write(row)
-                self._hash.update(row)
-                self.names.append(name)
-            else:
-                self.problems.append(_wrong_length(name, length, self._length))
-            start += length
-
-    def fingerprint(self) -> str:
-        names = json.dumps([self._length, self.names]).encode()
-        return hashlib.sha256(self._hash.digest() + names).hexdigest()
-
-
-def _most_common(lengths: Counter[int]) -> int:
-    return max(lengths, key=lambda length: (lengths[length], length), default=0)
 
 
 def _wrong_length(name: str, length: int, expected: int) -> Problem:

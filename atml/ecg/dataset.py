@@ -55,7 +55,7 @@ class Dataset:
         """Samples in one segment."""
         return int(self.store.shape[1])
 
-    @property
+    @cached_property
     def files(self) -> tuple[str, ...]:
         """The segments' file names, one per segment."""
         return tuple(self.store_names[row] for row in self.rows)
@@ -102,7 +102,7 @@ def load_dataset(
     directory: str | Path,
     *,
     skip_bad: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     workers: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> Dataset:
@@ -135,7 +135,7 @@ def load_dataset(
 def check_directory(
     directory: str | Path,
     *,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
     cache_dir: str | Path | None = None,
 ) -> DirectoryReport:
     """Read every segment of a directory and report all problems.
@@ -163,7 +163,7 @@ def check_directory(
 
 
 def _open(
-    directory: Path, progress: Progress | None, workers: int | None, cache_dir: str | Path | None
+    directory: Path, progress: Progress, workers: int | None, cache_dir: str | Path | None
 ) -> tuple[Store, Listing]:
     listing = scan(directory)
     if not listing.files:

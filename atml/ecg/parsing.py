@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,18 +29,10 @@ CHUNK_FILES_APART = 4_000  # starting a process costs as much as reading 1,000
 MOST_PARSERS = 16  # a disk cannot supply more
 FEWEST_FILES_PER_PARSER = 1_000
 
-
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
-    """The result of consecutive files: well-formed segments of any length, and problems."""
-
-    names: list[str]
-    lengths: list[int]
-    samples: NDArray[np.float32]  # all segments end to end, [sum(lengths)]
-    problems: list[Problem]
+Parsed = dict[str, NDArray[np.float32] | Problem]  # of each file, its samples or what is wrong with it
 
 
-def parse_files(directory: Path, names: Sequence[str], workers: int | None) -> Generator[Chunk, None, None]:
+def parse_files(directory: Path, names: Sequence[str], workers: int | None) -> Generator[Parsed, None, None]:
     """Parse the named files of a directory; chunks come in the order of ``names``.
 
     Raises:
@@ -61,18 +52,9 @@ def _chunks(names: Sequence[str], files: int) -> list[list[str]]:
     return [list(names[start : start + files]) for start in range(0, len(names), files)]
 
 
-def parse_chunk(directory: Path, names: list[str]) -> Chunk:
+def parse_chunk(directory: Path, names: Sequence[str]) -> Parsed:
     """Parse files in this process."""
-    good, arrays, problems = [], [], []
-    for name in names:
-        outcome = _parse_file(directory, name)
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-        else:
-            good.append(name)
-            arrays.append(outcome)
-    samples = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.float32)
-    return Chunk(names=good, lengths=list(map(len, arrays)), samples=samples, problems=problems)
+    return {name: _parse_file(directory, name) for name in names}
 
 
 def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
@@ -83,7 +65,7 @@ def _parse_file(directory: Path, name: str) -> NDArray[np.float32] | Problem:
     return read_segment(directory / name)
 
 
-def _parse_apart(directory: Path, names: list[str]) -> Chunk:
+def _parse_apart(directory: Path, names: list[str]) -> Parsed:
     """Parse files in a separate process."""
     # -P: a user's file such as random.py in the working folder is not the library of that name.
     command = [sys.executable, "-P", "-c", "from atml.ecg.parsing import serve; serve()", str(directory)]
@@ -106,7 +88,7 @@ def _parse_apart(directory: Path, names: list[str]) -> Chunk:
             f"a process that read segments ended with status {done.returncode}, "
             "perhaps for lack of memory; try again."
         )
-    chunk: Chunk = pickle.loads(done.stdout)  # noqa: S301  (written by `serve`)
+    chunk: Parsed = pickle.loads(done.stdout)  # noqa: S301  (written by `serve`)
     return chunk
 
 

@@ -48,7 +48,7 @@ class Example:
     samples: NDArray[np.float32]
 
 
-def contents(path: str | Path, *, progress: Update | None = None) -> Contents:
+def contents(path: str | Path, *, progress: Update = lambda done, total: None) -> Contents:
     """Count the segments of a directory by rhythm.
 
     Raises:

@@ -5,9 +5,9 @@ with it. Parser processes import this module, so it imports nothing slow.
 """
 
 import contextlib
+import errno
 import math
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atml.errors import DataError, NoSegments
+from atml.files import read_file, why_unreadable
 
 # Ten minutes at 250 Hz take a quarter of this. A larger file is something else, and reading it could
 # exhaust the memory.
@@ -94,19 +95,11 @@ def _looks_like_a_segment(entry: os.DirEntry[str]) -> bool:
 def read_segment(path: Path) -> NDArray[np.float32] | Problem:
     """Read one file: a finite number on each line, blank lines at the end only."""
     try:
-        text = _read_bytes(path)
-    except FileNotFoundError:
-        reason = "is a link to nothing; remove it" if path.is_symlink() else "does not exist; check the path"
-        return Problem(file=path.name, text=reason, unreadable=True)
+        text = read_file(path, most_bytes=LARGEST_FILE_BYTES)
     except OSError as error:
-        reason = error.strerror or str(error)
-        return Problem(
-            file=path.name,
-            text=f"cannot be read: {reason}; check the file's permissions and its disk",
-            unreadable=True,
-        )
-    if isinstance(text, Problem):
-        return text
+        if error.errno in (errno.EINVAL, errno.EFBIG):  # a directory, a pipe, or too large
+            return Problem(file=path.name, text=f"{error.strerror}; {RESTORE}")
+        return Problem(file=path.name, text=f"cannot be read: {why_unreadable(error)}", unreadable=True)
     return _parsed(path.name, text)
 
 
@@ -134,27 +127,6 @@ def _plain_text(text: bytes) -> bytes:
                 text = text.decode(encoding).encode()
             break
     return text if b"\n" in text else text.replace(b"\r", b"\n")
-
-
-def _read_bytes(path: Path) -> bytes | Problem:
-    # Non-blocking, in case of a pipe; few system calls, since there are many files.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
-            return Problem(file=path.name, text=f"is {kind}; move it elsewhere")
-        if status.st_size > LARGEST_FILE_BYTES:
-            megabytes = f"{status.st_size / 1e6:.0f} MB"
-            return Problem(
-                file=path.name, text=f"holds {megabytes}, far more than a segment; move it elsewhere"
-            )
-        parts = []
-        while part := os.read(descriptor, status.st_size + 1):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
 
 
 def _first_problem(file: str, lines: list[bytes]) -> Problem:

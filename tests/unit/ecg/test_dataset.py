@@ -55,12 +55,12 @@ class TestLoadDataset:
         dataset = load_dataset(short.parent, cache_dir=cache, skip_bad=True)
         assert (dataset.segment_length, len(dataset), dataset.skipped) == (30, 5, 1)
 
-    def test_length_is_that_of_most_files_even_when_a_sample_of_them_misleads(
+    def test_length_is_known_even_when_no_file_of_the_sample_is_sound(
         self, write: Writer, cache: Path
     ) -> None:
-        # 203 files: every third is looked at for the guess, and those are all of another length.
+        # 203 files: every third is looked at for the length.
         for index in range(203):
-            path = write(f"S1-N-{index:03d}.txt", length=4 if index % 3 == 0 else 5)
+            path = write(f"S1-N-{index:03d}.txt", "x" if index % 3 == 0 else None, length=5)
         dataset = load_dataset(path.parent, cache_dir=cache, skip_bad=True)
         assert (dataset.segment_length, len(dataset), dataset.skipped) == (5, 135, 68)
         np.testing.assert_allclose(dataset.samples()[0], np.loadtxt(path.parent / "S1-N-001.txt"), rtol=1e-6)
@@ -130,6 +130,10 @@ class TestLoadDataset:
 
 
 class TestView:
+    def test_names_of_files_are_put_together_once(self, directory: Path, cache: Path) -> None:
+        dataset = load_dataset(directory, cache_dir=cache)
+        assert dataset.files is dataset.files
+
     def test_selecting_copies_no_samples(self, directory: Path, cache: Path) -> None:
         dataset = load_dataset(directory, cache_dir=cache)
         view = dataset.select(dataset.subjects == "S1").select(np.array([2, 0]))
@@ -137,6 +141,12 @@ class TestView:
         assert view.rhythms.tolist() == ["AFIB", ""]
         np.testing.assert_array_equal(view.samples()[1], dataset.samples()[4])
         np.testing.assert_array_equal(view.samples(np.array([False, True])), view.samples()[1:])
+
+    def test_fingerprint_of_known_segments_stays_what_it_was(self, write: Writer, cache: Path) -> None:
+        for name, content in (("S1-N-0.txt", "1\n-0.5\n"), ("S2-AFIB-0.txt", "0.25\n2\n")):
+            path = write(name, content)
+        dataset = load_dataset(path.parent, cache_dir=cache)
+        assert dataset.fingerprint == "c39d7f9328c43aae2afd610040ac839a544150ff1262731970f9d7de7d2ae222"
 
     def test_fingerprint_is_the_same_at_another_path(self, directory: Path, cache: Path) -> None:
         moved = directory.parent / "elsewhere"
