@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.gaps import Gap, gaps, runs
+from atml.ecg.gaps import Gap, runs
 from atml.ecg.segment import SAMPLING_RATE_HZ
 from atml.ecg.sources.recording import Recording, Signal, checked_rate
 from atml.errors import BadRecording
@@ -40,8 +40,10 @@ class Cut:
     samples: NDArray[np.float64]  # [1250]
 
 
-def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Iterator[Cut]:
-    """Yield the segments of a recording, in order of time.
+def cut(
+    recording: Recording, found: tuple[Gap, ...], *, step_seconds: float = SEGMENT_SECONDS
+) -> Iterator[Cut]:
+    """Yield the segments of a recording with these `gaps`, in order of time.
 
     The first segment of a rhythm begins with it, the next `step_seconds` later. None contains a change of
     rhythm, a missing sample or part of a flat line.
@@ -51,7 +53,7 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
     """
     length = round(SEGMENT_SECONDS * SAMPLING_RATE_HZ)
     step = max(1, round(step_seconds * SAMPLING_RATE_HZ))
-    for part, (begin, rate_hz, samples) in enumerate(_runs(recording)):
+    for part, (begin, rate_hz, samples) in enumerate(_runs(recording, found)):
         for span in recording.spans:
             first, last = ((at - begin) * rate_hz for at in (span.start_seconds, span.end_seconds))
             start = max(0, ceil(first - _TOLERANCE))
@@ -65,10 +67,10 @@ def cut(recording: Recording, *, step_seconds: float = SEGMENT_SECONDS) -> Itera
                 start += step
 
 
-def _runs(recording: Recording) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
+def _runs(recording: Recording, found: tuple[Gap, ...]) -> Iterator[tuple[float, float, NDArray[np.float64]]]:
     """Yield the start in seconds, the rate met and the filtered samples of each uninterrupted part."""
     rate_hz = checked_rate(recording.rate_hz)
-    parts = list(runs(gaps(recording), len(recording.signal)))
+    parts = list(runs(found, len(recording.signal)))
     if not parts:
         raise BadRecording("has no signal, only gaps and flat lines; choose another channel with --lead")
     for start, end in parts:

@@ -12,8 +12,6 @@ FLAT_SECONDS = 2.0  # no heart is constant for so long, so the electrode was off
 MISSING, FLAT = "missing samples", "flat line"
 _PART = 1 << 20  # samples read at a time
 
-Progress = Callable[[int, int], None]  # samples done, samples in total
-
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Gap:
@@ -24,10 +22,12 @@ class Gap:
     reason: str  # MISSING or FLAT
 
 
-def gaps(recording: Recording, *, progress: Progress = lambda done, total: None) -> tuple[Gap, ...]:
+def gaps(
+    recording: Recording, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Gap, ...]:
     """Return all gaps in order of their beginnings: NaN or infinity, and flat lines of 2 s and more.
 
-    The signal is read once, part by part.
+    The signal is read once, part by part. `progress` is called with (samples done, samples in total).
 
     Raises:
         BadRecording: it cannot be read.
@@ -55,10 +55,10 @@ def runs(found: tuple[Gap, ...], samples: int) -> Iterator[tuple[int, int]]:
         end = max(end, gap.end)
 
 
-def missing_seconds(recording: Recording) -> float:
+def missing_seconds(recording: Recording, found: tuple[Gap, ...]) -> float:
     """Return the length of all gaps together."""
     total = len(recording.signal)
-    return (total - sum(end - start for start, end in runs(gaps(recording), total))) / recording.rate_hz
+    return (total - sum(end - start for start, end in runs(found, total))) / recording.rate_hz
 
 
 class _Stretches:

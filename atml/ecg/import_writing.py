@@ -6,7 +6,7 @@ from pathlib import Path
 from re import Pattern
 
 from atml.ecg.cutting import SEGMENT_SECONDS, Cut, cut
-from atml.ecg.gaps import missing_seconds
+from atml.ecg.gaps import gaps, missing_seconds
 from atml.ecg.provenance import IndexedSegment
 from atml.ecg.segment import AFIB_RHYTHM, SegmentName, subject_order
 from atml.ecg.sources.iesd import Problem
@@ -92,7 +92,8 @@ class Writing:
         """Return what is kept of a recording, whether its name was taken for the person's, and segments."""
         self.notes += [f"{recording.record}: {note}" for note in recording.notes]
         who = person(recording.record, recording.subject, self.pattern)
-        segments = list(cut(recording, step_seconds=self.step_seconds))
+        found = gaps(recording)
+        segments = list(cut(recording, found, step_seconds=self.step_seconds))
         self._names[who, recording.record] += 1
         count = self._names[who, recording.record]
         record = ImportedRecord(
@@ -104,7 +105,7 @@ class Writing:
             unit=recording.unit,
             rate_hz=recording.rate_hz,
             seconds=recording.seconds,
-            missing_seconds=missing_seconds(recording),
+            missing_seconds=missing_seconds(recording, found),
             segments=len(segments),
         )
         return record, self.pattern is None and recording.subject is None, segments

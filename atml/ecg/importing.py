@@ -38,7 +38,7 @@ def import_recordings(
     origin: str | None = None,
     licence: str | None = None,
     skip_bad: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Import:
     """Make a directory of 5 s segments of recordings with annotated rhythms.
 
@@ -72,7 +72,8 @@ def import_recordings(
         CannotWrite: the directory cannot be written.
     """
     path = Path(path)
-    chosen = tuple(dict.fromkeys(rhythm_code(as_text(rhythm)) for rhythm in positive if rhythm_code(rhythm)))
+    codes = (rhythm_code(as_text(rhythm)) for rhythm in positive)
+    chosen = tuple(dict.fromkeys(code for code in codes if code))
     _check(chosen, step_seconds)
     source = read_source(path) or Source(origin="not stated", licence="not stated")
     pattern = compiled(subject or source.subject_pattern)
@@ -89,8 +90,7 @@ def import_recordings(
         writing.notes += notes
         for done, item in enumerate(items, start=1):
             writing.add(item)
-            if progress is not None:
-                progress(done, len(items))
+            progress(done, len(items))
         if writing.problems and not skip_bad:
             raise DataError(_summary(path, writing.problems, writing.seen))
         result, index = writing.finish(Path(out), format_)

@@ -1,7 +1,7 @@
 """CSV and TSV files with a header line and a row for each sample."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,14 @@ import numpy as np
 
 from atml.ecg.sources.columns import LABELS, MISSING, PART_ROWS, gathered
 from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.recording import Item, Reading, Recording, file_items
-from atml.ecg.sources.tables import check_columns, check_header, recordings
+from atml.ecg.sources.recording import Reading, Recording
+from atml.ecg.sources.tables import check_header, recordings
 from atml.errors import BadRecording
 
 
-def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
-    """Return one item for each file."""
-    check_columns(reading)
-    return file_items(files, top, reading, _read)
-
-
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
-    with gathered(reading.columns, _parts(file, reading)) as columns:
-        yield from recordings(name, columns, reading)
+def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
+    """Yield the recordings of a file."""
+    return recordings(name, gathered(reading.columns, _parts(file, reading)), reading)
 
 
 def _parts(file: Path, reading: Reading) -> Iterator[dict[str, list[Any]]]:

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from atml.ecg.sources.recording import (
     RHYTHM_CODES,
-    Item,
     Reading,
     Recording,
     Signal,
     Span,
     choose_channel,
-    file_items,
     in_millivolts,
     load_reader,
     rhythm_code,
@@ -32,13 +30,8 @@ KNOWN = RHYTHM_CODES | {"SR", "NSR"}  # usual names of sinus rhythm
 MOST_EVENTS = 5  # in a note
 
 
-def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
-    """Return one item for each file."""
-    load_reader("pyedflib", "EDF files")
-    return file_items(files, top, reading, _read)
-
-
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+def read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
+    """Yield the recording of a file."""
     with _open(file, with_annotations=not reading.in_parts) as opened:
         names = [label.strip() for label in opened.getSignalLabels()]
         index = choose_channel(names, reading.lead)

@@ -2,24 +2,27 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from atml.ecg.provenance import INDEX, PROVENANCE
 from atml.ecg.segment import GRAMMAR
 from atml.ecg.sources import csv_tables, edf, npz, other_segments, parquet, wfdb_records
-from atml.ecg.sources.recording import Item, Reading
+from atml.ecg.sources.recording import Item, Reading, file_items, load_reader
+from atml.ecg.sources.tables import check_columns
 from atml.errors import DataError, NoSegments
 
 Find = Callable[[Sequence[Path], Path, Reading], list[Item]]
 
+# Of each format: endings of its files, the optional package that reads them, and what makes items of them.
 # In order of preference: directories of WFDB records often hold lists in CSV, too.
-FORMATS: dict[str, tuple[tuple[str, ...], Find]] = {
-    "wfdb": ((".hea",), wfdb_records.find),
-    "edf": ((".edf",), edf.find),
-    "segments": ((".txt",), other_segments.find),
-    "parquet": ((".parquet",), parquet.find),
-    "npz": ((".npz",), npz.find),
-    "csv": ((".csv", ".tsv"), csv_tables.find),
+FORMATS: dict[str, tuple[tuple[str, ...], str, Find]] = {
+    "wfdb": ((".hea",), "wfdb", wfdb_records.find),
+    "edf": ((".edf",), "pyedflib", partial(file_items, read=edf.read)),
+    "segments": ((".txt",), "", other_segments.find),
+    "parquet": ((".parquet",), "pyarrow.parquet", partial(file_items, read=parquet.read)),
+    "npz": ((".npz",), "", partial(file_items, read=npz.read)),
+    "csv": ((".csv", ".tsv"), "", partial(file_items, read=csv_tables.read)),
 }
 TABLES = ["parquet", "npz", "csv"]  # what --columns is about
 _SEGMENT = re.compile(r"S[0-9]+-.*\.txt")
@@ -43,7 +46,12 @@ def find_items(path: Path, format_: str | None, reading: Reading) -> tuple[str, 
     chosen = next((name for name, files in by_format.items() if files), None)
     if chosen is not None:
         _check_names(by_format[chosen])
-        items = FORMATS[chosen][1](sorted(by_format[chosen], key=_natural), path, reading)
+        _, package, find = FORMATS[chosen]
+        if chosen in TABLES:
+            check_columns(reading)
+        if package:
+            load_reader(package, f"{chosen} files")
+        items = find(sorted(by_format[chosen], key=_natural), path, reading)
         return chosen, items, _left_out(by_format, chosen)
     wanted = ", ".join(_named(name) for name in names)
     asked = "" if format_ is None else f" in the format {format_}"
@@ -66,7 +74,7 @@ def _is_index(file: Path) -> bool:
 
 def is_recording(path: Path) -> bool:
     """Whether a file's name is that of recordings; text, such as CSV, may be a single segment."""
-    endings = {one for name, (own, _) in FORMATS.items() if name not in ("segments", "csv") for one in own}
+    endings = {one for name, (own, *_) in FORMATS.items() if name not in ("segments", "csv") for one in own}
     return path.suffix.lower() in endings
 
 
@@ -84,7 +92,7 @@ def _named(format_: str) -> str:
 
 
 def _of_format(name: str, files: Sequence[Path]) -> list[Path]:
-    endings, _ = FORMATS[name]
+    endings = FORMATS[name][0]
     return [
         file
         for file in files

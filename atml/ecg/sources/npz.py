@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,13 @@ from numpy.typing import NDArray
 
 from atml.ecg.sources.columns import LABELS, Labels
 from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.recording import Item, Reading, Recording, file_items
-from atml.ecg.sources.tables import check_columns, recordings, recordings_of_rows
+from atml.ecg.sources.recording import Reading, Recording
+from atml.ecg.sources.tables import recordings, recordings_of_rows
 from atml.errors import BadRecording
 
 
-def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
-    """Return one item for each file."""
-    check_columns(reading)
-    return file_items(files, top, reading, _read)
-
-
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
+def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
+    """Yield the recordings of a file."""
     arrays = {}
     try:
         # No pickles: those of strangers may run any code.

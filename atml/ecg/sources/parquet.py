@@ -1,6 +1,6 @@
 """Parquet files: a row for each sample, or a row for each recording with a list of samples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +8,13 @@ import numpy as np
 
 from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, as_numbers, gathered
 from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.recording import Item, Reading, Recording, file_items, load_reader
-from atml.ecg.sources.tables import check_columns, check_header, recordings, recordings_of_rows
+from atml.ecg.sources.recording import Reading, Recording, load_reader
+from atml.ecg.sources.tables import check_header, recordings, recordings_of_rows
 from atml.errors import BadRecording
 
 
-def find(files: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
-    """Return one item for each file."""
-    check_columns(reading)
-    load_reader("pyarrow.parquet", "Parquet files")
-    return file_items(files, top, reading, _read)
-
-
-def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
+def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Problem]:
+    """Yield the recordings of a file."""
     pyarrow = load_reader("pyarrow", "Parquet files")
     parquet = load_reader("pyarrow.parquet", "Parquet files")
     try:
@@ -29,8 +23,7 @@ def _read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Probl
             if _are_lists(opened.schema_arrow, reading):
                 yield from _listed(opened, name, reading)
             else:
-                with gathered(reading.columns, _parts(opened, reading)) as columns:
-                    yield from recordings(name, columns, reading)
+                yield from recordings(name, gathered(reading.columns, _parts(opened, reading)), reading)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadRecording(f"{file.name} cannot be read as Parquet ({reason}); write it again") from None

@@ -67,7 +67,7 @@ def fetch_recordings(
     out: str | Path,
     *,
     base_url: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fetched:
     """Download a PhysioNet database: signals, headers, rhythm annotations and licence.
 
@@ -108,8 +108,7 @@ def fetch_recordings(
     wanted += ["LICENSE.txt"] if "LICENSE.txt" in sums else []
     for done, name in enumerate(wanted, start=1):
         bytes_ += download(f"{url}/{urllib.parse.quote(name)}", directory / name, sums[name])
-        if progress is not None:
-            progress(done, len(wanted))
+        progress(done, len(wanted))
     replace(source, complete=True).write(directory)
     return Fetched(
         directory=directory,

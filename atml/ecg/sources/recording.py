@@ -79,10 +79,7 @@ class Item:
     read: Callable[[], Iterable[Recording | Problem]]  # raises BadRecording
 
     def each(self, use: Callable[[Recording], Result]) -> Iterator[Result | Problem]:
-        """Yield what `use` makes of each recording, or what is wrong with it.
-
-        `use` reads the signal, which may be gone when the next recording is asked for.
-        """
+        """Yield what `use` makes of each recording, or what is wrong with it."""
         try:
             for one in self.read():
                 yield self._problem(one.text, one.file) if isinstance(one, Problem) else self._used(use, one)

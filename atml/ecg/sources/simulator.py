@@ -46,7 +46,7 @@ def simulate(
     seed: int = 0,
     segment_length: int = 1250,
     first_subject: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Simulation:
     """Write simulated segments into a new or empty directory.
 
@@ -67,14 +67,15 @@ def simulate(
         CannotWrite: the directory cannot be written.
     """
     directory = Path(directory)
-    _require(subjects >= 1, f"subjects must be at least 1 but got {subjects}")
-    _require(
-        segments_per_subject >= 1,
-        f"segments per subject must be at least 1 but got {segments_per_subject}",
-    )
-    _require(segment_length >= 2, f"segment length must be at least 2 but got {segment_length}")
-    _require(seed >= 0, f"seed must not be negative but got {seed}")
-    _require(first_subject >= 0, f"first subject must not be negative but got {first_subject}")
+    for what, value, least in (
+        ("subjects", subjects, 1),
+        ("segments per subject", segments_per_subject, 1),
+        ("segment length", segment_length, 2),
+        ("seed", seed, 0),
+        ("first subject", first_subject, 0),
+    ):
+        if value < least:
+            raise DataError(f"{what} must be at least {least} but got {value}.")
 
     counts = dict.fromkeys(RHYTHMS, 0)
     with whole_directory(directory) as unfinished:
@@ -88,8 +89,7 @@ def simulate(
                     (unfinished / name.filename).write_text(
                         ("%.7f\n" * len(row)) % tuple(row.tolist()), encoding="ascii"
                     )
-            if progress is not None:
-                progress((done + 1) * segments_per_subject, subjects * segments_per_subject)
+            progress((done + 1) * segments_per_subject, subjects * segments_per_subject)
         (unfinished / "README.md").write_text(_notice(subjects, seed), encoding="utf-8")
     return Simulation(
         directory=directory,
@@ -124,11 +124,6 @@ def _draw_segment(
 ) -> NDArray[np.float64]:
     beats = RHYTHMS[rhythm](rng, heart, length / SAMPLING_RATE_HZ)
     return record(rng, change_posture(rng, heart), beats, times, fibrillating=rhythm == AFIB_RHYTHM)
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise DataError(f"{message}.")
 
 
 def _notice(subjects: int, seed: int) -> str:

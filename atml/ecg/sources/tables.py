@@ -4,7 +4,6 @@
 recordings of them.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,10 +18,9 @@ from atml.ecg.sources.recording import Reading, Recording, Signal, checked_rate,
 from atml.errors import BadRecording, DataError
 
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
-Columns = Mapping[str, Any]  # role → Signal, Labels, matrix [rows, samples], list of arrays, or one value
+Columns = Mapping[str, Any]  # role → array, Labels, matrix [rows, samples], list of arrays, or one value
 LONGEST_SECONDS = 366 * 86_400.0  # of a recording whose times are given
 RATES_DIFFER = 0.02  # by more than that, a rate is not the one of its times
-_PART_ROWS = 1 << 20  # of times that are looked at together
 _NO_RATE = "the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…"
 
 
@@ -70,13 +68,13 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
 
 def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
     rate_hz = _rate(columns, reading, start, end)
-    column, time = columns["signal"], columns.get("time")
-    signal = _Rows(column=column, start=start, end=end)
-    if time is not None:
-        _check_times(time, start, end, rate_hz)
-        signal = _TimedRows(column=column, start=start, end=end, time=time, rate_hz=rate_hz)
+    signal: Signal = columns["signal"][start:end]
+    places: Sequence[int] | NDArray[np.int64] = range(end - start)  # the sample that each row is
+    if "time" in columns:
+        places = _places(columns["time"][start:end], rate_hz)
+        signal = _Timed(values=columns["signal"][start:end], places=places)
     changes = [
-        (signal.place(row) / rate_hz, rhythm_code(_text(columns, "rhythm", row) or ""))
+        (int(places[row - start]) / rate_hz, rhythm_code(_text(columns, "rhythm", row) or ""))
         for row in _changes(columns, "rhythm", start, end)
     ]
     return Recording(
@@ -143,69 +141,40 @@ def _text(columns: Columns, role: str, row: int) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Rows:
-    """Consecutive rows of a column, each a sample."""
+class _Timed:
+    """Samples at their times, with NaN where samples are missing; a pause of days takes no memory."""
 
-    column: Signal
-    start: int
-    end: int
+    values: NDArray[np.float64]
+    places: NDArray[np.int64]  # sample that each value is; in order
 
     def __len__(self) -> int:
-        return self.end - self.start
+        return int(self.places[-1]) + 1
 
     def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
         start, end, _ = part.indices(len(self))
-        return np.asarray(self.column[self.start + start : self.start + end], dtype=np.float64)
-
-    def place(self, row: int) -> int:
-        """Return the sample that a row of the table is."""
-        return row - self.start
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _TimedRows(_Rows):
-    """Consecutive rows of a column, each a sample at its time, with NaN where samples are missing."""
-
-    time: Signal  # increases
-    rate_hz: float
-
-    def __len__(self) -> int:
-        return self.place(self.end - 1) + 1
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
-        start, end, _ = part.indices(len(self))
-        rows = range(self.start, self.end)
-        first, last = (self.start + bisect_left(rows, place, key=self.place) for place in (start, end))
+        first, last = np.searchsorted(self.places, (start, end))
         samples = np.full(max(0, end - start), np.nan)
-        samples[self._places(first, last) - start] = self.column[first:last]
+        samples[self.places[first:last] - start] = self.values[first:last]
         return samples
 
-    def place(self, row: int) -> int:
-        """Return the sample that a row of the table is."""
-        return int(self._places(row, row + 1)[0])
 
-    def _places(self, first: int, last: int) -> NDArray[np.int64]:
-        seconds = self.time[first:last] - self.time[self.start : self.start + 1]
-        return np.rint(seconds * self.rate_hz).astype(np.int64)
+def _places(time: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
+    """Return the sample that each row is.
 
-
-def _check_times(time: Signal, start: int, end: int, rate_hz: float) -> None:
-    seconds = float(time[end - 1 : end][0] - time[start : start + 1][0])
-    if not (np.isfinite(seconds) and all(np.all(steps > 0) for steps in _steps(time, start, end))):
+    Raises:
+        BadRecording: the times do not increase, or are not those of the rate.
+    """
+    seconds = float(time[-1] - time[0])
+    if not (np.isfinite(seconds) and np.all(np.diff(time) > 0)):
         raise BadRecording("the times do not increase; sort the rows by time")
     if seconds > LONGEST_SECONDS:
         raise BadRecording(f"the times span {seconds / 86_400:,.0f} days; give them in seconds")
-    found_hz = _rate_of(time, start, end)
+    found_hz = _rate_of(time)
     if found_hz is not None and abs(found_hz / rate_hz - 1) > RATES_DIFFER:
         raise BadRecording(
             f"its times are those of {found_hz:g} Hz but its rate is {rate_hz:g} Hz; correct one"
         )
-
-
-def _steps(time: Signal, start: int, end: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the distances of consecutive times, many together."""
-    for first in range(start, end - 1, _PART_ROWS):
-        yield np.diff(time[first : min(first + _PART_ROWS + 1, end)])
+    return np.rint((time - time[0]) * rate_hz).astype(np.int64)
 
 
 def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
@@ -215,28 +184,24 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
         rate = columns["rate"]
         if isinstance(rate, float):
             return checked_rate(rate)
-        stated: set[float] = set()  # a rate may be stated in the first row alone
-        for at in range(row, end or row + 1, _PART_ROWS):
-            values = rate[at : min(at + _PART_ROWS, end or row + 1)]
-            stated |= set(values[~np.isnan(values)].tolist())
+        values = rate[row : end or row + 1]
+        stated = np.unique(values[~np.isnan(values)]).tolist()  # may be stated in the first row alone
         if len(stated) > 1:
             raise BadRecording("its rate changes; say with record=… which rows belong together")
-        return checked_rate(*stated or {np.nan})
+        return checked_rate(*stated or [np.nan])
     if "time" in columns and end is not None:
-        found_hz = _rate_of(columns["time"], row, end)
+        found_hz = _rate_of(columns["time"][row:end])
         if found_hz is not None:
             return checked_rate(found_hz)
     raise BadRecording(_NO_RATE)
 
 
-def _rate_of(time: Signal, start: int, end: int) -> float | None:
+def _rate_of(time: NDArray[np.float64]) -> float | None:
     """Return the sampling rate that times are of; None of a single sample."""
-    if end - start < 2:
+    if len(time) < 2:
         return None
+    steps = np.diff(time)
     # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
-    longest = 1.5 * np.median(next(_steps(time, start, end)))
-    seconds, count = 0.0, 0
-    for steps in _steps(time, start, end):
-        usual = steps[steps < longest]
-        seconds, count = seconds + float(usual.sum()), count + len(usual)
-    return count / seconds if seconds > 0 else None
+    usual = steps[steps < 1.5 * np.median(steps)]
+    seconds = float(usual.sum())
+    return len(usual) / seconds if seconds > 0 else None

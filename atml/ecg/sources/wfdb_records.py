@@ -4,11 +4,8 @@ The rhythm of a whole record may also be a comment in its header, as in CPSC2021
 end of an episode, so what precedes the first episode of a "paroxysmal" record is not annotated but N.
 """
 
-import signal
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +39,6 @@ _NONE, _ALWAYS, _AT_TIMES = (
 
 def find(headers: Sequence[Path], top: Path, reading: Reading) -> list[Item]:
     """Return the records of these header files, without the parts of multi-segment records."""
-    load_reader("wfdb", "WFDB records")
     parts = {part for header in headers for part in _parts(header)}
     return file_items([header for header in headers if header not in parts], top, reading, _read)
 
@@ -191,8 +187,7 @@ def _changes(header: Path, annotator: str, fields: Any) -> list[tuple[float, str
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        with _delayed_interrupt():
-            found = wfdb.rdann(str(header.with_suffix("")), annotator)
+        found = wfdb.rdann(str(header.with_suffix("")), annotator)
         notes = list(zip(found.sample, found.symbol, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None
@@ -202,19 +197,3 @@ def _changes(header: Path, annotator: str, fields: Any) -> list[tuple[float, str
         for sample, symbol, note in notes
         if note.startswith("(") and symbol not in _ST_AND_T
     ]
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block has ended, since wfdb ignores all errors while it reads a header."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        if received:  # even if the annotations are damaged
-            signal.raise_signal(signal.SIGINT)

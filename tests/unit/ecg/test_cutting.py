@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atml.ecg.cutting import band_pass, cut, resample
-from atml.ecg.sources.recording import Recording, Span
+from atml.ecg.gaps import gaps
+from atml.ecg.import_writing import Writing
+from atml.ecg.sources.recording import Item, Recording, Span
 from atml.errors import BadRecording
 from tests.recordings import sine
 
@@ -24,7 +26,8 @@ def recording(signal, rate_hz, *spans):
 
 
 def cuts(signal, rate_hz, *spans, step_seconds=5.0):
-    return list(cut(recording(signal, rate_hz, *spans), step_seconds=step_seconds))
+    one = recording(signal, rate_hz, *spans)
+    return list(cut(one, gaps(one), step_seconds=step_seconds))
 
 
 def strongest(samples):
@@ -127,3 +130,26 @@ def test_a_sample_that_no_converter_gives_is_refused(value):
     signal[700] = value
     with pytest.raises(BadRecording, match=r"holds a sample of 1e\+.*, which is no ECG"):
         cuts(signal, 250, ("N", 0, 20))
+
+
+class Counted:
+    """A signal that counts how many samples are read of it."""
+
+    def __init__(self, samples):
+        self.samples, self.read = samples, 0
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, part):
+        found = self.samples[part]
+        self.read += len(found)
+        return found
+
+
+def test_an_import_reads_a_signal_once_for_its_gaps_and_once_for_its_segments(tmp_path):
+    signal = Counted(sine(250, 20))
+    item = Item(name="r", read=lambda: [recording(signal, 250, ("N", 0, 20))])
+    Writing(directory=tmp_path, positive=("AFIB",), step_seconds=5, pattern=None).add(item)
+    assert len([*tmp_path.iterdir()]) == 4
+    assert signal.read == 2 * len(signal)

@@ -178,6 +178,11 @@ class TestCsv:
         )
         assert made.notes == ("no segment has the rhythm to find, AFLT; say with --positive which it is",)
 
+    @pytest.mark.parametrize("positive", [["NA"], ["nan", "None"], [" "], []])
+    def test_a_missing_value_is_no_rhythm_to_find(self, tmp_path, positive):
+        with pytest.raises(DataError, match="--positive names no rhythm"):
+            import_recordings(tmp_path, tmp_path / "out", positive=positive)
+
     def test_different_labels_stay_different(self, tmp_path):
         table = rows()
         table["label"] = ["房颤"] * 4400 + ["窦性心律"] * 3400 + ["(AFIB)"] * 1000
@@ -410,7 +415,7 @@ class TestParquet:
     def test_a_missing_package_is_named(self, tmp_path, monkeypatch):
         (tmp_path / "h.parquet").touch()
         monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-        with pytest.raises(DataError, match=r"Parquet files needs .* pyarrow .*atml\[formats\]"):
+        with pytest.raises(DataError, match=r"parquet files needs .* pyarrow .*atml\[formats\]"):
             import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS)
 
 
