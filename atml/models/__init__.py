@@ -1,14 +1,10 @@
 """The candidate networks: each file defines one architecture's config, widths and builder."""
 
+import difflib
+
 from atml.errors import ModelError
 from atml.models.afnet import AFNET
-from atml.models.architecture import (
-    Architecture,
-    Config,
-    count_parameters,
-    nearest,
-    width,
-)
+from atml.models.architecture import Architecture, Config, count_parameters, width
 from atml.models.conv_gru import CONV_GRU
 from atml.models.conv_mixer import CONV_MIXER
 from atml.models.custom_model import CUSTOM_MODEL
@@ -61,7 +57,8 @@ def get_architecture(name: str) -> Architecture:
     try:
         return ARCHITECTURES[name]
     except KeyError:
+        near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ModelError(
-            f"There is no architecture {name!r}{nearest(name, ARCHITECTURES)}"
-            f"choose one of {', '.join(ARCHITECTURES)}."
+            f"There is no architecture {name!r}: {hint}choose one of {', '.join(ARCHITECTURES)}."
         ) from None

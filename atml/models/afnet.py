@@ -1,7 +1,6 @@
 """AFNet: five strided convolutions, squeeze-excite and two fully connected layers."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from torch import nn
 
@@ -15,7 +14,6 @@ SQUEEZE_EXCITE_AFTER = (2, 4)  # the third and the fifth convolution
 STRIDE = 2
 
 
-@dataclass(frozen=True, kw_only=True)
 class AFNetConfig(Config):
     """AFNet's widths; the defaults are the original's and give 19,688 parameters at 1250 samples."""
 

@@ -1,7 +1,5 @@
 """ConvGRU: convolutions find the waves, a recurrent layer follows the rhythm."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +7,6 @@ from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import convolution, separable, stem
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConvGRUConfig(Config):
     """The widths 8 and 16 give 4.8 k parameters, 6 and 8 give 1.9 k."""
 

@@ -1,7 +1,5 @@
 """ConvMixer: large depthwise kernels mix time, pointwise ones mix channels (Trockman, 2022)."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -10,7 +8,6 @@ from atml.models.layers import convolution, pooled_classifier, stem
 DEPTH = 3
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConvMixerConfig(Config):
     """`channels` features of each patch, mixed over `kernel` patches; `kernel` must be odd."""
 

@@ -1,7 +1,5 @@
 """CustomModel: one branch of large kernels for rhythm, one of small kernels for the waves."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +8,6 @@ from atml.models.layers import MeanMaxPool, convolution, separable, stem
 from atml.models.layout import Dropout
 
 
-@dataclass(frozen=True, kw_only=True)
 class CustomModelConfig(Config):
     """The widths of the two branches."""
 

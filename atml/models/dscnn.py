@@ -1,7 +1,5 @@
 """DSCNN: depthwise-separable convolutions, as used for keyword spotting (Zhang et al., 2017)."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -11,7 +9,6 @@ STRIDES = (2, 1, 2, 1)
 KERNEL = 9
 
 
-@dataclass(frozen=True, kw_only=True)
 class DSCNNConfig(Config):
     """A stem of `channels`, then four separable layers with twice as many."""
 

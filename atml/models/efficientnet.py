@@ -1,7 +1,5 @@
 """EfficientNet: MBConv blocks with squeeze-excite (Tan and Le, 2019), in 1-D."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -12,7 +10,6 @@ from atml.models.layout import Dropout
 BLOCKS = ((1, 3, 1), (2, 5, 2), (2, 5, 1), (3, 7, 2), (3, 7, 1))
 
 
-@dataclass(frozen=True, kw_only=True)
 class EfficientNetConfig(Config):
     """Blocks of channels * (1, 2, 3), and a head of `head` channels before the pool."""
 

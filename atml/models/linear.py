@@ -1,13 +1,10 @@
 """Linear: one weight per sample and class, the baseline for all networks."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config
 
 
-@dataclass(frozen=True, kw_only=True)
 class LinearConfig(Config):
     """A linear classifier has no width."""
 

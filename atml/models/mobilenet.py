@@ -1,7 +1,5 @@
 """MobileNet: inverted residual blocks on a strided stem (Howard et al., 2019), in 1-D."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -12,7 +10,6 @@ BLOCKS = ((1, 1), (2, 2), (2, 1), (3, 2), (3, 1))
 KERNEL = 7
 
 
-@dataclass(frozen=True, kw_only=True)
 class MobileNetConfig(Config):
     """Blocks of channels * (1, 2, 3), and a head of `head` channels before the pool."""
 

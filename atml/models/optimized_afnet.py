@@ -1,7 +1,5 @@
 """OptimizedAFNet: three convolutions and a global average pool."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -9,7 +7,6 @@ from atml.models.layers import MeanPool, convolution, stem
 from atml.models.layout import Dropout
 
 
-@dataclass(frozen=True, kw_only=True)
 class OptimizedAFNetConfig(Config):
     """Three convolutions of channels * (1, 2, 4)."""
 

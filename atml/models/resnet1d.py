@@ -1,7 +1,5 @@
 """ResNet1d: a small version of the ResNet of the ECG literature."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -12,7 +10,6 @@ STRIDES = (1, 2, 2, 2)
 BLOCKS = 2  # per width
 
 
-@dataclass(frozen=True, kw_only=True)
 class ResNet1dConfig(Config):
     """Four stages of channels * MULTIPLIERS, two blocks each."""
 

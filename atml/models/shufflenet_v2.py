@@ -1,7 +1,5 @@
 """ShuffleNetV2: split, transform one half, shuffle (Ma et al., 2018), in 1-D."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +12,6 @@ KERNEL = 5
 ACTIVATION = nn.Hardswish
 
 
-@dataclass(frozen=True, kw_only=True)
 class ShuffleNetV2Config(Config):
     """Stages of 4, 8 and 16 times `channels`, and a head of `head` channels before the pool."""
 

@@ -1,7 +1,5 @@
 """SimpleCNN: convolutions with max pooling, as in an introductory deep learning course."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -9,7 +7,6 @@ from atml.models.layers import MeanMaxPool, convolution, stem
 from atml.models.layout import Dropout, HalvingMaxPool1d
 
 
-@dataclass(frozen=True, kw_only=True)
 class SimpleCNNConfig(Config):
     """Four convolutions of channels * (1, 2, 3, 4), then a hidden dense layer."""
 

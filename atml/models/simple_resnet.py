@@ -1,14 +1,11 @@
 """SimpleResNet: a strided stem and three residual blocks."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
 from atml.models.layers import ResidualBlock, pooled_classifier, stem
 
 
-@dataclass(frozen=True, kw_only=True)
 class SimpleResNetConfig(Config):
     """Three blocks of channels * (1, 2, 3)."""
 

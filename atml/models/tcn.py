@@ -1,7 +1,5 @@
 """TCN: dilated depthwise-separable residual blocks with a long receptive field."""
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -13,7 +11,6 @@ DILATIONS = (1, 2, 4, 8)
 KERNEL = 7
 
 
-@dataclass(frozen=True, kw_only=True)
 class TCNConfig(Config):
     """A stem of `stem` channels at every 5th sample, then `channels` at every 10th."""
 

@@ -1,7 +1,5 @@
 """TinyCNN: as few layers as a file of 2 KB has room for."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
@@ -10,7 +8,6 @@ from atml.models.layers import MeanMaxPool, convolution, stem
 STRIDES = (2, 2, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TinyCNNConfig(Config):
     """A stem of `channels`, then three convolutions with twice as many."""
 

@@ -1,7 +1,7 @@
 """The networks that a study compares: each architecture scaled to each requested size."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
 
@@ -41,30 +41,15 @@ class Candidate:
         )
 
     def to_list(self) -> list[Any]:
-        """Return the candidate as JSON, as stored with a study."""
-        return [
-            self.architecture,
-            asdict(self.config),
-            self.onnx_bytes,
-            self.parameters,
-            self.activations,
-            self.shape,
-            asdict(self.footprint),
-        ]
+        """Return the candidate as JSON, as stored with a study: the values of its fields in their order."""
+        return list({**asdict(self), "config": self.config.model_dump()}.values())
 
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> Self:
         """Return the candidate that `to_list` wrote."""
-        name, config, onnx_bytes, parameters, activations, shape, footprint = values
-        return cls(
-            architecture=name,
-            config=get_architecture(name).config_from_dict(config),
-            onnx_bytes=onnx_bytes,
-            parameters=parameters,
-            activations=activations,
-            shape=shape,
-            footprint=Footprint(**footprint),
-        )
+        known = dict(zip((field.name for field in fields(cls)), values, strict=True))
+        config = get_architecture(known["architecture"]).config_from_dict(known["config"])
+        return cls(**{**known, "config": config, "footprint": Footprint(**known["footprint"])})
 
 
 def sized_candidates(
@@ -184,7 +169,7 @@ class _Scaler:
             name: max(low, round(getattr(default, name) * factor))
             for (name, low), factor in zip(floors.items(), factors, strict=False)
         }
-        return replace(default, **widths)
+        return self.architecture.config_from_dict({**default.model_dump(), **widths})
 
     def proposal(self, scale: float, shape: float) -> Proposal:
         """Return the network of a scale."""

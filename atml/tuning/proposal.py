@@ -1,12 +1,12 @@
 """One candidate of a search: an architecture, its configuration and a learning rate."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from atml.models import Architecture
+from atml.models import Architecture, Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class Proposal:
     """What a trial trains."""
 
     architecture: Architecture
-    config: Any  # the architecture's own frozen dataclass
+    config: Config  # of the architecture's own type
     learning_rate: float
 
     def build(self, segment_length: int, *, seed: int) -> nn.Module:
@@ -25,4 +25,4 @@ class Proposal:
 
     def config_dict(self) -> dict[str, Any]:
         """Return the configuration's fields as plain numbers."""
-        return asdict(self.config)
+        return self.config.model_dump()

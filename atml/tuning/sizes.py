@@ -107,7 +107,7 @@ def telling(proposal: Proposal, what: str) -> Iterator[None]:
     except Exception as error:  # a plug-in may raise anything
         reason = error if isinstance(error, AtmlError) else error_in_words(error)
         name = proposal.architecture.name
-        raise ModelError(f"{name} cannot be {what} as {proposal.config}: {reason}") from error
+        raise ModelError(f"{name} cannot be {what} as {proposal.config!r}: {reason}") from error
 
 
 def footprint_before_training(

@@ -87,7 +87,7 @@ def _of(architecture):
     floors = architecture.minimum_widths
     for scale in np.geomspace(0.1, 4, 160):
         widths = {name: max(low, round(getattr(default, name) * scale)) for name, low in floors.items()}
-        config = replace(default, **widths)
+        config = default.model_copy(update=widths)
         if config not in sized:
             sized[config] = size_before_training(
                 Proposal(architecture=architecture, config=config, learning_rate=1.0), LENGTH, "table"
@@ -107,7 +107,7 @@ def _of(architecture):
     return [
         Candidate(
             architecture=architecture.name,
-            config=asdict(config),
+            config=config.model_dump(),
             onnx_bytes=size,
             parameters=parameters,
         )

@@ -1,5 +1,4 @@
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def path(model: torch.nn.Module, tmp_path: Path) -> Path:
 
 
 def save(path: Path, model: torch.nn.Module) -> None:
-    config = asdict(CONFIG)
+    config = CONFIG.model_dump()
     save_checkpoint(path, model.state_dict(), config=config, segment_length=LENGTH, metadata=METADATA)
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -36,7 +35,7 @@ def _one_thread_one_seed():
 
 
 def small(architecture: Architecture) -> Config:
-    return replace(architecture.default(), **architecture.minimum_widths)
+    return architecture.default().model_copy(update=architecture.minimum_widths)
 
 
 def as_if_trained(model: nn.Module) -> nn.Module:

@@ -62,7 +62,7 @@ def test_they_are_looked_up_on_first_use_since_a_plugin_imports_atml_itself(inst
         ("ADDED = 3", "is not an atml.models.Architecture but int"),
         (
             MODULE.format(name="odd").replace("=LinearConfig", "=LinearConfig()"),
-            "cannot be imported .ModelError: odd: its config must be a class with the decorator @dataclass",
+            "cannot be imported .ModelError: odd: its config must be a subclass of atml.models.Config",
         ),
         (MODULE.format(name="linear"), "is named 'linear', like one of ATML; rename it or uninstall broken"),
         (MODULE.format(name="../up"), "is named '../up', which is not in snake_case"),

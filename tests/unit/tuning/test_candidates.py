@@ -1,9 +1,9 @@
 import itertools
 import json
-from dataclasses import dataclass
 
 import pytest
 import torch
+from pydantic import field_validator
 from torch import nn
 
 from atml.errors import ModelError
@@ -15,7 +15,6 @@ LENGTH = 1250
 SCALABLE = ("afnet", "conv_gru", "dscnn")
 
 
-@dataclass(frozen=True, kw_only=True)
 class PluginConfig(Config):
     """The config of a plug-in."""
 
@@ -26,8 +25,8 @@ class PluginConfig(Config):
 def plug_in(monkeypatch):
     """Return a function that adds an architecture as an installed distribution would."""
 
-    def plug_in(network):
-        added = Architecture(name="odd", config=PluginConfig, network=network, minimum_length=200)
+    def plug_in(network, config=PluginConfig):
+        added = Architecture(name="odd", config=config, network=network, minimum_length=200)
         monkeypatch.setitem(ARCHITECTURES._all, "odd", (added, "atml-odd"))
 
     return plug_in
@@ -156,6 +155,20 @@ def test_a_plug_in_that_cannot_be_used_is_named_with_its_distribution(plug_in, b
         sized_candidates(["odd"], [2_000, 8_000], LENGTH)
     assert "odd comes with the distribution atml-odd; to do without it" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_plug_in_whose_config_refuses_a_width_is_named_with_its_distribution(plug_in):
+    class Divisible(PluginConfig):
+        @field_validator("channels")
+        @classmethod
+        def _is_divisible(cls, channels):
+            if channels % 8:
+                raise ValueError("must be a multiple of 8")
+            return channels
+
+    plug_in(lambda config, length: network(config.channels), Divisible)
+    with pytest.raises(ModelError, match=r"odd: the config's channels .*of 8.* distribution atml-odd"):
+        sized_candidates(["odd"], [2_000, 8_000], LENGTH)
 
 
 def test_a_plug_ins_networks_are_scaled_and_may_have_layers_that_return_anything(plug_in):

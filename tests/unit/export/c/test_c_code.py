@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def model(name: str, *, int8: bool = False) -> bytes:
         return quantize_weights(model(name))
     architecture = get_architecture(name)
     found = sized_candidates([name], [BYTES], LENGTH)
-    smallest = replace(architecture.default(), **architecture.minimum_widths)
+    smallest = architecture.default().model_copy(update=architecture.minimum_widths)
     torch.manual_seed(0)
     network = architecture.build(found[0].config if found else smallest, LENGTH)
     with torch.no_grad():

@@ -1,6 +1,5 @@
 """What C code needs is known from the model file, and equals what is measured."""
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -22,7 +21,7 @@ needs_target = pytest.mark.skipif(bool(missing), reason=tools.advice(missing))
 
 def proposal(name: str) -> Proposal:
     architecture = get_architecture(name)
-    smallest = replace(architecture.default(), **architecture.minimum_widths)
+    smallest = architecture.default().model_copy(update=architecture.minimum_widths)
     return Proposal(architecture=architecture, config=smallest, learning_rate=1.0)
 
 
