@@ -21,7 +21,6 @@ from atml.training.averaging import WeightAverage
 from atml.training.batches import Source, TrainingBatches, WithoutValidation
 from atml.training.cuda_graph import captured
 from atml.training.device import without_denormals
-from atml.training.early_stopping import EarlyStopping
 from atml.training.epoch import Epoch, TrainingState
 from atml.training.prediction import afib_scores, predict_logits
 from atml.training.schedule import make_schedule
@@ -107,9 +106,10 @@ class _Loop:
             self.forward = captured(self.model.train(), self.batches.batch_size, length, device)
         self.average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.schedule = make_schedule(self.optimiser, settings, self.batches.steps)
-        self.early_stopping = EarlyStopping(patience=settings.patience, gap=settings.gap)
         self.augment = Augmentation(settings.augmentation, length, device)
         self.finished = 0
+        self.lowest_loss = math.inf  # of validation
+        self.waited = 0  # epochs since that loss
         self.stopped = False
 
     @property
@@ -136,7 +136,8 @@ class _Loop:
         if isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.step(train_loss if valid_loss is None else valid_loss)
         self.finished = index + 1
-        epoch = Epoch(
+        self.stopped = self.should_stop(train_loss, valid_loss)
+        return Epoch(
             index=index,
             train_loss=train_loss,
             valid_loss=valid_loss,
@@ -144,8 +145,19 @@ class _Loop:
             seconds=time.perf_counter() - start,
             state=lambda: self.state(index),
         )
-        self.stopped = self.early_stopping.should_stop(epoch)
-        return epoch
+
+    def should_stop(self, train_loss: float, valid_loss: float | None) -> bool:
+        """Record an epoch's losses; return whether `patience` epochs brought no better one and it overfits.
+
+        Until then the network still underfits (augmentation and dropout make the training loss the harder of
+        the two), and training continues.
+        """
+        patience, gap = self.settings.patience, self.settings.gap
+        if valid_loss is None or patience is None:
+            return False
+        self.waited = 0 if valid_loss < self.lowest_loss else self.waited + 1
+        self.lowest_loss = min(valid_loss, self.lowest_loss)
+        return self.waited >= patience and train_loss < valid_loss - gap
 
     def random_seed(self, index: int, stream: Literal["dropout", "augmentation"]) -> int:
         """Return a seed that depends only on the settings and the epoch, so that an epoch can be repeated."""
@@ -214,23 +226,18 @@ class _Loop:
                 "call it before the next epoch."
             )
         parts: dict[str, Any] = {name: part.state_dict() for name, part in self.parts().items()}
-        own = {"stopped": self.stopped}
+        own = {"stopped": self.stopped, "lowest_loss": self.lowest_loss, "waited": self.waited}
         return TrainingState(epochs=self.finished, content=deepcopy(parts | {"loop": own}))
 
     def load_state(self, state: TrainingState) -> None:
         content = deepcopy(dict(state.content))
         for name, part in self.parts().items():
             part.load_state_dict(content[name])
-        self.stopped = content["loop"]["stopped"]
+        vars(self).update(content["loop"])
         self.finished = state.epochs
 
     def parts(self) -> dict[str, Any]:
-        parts = {
-            "model": self.model,
-            "optimiser": self.optimiser,
-            "schedule": self.schedule,
-            "early_stopping": self.early_stopping,
-        }
+        parts = {"model": self.model, "optimiser": self.optimiser, "schedule": self.schedule}
         return parts if self.average is None else parts | {"average": self.average}
 
 

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import nn
 import atml.training
 from atml.errors import TrainingDiverged
 from atml.training import AugmentationSettings, TrainingSettings, WithoutValidation, predict, train
+from atml.training.loop import _Loop
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=16, learning_rate=1e-2, segments_per_epoch=None)
 
@@ -144,6 +146,60 @@ def test_an_overfitting_network_stops_early(make_split, make_network):
     assert len(epochs) < 60
     assert epochs[-1].train_loss < epochs[-1].valid_loss - settings.gap
     assert len(trained(make_network(dropout=0.0), split, replace(settings, patience=None))[0]) == 60
+
+
+@pytest.fixture
+def epochs_with(split, make_network, monkeypatch, cpu):
+    """Return a function that trains with given losses, (training, validation), until it stops."""
+
+    def epochs_with(losses, resume=None, **settings):
+        training, validation = map(iter, zip(*losses, strict=True))
+        monkeypatch.setattr(_Loop, "train_epoch", lambda self, index: next(training))
+        monkeypatch.setattr(_Loop, "validate", lambda self, index: (next(validation), np.empty(0)))
+        chosen = replace(SETTINGS, epochs=100, **settings)
+        return train(make_network(), split, chosen, device=cpu, resume=resume)
+
+    return epochs_with
+
+
+@pytest.mark.parametrize(
+    ("waited", "train_loss", "stops"),
+    [
+        (2, 0.40, False),  # neither long enough …
+        (2, 0.60, False),
+        (3, 0.495, False),  # … nor ahead by more than the gap
+        (3, 0.60, False),
+        (3, 0.48, True),  # both
+        (5, 0.48, True),
+        (5, 0.60, False),
+    ],
+)
+def test_training_stops_only_when_validation_stays_and_training_is_ahead(
+    epochs_with, waited, train_loss, stops
+):
+    losses = [(0.6, 0.5)] * waited + [(train_loss, 0.5), (0.4, 0.5)]
+    epochs = list(itertools.islice(epochs_with(losses, patience=3, gap=0.01), waited + 2))
+    assert (len(epochs) == waited + 1) is stops
+
+
+def test_a_better_validation_loss_starts_the_count_anew(epochs_with):
+    losses = [(0.1, loss) for loss in (0.5, 0.6, 0.4, 0.45, 0.45)]
+    assert len(list(epochs_with(losses, patience=2, gap=0.01))) == len(losses)
+
+
+def test_without_patience_or_validation_nothing_stops(epochs_with):
+    assert len(list(itertools.islice(epochs_with([(0.1, 0.5)] * 9, patience=None, gap=0.0), 9))) == 9
+    assert len(list(itertools.islice(epochs_with([(0.1, None)] * 9, patience=1, gap=0.0), 9))) == 9
+
+
+def test_a_resumed_training_stops_where_it_would_have(epochs_with):
+    losses = [(0.1, loss) for loss in (0.4, 0.5, 0.45, 0.45)]
+    settings = {"patience": 3, "gap": 0.01}
+    assert len(list(epochs_with(losses, **settings))) == len(losses)
+    begun = epochs_with(losses, **settings)
+    next(begun)
+    state = next(begun).state()
+    assert len(list(epochs_with(losses[2:], resume=state, **settings))) == 2
 
 
 def test_without_validation_the_last_epoch_is_kept(split, make_network, cpu):

@@ -1,4 +1,4 @@
-"""Settings, early stopping, schedules, batches, the running average and devices."""
+"""Settings, schedules, batches, the running average and devices."""
 
 import math
 from dataclasses import replace
@@ -21,20 +21,7 @@ from atml.training import (
 )
 from atml.training.averaging import WeightAverage
 from atml.training.batches import TrainingBatches
-from atml.training.early_stopping import EarlyStopping
-from atml.training.epoch import Epoch, TrainingState
 from atml.training.schedule import make_schedule
-
-
-def epoch_of(train_loss, valid_loss):
-    return Epoch(
-        index=0,
-        train_loss=train_loss,
-        valid_loss=valid_loss,
-        valid_scores=np.empty(0, np.float32),
-        seconds=1.0,
-        state=lambda: TrainingState(epochs=1, content={}),
-    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +48,7 @@ def epoch_of(train_loss, valid_loss):
     ],
 )
 def test_a_setting_without_meaning_is_refused_by_name_and_value(field, value):
-    with pytest.raises(ValueError, match=rf"{field} must be .*, but got '?{value}'?\."):
+    with pytest.raises(ValueError, match=rf"(?s){field}\n.*input_value='?{str(value)[:20]}"):
         TrainingSettings(**{field: value})
 
 
@@ -76,41 +63,8 @@ def test_a_setting_without_meaning_is_refused_by_name_and_value(field, value):
     ],
 )
 def test_an_augmentation_without_meaning_is_refused_by_name_and_value(field, value):
-    with pytest.raises(ValueError, match=rf"{field} must be .*, but got {value}\."):
+    with pytest.raises(ValueError, match=rf"(?s){field}\n.*input_value={value}"):
         AugmentationSettings(**{field: value})
-
-
-@pytest.mark.parametrize(
-    ("waited", "train_loss", "stops"),
-    [
-        (2, 0.40, False),  # neither long enough …
-        (2, 0.60, False),
-        (3, 0.495, False),  # … nor ahead by more than the gap
-        (3, 0.60, False),
-        (3, 0.48, True),  # both
-        (5, 0.48, True),
-        (5, 0.60, False),
-    ],
-)
-def test_training_stops_only_when_validation_stays_and_training_is_ahead(waited, train_loss, stops):
-    rule = EarlyStopping(patience=3, gap=0.01)
-    rule.should_stop(epoch_of(0.6, 0.5))
-    answers = [rule.should_stop(epoch_of(0.6, 0.5)) for _ in range(waited - 1)]
-    assert not any(answers)
-    assert rule.should_stop(epoch_of(train_loss, 0.5)) is stops
-
-
-def test_a_better_validation_loss_starts_the_count_anew():
-    rule = EarlyStopping(patience=2, gap=0.01)
-    losses = [0.5, 0.6, 0.4, 0.45, 0.45]
-    assert [rule.should_stop(epoch_of(0.1, loss)) for loss in losses] == [False] * 4 + [True]
-
-
-def test_without_patience_or_validation_nothing_stops():
-    never, unseen = EarlyStopping(patience=None, gap=0.0), EarlyStopping(patience=1, gap=0.0)
-    for _ in range(9):
-        assert not never.should_stop(epoch_of(0.1, 0.5))
-        assert not unseen.should_stop(epoch_of(0.1, None))
 
 
 def an_optimiser():
