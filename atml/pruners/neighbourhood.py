@@ -3,14 +3,13 @@
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, NopPruner
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import check_direction, reported, sign_of
+from atml.pruners.reports import reported, sign_of
 
 ROUNDING = 1e-9  # so that a neighbour exactly at the radius still counts
 
@@ -46,7 +45,8 @@ class NeighbourhoodPruner(BasePruner):
 
     A trial that ended with a value worse than `threshold` is bad. A new trial whose `param` is within
     `radius` of a bad one (inclusive) is pruned before its first step, if both have the same values for the
-    parameters named in `same`. Once a trial has reported a step, the `wrapped` pruner decides.
+    parameters named in `same`. Once a trial has reported a step, the `wrapped` pruner decides. The value and
+    its direction are those of the study's first objective.
 
     The decision is computed from the study's finished trials at every call, so all workers and resumed
     runs agree. A subclass may override `place` and `score`.
@@ -73,10 +73,8 @@ class NeighbourhoodPruner(BasePruner):
             distribution's range, on a logarithmic scale for a log distribution. Trials whose ranges differ
             are not near each other.
         threshold: A value worse than it is bad.
-        direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for a negative radius, a threshold that is not a number and an unknown direction;
-    `prune` raises it if the study has the other direction.
+    Raises ValueError for a negative radius and a threshold that is not a number.
     """
 
     def __init__(
@@ -87,7 +85,6 @@ class NeighbourhoodPruner(BasePruner):
         same: Sequence[str] = (),
         radius: float = 0.1,
         threshold: float,
-        direction: Literal["maximize", "minimize"] | StudyDirection = "maximize",
     ) -> None:
         if not radius >= 0:
             raise ValueError(f"`radius` must be 0 or more but got {radius}.")
@@ -98,7 +95,6 @@ class NeighbourhoodPruner(BasePruner):
         self._same = (same,) if isinstance(same, str) else tuple(same)
         self._radius = radius
         self._threshold = threshold
-        self._sign = sign_of(direction)
 
     def place(self, trial: FrozenTrial) -> Place | None:
         """Return the place of `trial`; None if it lacks a parameter and so has no neighbours."""
@@ -115,41 +111,40 @@ class NeighbourhoodPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether to prune `trial`: by its neighbours before the first step, then by the wrapped pruner."""
-        check_direction(study, self._sign)
         if not self.has_begun(trial):
-            return self.bad_neighbour(study.get_trials(deepcopy=False), trial) is not None
+            trials = study.get_trials(deepcopy=False)
+            return self.bad_neighbour(trials, trial, sign=sign_of(study)) is not None
         return self._wrapped.prune(study, trial)
 
     def has_begun(self, trial: FrozenTrial) -> bool:
         """Whether `trial` has reported a step."""
         return bool(reported(trial))
 
-    def bad_neighbour(self, trials: Sequence[FrozenTrial], trial: FrozenTrial) -> BadTrial | None:
-        """Return the first of `trials` that rules `trial` out, if there is one."""
+    def bad_neighbour(
+        self, trials: Sequence[FrozenTrial], trial: FrozenTrial, *, sign: int = 1
+    ) -> BadTrial | None:
+        """Return the first of `trials` that rules `trial` out, if there is one; `sign` as in `bad_trials`."""
         place = self.place(trial)
         if place is None:
             return None
-        for bad in self.bad_trials(trials):
+        for bad in self.bad_trials(trials, sign=sign):
             if bad.trial.number != trial.number and bad.place.is_near(place):
                 return bad
         return None
 
-    def bad_trials(self, trials: Sequence[FrozenTrial]) -> list[BadTrial]:
-        """Return those of `trials` that have ended badly."""
+    def bad_trials(self, trials: Sequence[FrozenTrial], *, sign: int = 1) -> list[BadTrial]:
+        """Return those of `trials` that have ended badly; `sign` is -1 if a lower score is better."""
         found = []
         for trial in trials:
             if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
                 continue
             score = self.score(trial)
-            if score is None or not self._is_bad(score):
+            if score is None or sign * score >= sign * self._threshold:  # NaN is bad
                 continue
             place = self.place(trial)
             if place is not None:
                 found.append(BadTrial(trial=trial, place=place, score=score))
         return found
-
-    def _is_bad(self, score: float) -> bool:
-        return not self._sign * score >= self._sign * self._threshold  # NaN is bad
 
 
 def _share_of_range(trial: FrozenTrial, param: str) -> tuple[float, Hashable]:

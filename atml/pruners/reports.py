@@ -42,21 +42,6 @@ def reported(trial: FrozenTrial) -> dict[int, float]:
     return dict(sorted({**trial.intermediate_values, **kept}.items()))
 
 
-def check_direction(study: Study, sign: int) -> None:
-    """Raise ValueError if the study's first objective has the other direction than the pruner."""
-    if sign_of(study.directions[0]) != sign:
-        other = study.directions[0].name.lower()
-        raise ValueError(
-            f"the study is to {other} its first objective, but the pruner is not; use direction={other!r}."
-        )
-
-
-def sign_of(direction: str | StudyDirection) -> int:
-    """Return 1 for an objective that is maximized, -1 for one that is minimized.
-
-    Raises ValueError for any other direction.
-    """
-    name = direction.name.lower() if isinstance(direction, StudyDirection) else direction
-    if name not in ("maximize", "minimize"):
-        raise ValueError(f"`direction` must be 'maximize' or 'minimize' but got {direction!r}.")
-    return 1 if name == "maximize" else -1
+def sign_of(study: Study) -> int:
+    """Return 1 if the study's first objective is maximized, -1 if it is minimized."""
+    return 1 if study.directions[0] == StudyDirection.MAXIMIZE else -1

@@ -1,24 +1,23 @@
 """Pruning in a study with two objectives, one of which is known before training."""
 
 import math
-from typing import Literal
 
 import numpy as np
 from optuna.pruners import BasePruner
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from atml.pruners.reports import check_direction, reported, sign_of
+from atml.pruners.reports import reported, sign_of
 
 
 class SizeAwarePruner(BasePruner):
     """Prunes a trial that is worse than trials of the same or a smaller size.
 
-    For a study with two objectives: one that is learnt, such as accuracy, and one that is known as soon as
-    a trial has its parameters and is minimised, such as a model's size. A trial is pruned if its value is
-    among the worst of the no larger trials at the same step, since those are likely to dominate it. A trial
-    smaller than all others is never pruned, except for a value that is not a number. A subclass may override
-    `curve` and `size`.
+    For a study with two objectives: first one that is learnt, such as accuracy, and one that is known as soon
+    as a trial has its parameters and is minimised, such as a model's size. A trial is pruned if its value is
+    among the worst of the no larger trials at the same step, in the direction of the first objective, since
+    those are likely to dominate it. A trial smaller than all others is never pruned, except for a value that
+    is not a number. A subclass may override `curve` and `size`.
 
     Example::
 
@@ -41,10 +40,8 @@ class SizeAwarePruner(BasePruner):
         startup_trials: Number of no larger trials that must have reached the step first.
         warmup_steps: Steps before a trial can be pruned.
         keep: Fraction of the trials that continue; .5 prunes trials below the median.
-        direction: Whether the first objective is to be maximized or minimized.
 
-    Raises ValueError for values that are out of range; `prune` raises it if the study has the other
-    direction.
+    Raises ValueError for values that are out of range.
     """
 
     def __init__(
@@ -54,7 +51,6 @@ class SizeAwarePruner(BasePruner):
         startup_trials: int = 4,
         warmup_steps: int = 1,
         keep: float = 0.5,
-        direction: Literal["maximize", "minimize"] | StudyDirection = "maximize",
     ) -> None:
         if startup_trials < 1:
             raise ValueError(f"`startup_trials` must be 1 or more but got {startup_trials}.")
@@ -66,7 +62,6 @@ class SizeAwarePruner(BasePruner):
         self._startup_trials = startup_trials
         self._warmup_steps = warmup_steps
         self._keep = keep
-        self._sign = sign_of(direction)
 
     def size(self, trial: FrozenTrial) -> float:
         """Return the size of `trial`; infinite if it has none."""
@@ -78,7 +73,6 @@ class SizeAwarePruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether `trial` is behind at its latest step, among the trials that are no larger."""
-        check_direction(study, self._sign)
         own = self.curve(trial)
         if self._keep == 1 or len(own) <= self._warmup_steps:
             return False
@@ -87,8 +81,9 @@ class SizeAwarePruner(BasePruner):
             return True
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         curves = [self.curve(other) for other in ended if self.size(other) <= size]
-        rivals = [self._sign * curve[step] for curve in curves if not math.isnan(curve.get(step, math.nan))]
+        sign = sign_of(study)
+        rivals = [sign * curve[step] for curve in curves if not math.isnan(curve.get(step, math.nan))]
         if len(rivals) < self._startup_trials:
             return False
         # Rounded, since 1 - .7 is a little more than .3.
-        return self._sign * own[step] < float(np.quantile(rivals, round(1 - self._keep, 9)))
+        return sign * own[step] < float(np.quantile(rivals, round(1 - self._keep, 9)))

@@ -4,7 +4,6 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from atml.pruners import SizeAwarePruner, report, reported, should_prune
@@ -60,8 +59,8 @@ def test_a_trial_behind_the_median_of_the_no_larger_ones_is_pruned(pruned, rival
 @pytest.mark.parametrize("study", ["minimize"], indirect=True)
 def test_less_is_better_if_it_is_to_be_minimized(pruned, rivals):
     rivals((1000, (0.8,)), (1000, (0.7,)), (900, (0.6,)))
-    assert pruned(1000, 0.75, direction="minimize")
-    assert not pruned(1000, 0.7, direction="minimize")
+    assert pruned(1000, 0.75)
+    assert not pruned(1000, 0.7)
 
 
 def test_the_share_that_goes_on(pruned, rivals):
@@ -163,12 +162,6 @@ def test_a_trial_whose_value_is_not_a_number_is_pruned_and_no_rival(pruned, riva
     assert not pruned(2000, 0.9, 0.5, startup_trials=3)
 
 
-@pytest.mark.parametrize("study", ["minimize"], indirect=True)
-def test_the_direction_may_be_optunas_own(pruned, rivals):
-    rivals((1000, (0.8,)), (1000, (0.7,)), (900, (0.6,)))
-    assert pruned(1000, 0.75, direction=StudyDirection.MINIMIZE)
-
-
 def test_a_trial_exactly_at_the_quantile_goes_on(pruned, rivals):
     rivals(*((1000, (float(value),)) for value in range(11)))
     assert not pruned(1000, 3.0, keep=0.7)
@@ -200,17 +193,8 @@ def test_a_negative_step_is_refused(study):
         ({"startup_trials": 0}, "1 or more but got 0"),
         ({"warmup_steps": -1}, "0 or more but got -1"),
         ({"keep": 0}, "above 0"),
-        ({"direction": "up"}, "`direction` must be"),
     ],
 )
 def test_senseless_numbers_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         SizeAwarePruner(**fields)
-
-
-def test_a_study_of_the_other_direction_is_refused():
-    study = optuna.create_study(directions=["minimize", "minimize"], pruner=SizeAwarePruner(warmup_steps=0))
-    trial = study.ask()
-    report(trial, 0.5, 0)
-    with pytest.raises(ValueError, match=r"minimize its first objective.*direction='minimize'"):
-        should_prune(trial)
