@@ -41,8 +41,6 @@ TrialFunction = Callable[[Trial], float | Sequence[float]]
 # While others train the last trials; many workers that poll constantly would overload the database.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 3.0
-# After this many trials in a row pruned untrained, the rules leave nothing to search.
-UNTRAINED_IN_A_ROW = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,10 +222,6 @@ def _reason_to_stop(stored: StoredStudy, trials: list[FrozenTrial]) -> Stop | No
 def _is_out_of_points(stored: StoredStudy, trials: list[FrozenTrial]) -> bool:
     if any(trial.state in (TrialState.RUNNING, TrialState.WAITING) for trial in trials):
         return False
-    # Those whose workers were killed say nothing about the space.
-    recent = [trial for trial in trials if trial.state != TrialState.FAIL][-UNTRAINED_IN_A_ROW:]
-    if len(recent) == UNTRAINED_IN_A_ROW and not records.trained(recent):
-        return True
     return stored.phase.is_exhausted(stored.grid, trials)
 
 

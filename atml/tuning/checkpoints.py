@@ -4,7 +4,6 @@ import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
@@ -15,17 +14,6 @@ from atml.version import __version__
 
 # Neither reliably reads the state of another version of itself.
 VERSIONS = [__version__, str(torch.__version__)]
-# What reading a damaged file of torch raises.
-DAMAGE = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    EOFError,
-    UnpicklingError,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +69,7 @@ class Checkpoints:
             curve = [CurvePoint.from_list(point) for point in content["curve"]]
             state = TrainingState(epochs=content["epochs"], content=dict(content["state"]))
             return Checkpoint(of=of, fold=content["fold"], state=state, curve=curve)
-        except DAMAGE:
+        except Exception:  # noqa: BLE001  (a damaged file makes torch raise anything)
             return None  # the trial starts from the beginning
 
     def drop(self, number: int) -> None:

@@ -61,9 +61,9 @@ class Objective:
             TrialInterrupted: the worker was asked to leave; the trial is queued again.
             CannotWrite: a checkpoint, model or record could not be written; the trial is queued again.
         """
-        worker = {**this_process().to_dict(), "device": self.device}
-        trial.set_user_attr(records.WORKER, worker)
         try:
+            worker = {**this_process().to_dict(), "device": self.device}
+            trial.set_user_attr(records.WORKER, worker)
             values = self._run(trial, self.grid.suggest(trial))
         except (TrialInterrupted, KeyboardInterrupt, CannotWrite):
             queue_again(self.study, trial)

@@ -359,6 +359,21 @@ class TestInterruptions:
             here.run(point(), keep=failing(CannotWrite("full")))
         assert [trial.state for trial in here.study.trials] == [FAIL, WAITING]
 
+    @pytest.mark.parametrize("error", [CannotWrite("full"), KeyboardInterrupt()])
+    def test_a_trial_interrupted_before_its_first_record_is_queued_again(
+        self, search, make_phase1, monkeypatch, error
+    ):
+        here = search(make_phase1())
+        interrupted = {records.RETRY_OF: 7, records.DEATHS: 3}
+        here.study.enqueue_trial(here.params(*point()), user_attrs=interrupted)
+        monkeypatch.setattr(optuna.Trial, "set_user_attr", failing(error))
+        with contextlib.suppress(CannotWrite):
+            here.run(None)
+        failed, waiting = here.study.trials
+        assert (failed.state, waiting.state) == (FAIL, WAITING)
+        assert waiting.system_attrs["fixed_params"] == here.params(*point())
+        assert interrupted.items() <= waiting.user_attrs.items()
+
 
 class Killed(BaseException):
     """Ends a process at once: neither the objective nor Optuna handles it."""

@@ -20,7 +20,7 @@ from atml.service.alive import close_dead_trials
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.signals import LeaveOnSignal
 from atml.service.studies import create_or_resume
-from atml.service.worker import UNTRAINED_IN_A_ROW, take_trials
+from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.budget import spent
 from atml.tuning.failures import ENOUGH_ERRORS, ended_by_error
@@ -133,11 +133,13 @@ class TestWork:
         assert len(records.trained(study.trials)) == 3
         assert stop.read(study).by == stop.StoppedBy.SPACE
 
-    def test_interrupted_trials_do_not_end_a_search(self, run, storage, dataset, make_phase1):
+    def test_trials_that_were_not_trained_do_not_end_a_search(self, run, storage, dataset, make_phase1):
         phase = make_phase1(budget={"trials": 2})
         study = create_or_resume(storage, phase, dataset).study
         killed = optuna.trial.create_trial(state=FAIL)
-        study.add_trials([killed] * (UNTRAINED_IN_A_ROW + 1))
+        by = {records.PRUNED_BY: "duplicate"}
+        duplicate = optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs=by)
+        study.add_trials([killed, *[duplicate] * 200])
         run(phase)
         assert stop.read(study).by is stop.StoppedBy.BUDGET
         assert len(records.trained(study.trials)) == 2
@@ -180,8 +182,7 @@ class TestWork:
         assert stop.read(study) is None
         assert study.trials == []
 
-    def test_a_race_on_a_small_grid_ends_once_no_point_may_lead_any_more(self, run, make_phase1, monkeypatch):
-        monkeypatch.setattr("atml.service.worker.UNTRAINED_IN_A_ROW", 5)
+    def test_a_race_on_a_small_grid_ends_once_no_point_may_lead_any_more(self, run, make_phase1):
         search = {"architectures": ["linear", "optimized_afnet"], "learning_rate": {"steps": 3}}
         study = run(make_phase1(search=search, budget={"trials": 50}, pruning={"race_chance": 0.3})).study
         assert stop.read(study).by == stop.StoppedBy.SPACE
