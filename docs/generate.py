@@ -12,9 +12,9 @@ from typing import Any
 
 import json_schemas as schemas
 import typer.main
+from environment_variables import ENVIRONMENT, EXIT_CODES
 
 import atml
-from atml.cli.environment import ENVIRONMENT, EXIT_CODES
 from atml.cli.main import app
 from atml.tuning.phases import PHASES
 from atml.tuning.spec import SEARCHED

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import atml
-from atml.cli.environment import ENVIRONMENT, EXIT_CODES
 from atml.cli.main import INTERRUPTED, MISTAKE
 from atml.cli.targets import MISSED, NOT_OVER
 from atml.service.launcher import CANNOT_WRITE, ERROR_PIPE
@@ -20,6 +19,7 @@ from tests.acceptance.pages import DOCS, ROOT
 sys.path.insert(0, str(DOCS))
 import generate
 import json_schemas as schemas
+from environment_variables import ENVIRONMENT, EXIT_CODES
 
 CHROMIUM = shutil.which("chromium")
 INTERNAL = {ERROR_PIPE}  # between a supervisor and its workers
