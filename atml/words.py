@@ -1,4 +1,6 @@
-"""Numbers with nouns, and errors on one line."""
+"""Numbers with nouns or units, lists of names, and errors on one line."""
+
+from collections.abc import Sequence
 
 LONGEST_ERROR = 400
 
@@ -6,6 +8,18 @@ LONGEST_ERROR = 400
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, such as "1 trial" or "2,400 segments"."""
     return f"{count:,} {noun if count == 1 else f'{noun}s'}"
+
+
+def kilobytes(count: int | None) -> str:
+    """Return a size in KB, a dash for one that is unknown; 1 KB = 1000 bytes."""
+    return "–" if count is None else f"{count / 1000:.1f} KB"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first names, at most so many, and how many others there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    # Control characters in a name must not reach the terminal.
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:most]) + more
 
 
 def error_in_words(error: Exception) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -104,13 +105,6 @@ def next_step(command: str, *, storage: str | None = None) -> None:
         print(f"Next: {command}{' --storage …' if given else ''}")  # noqa: T201
 
 
-def kilobytes(count: int | None) -> str:
-    """Format a size in KB, a dash for one that is unknown; 1 KB = 1000 bytes."""
-    return "–" if count is None else f"{count / 1000:.1f} KB"
-
-
 def clock(seconds: float) -> str:
-    """Format a duration as M:SS or H:MM:SS."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    """Format a duration as H:MM:SS."""
+    return str(timedelta(seconds=round(seconds)))

@@ -8,14 +8,14 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from atml.cli.console import bar, clock, err, kilobytes
+from atml.cli.console import bar, clock, err
 from atml.errors import CannotWrite, StorageUnreachable
 from atml.service.progress import Progress, RunningTrial, progress
 from atml.service.stored import StoredStudy
 from atml.service.watch import StudyWatch, Update, Watch
 from atml.tuning import records
 from atml.tuning.failures import ended_by_error, has_traceback, reason_of
-from atml.words import counted
+from atml.words import counted, kilobytes
 
 BAR_CELLS = 12
 MOST_COLUMNS = 120  # of a line about a trial

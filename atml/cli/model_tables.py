@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from rich.table import Table
 
-from atml.cli.console import kilobytes, out
-from atml.cli.tables import figure, new_table, table_of
+from atml.cli.console import out
+from atml.cli.tables import new_table, table_of
 from atml.evaluation import Abstention, DisturbedMetrics, Metrics, Robustness, fbeta_of_all_afib
 from atml.reports.finalize import Final
+from atml.reports.html.words import f4 as figure
+from atml.reports.html.words import sizes
 from atml.reports.ship import Model
-from atml.words import counted
+from atml.words import counted, kilobytes
 
 SHOWN = {
     "f1": "F1",
@@ -184,7 +186,7 @@ def _models_table(final: Final) -> Table:
         "models",
         final.models,
         {
-            "best within": lambda model: _sizes(model.choice.sizes),
+            "best within": lambda model: sizes(model.choice.sizes),
             "ONNX": lambda model: f"{model.onnx_bytes:,} B",
             "INT8": _int8_size,
             "architecture": lambda model: model.architecture,
@@ -200,7 +202,3 @@ def _models_table(final: Final) -> Table:
 
 def _int8_size(model: Model) -> str:
     return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.is_close else "–"
-
-
-def _sizes(sizes: tuple[int, ...]) -> str:
-    return f"{', '.join(f'{size / 1000:g}' for size in sizes)} KB" if sizes else "the targets"

@@ -112,9 +112,9 @@ def _print_all(shown: "list[tuple[StoredStudy, Progress]]", damaged: list[AtmlEr
 
 
 def _row(stored: "StoredStudy", state: "Progress") -> list[str]:
-    from atml.cli.console import kilobytes
     from atml.cli.display import trained_of_budget
     from atml.tuning import records
+    from atml.words import kilobytes
 
     of, best = state.snapshot, state.best
     return [

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from optuna.trial import FrozenTrial
 from rich.table import Table
 
-from atml.cli.console import kilobytes, out
+from atml.cli.console import out
 from atml.cli.tables import table_of
 from atml.tuning import records
 from atml.tuning.failures import reason_of
-from atml.tuning.outcome import Outcome
+from atml.tuning.outcome import Outcome, answer, verdict
 from atml.tuning.sizes import SIZE_NAMES
-from atml.tuning.spec import TargetsSpec
-from atml.tuning.stop import StoppedBy
-from atml.words import counted
+from atml.words import counted, kilobytes
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -37,7 +35,8 @@ def print_outcome(outcome: Outcome) -> None:
         )
     if outcome.stop:
         console.print(f"  ended because {outcome.stop.because}")
-    console.print(_targets(outcome))
+    for line in answer(outcome):
+        console.print(f"  {line}")
     console.print(f"  for comparison: calling every segment AFIB has F-beta {outcome.all_afib_fbeta:.4f}")
 
 
@@ -72,17 +71,10 @@ def _ranking_table(outcome: Outcome) -> Table:
 
 
 def _front_table(outcome: Outcome) -> Table:
-    def verdict(trial: FrozenTrial) -> str:
-        if not outcome.phase.targets.in_words():
-            return "–"
-        if failed := outcome.phase.failed_targets(trial):
-            return f"misses {', '.join(failed)}"
-        return "met" if outcome.phase.meets_targets(trial) else "not on all folds yet"
-
     return table_of(
         f"{outcome.study}: front of F-beta and size",
         outcome.front,
-        {**_trial_columns(outcome), "targets": verdict},
+        {**_trial_columns(outcome), "targets": lambda trial: verdict(outcome.phase, trial)},
         is_bold=lambda trial: outcome.best is not None and trial.number == outcome.best.number,
     )
 
@@ -111,35 +103,3 @@ def _counts(outcome: Outcome) -> str:
         f"  {spent.trained} trained in {spent.seconds / 60:.1f} min, {spent.untrained} pruned untrained "
         f"(all pruned: {pruned}), {outcome.failed} interrupted or failed"
     )
-
-
-def _targets(outcome: Outcome) -> str:
-    targets = outcome.phase.targets
-    wanted = targets.in_words()
-    if not wanted:
-        return "  no targets are set"
-    best = outcome.best
-    if outcome.targets_met and best:
-        return (
-            f"  targets met in the search ({wanted}): trial {best.number} with {records.fbeta(best):.4f} and "
-            f"{kilobytes(records.onnx_bytes(best))}{_to_spare(best, targets)}"
-        )
-    over = outcome.stop is not None and outcome.stop.by is not StoppedBy.USER
-    lines = [f"  targets {'missed' if over else 'not met yet'} in the search ({wanted})"]
-    if best:
-        missed = ", ".join(outcome.failed_targets) or "no trial has finished the race"
-        lines[0] += (
-            f": {missed}; nearest is trial {best.number} with "
-            f"{records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
-        )
-    return "\n".join([*lines, *(f"  to relax: {line}" for line in outcome.advice if over)])
-
-
-def _to_spare(best: FrozenTrial, targets: TargetsSpec) -> str:
-    """Return by how much a trial exceeds the targets."""
-    spare = []
-    if targets.fbeta is not None:
-        spare.append(f"{records.fbeta(best) - targets.fbeta:.4f}")
-    if targets.onnx_bytes is not None:
-        spare.append(kilobytes(targets.onnx_bytes - records.onnx_bytes(best)))
-    return f"; {' and '.join(spare)} to spare"

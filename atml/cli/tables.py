@@ -35,8 +35,3 @@ def table_of(
         cells = [show(row) for show in columns.values()]
         table.add_row(*cells, style="bold" if is_bold(row) else None)
     return table
-
-
-def figure(value: float | None) -> str:
-    """Return a metric to four places, a dash for one that is unknown."""
-    return "–" if value is None else f"{value:.4f}"

@@ -7,8 +7,9 @@ from optuna.trial import FrozenTrial
 
 from atml.service.stored import StoredStudy
 from atml.tuning import records
-from atml.tuning.outcome import Outcome, outcome
+from atml.tuning.outcome import Outcome, answer, outcome, verdict
 from atml.tuning.sizes import SIZE_NAMES
+from atml.words import kilobytes
 
 LEAST_SECONDS_BETWEEN = 10.0
 # With this many rows the note fits into one attribute of 2,045 characters, which is written atomically.
@@ -46,7 +47,9 @@ class NoteKeeper:
 
 def note(result: Outcome) -> str:
     """Return a study's result so far, in Markdown."""
-    lines = [_answer(result), "", *_table(result)]
+    # The dashboard's own "best" ignores the targets.
+    first, *others = answer(result)
+    lines = [f"**{first[0].upper()}{first[1:]}**", "", *(f"- {line}" for line in others), "", *_table(result)]
     spent = result.spent
     ended = f"; ended because {result.stop.because}" if result.stop else ""
     pruned = sum(result.pruned.values())
@@ -70,25 +73,6 @@ def _write(stored: StoredStudy, result: Outcome) -> None:
         save_note(stored.study, new)
 
 
-def _answer(result: Outcome) -> str:
-    """Return whether the targets are met; the dashboard's own "best" ignores them."""
-    best, targets = result.best, result.phase.targets
-    if best is None:
-        return "\n".join(["**No model yet.**", *(f"- {line}" for line in result.advice)])
-    what = f"trial {best.number}: F-beta {records.fbeta(best):.4f}, {_size(best)}"
-    wanted = targets.in_words()
-    if not wanted:
-        return f"**Best so far is {what}**" if result.stop is None else f"**Best is {what}**"
-    if result.targets_met:
-        return f"**Targets met in the search ({wanted}) by {what}**"
-    missed = "missed" if result.stop else "not met yet"
-    failed = ", ".join(result.failed_targets)
-    lines = [f"**Targets {missed} in the search ({wanted}): {failed}.** Nearest is {what}"]
-    if result.stop:
-        lines += ["", *(f"- to relax: {line}" for line in result.advice)]
-    return "\n".join(lines)
-
-
 def _listed(result: Outcome) -> Sequence[FrozenTrial]:
     """Return the trials of the table: the front, or the best of each architecture."""
     return result.front if len(result.phase.directions) > 1 else result.best_of_each
@@ -100,14 +84,9 @@ def _table(result: Outcome) -> list[str]:
     lines = [f"| trial | F-beta | {size} | parameters | architecture | learning rate | targets |"]
     lines.append("|--:|--:|--:|--:|:--|--:|:--|")
     for trial in trials[:MOST_ROWS]:
-        failed = result.phase.failed_targets(trial)
-        verdict = f"misses {', '.join(failed)}" if failed else "met"
-        figures = f"{trial.number} | {records.fbeta(trial):.4f} | {_size(trial)}"
+        figures = f"{trial.number} | {records.fbeta(trial):.4f} | {kilobytes(records.onnx_bytes(trial))}"
         candidate = f"{records.parameters(trial):,} | {records.architecture(trial)}"
-        lines.append(f"| {figures} | {candidate} | {records.learning_rate(trial):.3g} | {verdict} |")
+        rate = f"{records.learning_rate(trial):.3g}"
+        lines.append(f"| {figures} | {candidate} | {rate} | {verdict(result.phase, trial)} |")
     left_out = len(trials) - MOST_ROWS
     return [*lines, "", f"and {left_out} more"] if left_out > 0 else lines
-
-
-def _size(trial: FrozenTrial) -> str:
-    return f"{records.onnx_bytes(trial) / 1000:.1f} KB"

@@ -14,8 +14,9 @@ from atml.tuning.phases import Phase
 from atml.tuning.ranking import best_within, contenders, front
 from atml.tuning.records import PrunedBy
 from atml.tuning.snapshot import Snapshot
+from atml.tuning.spec import TargetsSpec
 from atml.tuning.stop import Stop, StoppedBy
-from atml.words import counted
+from atml.words import counted, kilobytes
 
 Ending = Literal[PrunedBy.PRUNER, PrunedBy.RACE]  # rules that end a trial in training
 
@@ -43,25 +44,34 @@ class SizeResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Summary:
+    """What there is to say about a study besides its trials."""
+
+    study: str  #: Name of the study.
+    spent: Spent  #: What the study has used so far.
+    #: Number of pruned trials by rule: `budget`, `duplicate`, `neighbourhood`, `pruner`, `race`, `diverged`,
+    #: `stopped` or `error`.
+    pruned: dict[str, int]
+    failed: int  #: Trials that were interrupted; they are queued again.
+    savings: tuple[Saving, ...]  #: Training time that the rules saved.
+    unfinished: tuple[str, ...]  #: Architectures without a trial in `ranking`.
+    #: Whether the best trial meets all targets by its figures in the search; false if none is set.
+    targets_met: bool
+    failed_targets: tuple[str, ...]  #: Targets that the best trial misses by its figures in the search.
+    advice: tuple[str, ...]  #: What to relax so that the targets can be met.
+    all_afib_fbeta: float  #: F-beta of calling every segment AFIB, for comparison.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Summary):
     """A study's result so far."""
 
-    study: str
     phase: Phase  # with the spec
-    spent: Spent
-    pruned: dict[str, int]  # trials by the rule that pruned them
     errors: tuple[FrozenTrial, ...]  # trials that an error ended, oldest first
-    failed: int
-    savings: tuple[Saving, ...]
     ranking: tuple[FrozenTrial, ...]  # as `Phase.rank` orders them, best first
-    unfinished: tuple[str, ...]  # architectures without such a trial
     front: tuple[FrozenTrial, ...]  # not beaten in both F-beta and size, smallest first
     by_size: tuple[SizeResult, ...]  # smallest first; sizes without a model are omitted
     stop: Stop | None
-    targets_met: bool  # by the best trial's figures in the search
-    failed_targets: tuple[str, ...]  # by the best trial
-    advice: tuple[str, ...]
-    all_afib_fbeta: float  # F-beta of calling every segment AFIB
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -101,6 +111,43 @@ def outcome(of: Snapshot) -> Outcome:
         advice=tuple(_advice(phase, best, failed_targets, trials, of.stop)),
         all_afib_fbeta=of.all_afib_fbeta,
     )
+
+
+def answer(of: Outcome) -> list[str]:
+    """Return the best trial and whether it meets the targets in one line, then what to relax, a line each."""
+    best, targets, wanted = of.best, of.phase.targets, of.phase.targets.in_words()
+    over = of.stop is not None and of.stop.by is not StoppedBy.USER
+    state = "met" if of.targets_met else "missed" if over else "not met yet"
+    judged = f"targets {state} in the search ({wanted})" if wanted else "no targets are set"
+    if best is None:
+        return [f"no model{'' if over else ' yet'}; {judged}", *of.advice]
+    figures = f"F-beta {records.fbeta(best):.4f} and {kilobytes(records.onnx_bytes(best))}"
+    what = f"trial {best.number} with {figures}"
+    if not wanted:
+        return [f"best {'is' if over else 'so far is'} {what}; {judged}"]
+    if of.targets_met:
+        return [f"{judged}: {what}{_to_spare(best, targets)}"]
+    missed = ", ".join(of.failed_targets) or "no trial has finished the race"
+    return [f"{judged}: {missed}; nearest is {what}", *(f"to relax: {line}" for line in of.advice if over)]
+
+
+def _to_spare(best: FrozenTrial, targets: TargetsSpec) -> str:
+    """Return by how much a trial exceeds the targets."""
+    spare = []
+    if targets.fbeta is not None:
+        spare.append(f"{records.fbeta(best) - targets.fbeta:.4f}")
+    if targets.onnx_bytes is not None:
+        spare.append(kilobytes(targets.onnx_bytes - records.onnx_bytes(best)))
+    return f"; {' and '.join(spare)} to spare"
+
+
+def verdict(phase: Phase, trial: FrozenTrial) -> str:
+    """Return in a few words whether a trial meets the targets."""
+    if not phase.targets.in_words():
+        return "–"
+    if failed := phase.failed_targets(trial):
+        return f"misses {', '.join(failed)}"
+    return "met" if phase.meets_targets(trial) else "not on all folds yet"
 
 
 def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import atml
-from atml.words import LONGEST_ERROR, counted, error_in_words
+from atml.words import LONGEST_ERROR, counted, error_in_words, kilobytes, listed
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,23 @@ from atml.words import LONGEST_ERROR, counted, error_in_words
 )
 def test_a_noun_agrees_with_its_count(count, text):
     assert counted(count, "trial") == text
+
+
+def test_a_size_is_in_kilobytes():
+    assert [kilobytes(count) for count in (None, 49, 12_345)] == ["–", "0.0 KB", "12.3 KB"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ((), ""),
+        (("a", "b"), "a, b"),
+        (("a", "b", "c", "d"), "a, b and 2 more"),
+        (("\x1b[31m",), "'\\x1b[31m'"),
+    ],
+)
+def test_of_many_names_the_first_are_listed(names, text):
+    assert listed(names, 2) == text
 
 
 def test_no_text_leaves_the_choice_between_singular_and_plural_to_the_reader():

@@ -1,7 +1,7 @@
 """Searches and their trials as JSON documents."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, cast
 
 from optuna.trial import FrozenTrial
@@ -10,9 +10,8 @@ from atml.errors import AtmlError
 from atml.service.progress import Progress, RunningTrial, WorkerState
 from atml.service.stored import StoredStudy, StudyData
 from atml.tuning import records
-from atml.tuning.budget import Spent
 from atml.tuning.failures import reason_of
-from atml.tuning.outcome import Outcome, Saving, outcome
+from atml.tuning.outcome import Outcome, Summary, outcome
 from atml.tuning.stop import Stop
 
 State = Literal["running", "complete", "pruned", "fail", "waiting"]
@@ -64,31 +63,18 @@ class SizeDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutcomeDocument:
+class OutcomeDocument(Summary):
     """The result of a study so far."""
 
-    study: str  #: Name of the study.
     phase: str  #: `joint`, `architecture` or `width`.
-    spent: Spent  #: What the study has used so far.
-    #: Number of pruned trials by rule: `budget`, `duplicate`, `neighbourhood`, `pruner`, `race`, `diverged`,
-    #: `stopped` or `error`.
-    pruned: dict[str, int]
     errors: list[ErrorDocument]  #: Trials that ended with an error, oldest first.
-    failed: int  #: Trials that were interrupted; they are queued again.
-    savings: tuple[Saving, ...]  #: Training time that the rules saved.
     best: TrialDocument | None  #: The trial ranked first; null before one has been evaluated.
     front: list[TrialDocument]  #: Trials not beaten in both F-beta and size, smallest first.
     #: The best trial within each size, smallest first; sizes without one are omitted.
     by_size: list[SizeDocument]
     #: Trials that finished the race, best first; while there are none, those that got furthest.
     ranking: list[TrialDocument]
-    unfinished: tuple[str, ...]  #: Architectures without such a trial.
     stopped: Stop | None  #: Why the study has ended; null if it has not.
-    #: Whether the best trial meets all targets by its figures in the search; false if none is set.
-    targets_met: bool
-    failed_targets: tuple[str, ...]  #: Targets that the best trial misses by its figures in the search.
-    advice: tuple[str, ...]  #: What to relax so that the targets can be met.
-    all_afib_fbeta: float  #: F-beta of calling every segment AFIB, for comparison.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +117,9 @@ class StatusDocument:
 def outcome_document(of: Outcome) -> OutcomeDocument:
     """Return an outcome as a document."""
     return OutcomeDocument(
-        study=of.study,
+        **{field.name: getattr(of, field.name) for field in fields(Summary)},
         phase=of.phase.phase,
-        spent=of.spent,
-        pruned=of.pruned,
         errors=[ErrorDocument(trial=trial.number, error=reason_of(trial)) for trial in of.errors],
-        failed=of.failed,
-        savings=of.savings,
         best=trial_document(of.best) if of.best else None,
         front=[trial_document(trial) for trial in of.front],
         by_size=[
@@ -145,12 +127,7 @@ def outcome_document(of: Outcome) -> OutcomeDocument:
             for one in of.by_size
         ],
         ranking=[trial_document(trial) for trial in of.ranking],
-        unfinished=of.unfinished,
         stopped=of.stop,
-        targets_met=of.targets_met,
-        failed_targets=of.failed_targets,
-        advice=of.advice,
-        all_afib_fbeta=of.all_afib_fbeta,
     )
 
 

@@ -1,4 +1,5 @@
 import pytest
+from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note
 
 from atml.service import note as notes
@@ -35,7 +36,10 @@ def text(stored):
 
 class TestNote:
     def test_without_a_model_it_says_so(self, stored):
-        assert text(stored).startswith("**No model yet.**\n- no trial has finished yet")
+        assert text(stored).startswith(
+            "**No model yet; targets not met yet in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB)**\n\n"
+            "- no trial has finished yet\n"
+        )
 
     def test_it_answers_whether_the_targets_are_met_and_lists_the_front(self, stored, add):
         add(0.95, 3000)
@@ -43,8 +47,8 @@ class TestNote:
         add(0.80, 1600)  # not on the front
         lines = text(stored).splitlines()
         assert lines[0] == (
-            "**Targets met in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB) "
-            f"by trial {best.number}: F-beta 0.9200, 1.5 KB**"
+            "**Targets met in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): "
+            f"trial {best.number} with F-beta 0.9200 and 1.5 KB; 0.0200 and 0.5 KB to spare**"
         )
         front = [line for line in lines if line.startswith(f"| {best.number} |") or "| 0.9" in line]
         assert len(front) == 2
@@ -55,8 +59,8 @@ class TestNote:
     def test_missed_targets_come_with_the_nearest_model_and_what_to_relax(self, stored, add):
         add(0.85, 1500)
         assert (
-            "**Targets not met yet in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta.** Nearest is trial"
-            in text(stored)
+            "**Targets not met yet in the search (F-beta ≥ 0.9, ONNX ≤ 2.0 KB): fbeta; nearest is trial 0 "
+            "with F-beta 0.8500 and 1.5 KB**" in text(stored)
         )
         reason = stop.Stop(by=stop.StoppedBy.BUDGET, because="all 4 trials are trained")
         stop.request_stop(stored.study, reason)
@@ -71,9 +75,23 @@ class TestNote:
         for architecture, fbeta in (("linear", 0.5), ("linear", 0.6), ("conv_gru", 0.9)):
             stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
         lines = text(stored).splitlines()
-        assert lines[0].startswith("**Best so far is trial")
+        assert lines[0] == "**Best so far is trial 2 with F-beta 0.9000 and 1.0 KB; no targets are set**"
         rows = [line for line in lines if "0.01 |" in line]
         assert [row.split(" | ")[1] for row in rows] == ["0.9000", "0.6000"]
+
+    def test_a_trial_that_has_not_finished_the_race_meets_no_target_yet(self, stored, make_trial):
+        left = {"state": TrialState.PRUNED, "pruned_by": "race", "curve": (0.96,), "directions": 2}
+        stored.study.add_trial(make_trial(by_fold=(0.96,), onnx_bytes=1500, **left))
+        noted = text(stored)
+        assert ": no trial has finished the race; nearest is trial 0 with F-beta 0.9600 and 1.5 KB**" in noted
+        assert "| not on all folds yet |" in noted
+
+    def test_without_targets_no_trial_of_the_front_is_judged(self, storage, dataset, make_phase2, make_trial):
+        phase = make_phase2(targets={"fbeta": None, "onnx_bytes": None})
+        stored = create_or_resume(storage, phase, dataset)
+        stored.study.add_trial(make_trial(architecture="optimized_afnet", curve=(0.9,), directions=2))
+        assert "| – |" in text(stored)
+        assert "| met |" not in text(stored)
 
     def test_a_long_front_fits_into_one_attribute(self, stored, add):
         for step in range(30):
