@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from atml import defaults
-from atml.ecg import Dataset
+from atml.ecg import Dataset, shared_subjects
 from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
-from atml.errors import AtmlError, DataError, ModelError, NoDatabase, SpecError, StudyError
+from atml.errors import AtmlError, DataError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
 from atml.files import prepare_folder, write_whole
 from atml.reports.assessment import Evaluation, assess_answers
@@ -24,17 +24,15 @@ from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Reference
 from atml.reports.html.page import render
 from atml.reports.looks import count_look
-from atml.reports.model_card import card_of
 from atml.reports.predicting import RecordingPrediction, predict_items, recording_path
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
 from atml.reports.verify import verify as check_bundle
 from atml.service.artifacts import check_place, open_artifacts
-from atml.service.data import load_segments, load_training_data, subjects_in
+from atml.service.data import load_segments, load_training_data
 from atml.service.launcher import WorkerPlan
 from atml.service.session import announcement, open_study, with_training_data, work_on
 from atml.service.storage import Storage, open_storage
-from atml.service.stored import StoredStudy
 from atml.service.studies import check_trials, load
 from atml.service.watch import Watch
 from atml.service.worker import quiet_optuna
@@ -43,7 +41,7 @@ from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
 from atml.tuning.spec import LARGEST
 from atml.tuning.stop import StoppedBy
-from atml.words import counted
+from atml.words import counted, listed
 
 Spec = Phase | Mapping[str, Any] | str | Path
 NAMED = 10  # subjects in a message
@@ -143,21 +141,22 @@ def run(
     watch = watch or Watch()
     phases = _named(_phases(specs), name or Path(train).resolve().name)
     phases[-1] = _with_sizes(phases[-1], sizes)
-    shared = _shared_subjects(train, test)
-    phases = [with_training_data(one, train, skip_bad=skip_bad, exclude=shared) for one in phases]
+    phases = [with_training_data(one, train, skip_bad=skip_bad) for one in phases]
     plan = _plan(storage, artifacts, workers, device, phases[-1].data.train)
-    if shared:
-        watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
     check_place(artifacts)  # its URL may hold a secret, which must not be said
     watch.say(announcement(phases, plan, out=out))  # before anything is written
     open_artifacts(artifacts)  # fails here, not in every worker
     prepare_folder(Path(out))  # not only after the search
     # Read now, so that a broken file is not found only after the search; nothing is scored yet.
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
+    segments = load_segments(Path(train), watch, skip_bad=phases[-1].data.skip_bad)
+    if held_out is not None and (shared := tuple(shared_subjects(segments, held_out))):
+        watch.say(f"Left out of training, since they are in {test}: {', '.join(shared)}")
+        phases = [with_training_data(one, train, exclude=shared) for one in phases]
     opened = open_storage(storage)
     outcomes = []
     for phase in phases:
-        dataset = load_training_data(phase.data, watch)
+        dataset = load_training_data(phase.data)
         if held_out is not None:
             check_test(dataset, held_out)
         stored = open_study(opened, phase, dataset, watch, extend=extend)
@@ -168,7 +167,8 @@ def run(
                 f"study {phase.name!r} was stopped, so {phases[-1].name!r} is not begun; "
                 "run the same command again to continue"
             )
-    return Run(searches=tuple(outcomes), final=_finalize(stored, held_out, Path(out), plan, watch))
+    final = make_bundle(stored, plan, test=held_out, out=Path(out), watch=watch)
+    return Run(searches=tuple(outcomes), final=final)
 
 
 @quiet_optuna()
@@ -212,7 +212,7 @@ def finalize(
         stored = replace(stored, phase=_finalizing(stored.phase, sizes))
     held_out = load_segments(Path(test), watch, skip_bad=skip_bad) if test is not None else None
     plan = _plan(storage, artifacts, workers, device, train)
-    return _finalize(stored, held_out, Path(out), plan, watch)
+    return make_bundle(stored, plan, test=held_out, out=Path(out), watch=watch)
 
 
 def evaluate(
@@ -319,8 +319,8 @@ def predict(
         NoSegments: a path holds no recording.
     """
     _check_share("threshold", threshold)
-    if not minimum_seconds >= 0:
-        raise DataError(f"minimum_seconds must be 0 or more, but got {minimum_seconds}")
+    if not 0 <= minimum_seconds < math.inf:
+        raise DataError(f"minimum_seconds must be 0 or more and finite, but got {minimum_seconds}")
     classifier, least_confidence = load_model(model)
     known = {role: column for role, column in (columns or {}).items() if role != "rhythm"}
     reading = Reading(lead=lead, rate_hz=rate_hz, columns=known, in_parts=True)
@@ -389,7 +389,6 @@ def report(
     traces: bool = True,
     references: Sequence[Reference] = (),
     out: str | Path | None = None,
-    card: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Path:
     """Write a report of a study or a bundle, one HTML page that needs no network, and return its path.
@@ -406,12 +405,11 @@ def report(
         traces: Whether to draw example ECGs. They are patients' data.
         references: Known models that the front is compared with.
         out: The page; NAME-report.html in the working directory by default.
-        card: Where to write the model card, in Markdown; by default it is not written.
         watch: Receives what was left out, and why.
 
     Raises:
         UnknownStudy: the storage has no such study.
-        ModelError: a bundle cannot be read, or `card` is given but there is no model.
+        ModelError: a bundle cannot be read.
         CannotWrite: a file cannot be written.
     """
     watch = watch or Watch()
@@ -426,13 +424,8 @@ def report(
         watch=watch,
     )
     shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
-    shown = replace(shown, references=tuple(references))
-    if card is not None and shown.model is None:
-        raise ModelError(f"{what} has no bundle in {results} to write a model card for; run `atml finalize`")
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
-    write_whole(path, render(shown).encode())
-    if card is not None and shown.model is not None:
-        write_whole(Path(card), card_of(shown.model).encode())
+    write_whole(path, render(replace(shown, references=tuple(references))).encode())
     return path
 
 
@@ -445,14 +438,6 @@ def _as_phase(spec: Spec) -> Phase:
     if isinstance(spec, Phase):
         return spec
     return parse_spec(spec, source="spec") if isinstance(spec, Mapping) else load_spec(Path(spec))
-
-
-def _shared_subjects(train: str | Path, test: str | Path | None) -> tuple[str, ...]:
-    """Return the subjects in both directories, from file names alone; no test segment is opened."""
-    if test is None:
-        return ()
-    held_out = set(subjects_in(Path(test)))
-    return tuple(subject for subject in subjects_in(Path(train)) if subject in held_out)
 
 
 def _check_share(name: str, value: float | None) -> None:
@@ -472,19 +457,6 @@ def _plan(
         workers=workers or defaults.default_workers(),
         device=device,
         train=None if train is None else str(Path(train).resolve()),
-    )
-
-
-def _finalize(stored: StoredStudy, test: Dataset | None, out: Path, plan: WorkerPlan, watch: Watch) -> Final:
-    return make_bundle(
-        stored,
-        test=test,
-        out=out,
-        artifacts=plan.artifacts,
-        workers=plan.workers,
-        device=plan.device,
-        train=Path(plan.train) if plan.train else None,
-        watch=watch,
     )
 
 
@@ -546,10 +518,9 @@ def _storage_for_report(url: str, *, may_be_missing: bool) -> Storage | None:
 
 def _known_subjects(shared: Sequence[str], subjects: int) -> str:
     """Warn of subjects that have the names of training subjects."""
-    more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
     return (
         f"{len(shared)} of {subjects:,} subjects have the names of training subjects: "
-        f"{', '.join(shared[:NAMED])}{more}. Unless they are other people, this is not an independent test: "
+        f"{listed(shared, NAMED)}. Unless they are other people, this is not an independent test: "
         "the model was trained on them."
     )
 

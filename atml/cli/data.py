@@ -10,7 +10,7 @@ import typer
 from atml import defaults
 from atml.cli import options
 from atml.cli.console import bar, next_step, out, print_json
-from atml.words import counted
+from atml.words import counted, listed
 
 if TYPE_CHECKING:
     from atml.reports.audit import LabelAudit
@@ -63,7 +63,7 @@ def check(
         )
         typer.echo(_table(report.counts))
         if report.ignored:
-            typer.echo(f"Ignored (not segments): {_few(report.ignored)}")
+            typer.echo(f"Ignored (not segments): {listed(report.ignored, 5)}")
         count = len(report.problems)
         typer.echo(f"{counted(count, 'problem')}{':' if count else '.'}")
         for line in map(str, report.problems):
@@ -85,7 +85,6 @@ def audit(
         typer.Option(
             min=0.5,
             max=1,
-            callback=options.a_number,
             help="Lowest probability of the other class that makes a label suspicious.",
         ),
     ] = 0.95,
@@ -196,12 +195,6 @@ def _print_audit(audit: "LabelAudit") -> None:
     console.print(f"  contradicted with confidence {audit.confidence:g} by {', '.join(networks)}")
     for path in (audit.csv, *audit.pages):
         console.print(str(path), style="bold", soft_wrap=True)
-
-
-def _few(names: tuple[str, ...], most: int = 5) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    printable = (name if name.isprintable() else ascii(name) for name in names[:most])
-    return ", ".join(printable) + more
 
 
 def _table(counts: dict[str, dict[str, int]]) -> str:

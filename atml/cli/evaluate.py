@@ -15,19 +15,13 @@ def evaluate(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Segments to evaluate on.")],
     threshold: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=options.a_number,
-            help="Lowest score that counts as AFIB; the model's own by default.",
-        ),
+        typer.Option(min=0, max=1, help="Lowest score that counts as AFIB; the model's own by default."),
     ] = None,
     beta: Annotated[
         float | None,
         typer.Option(
             min=0.01,
             max=100,
-            callback=options.a_number,
             help="Beta of F-beta; by default that of the bundle's study, 2 for other models.",
         ),
     ] = None,

@@ -1,6 +1,5 @@
 """`atml finalize`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,14 +11,7 @@ from atml.cli.console import print_json
 
 def finalize(
     study: Annotated[str, typer.Argument(help="Name of a study with finished trials.")],
-    train: Annotated[
-        Path | None,
-        typer.Option(
-            "--train",
-            metavar="DIR",
-            help="Where the study's training segments are now, if they have moved; others are refused.",
-        ),
-    ] = None,
+    train: options.MovedTrain = None,
     test: options.Test = None,
     out: options.Out = defaults.OUT,
     sizes: options.Sizes = None,

@@ -1,6 +1,5 @@
 """Arguments and options that several commands share."""
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +9,6 @@ import typer
 from atml import defaults
 
 MOST_PROCESSES = 1024  # of one machine, or threads of one process
-
-
-def a_number(value: float | None) -> float | None:
-    """Refuse NaN, which passes any minimum or maximum, and infinity."""
-    if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"must be a finite number but got {value}")
-    return value
-
 
 Study = Annotated[str, typer.Argument(help="Name of the study.")]
 Spec = Annotated[Path, typer.Argument(help="Study spec, a TOML file; see `atml specs list`.")]
@@ -79,9 +70,7 @@ Lead = Annotated[
 ]
 Rate = Annotated[
     float | None,
-    typer.Option(
-        "--rate", metavar="HZ", callback=a_number, help="Sampling rate of tables and segment directories."
-    ),
+    typer.Option("--rate", metavar="HZ", help="Sampling rate of tables and segment directories."),
 ]
 SourceFormat = Annotated[
     str | None,
@@ -90,6 +79,14 @@ SourceFormat = Annotated[
 Train = Annotated[
     Path | None,
     typer.Option("--train", metavar="DIR", help="Training segments; overrides data.train of the spec."),
+]
+MovedTrain = Annotated[
+    Path | None,
+    typer.Option(
+        "--train",
+        metavar="DIR",
+        help="Where the study's training segments are, if not where they were; others are refused.",
+    ),
 ]
 Test = Annotated[
     Path | None,

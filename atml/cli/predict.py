@@ -47,7 +47,6 @@ def predict(
             "--minimum",
             metavar="SECONDS",
             min=0,
-            callback=options.a_number,
             help="Leave out shorter episodes, with --episodes, --annotations or --json; 30 is usual in "
             "clinical use.",
         ),

@@ -7,7 +7,7 @@ import typer
 
 from atml.cli import options
 from atml.cli.console import bar, err, next_step, out, print_json
-from atml.words import counted
+from atml.words import counted, listed
 
 if TYPE_CHECKING:
     from atml.ecg.importing import Import
@@ -53,7 +53,6 @@ def import_(
         typer.Option(
             "--step",
             metavar="SECONDS",
-            callback=options.a_number,
             help="Time between the beginnings of two segments; 60 takes one a minute.",
         ),
     ] = 5.0,
@@ -183,12 +182,10 @@ def show(
 def _print_import(result: "Import") -> None:
     for subject, records in result.subjects.items():
         names = [one.record for one in records]
-        more = f", … {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         segments = sum(one.segments for one in records)
         typer.echo(
             f"{subject}: {records[0].person!r}, {counted(len(names), 'record')}, "
-            f"{counted(segments, 'segment')}: "
-            f"{', '.join(names[:MOST_NAMES])}{more}"
+            f"{counted(segments, 'segment')}: {listed(names, MOST_NAMES)}"
         )
     rhythms = ", ".join(f"{name or '(none)'} {count:,}" for name, count in result.rhythms.items())
     typer.echo(

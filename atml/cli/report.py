@@ -24,16 +24,10 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page; NAME-report.html in this folder by default."),
     ] = None,
-    card: Annotated[
-        Path | None, typer.Option("--card", metavar="FILE", help="Also write the model card, in Markdown.")
-    ] = None,
     results: Annotated[
         Path, typer.Option("--results", metavar="DIR", help="Folder in which a study's bundles are.")
     ] = defaults.OUT,
-    train: Annotated[
-        Path | None,
-        typer.Option("--train", metavar="DIR", help="Training segments, for examples, if they have moved."),
-    ] = None,
+    train: options.MovedTrain = None,
     traces: Annotated[
         bool, typer.Option("--traces/--no-traces", help="Whether to draw example ECGs of the worst subjects.")
     ] = True,
@@ -71,12 +65,9 @@ def report(
         traces=traces,
         references=references,
         out=out,
-        card=card,
         watch=Terminal(),
     )
     typer.echo(path)
-    if card is not None:
-        typer.echo(card)
     if not open_it:
         next_step(f"open {path} in a browser")
     elif not webbrowser.open(path.resolve().as_uri()):

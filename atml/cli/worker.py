@@ -1,10 +1,7 @@
 """`atml worker`."""
 
 import contextlib
-import os
-import socket
-import zlib
-from pathlib import Path
+import secrets
 from typing import Annotated
 
 import typer
@@ -28,13 +25,10 @@ def worker(
         typer.Option(
             min=0,
             max=2**31 - 1,  # the sampler's seed is the study's plus this, and takes 32 bits
-            help="Number of this worker, which seeds its sampler; derived from host and process by default.",
+            help="Number of this worker, which seeds its sampler; random by default.",
         ),
     ] = None,
-    train: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Location of the study's segments on this machine, if different."),
-    ] = None,
+    train: options.MovedTrain = None,
     supervised_by: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run trials of a study until it is done, or serve all studies and wait for more.
@@ -67,7 +61,7 @@ def worker(
             wait_for_server=True,  # there may be nobody to restart it
             give_up=leave.requested,
         )
-        number = _own_index() if index is None else index
+        number = secrets.randbelow(100_000) if index is None else index
         chosen = str(choose_device(device))
         with Registration(Workers(opened), number=number, device=chosen, threads=threads) as registration:
             settings = WorkerSettings(
@@ -92,8 +86,3 @@ def worker(
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # the log may be on a full disk, which may get room again
         typer.echo(text, err=True)
-
-
-def _own_index() -> int:
-    """Return a number that no other worker is likely to have, wherever it runs."""
-    return zlib.crc32(f"{socket.gethostname()}:{os.getpid()}".encode()) % 100_000

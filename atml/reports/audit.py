@@ -120,11 +120,12 @@ def audit_labels(
         watch: Receives reports.
 
     Raises:
-        DataError: the segments cannot be used, have one class only, or belong to too few subjects.
+        DataError: the segments cannot be used, have one class only, or belong to too few subjects; or
+            `confidence` is out of range.
         CannotWrite: the folder cannot be written to.
     """
     if not 0.5 <= confidence <= 1:
-        raise ValueError(f"confidence must be from .5 to 1, but got {confidence}.")
+        raise DataError(f"confidence must be from .5 to 1, but got {confidence}.")
     watch, out = watch or Watch(), Path(out)
     dataset = load_segments(Path(directory), watch, skip_bad=skip_bad)
     _refuse_unusable(dataset, folds)

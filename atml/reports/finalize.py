@@ -13,6 +13,7 @@ from atml.reports.retrain import retrain
 from atml.reports.ship import Exported, Model, export, ship
 from atml.service.artifacts import local_folder
 from atml.service.data import load_training_data
+from atml.service.launcher import WorkerPlan
 from atml.service.session import draw_simulated
 from atml.service.stored import StoredStudy, StudyData
 from atml.service.studies import check_data
@@ -33,15 +34,7 @@ class Final:
 
 
 def finalize(
-    stored: StoredStudy,
-    *,
-    test: Dataset | None,
-    out: Path,
-    artifacts: str | Path,
-    workers: int,
-    device: str = "auto",
-    train: Path | None = None,
-    watch: Watch | None = None,
+    stored: StoredStudy, plan: WorkerPlan, *, test: Dataset | None, out: Path, watch: Watch | None = None
 ) -> Final:
     """Make a bundle of the best model of every size, and of the one that meets the targets best.
 
@@ -51,12 +44,9 @@ def finalize(
 
     Args:
         stored: The study.
-        test: Segments of subjects that it has not seen.
+        plan: `workers` is the number of fits at a time; finished fits are stored in `artifacts`.
+        test: Segments of subjects that the study has not seen.
         out: Folder for bundles.
-        artifacts: Where the study's files are; finished fits are stored next to them.
-        workers: Fits at a time.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        train: Where the training segments are now, if they have moved.
         watch: Receives the progress of both stages.
 
     Raises:
@@ -65,19 +55,19 @@ def finalize(
         SpecChanged: the training segments are not those that the study was created with.
     """
     phase, watch = stored.phase, watch or Watch()
-    if train is not None:
-        phase = phase.model_copy(update={"data": phase.data.model_copy(update={"train": str(train)})})
+    if plan.train is not None:
+        phase = phase.model_copy(update={"data": phase.data.model_copy(update={"train": plan.train})})
     dataset = load_training_data(phase.data)
     check_data(stored, StudyData.of(dataset))
     if test is not None:
         check_test(dataset, test)
     draw_simulated(phase.final_training.simulated, dataset, watch)
-    folder = local_folder(artifacts) / stored.study.study_name / "fits"
+    folder = local_folder(plan.artifacts) / stored.study.study_name / "fits"
 
     def run(stage: str, jobs: list[FitJob]) -> list[Fit | None]:
         what = f"Finalizing {stored.study.study_name}, {stage}"
         with watch.progress(what, "fits") as on_done:
-            return run_fits(jobs, folder, workers=workers, device=device, on_done=on_done)
+            return run_fits(jobs, folder, workers=plan.workers, device=plan.device, on_done=on_done)
 
     candidates = judge_again(stored, phase, dataset, run, watch)
     robust = _robust(candidates, dataset, phase)

@@ -16,7 +16,6 @@ from atml.reports.html.contents import Contents, ModelPart
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
-from atml.reports.model_card import card_of
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
 from atml.service.stored import StoredStudy, StudyData
@@ -103,8 +102,7 @@ def _model(
             scored=scored,
             with_traces=with_traces,
         )
-        # Both texts are written here already, so that a bundle that lacks something they say is named.
-        _ = card_of(part), render(contents(None, part))
+        render(contents(None, part))  # here already, so that the error names a bundle that lacks something
     except (*DAMAGE, UndefinedError) as error:
         raise ModelError(
             f"{bundle.folder}: {MANIFEST} or {METRICS} was written by another version of ATML or changed "

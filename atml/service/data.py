@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atml.ecg import Dataset, SegmentName, load_dataset
-from atml.ecg.segment import subject_order
-from atml.ecg.sources.iesd import scan
-from atml.errors import BadSegment, NoSegments, SpecError
+from atml.ecg import Dataset, load_dataset
+from atml.errors import SpecError
 from atml.service.watch import Watch
 from atml.tuning.spec import DataSpec
 from atml.words import counted
@@ -35,22 +33,3 @@ def load_training_data(spec: DataSpec, watch: Watch | None = None) -> Dataset:
     if not spec.exclude_subjects:
         return dataset
     return dataset.select(~np.isin(dataset.subjects, spec.exclude_subjects))
-
-
-def subjects_in(directory: Path) -> tuple[str, ...]:
-    """Return the subjects of a directory, from file names alone; no segment is opened.
-
-    Raises:
-        NoSegments: the directory does not exist or holds no segment.
-    """
-    subjects = {subject for name, _, _ in scan(directory).files if (subject := _subject(name))}
-    if not subjects:
-        raise NoSegments(f"{directory} holds no segment file; check the path.")
-    return tuple(sorted(subjects, key=subject_order))
-
-
-def _subject(name: str) -> str | None:
-    try:
-        return SegmentName.parse(name).subject
-    except BadSegment:
-        return None  # reported when the directory is loaded

@@ -26,6 +26,7 @@ from atml.reports.html.words import disturbance
 from atml.reports.looks import looks
 from atml.reports.model_card import card_of
 from atml.reports.scored import Scored, stored_scores
+from atml.service.launcher import WorkerPlan
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.tuning import records
@@ -122,11 +123,9 @@ def shipped(tmp_path_factory, simulated, simulated_test, dataset):
         patch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
         final = finalize(
             stored,
+            WorkerPlan(storage="", artifacts=folder / "artifacts", workers=1, device="cpu"),
             test=load_dataset(simulated_test, workers=1),
             out=folder / "results",
-            artifacts=folder / "artifacts",
-            workers=1,
-            device="cpu",
         )
     yield Shipped(folder, stored, dataset, final)
     close(storage)
@@ -393,13 +392,11 @@ class TestForFinalize:
 
 
 class TestCommand:
-    def test_it_writes_the_page_and_the_card_and_says_where(self, shipped, call):
-        done = call(shipped.folder, "report", "heart", *shipped.options, "--card", "MODEL_CARD.md")
+    def test_it_writes_the_page_and_says_where(self, shipped, call):
+        done = call(shipped.folder, "report", "heart", *shipped.options)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines() == ["heart-report.html", "MODEL_CARD.md"]
+        assert done.stdout.splitlines() == ["heart-report.html"]
         assert sections((shipped.folder / "heart-report.html").read_text()) == SECTIONS
-        card = (shipped.folder / "MODEL_CARD.md").read_text()
-        assert "not a medical device" in card
 
     def test_known_models_are_drawn_beside_the_front(self, shipped, call):
         known = ["--reference", "AFNet <c=4>=84_900:0.941", "--out", "compared.html"]
@@ -424,7 +421,6 @@ class TestCommand:
         [
             (["nothing"], "no study 'nothing' in this storage; it has heart"),
             (["./nothing"], "nothing is not a bundle"),
-            (["heart", "--results", "nowhere", "--card", "card.md"], "heart has no bundle in nowhere"),
             (["heart", "--train", "nowhere"], "nowhere"),
             (["heart", "--out", "no/such/page.html"], "its folder is gone"),
         ],
@@ -462,14 +458,13 @@ class TestCommand:
         with pytest.raises(ModelError, match=r"metrics.json was written by another version of ATML"):
             atml.report(copy, **shipped.places)
 
-    @pytest.mark.parametrize("field", ["data.folds", "training.class_weights"])
-    def test_a_bundle_that_lacks_what_its_card_says_is_named(self, shipped, tmp_path, field):
-        copy, (table, name) = shutil.copytree(shipped.bundle, tmp_path / "bundle"), field.split(".")
-        manifest = shipped.manifest
-        del manifest["spec"][table][name]
+    @pytest.mark.parametrize("table", ["data", "targets"])
+    def test_a_bundle_that_lacks_what_its_report_says_is_named(self, shipped, tmp_path, table):
+        copy, manifest = shutil.copytree(shipped.bundle, tmp_path / "bundle"), shipped.manifest
+        del manifest["spec"][table]
         (copy / "manifest.json").write_text(json.dumps(manifest))
-        with pytest.raises(ModelError, match=rf"manifest\.json .*{name}"):
-            atml.report(copy, **shipped.places, out=tmp_path / "page.html", card=tmp_path / "card.md")
+        with pytest.raises(ModelError, match=rf"manifest\.json .*{table}"):
+            atml.report(copy, **shipped.places, out=tmp_path / "page.html")
         assert not (tmp_path / "page.html").exists()
 
 
@@ -498,6 +493,9 @@ class TestModelCard:
         model = shipped.part(manifest=manifest)
         for text in (card_of(model), render(contents(None, model))):
             assert ("15.0% of each training batch are simulated segments" in text) is said
+
+    def test_it_says_that_the_model_is_not_a_medical_device(self, card):
+        assert "not a medical device" in card
 
     def test_it_says_how_to_filter_and_to_decide_by_logits(self, shipped, card):
         assert "Butterworth band-pass 0.5 to 50 Hz of order 4, applied forwards and backwards." in card

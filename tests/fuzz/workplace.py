@@ -14,6 +14,7 @@ import torch
 from atml.ecg import load_dataset, simulate
 from atml.reports import fits
 from atml.reports.finalize import finalize
+from atml.service.launcher import WorkerPlan
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.tuning.fit import Trainer
@@ -108,11 +109,9 @@ def _write_bundle(folder: Path) -> None:
         stored.study.optimize(objective, n_trials=1)
         final = finalize(
             stored,
+            WorkerPlan(storage="", artifacts=folder / "artifacts", workers=1, device="cpu"),
             test=load_dataset(folder / "test", workers=1),
             out=folder / "results",
-            artifacts=folder / "artifacts",
-            workers=1,
-            device="cpu",
         )
     final.recommended.bundle.rename(folder / "bundle")
     close(storage)

@@ -22,6 +22,7 @@ from atml.reports.finalize import finalize
 from atml.reports.fits import job, run_fits
 from atml.reports.retrain import soft_labels
 from atml.reports.scored import Scored
+from atml.service.launcher import WorkerPlan
 from atml.service.studies import create_or_resume
 from atml.service.watch import Watch
 from atml.training import predict
@@ -46,16 +47,8 @@ def make(stored, folder, tmp_path):
 
     def make(*, test=None, train=None, study=stored, artifacts=folder, watch=None, **changes):
         phase = study.phase.model_copy(update=changes)
-        return finalize(
-            replace(study, phase=phase),
-            test=test,
-            out=tmp_path,
-            artifacts=artifacts,
-            workers=1,
-            device="cpu",
-            train=train,
-            watch=watch,
-        )
+        plan = WorkerPlan(storage="", artifacts=artifacts, workers=1, device="cpu", train=train)
+        return finalize(replace(study, phase=phase), plan, test=test, out=tmp_path, watch=watch)
 
     return make
 
@@ -334,12 +327,12 @@ class TestData:
         changed = shutil.copytree(simulated, tmp_path / "changed")
         next(iter(sorted(changed.glob("*.txt")))).unlink()
         with pytest.raises(SpecChanged, match="created on other data"):
-            make(train=changed)
+            make(train=str(changed))
 
     def test_the_same_segments_elsewhere_need_no_fit_again(self, make, simulated, tmp_path, folder):
         here = make()
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
-        there = make(train=shutil.copytree(simulated, tmp_path / "elsewhere"))
+        there = make(train=str(shutil.copytree(simulated, tmp_path / "elsewhere")))
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == before
         assert there.recommended.choice.candidate.out_of_fold == here.recommended.choice.candidate.out_of_fold
 

@@ -22,6 +22,7 @@ from atml.export.c import tools
 from atml.reports.bundle import checksum
 from atml.reports.finalize import finalize
 from atml.reports.vectors import load_vectors
+from atml.service.launcher import WorkerPlan
 from tests.disks import small_disk
 
 
@@ -35,11 +36,9 @@ def shipped(stored, simulated_test, tmp_path_factory):
         patch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
         final = finalize(
             stored,
+            WorkerPlan(storage="", artifacts=tmp_path_factory.mktemp("artifacts"), workers=1, device="cpu"),
             test=load_dataset(simulated_test, workers=1),
             out=tmp_path_factory.mktemp("bundles"),
-            artifacts=tmp_path_factory.mktemp("artifacts"),
-            workers=1,
-            device="cpu",
         )
     return next(model.bundle for model in final.models if model.architecture == "optimized_afnet")
 

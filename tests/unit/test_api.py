@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,32 +16,50 @@ from atml.models import get_architecture
 from atml.reports.bundle import FACTS, MODEL, BundleFile, hashed, write_bundle
 from atml.reports.looks import looks
 from atml.service.storage import open_storage
-from atml.service.studies import create_or_resume, study_names
+from atml.service.studies import create_or_resume, load, study_names
 from atml.service.watch import Watch
 from atml.tuning import stop
 from tests.databases import close
 from tests.disks import small_disk
 
 
-def test_a_run_whose_first_search_is_stopped_does_not_begin_the_second(
-    simulated, storage, storage_url, phase1_document, phase2_document, make_trial, tmp_path, monkeypatch
-):
+@pytest.fixture
+def run(simulated, storage_url, phase1_document, phase2_document, make_trial, tmp_path, monkeypatch):
+    """Run two searches, of which the user stops the first."""
+
     def stopped_by_the_user(study, plan, **options):
         study.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
         stop.request_stop(study, stop.Stop(by=stop.StoppedBy.USER, because="stopped by the user"))
 
     monkeypatch.setattr("atml.service.session.launch", stopped_by_the_user)
+    return lambda **options: api.run(
+        simulated,
+        specs=(phase1_document, phase2_document),
+        name="heart",
+        storage=storage_url,
+        artifacts=str(tmp_path / "artifacts"),
+        out=tmp_path / "results",
+        device="cpu",
+        **options,
+    )
+
+
+def test_a_run_whose_first_search_is_stopped_does_not_begin_the_second(run, storage):
     with pytest.raises(StudyError, match="'heart-phase1' was stopped, so 'heart-phase2' is not begun"):
-        api.run(
-            simulated,
-            specs=(phase1_document, phase2_document),
-            name="heart",
-            storage=storage_url,
-            artifacts=str(tmp_path / "artifacts"),
-            out=tmp_path / "results",
-            device="cpu",
-        )
+        run()
     assert study_names(storage) == ["heart-phase1"]
+
+
+def test_a_subject_in_training_and_test_is_left_out_of_training(
+    run, storage, simulated, simulated_test, tmp_path
+):
+    test, heard = shutil.copytree(simulated_test, tmp_path / "test"), Heard()
+    for subject in ("S10", "S3"):
+        shutil.copy(next(simulated.glob(f"{subject}-*.txt")), test)
+    with pytest.raises(StudyError, match="was stopped"):
+        run(test=test, watch=heard)
+    assert f"Left out of training, since they are in {test}: S3, S10" in heard.said
+    assert load(storage, "heart-phase1").phase.data.exclude_subjects == ("S3", "S10")
 
 
 def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(
@@ -176,9 +195,10 @@ def test_a_threshold_is_a_score_and_beta_positive(dataset, options):
             api.predict("bundle", "recordings", **options)
 
 
-def test_a_shortest_episode_has_a_length():
-    with pytest.raises(DataError, match="minimum_seconds must be 0 or more"):
-        api.predict("bundle", "recordings", minimum_seconds=math.nan)
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+def test_a_shortest_episode_has_a_length(seconds):
+    with pytest.raises(DataError, match="minimum_seconds must be 0 or more and finite"):
+        api.predict("bundle", "recordings", minimum_seconds=seconds)
 
 
 def test_bundles_that_could_not_be_written_are_refused_before_the_search(

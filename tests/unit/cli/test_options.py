@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from atml.cli.options import a_number, in_bytes
+from atml.cli.options import in_bytes
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,3 @@ def test_sizes_are_bytes_or_kilobytes(text, found):
 def test_what_is_not_a_size_is_refused_with_an_example(text):
     with pytest.raises(typer.BadParameter, match="such as 2KB,4KB"):
         in_bytes(text)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_is_finite(value):
-    with pytest.raises(typer.BadParameter, match="must be a finite number"):
-        a_number(value)

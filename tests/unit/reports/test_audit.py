@@ -119,5 +119,5 @@ class TestMistakes:
 
     @pytest.mark.parametrize("confidence", [0.4, 1.1, float("nan")])
     def test_a_meaningless_confidence_is_refused(self, confidence, tmp_path):
-        with pytest.raises(ValueError, match="confidence must be from"):
+        with pytest.raises(DataError, match="confidence must be from"):
             audit_labels(tmp_path, confidence=confidence)

@@ -1,20 +1,9 @@
 import pytest
 
-from atml.errors import NoSegments, SpecError
-from atml.service.data import load_training_data, subjects_in
+from atml.errors import SpecError
+from atml.service.data import load_training_data
 from atml.tuning.phases import parse_spec
 from atml.tuning.spec import DataSpec
-
-
-def test_the_subjects_of_a_directory_are_in_order_each_once(tmp_path):
-    for name in ("S10-N-0.txt", "S9-N-0.txt", "S09-AFIB-0.txt", "S009-N-1.txt", "notes.txt"):
-        (tmp_path / name).write_text("")  # no segment is opened
-    assert subjects_in(tmp_path) == ("S9", "S10")
-
-
-def test_a_directory_without_segments_is_refused(tmp_path):
-    with pytest.raises(NoSegments, match="no segment file"):
-        subjects_in(tmp_path)
 
 
 def test_a_subject_is_excluded_however_its_number_is_written(simulated):
