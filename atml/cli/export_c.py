@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 def export_c(
     model: options.Model,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the C files.")] = Path("ecm"),
-    int8: Annotated[
-        bool,
-        typer.Option(
-            "--int8",
-            help="Store each weight in one byte; for a bundle with an INT8 file, that file is used even "
-            "without this option.",
-        ),
-    ] = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Build it, run its self-test and measure flash, RAM and instructions."),
@@ -31,17 +23,17 @@ def export_c(
 ) -> None:
     """Write a model as C99 code for a microcontroller.
 
-    The folder gets ecm.c, ecm.h, ecm_selftest.c and a Makefile; files of these names that ATML did not write
-    are not replaced. --check runs the self-test on this machine and on an emulated Cortex-M4F, as far as the
-    tools for it are installed.
+    Of a bundle's models it takes model.int8.onnx if there is one. The folder gets ecm.c, ecm.h,
+    ecm_selftest.c and a Makefile; files of these names that ATML did not write are not replaced. --check runs
+    the self-test on this machine and on an emulated Cortex-M4F, as far as the tools for it are installed.
 
-    Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --int8 --out firmware/ecm --check
+    Example:  atml export-c results/ecm/8KB-simple_resnet-trial26 --out firmware/ecm --check
     """
     from atml.cli.console import err, next_step
     from atml.export.c import CCheck, check_c, write_c
     from atml.reports.c_files import c_sources
 
-    sources = c_sources(model, int8=int8, note=lambda text: err().print(f"Note: {text}"))
+    sources = c_sources(model)
     write_c(sources, out)
     checked = check_c(sources, progress=lambda text: err().print(f"{text} …")) if check else None
     if as_json:

@@ -1,15 +1,14 @@
 """The C code of a bundle: of the INT8 model if there is one, else of the float32 model."""
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from atml.errors import ModelError
-from atml.export import OnnxClassifier, quantize_weights
-from atml.export.c import CSources, Footprint, footprint, known_footprint, to_c
-from atml.reports.bundle import DAMAGE, MODEL, bundle_of
+from atml.export import OnnxClassifier
+from atml.export.c import CSources, Footprint, footprint, to_c, tools
+from atml.reports.bundle import MODEL, bundle_of
 from atml.reports.int8 import MODEL_INT8
 
 
@@ -18,15 +17,8 @@ def c_model(names: Collection[str]) -> str:
     return MODEL_INT8 if MODEL_INT8 in names else MODEL
 
 
-def c_sources(
-    place: Path, *, int8: bool = False, note: Callable[[str], None] = lambda text: None
-) -> CSources:
-    """Return the C code of a bundle, as it was shipped, of one of its models, or of another ONNX file.
-
-    Args:
-        place: The bundle's folder or the file.
-        int8: Use a bundle's INT8 model; if there is none, round float32 weights.
-        note: Is told if those are weights that were not good enough to be shipped.
+def c_sources(place: Path) -> CSources:
+    """Return the C code of a bundle's folder, as it was shipped, or of an ONNX file, in a bundle or not.
 
     Raises:
         ModelError: there is no such model, or it cannot be generated.
@@ -34,30 +26,10 @@ def c_sources(
     bundle = bundle_of(place)
     if bundle is None:
         OnnxClassifier(place)  # names the file if it is no model
-        content = place.read_bytes()
-        return to_c(quantize_weights(content) if int8 and place.name != MODEL_INT8 else content)
-    name = bundle.file
-    if name == MODEL and (int8 or place.is_dir()):
-        name = c_model([file["name"] for file in bundle.manifest["files"]])
-    content = bundle.content(name)
-    if int8 and name == MODEL:
-        content = quantize_weights(content)
-        equal = _refused_int8(bundle.folder / "metrics.json")
-        if equal is not None:
-            note(
-                f"the INT8 version of this model was not shipped: {equal:.2%} of its decisions are those of "
-                f"{MODEL}. This is another one, which was not compared and whose logits are not corrected."
-            )
-    return to_c(content, least_confidence=bundle.least_confidence)
-
-
-def _refused_int8(metrics: Path) -> float | None:
-    """Return the share of equal decisions that was too small to ship an INT8 version, None if it was not."""
-    try:
-        int8 = json.loads(metrics.read_bytes())["int8"] or {"shipped": True}  # null if it is not smaller
-        return None if int8["shipped"] else float(int8["decisions_equal"])
-    except (OSError, *DAMAGE):  # it only matters to a note
-        return None
+        return to_c(place.read_bytes())
+    listed = [file["name"] for file in bundle.manifest["files"]]
+    name = c_model(listed) if place.is_dir() else bundle.file
+    return to_c(bundle.content(name), least_confidence=bundle.least_confidence)
 
 
 def c_code(
@@ -75,7 +47,8 @@ def c_code(
         refused = {"model": name, "memory_bytes": None, "refused": str(error)}
         return {}, {**refused, **asdict(Footprint())}
     try:
-        needed = known_footprint(models[name])
+        flash, instructions = not tools.missing_for_flash(), not tools.missing_for_target()
+        needed = footprint(models[name], flash=flash, instructions=instructions, sources=sources)
     except ModelError:  # a tool is installed but fails: what it measures is not known
         needed = footprint(models[name])
     figures = {"model": name, "memory_bytes": sources.memory_bytes, "refused": None}

@@ -327,7 +327,6 @@ def onnx_file(random: Random, good: Path, here: Path) -> Case:
             ["predict", "model.onnx", *map(str, some), "--json"],
             ["evaluate", "model.onnx", "--data", str(good / "test"), "--json"],
             ["export-c", "model.onnx", "--out", "c"],
-            ["export-c", "model.onnx", "--int8", "--out", "c"],
         )
     )
     return Case(arguments=command, wrong=_json_is_strict if "--json" in command else _is_right)

@@ -8,7 +8,7 @@ only in numbers become one (`sharing`).
 """
 
 from atml.export.c.check import CCheck, check_c, check_on_host, check_on_target
-from atml.export.c.footprint import Footprint, flash_bytes, footprint, known_footprint
+from atml.export.c.footprint import Footprint, flash_bytes, footprint
 from atml.export.c.sources import CSources, to_c, write_c
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "check_on_target",
     "flash_bytes",
     "footprint",
-    "known_footprint",
     "to_c",
     "write_c",
 ]

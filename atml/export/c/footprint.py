@@ -21,8 +21,8 @@ from atml.export.c.check import measured_on_target
 from atml.export.c.generator import check_operators
 from atml.export.c.graph import prepared
 from atml.export.c.sources import CSources, to_c, write_c
+from atml.export.classifier import INPUT, OUTPUT
 from atml.export.graph import tensor_shapes
-from atml.export.session import INPUT, OUTPUT
 from atml.files import temporary_folder
 
 # Counted for the stack of one call. At most 192 bytes were measured without a GRU, whose two states are on
@@ -41,10 +41,12 @@ class Footprint:
     instructions: int | None = None  #: For one segment on a Cortex-M4F, to the nearest 40; not a time.
 
 
-def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) -> Footprint:
+def footprint(
+    model: bytes, *, flash: bool = False, instructions: bool = False, sources: CSources | None = None
+) -> Footprint:
     """Return what the C code of a model that `to_onnx` or `quantize_weights` made needs.
 
-    Flash and instructions are measured only if asked for.
+    Flash and instructions are measured only if asked for: of `sources`, if the C code is at hand.
 
     Raises:
         ModelError: no C code can be generated, or a tool to measure with is missing; names the operator or
@@ -56,18 +58,9 @@ def footprint(model: bytes, *, flash: bool = False, instructions: bool = False) 
     return Footprint(
         ram_bytes=4 * _memory(graph, shapes) + _stack_bytes(graph, shapes),
         macs=sum(_macs(node, shapes) for node in graph.graph.node),
-        flash_bytes=flash_bytes(model) if flash else None,
-        instructions=_instructions(model) if instructions else None,
+        flash_bytes=(_flash_bytes(sources) if sources else flash_bytes(model)) if flash else None,
+        instructions=_instructions(sources or to_c(model)) if instructions else None,
     )
-
-
-def known_footprint(model: bytes) -> Footprint:
-    """Return what the C code of a model needs, measured as far as the tools for it are installed here.
-
-    Raises:
-        ModelError: no C code can be generated for it.
-    """
-    return footprint(model, flash=not tools.missing_for_flash(), instructions=not tools.missing_for_target())
 
 
 @lru_cache(maxsize=256)
@@ -77,25 +70,28 @@ def flash_bytes(model: bytes) -> int:
     Raises:
         ModelError: no C code can be generated, or the compiler is missing.
     """
-    with _sources(model, tools.missing_for_flash()) as (_, folder):
+    return _flash_bytes(to_c(model))
+
+
+def _flash_bytes(sources: CSources) -> int:
+    with _written(sources, tools.missing_for_flash()) as folder:
         return tools.flash_bytes(folder)
 
 
-def _instructions(model: bytes) -> int:
-    with _sources(model, tools.missing_for_target()) as (sources, folder):
+def _instructions(sources: CSources) -> int:
+    with _written(sources, tools.missing_for_target()) as folder:
         _, instructions = measured_on_target(sources, folder)
         return instructions
 
 
 @contextmanager
-def _sources(model: bytes, missing: Sequence[str]) -> Iterator[tuple[CSources, Path]]:
-    """Write the C files of a model to a temporary folder."""
+def _written(sources: CSources, missing: Sequence[str]) -> Iterator[Path]:
+    """Write C files to a temporary folder, unless packages are missing to measure them."""
     if missing:
         raise ModelError(f"flash and instructions cannot be measured here: {tools.advice(missing)}")
-    sources = to_c(model)
     with temporary_folder() as folder:
         write_c(sources, folder)
-        yield sources, folder
+        yield folder
 
 
 def _memory(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from atml.ecg.sources.simulator import draw_subject
-from atml.errors import CannotWrite, ModelError
+from atml.errors import CannotWrite
 from atml.export.c.network import array_text, network_code, number_text, rendered
 from atml.export.classifier import OnnxClassifier
 from atml.export.onnx_model import TOLERANCE
@@ -29,9 +29,7 @@ class CSources:
     measurement: str  # a program for `check_c`
 
 
-def to_c(
-    model: bytes, segments: ArrayLike | None = None, *, least_confidence: float | None = None
-) -> CSources:
+def to_c(model: bytes, *, least_confidence: float | None = None) -> CSources:
     """Return C99 code for a model file, fp32 or INT8. The same bytes give the same text.
 
     Example:
@@ -40,17 +38,15 @@ def to_c(
 
     Args:
         model: What `to_onnx` or `quantize_weights` returned.
-        segments: A few segments [n, segment_length] for the self-test, by default simulated ones. They are
-            written into its file, so they should not be a patient's.
         least_confidence: From .5 to 1: answers with a lower confidence are to be withheld. The header says
             how; the code is the same.
 
     Raises:
-        ModelError: names the operator that cannot be generated, or the segments cannot be used.
+        ModelError: names the operator that cannot be generated.
     """
     classifier = OnnxClassifier(model)
     length = classifier.segment_length
-    stored = as_integers(_simulated(length) if segments is None else segments)
+    stored = _simulated(length)
     network, memory_bytes = network_code(
         model, classifier.metadata, length, least_confidence=least_confidence
     )
@@ -93,15 +89,11 @@ def _require_ours(path: Path) -> None:
         raise CannotWrite(f"{path} exists and was not written by ATML; move it elsewhere")
 
 
-def _simulated(length: int) -> NDArray[np.float64]:
-    """Return simulated segments [n, length] of one subject, with and without atrial fibrillation."""
-    return np.concatenate(list(draw_subject(1, _SIMULATED, length, 0).values()))
+def _simulated(length: int) -> NDArray[np.int16]:
+    """Return segments [n, length] of one simulated subject, with and without atrial fibrillation.
 
-
-def as_integers(segments: ArrayLike) -> NDArray[np.int16]:
-    """Return segments [n, L] scaled to 16 bit integers, as a converter would deliver them."""
-    samples = np.asarray(segments, dtype=np.float64)
-    if samples.ndim != 2 or len(samples) == 0 or not np.isfinite(samples).all():
-        raise ModelError(f"The self-test needs finite segments [n, L] but got shape {list(samples.shape)}.")
+    They are integers of 16 bits, as a converter would deliver them.
+    """
+    samples = np.concatenate(list(draw_subject(1, _SIMULATED, length, 0).values()))
     largest = np.abs(samples).max(axis=1, keepdims=True)
-    return np.rint(samples / np.where(largest > 0, largest, 1) * _LARGEST).astype(np.int16)
+    return np.rint(samples / largest * _LARGEST).astype(np.int16)

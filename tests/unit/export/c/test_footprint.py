@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from atml.errors import ModelError
 from atml.export import quantize_weights, to_onnx
-from atml.export.c import check_c, footprint, known_footprint, to_c, tools
+from atml.export.c import check_c, footprint, to_c, tools
 from atml.export.c.footprint import STACK_BYTES
 from atml.models import ARCHITECTURES, get_architecture
 from atml.tuning.proposal import Proposal
@@ -88,7 +88,7 @@ def test_the_stack_of_a_wide_gru_is_counted(int8: bool):
 def test_without_the_compiler_flash_is_unknown_and_the_advice_names_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
     content = model("linear", int8=True)
-    assert known_footprint(content) == footprint(content)
+    assert footprint(content).flash_bytes is None
     with pytest.raises(ModelError, match=r"apt-get install .*gcc-arm-none-eabi"):
         footprint(content, flash=True)
 
