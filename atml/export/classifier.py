@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.errors import ModelError
 from atml.export.metadata import OnnxMetadata
-from atml.export.session import INPUT, OUTPUT, RUNTIME_ERRORS, open_session
 from atml.files import read_file
 
+INPUT = "ecg"
+OUTPUT = "logits"
 BATCH = 256
+_ERRORS_ONLY = 3
 
 
 class OnnxClassifier:
@@ -78,13 +80,25 @@ class OnnxClassifier:
     def _run(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             (logits,) = self._session.run([OUTPUT], {INPUT: ecg})
-        except RUNTIME_ERRORS as error:
+        except Exception as error:  # ONNX Runtime's errors have no common base
             raise ModelError(f"{self._source} cannot be run: {error}") from error
         if logits.shape != (len(ecg), 2):
             raise ModelError(
                 f"{self._source} returns logits of shape {list(logits.shape)} for {len(ecg)} segments."
             )
         return np.asarray(logits)
+
+
+def open_session(onnx_model: bytes, *, source: str) -> onnxruntime.InferenceSession:
+    """Return a CPU session on one thread; `source` names the model in errors."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise ModelError(f"{source} is not an ONNX model that can be run: {error}") from error
 
 
 def _read(model: bytes | str | PathLike[str]) -> bytes:

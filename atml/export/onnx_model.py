@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atml.errors import ModelError, ParityError
+from atml.export.classifier import INPUT, OUTPUT, open_session
 from atml.export.graph import checked_bytes
 from atml.export.metadata import OnnxMetadata
-from atml.export.session import INPUT, OUTPUT, open_session
 from atml.export.slim import OPSET, slim
 from atml.models.layout import BatchNorm1d, Conv1d
 

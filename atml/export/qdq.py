@@ -14,8 +14,8 @@ import onnx
 from numpy.typing import ArrayLike
 
 from atml.errors import ModelError
+from atml.export.classifier import INPUT
 from atml.export.graph import Graph, checked_bytes
-from atml.export.session import INPUT
 from atml.export.slim import shorten_names
 from atml.files import temporary_folder
 

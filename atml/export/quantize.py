@@ -18,9 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from atml.errors import ModelError
-from atml.export.classifier import OnnxClassifier
+from atml.export.classifier import OUTPUT, OnnxClassifier
 from atml.export.graph import Graph, checked_bytes
-from atml.export.session import OUTPUT
 from atml.export.slim import shorten_names
 
 _LARGEST = 127  # symmetric: -128 is not used, so no zero point has to be stored
@@ -76,8 +75,7 @@ def quantize_weights(model: bytes, samples: ArrayLike | None = None) -> bytes:
     content = checked_bytes(quantized)
     if samples is None:
         return content
-    segments = _some(samples)
-    wanted, found = (OnnxClassifier(one).logits(segments).mean(axis=0) for one in (model, content))
+    wanted, found = (OnnxClassifier(one).logits(samples).mean(axis=0) for one in (model, content))
     _add_to_logits(source, wanted - found)
     return checked_bytes(_quantized(source))
 
@@ -87,10 +85,9 @@ def compare_quantized(model: bytes, quantized: bytes, samples: ArrayLike) -> Agr
 
     Each decides at the threshold in its own metadata.
     """
-    segments = _some(samples)
     classifiers = [OnnxClassifier(content) for content in (model, quantized)]
-    logits = [classifier.logits(segments) for classifier in classifiers]
-    decisions = [one.probabilities(segments) >= one.metadata.threshold for one in classifiers]
+    logits = [classifier.logits(samples) for classifier in classifiers]
+    decisions = [one.probabilities(samples) >= one.metadata.threshold for one in classifiers]
     return Agreement(
         largest_difference=float(np.abs(logits[0] - logits[1]).max()),
         decisions_equal=float(np.mean(decisions[0] == decisions[1])),
@@ -106,14 +103,6 @@ def _quantized(source: ModelProto) -> ModelProto:
     blocks = _blocks(graph)
     versions = [_smallest(source, blocks, packed=packed) for packed in (True, False)]
     return min(versions, key=ModelProto.ByteSize)
-
-
-def _some(samples: ArrayLike) -> NDArray[np.float32]:
-    """Return the segments; raise ModelError if there are none."""
-    segments = np.asarray(samples, dtype=np.float32)
-    if len(segments) == 0:
-        raise ModelError("A comparison of two models needs at least one segment but got none.")
-    return segments
 
 
 def _add_to_logits(model: ModelProto, difference: NDArray[np.float32]) -> None:

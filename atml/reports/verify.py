@@ -18,6 +18,7 @@ from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError
 from atml.export import Checkpoint, OnnxClassifier, OnnxMetadata, check_parity, load_checkpoint
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
+from atml.export.onnx_model import TOLERANCE
 from atml.files import read_file
 from atml.models import get_architecture
 from atml.reports.assessment import assess
@@ -28,7 +29,6 @@ from atml.reports.vectors import VECTORS, Vectors, load_vectors
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
 
-TOLERANCE = 1e-4  # of logits, relative to the largest
 SAME = 1e-6  # of metrics
 
 

@@ -14,9 +14,9 @@ from atml.export.c.arena import VIEWS, Arena, plan
 from atml.export.c.generator import Call, Program, generate
 from atml.export.c.graph import prepared
 from atml.export.c.sharing import Shared
+from atml.export.classifier import INPUT, OUTPUT
 from atml.export.graph import Array
 from atml.export.metadata import OnnxMetadata
-from atml.export.session import INPUT, OUTPUT
 
 _C_TYPES = {"float32": "float", "int8": "int8_t", "uint16": "uint16_t"}
 _WIDTH = 100

@@ -175,10 +175,6 @@ class TestQuantizeWeights:
         found = OnnxClassifier(kept).logits(samples).mean(axis=0)
         np.testing.assert_allclose(found, expected, atol=0.002)
 
-    def test_means_need_segments(self):
-        with pytest.raises(ModelError, match="at least one segment"):
-            quantize_weights(trained(CONV_GRU), segments(0))
-
     def test_a_network_of_few_weights_is_returned_as_it_is(self):
         tiny = nn.Sequential(nn.Conv1d(1, 2, 3, stride=625), nn.Flatten(), nn.Linear(4, 2))
         model = exported(tiny)
@@ -230,8 +226,3 @@ class TestCompareQuantized:
         agreement = compare_quantized(model, higher, samples)
         assert agreement.largest_difference == pytest.approx(0.5)
         assert agreement.decisions_equal == 0.75
-
-    def test_needs_segments(self):
-        model = trained(CONV_GRU)
-        with pytest.raises(ModelError, match="at least one segment"):
-            compare_quantized(model, model, segments(0))
