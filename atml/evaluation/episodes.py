@@ -37,7 +37,6 @@ class EpisodeCounts:
     durations are those of segments.
     """
 
-    subject: str  #: Name of the subject; empty for all together.
     annotated_episodes: int  #: Sequences of consecutive segments labelled AFIB.
     detected_episodes: int  #: Number of annotated episodes of which any part is called AFIB.
     called_episodes: int  #: Sequences of consecutive segments called AFIB.
@@ -56,7 +55,6 @@ class EpisodeMetrics(Stored):
     """Episode statistics after ANSI/AAMI EC57."""
 
     pooled: EpisodeCounts  #: Of all recordings together: the "gross" statistics of EC57.
-    per_subject: tuple[EpisodeCounts, ...]  #: Of each subject.
 
 
 def find_episodes(
@@ -98,7 +96,7 @@ def evaluate_episodes(
     *,
     segment_seconds: float,
 ) -> EpisodeMetrics:
-    """Return how well the annotated episodes are found, pooled and per subject.
+    """Return how well the annotated episodes are found.
 
     Both kinds of episode are sequences of consecutive segments. Segments are cut from the beginning of each
     rhythm, so a change of rhythm leaves out the signal between the last whole segment and the change. Where
@@ -120,17 +118,13 @@ def evaluate_episodes(
     start, label, call = np.asarray(starts, float), np.asarray(labels) == 1, np.asarray(called, bool)
     who, record = np.asarray(subjects), np.asarray(records)
     part = np.array([np.nan if one is None else one for one in parts], float)
-    totals: dict[str, NDArray[np.int64]] = {}
+    total = np.zeros(7, np.int64)
     for subject, name in dict.fromkeys(zip(who.tolist(), record.tolist(), strict=True)):
         own = np.flatnonzero((who == subject) & (record == name))
         own = own[np.argsort(start[own], kind="stable")]
         follows = _follow(start[own], part[own], segment_seconds)
-        counted = _count(follows, label[own], call[own])
-        totals[subject] = totals.get(subject, np.zeros(7, np.int64)) + counted
-    return EpisodeMetrics(
-        pooled=_counts("", np.sum(list(totals.values()), axis=0), segment_seconds),
-        per_subject=tuple(_counts(subject, totals[subject], segment_seconds) for subject in sorted(totals)),
-    )
+        total += _count(follows, label[own], call[own])
+    return EpisodeMetrics(pooled=_counts(total, segment_seconds))
 
 
 def _follow(start: NDArray[np.float64], part: NDArray[np.float64], seconds: float) -> NDArray[np.bool_]:
@@ -167,11 +161,10 @@ def _count(
     )
 
 
-def _counts(subject: str, total: NDArray[np.int64], seconds: float) -> EpisodeCounts:
+def _counts(total: NDArray[np.int64], seconds: float) -> EpisodeCounts:
     annotated, detected, called, right, *segments = total.tolist()
     label, call, both = (count * seconds for count in segments)
     return EpisodeCounts(
-        subject=subject,
         annotated_episodes=annotated,
         detected_episodes=detected,
         called_episodes=called,

@@ -58,16 +58,18 @@ def test_statistics_count_overlaps_and_durations():
 def test_records_of_different_people_may_have_the_same_name():
     people = [("visit 1", subject, "0110", "0110") for subject in ("S1", "S2")]
     found = evaluated(*people)
-    assert [(one.subject, one.annotated_episodes) for one in found.per_subject] == [("S1", 1), ("S2", 1)]
-    assert found.pooled.annotated_seconds == 20
+    assert (found.pooled.annotated_episodes, found.pooled.annotated_seconds) == (2, 20)
 
 
-def test_subjects_are_pooled_over_their_records_and_episodes_end_with_a_record():
-    found = evaluated(("S1", "11", "11"), ("S1", "11", "00"), ("S2", "00", "01"))
-    first, second = found.per_subject
-    assert (first.subject, first.annotated_episodes, first.sensitivity) == ("S1", 2, 0.5)
-    assert (second.sensitivity, second.positive_predictivity) == (None, 0.0)
-    assert (found.pooled.annotated_episodes, found.pooled.called_episodes) == (2, 2)
+def test_records_are_pooled_and_episodes_end_with_a_record():
+    one = evaluated(("S1", "11", "11"), ("S1", "11", "00"), ("S2", "00", "01")).pooled
+    assert (one.annotated_episodes, one.detected_episodes, one.sensitivity) == (2, 1, 0.5)
+    assert (one.called_episodes, one.right_episodes, one.positive_predictivity) == (2, 1, 0.5)
+
+
+def test_a_rate_of_nothing_is_unknown():
+    without = evaluated(("S1", "00", "01")).pooled
+    assert (without.sensitivity, without.positive_predictivity) == (None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,5 @@ def test_only_signal_shorter_than_a_segment_may_be_left_out_within_an_episode(le
 def test_metrics_survive_json():
     found = evaluated(("S1", "0110", "0100"))
     assert EpisodeMetrics.from_dict(asdict(found)) == found
+    older = {"pooled": {"subject": "", **asdict(found.pooled)}, "per_subject": []}
+    assert EpisodeMetrics.from_dict(older) == found
