@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from atml.cli.documents.models import Int8Document, RobustnessDocument
+from atml.cli.documents.models import Int8Document
 from atml.ecg.dataset import DirectoryReport
-from atml.evaluation import Abstention, Metrics, ScoreCurves
+from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
 from atml.export.c import CCheck, Footprint
 from atml.reports.predicting import RecordingPart, RecordingPrediction
 from atml.reports.qdq import FullInteger
@@ -145,7 +145,7 @@ class MetricsFileDocument:
     c: BundledCodeDocument  #: The C code in the bundle.
     folds_fbeta: float  #: Mean F-beta over all folds, those of the search and the new ones.
     #: Metrics under disturbances, of the new folds' networks on the subjects that each has not seen.
-    robustness: RobustnessDocument
+    robustness: Robustness
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,13 +26,14 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
         networks.append((network, np.isin(rows, fit.valid_rows)))
 
     def scores(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        if len(samples) != len(rows):  # segments of no subject: what the networks answer on average
-            average: NDArray[np.float64] = np.mean([_scores(one, samples) for one, _ in networks], axis=0)
-            return average
         found = np.empty(len(rows))
         for network, held_out in networks:
             found[held_out] = _scores(network, samples[held_out])
         return found
+
+    def mean_scores(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        average: NDArray[np.float64] = np.mean([_scores(one, samples) for one, _ in networks], axis=0)
+        return average
 
     return robustness(
         scores,
@@ -41,7 +42,7 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
         dataset.subjects[rows],
         threshold=candidate.threshold,
         beta=beta,
-        most=len(rows),
+        predict_extremes=mean_scores,
     )
 
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from torch.nn import functional
 
 from atml.ecg import grouped_folds, load_dataset
-from atml.evaluation import best_threshold, evaluate, robustness
+from atml.evaluation import best_threshold, evaluate, even_sample, robustness
 from atml.export import OnnxClassifier, quantize_weights, to_onnx
 from atml.models import get_architecture
 from atml.models.afnet import AFNetConfig, build
@@ -133,11 +133,12 @@ def models_of(retrained, labels, phase, train, test, run):
 
 
 def judged(classifier, test):
+    rows = even_sample(test.subjects)
     found = robustness(
         classifier.probabilities,
-        test.samples(),
-        test.labels,
-        test.subjects,
+        test.samples(rows),
+        test.labels[rows],
+        test.subjects[rows],
         threshold=classifier.metadata.threshold,
         beta=BETA,
     )

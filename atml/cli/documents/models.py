@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from atml.cli.documents.studies import OutcomeDocument
-from atml.evaluation import DisturbedMetrics, Metrics
+from atml.evaluation import Metrics, Robustness
 from atml.reports.finalize import Final
 from atml.reports.ship import Model
 
@@ -17,24 +17,6 @@ class Int8Document:
     largest_logit_difference: float  #: Largest difference of a logit.
     decisions_equal: float  #: Fraction of equal decisions.
     test: Metrics | None  #: Metrics on the test segments; null without `--test`.
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobustnessDocument:
-    """How well a model does under each disturbance, and what it answers to extreme segments."""
-
-    threshold: float  #: Lowest score that counts as AFIB.
-    beta: float  #: Beta of F-beta.
-    seed: int  #: Seed of the disturbances.
-    segments: int  #: Number of segments.
-    subjects: int  #: Number of subjects.
-    undisturbed: DisturbedMetrics  #: The same segments without a disturbance.
-    disturbed: list[DisturbedMetrics]  #: One entry for each of the 18 disturbances.
-    extremes: dict[str, float | None]  #: P(AFIB) for each extreme segment; null if the answer is not finite.
-    worst: str | None  #: Disturbance with the largest loss of area; null if one class is absent.
-    robust_fbeta: float  #: Smallest F-beta of the disturbances that are not severe.
-    finite_on_extremes: bool  #: Whether all answers to extreme segments are finite.
-    flat_line_is_afib: bool  #: Whether a flat line is called AFIB.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +39,7 @@ class ModelDocument:
     test: Metrics | None
     int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
     #: Metrics under disturbances, of the new folds' networks on the subjects that each has not seen.
-    robustness: RobustnessDocument
+    robustness: Robustness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,5 +91,5 @@ def model_document(model: Model) -> ModelDocument:
         out_of_fold=chosen.out_of_fold,
         test=model.test,
         int8=Int8Document(**model.int8.to_dict()) if model.int8 else None,
-        robustness=RobustnessDocument(**model.robustness.to_dict()),
+        robustness=model.robustness,
     )
