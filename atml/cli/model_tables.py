@@ -6,24 +6,12 @@ from rich.table import Table
 
 from atml.cli.console import out
 from atml.cli.tables import new_table, table_of
-from atml.evaluation import Abstention, DisturbedMetrics, Metrics, Robustness, fbeta_of_all_afib
+from atml.evaluation import Abstention, Metrics, Robustness, fbeta_of_all_afib
 from atml.reports.finalize import Final
-from atml.reports.html.words import f4 as figure
-from atml.reports.html.words import sizes
+from atml.reports.html.words import f4, metric_names, most_harmful, sizes
 from atml.reports.ship import Model
+from atml.tuning.sizes import SIZE_NAMES
 from atml.words import counted, kilobytes
-
-SHOWN = {
-    "f1": "F1",
-    "fbeta": "F{beta:g}",
-    "accuracy": "accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "specificity": "specificity",
-    "roc_auc": "ROC-AUC",
-    "subject_mean_fbeta": "subject-mean F{beta:g}",
-    "g": "G",
-}
 
 
 def print_metrics(metrics: Metrics, answered: Abstention | None = None, *, title: str) -> None:
@@ -34,13 +22,11 @@ def print_metrics(metrics: Metrics, answered: Abstention | None = None, *, title
     console = out()
     title = f"{title}: {counted(metrics.segments, 'segment')} of {counted(metrics.subjects, 'subject')}"
     pooled = new_table(title, "metric", "value", "95 % interval", *(["answered alone"] if answered else []))
-    for name, label in SHOWN.items():
+    for name, label in metric_names(metrics):
         low, high = metrics.intervals.get(name, (None, None))
         interval = f"{low:.4f} – {high:.4f}" if low is not None and high is not None else ""
-        alone = [figure(_defined(answered, name))] if answered else []
-        pooled.add_row(label.format(beta=metrics.beta), figure(metrics.defined(name)), interval, *alone)
-        if name == "subject_mean_fbeta" and metrics.subjects_without_afib:
-            pooled.add_row(f"  of which {metrics.subjects_without_afib} without AFIB count as 1")
+        alone = [f4(_defined(answered, name))] if answered else []
+        pooled.add_row(label, f4(metrics.defined(name)), interval, *alone)
         if name == "fbeta":
             alone = [_all_afib(answered.metrics)] if answered else []
             pooled.add_row(f"  of calling all AFIB, F{metrics.beta:g}", _all_afib(metrics), "", *alone)
@@ -53,7 +39,7 @@ def print_metrics(metrics: Metrics, answered: Abstention | None = None, *, title
         counts = (f"{one.segments:,}", f"{one.afib_segments:,}")
         # By the contest's rule both are 1 for a subject without AFIB, whatever it is called.
         found = (one.fbeta, one.recall) if one.afib_segments else (None, None)
-        subjects.add_row(one.subject, *counts, *map(figure, (*found, one.specificity)))
+        subjects.add_row(one.subject, *counts, *map(f4, (*found, one.specificity)))
     for table in (pooled, rhythms, *_episode_tables(metrics), subjects):
         console.print(table)
     console.print(f"decision threshold {metrics.threshold:.4f}")
@@ -72,9 +58,9 @@ def _defined(answered: Abstention, name: str) -> float | None:
 def _all_afib(metrics: Metrics | None) -> str:
     """Show F-beta of calling all AFIB."""
     if metrics is None:
-        return figure(None)
+        return f4(None)
     share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
-    return figure(fbeta_of_all_afib(share, metrics.beta))
+    return f4(fbeta_of_all_afib(share, metrics.beta))
 
 
 def _episode_tables(metrics: Metrics) -> list[Table]:
@@ -84,48 +70,28 @@ def _episode_tables(metrics: Metrics) -> list[Table]:
     table = new_table("by episode", "", "annotated", "called", "sensitivity", "positive predictivity")
     counts = (pooled.annotated_episodes, pooled.called_episodes)
     rates = (pooled.sensitivity, pooled.positive_predictivity)
-    table.add_row("episodes", *(f"{count:,}" for count in counts), *map(figure, rates))
+    table.add_row("episodes", *(f"{count:,}" for count in counts), *map(f4, rates))
     minutes = (pooled.annotated_seconds / 60, pooled.called_seconds / 60)
     rates = (pooled.duration_sensitivity, pooled.duration_positive_predictivity)
-    table.add_row("duration", *(f"{one:,.1f} min" for one in minutes), *map(figure, rates))
+    table.add_row("duration", *(f"{one:,.1f} min" for one in minutes), *map(f4, rates))
     return [table]
 
 
 def print_robustness(robustness: Robustness) -> None:
-    """Print how a model does under each disturbance, and what it answers to extreme segments."""
+    """Print how a model does under the worst disturbances, and what it answers to extreme segments."""
     console = out()
-    fbeta = f"F{robustness.beta:g}"
-    table = new_table(
-        f"robustness: {counted(robustness.segments, 'segment')} of {counted(robustness.subjects, 'subject')}",
-        "disturbance",
-        "ROC-AUC",
-        "loss",
-        "F1",
-        fbeta,
-        "specificity",
-    )
-    table.add_row(*_robustness_cells(robustness.undisturbed), end_section=True)
-    worst = robustness.worst
-    for one in robustness.disturbed:
-        table.add_row(*_robustness_cells(one), style="bold" if one is worst else None)
-    console.print(table)
-    if worst is not None:
+    count = f"{counted(robustness.segments, 'segment')} of {counted(robustness.subjects, 'subject')}"
+    console.print(f"robustness: {count}; report.html shows each disturbance")
+    worst = most_harmful(robustness)[0]
+    if worst.roc_auc_loss is not None:
         console.print(f"  the largest loss of ROC-AUC is {worst.roc_auc_loss:.4f}, by {worst.disturbance}")
+    fbeta = f"F{robustness.beta:g}"
     console.print(f"  the smallest {fbeta} is {robustness.robust_fbeta:.4f}, without the severe disturbances")
-    console.print(_extremes(robustness))
-
-
-def _robustness_cells(one: DisturbedMetrics) -> list[str]:
-    name = f"{one.disturbance} (severe)" if one.severe else one.disturbance
-    return [name, *map(figure, (one.roc_auc, one.roc_auc_loss, one.f1, one.fbeta, one.specificity))]
-
-
-def _extremes(robustness: Robustness) -> str:
     called = "AFIB" if robustness.flat_line_is_afib else "not AFIB"
-    score = figure(robustness.extremes["flat_line"])
+    score = f4(robustness.extremes["flat_line"])
     undefined = [name for name, answer in robustness.extremes.items() if answer is None]
     finite = f"not finite for {', '.join(undefined)}" if undefined else "all finite"
-    return f"  a flat line is called {called} ({score}); answers to extreme segments are {finite}"
+    console.print(f"  a flat line is called {called} ({score}); answers to extreme segments are {finite}")
 
 
 def print_final(final: Final) -> None:
@@ -164,7 +130,7 @@ def _candidates_table(final: Final) -> Table:
         {
             "trial": lambda one: str(one.trial),
             "architecture": lambda one: one.proposal.architecture.name,
-            "ONNX": lambda one: kilobytes(one.onnx_bytes),
+            SIZE_NAMES[final.size_of]: lambda one: kilobytes(one.onnx_bytes),
             "F-beta in search": lambda one: f"{one.search_fbeta:.4f}",
             "on all folds": lambda one: f"{one.fbeta:.4f}",
             "± s.e.": lambda one: f"{one.contender.estimate.standard_error or 0:.4f}",
@@ -178,9 +144,9 @@ def _candidates_table(final: Final) -> Table:
 def _models_table(final: Final) -> Table:
     """Show what each size buys."""
     tested: dict[str, Callable[[Model], str]] = {
-        "test F1": lambda model: figure(model.test.f1 if model.test else None),
-        "test F-beta": lambda model: figure(model.test.fbeta if model.test else None),
-        "test ROC-AUC": lambda model: figure(model.test.roc_auc if model.test else None),
+        "test F1": lambda model: f4(model.test.f1 if model.test else None),
+        "test F-beta": lambda model: f4(model.test.fbeta if model.test else None),
+        "test ROC-AUC": lambda model: f4(model.test.roc_auc if model.test else None),
     }
     return table_of(
         "models",

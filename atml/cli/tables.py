@@ -8,7 +8,7 @@ from rich.table import Table
 Row = TypeVar("Row")
 # Headings of the columns that hold words; the others are right-aligned.
 WORDS = {
-    *("", "architecture", "best within", "check", "class", "detail", "device", "disturbance", "host"),
+    *("", "architecture", "best within", "check", "class", "detail", "device", "host"),
     *("last seen", "metric", "phase", "result", "rhythm", "state", "study", "subject", "targets"),
 }
 

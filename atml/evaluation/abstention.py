@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from atml.evaluation.confusion import Floats
 from atml.evaluation.evaluate import evaluate
-from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.labelled import labelled_scores
 from atml.evaluation.metrics import Metrics
 from atml.evaluation.stored import Stored
 
@@ -61,7 +61,6 @@ def abstain(
     """
     if not 0.5 <= least_confidence <= 1:
         raise ValueError(f"least_confidence must be from .5 to 1, but got {least_confidence}.")
-    check_beta(beta)
     positive, score = labelled_scores(labels, scores)
     names, subject = np.unique(np.asarray(subjects), return_inverse=True)
     kept = confidence(score, threshold) >= least_confidence
@@ -90,13 +89,11 @@ def least_confidence_for(scores: ArrayLike, threshold: float, coverage: float) -
 
     The scores should be out-of-fold: a network is more confident about segments that it was trained on.
 
-    Raises ValueError unless `coverage` is above 0 and at most 1, and without scores.
+    Raises ValueError unless `coverage` is above 0 and at most 1.
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage must be above 0 and at most 1, but got {coverage}.")
     known = confidence(scores, threshold)
-    if known.size == 0:
-        raise ValueError("a confidence needs scores, but got none.")
     if coverage == 1:
         return 0.5  # answer everything, also what is not among these scores
     answered = int(np.ceil(coverage * known.size - 1e-9))

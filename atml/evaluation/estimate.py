@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.evaluation.confusion import Confusion, Floats, ratio
 from atml.evaluation.evaluate import metrics_of_counts
-from atml.evaluation.labelled import check_beta, labelled_scores
+from atml.evaluation.labelled import labelled_scores
 from atml.evaluation.metrics import Metrics
 from atml.evaluation.threshold import plateau
 
@@ -95,12 +95,7 @@ def estimate(folds: Sequence[FoldCounts], *, beta: float = 2.0, partitions: int 
 
     With several `partitions`, in each of which every subject is in one fold, the standard error is that of
     one: the same subjects say nothing new about others.
-
-    Raises ValueError without a fold.
     """
-    check_beta(beta)
-    if not folds:
-        raise ValueError("an estimate needs at least one fold, but got none.")
     curves = np.stack([fold.fbeta(beta) for fold in folds])  # [folds, thresholds]
     at = sum(plateau(curves.mean(axis=0))) // 2
     by_fold = curves[:, at]

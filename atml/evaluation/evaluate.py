@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.evaluation.bootstrap import bootstrap_intervals
 from atml.evaluation.confusion import Confusion, Floats, count_by_group, or_none
-from atml.evaluation.labelled import check_beta, groups, labelled_scores
+from atml.evaluation.labelled import groups, labelled_scores
 from atml.evaluation.metrics import Metrics, RhythmMetrics, SubjectMetrics
 
 # A subject counts for G when its F-beta is above this (IESD-2024).
@@ -32,9 +32,6 @@ def evaluate(
     them. Raises ValueError for vectors of different length, for empty vectors, and for invalid
     labels or scores.
     """
-    check_beta(beta)
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must not be negative, but got {bootstrap}.")
     positive, score = labelled_scores(labels, scores)
     subject_names, subject = groups("subjects", subjects, positive.size)
     rhythm_names, rhythm = groups("rhythms", rhythms, positive.size)

@@ -41,9 +41,3 @@ def groups(what: str, names: ArrayLike, segments: int) -> tuple[list[str], NDArr
         )
     distinct, index = np.unique(given, return_inverse=True)
     return [str(name) for name in distinct], index.astype(np.int64)
-
-
-def check_beta(beta: float) -> None:
-    """Raise ValueError unless `beta`, the weight of recall against precision, is positive."""
-    if not (np.isfinite(beta) and beta > 0):
-        raise ValueError(f"beta must be positive, but got {beta}.")

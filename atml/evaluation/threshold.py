@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from atml.evaluation.confusion import Floats
-from atml.evaluation.labelled import check_beta, groups, labelled_scores
+from atml.evaluation.labelled import groups, labelled_scores
 
 # Thresholds whose F-beta is this close to the best count as equally good.
 TOLERANCE = 0.002
@@ -22,7 +22,6 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike, subjects: ArrayLike, *,
     plateau around it where F-beta is within .002 of it, clipped to .001 – .999 and rounded to four
     decimals. Raises ValueError when there is no AFIB.
     """
-    check_beta(beta)
     positive, score = labelled_scores(labels, scores)
     if not positive.any():
         raise ValueError("a threshold needs AFIB segments, but got none.")

@@ -19,6 +19,7 @@ from atml.service.stored import StoredStudy, StudyData
 from atml.service.studies import check_data
 from atml.service.watch import Watch
 from atml.tuning.phases import Phase
+from atml.tuning.sizes import SizeOf
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +32,7 @@ class Final:
     is_robust: bool  # whether they reach `targets.robust_fbeta`; if no candidate does, all were considered
     failed_targets: tuple[str, ...] | None  # by `recommended`, over all folds; None if there are no targets
     test_looks: int  # evaluations on test segments counted for this study
+    size_of: SizeOf  # what the sizes of the candidates count
 
 
 def finalize(
@@ -83,6 +85,7 @@ def finalize(
         is_robust=bool(robust),
         failed_targets=_failed_targets(answer, phase, is_robust=bool(robust)),
         test_looks=len(looks(stored.study)),
+        size_of=phase.targets.size_of,
     )
 
 

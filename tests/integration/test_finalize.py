@@ -374,6 +374,12 @@ class TestSizes:
         said = f"targets missed: fbeta, robust_fbeta; the recommended model has {best:.4f} over all folds"
         assert said in capsys.readouterr().out
 
+    def test_the_sizes_of_candidates_are_named_by_what_counts(self, make, stored, capsys):
+        print_final(make(**targets(stored, size_of="int8")))
+        heading = next(line for line in capsys.readouterr().out.splitlines() if "architecture" in line)
+        assert "INT8" in heading
+        assert "ONNX" not in heading
+
     def test_a_bundle_is_named_by_its_size_its_architecture_and_its_trial(self, make, stored):
         final = make(**self.with_sizes(stored, 12_000))
         for model in final.models:

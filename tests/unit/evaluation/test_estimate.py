@@ -91,8 +91,3 @@ def test_metrics_of_folds_are_those_of_all_their_segments():
         assert getattr(found, name) == pytest.approx(getattr(whole, name)), name
     assert found.segments == whole.segments
     assert found.roc_auc is None
-
-
-def test_no_fold_is_no_estimate():
-    with pytest.raises(ValueError, match="at least one fold"):
-        estimate([])

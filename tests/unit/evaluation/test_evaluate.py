@@ -185,8 +185,6 @@ def test_no_interval_without_subjects_or_resamples(subjects):
         ({"scores": [0.5]}, "one length"),
         ({"subjects": ["a"]}, r"subjects must be a vector of 2 names.*\(1,\)"),
         ({"rhythms": ["a"] * 3}, r"rhythms must be a vector of 2 names.*\(3,\)"),
-        ({"bootstrap": -1}, "got -1"),
-        ({"beta": 0.0}, "got 0.0"),
         ({"scores": [0.5, math.nan]}, "got nan at index 1"),
     ],
 )
