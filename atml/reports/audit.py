@@ -21,8 +21,8 @@ from atml.evaluation import best_threshold
 from atml.evaluation.evaluate import roc_auc
 from atml.files import prepare_folder, write_whole
 from atml.reports.audit_pictures import MOST_TRACES, page
-from atml.reports.fits import all_of, job, run_fits
-from atml.reports.scored import scores_in_order
+from atml.reports.fits import FitJob, all_of, run_fits
+from atml.reports.scored import Scored
 from atml.service.data import load_segments
 from atml.service.watch import Watch
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
@@ -136,7 +136,7 @@ def audit_labels(
     document = {"phase": "joint", "name": "audit", "data": data, "training": QUICK if quick else {}}
     phase = parse_spec(document, source="audit")
     jobs = [
-        job(phase, dataset.fingerprint, one.proposal(LEARNING_RATE), fold=fold, seed=0)
+        FitJob(phase, dataset.fingerprint, one.proposal(LEARNING_RATE), fold=fold, seed=0)
         for one in candidates
         for fold in range(folds)
     ]
@@ -149,7 +149,7 @@ def audit_labels(
         if own is None:
             watch.say(f"Left out {one.architecture}: its training diverges")
         else:
-            scores.append(scores_in_order(own, dataset))
+            scores.append(Scored.of(own, dataset).scores)
             used.append(one)
     if not used:
         raise DataError(f"the training of every network diverges on {dataset.source}; check its segments")

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from atml.ecg import Dataset
 from atml.errors import StudyError
 from atml.evaluation import FoldCounts, Metrics, best_threshold, chance_to_be_better, estimate
 from atml.reports.assessment import metrics_of
-from atml.reports.fits import Fit, FitJob, all_of, job
+from atml.reports.fits import CUT_AGAIN, Fit, FitJob, all_of
+from atml.reports.scored import Scored
 from atml.service.stored import StoredStudy
 from atml.service.watch import Watch
 from atml.tuning import records
@@ -17,7 +16,6 @@ from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal
 from atml.tuning.ranking import Contender, contenders, leaders, rank
 
-CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the race
 # Of two models, the larger one must be better in this share of the resamples: one standard error.
 SURE = 0.84
 
@@ -86,7 +84,7 @@ def judge_again(
     leading = leaders(known, phase.targets, sizes_of(phase), phase.finalize.candidates)
     folds = range(phase.data.folds)
     jobs = [
-        job(phase, dataset.fingerprint, records.proposal(one.trial), fold=fold, seed=CUT_AGAIN)
+        FitJob(phase, dataset.fingerprint, records.proposal(one.trial), fold=fold, seed=CUT_AGAIN)
         for one in leading
         for fold in folds
     ]
@@ -140,10 +138,8 @@ def _is_tied(best: Candidate, other: Candidate, beta: float) -> bool:
 
 
 def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence[Fit]) -> Candidate:
-    rows = np.concatenate([fit.valid_rows for fit in fits])
-    scores = np.concatenate([fit.valid_scores for fit in fits])
-    scored = dataset.select(rows)
-    threshold = best_threshold(scored.labels, scores, scored.subjects, beta=phase.beta)
+    scores = Scored.of(fits, dataset).scores
+    threshold = best_threshold(dataset.labels, scores, dataset.subjects, beta=phase.beta)
     counts = (*records.folds(leader.trial).values(), *(_counts(dataset, fit) for fit in fits))
     return Candidate(
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta, partitions=1 + CUT_AGAIN)),
@@ -151,7 +147,7 @@ def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence
         fits=tuple(fits),
         proposal=records.proposal(leader.trial),
         threshold=threshold,
-        out_of_fold=metrics_of(scored, scores, threshold=threshold, beta=phase.beta),
+        out_of_fold=metrics_of(dataset, scores, threshold=threshold, beta=phase.beta),
     )
 
 

@@ -7,15 +7,12 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +21,21 @@ from torch import Tensor
 
 from atml.errors import AtmlError, SpecChanged, TrainingDiverged
 from atml.files import prepare_folder, write_whole
-from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.service.watch import Update
 from atml.training import choose_device, spread_over_devices
 from atml.training.allocator import allocator_of_children
 from atml.tuning.fit import Trainer, training_identity
-from atml.tuning.phases import Phase, parse_spec
+from atml.tuning.phases import Phase
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
 
-ENDING_SECONDS = 5.0  # a process that is terminated ends sooner
+CUT_AGAIN = 1  # leaders are evaluated again on folds other than those of the race
+BROKEN = (
+    "a training process was killed, probably because memory ran out, or could not start: run the same "
+    "command again, with fewer --workers (finished trainings are kept); a script has to be a file and to "
+    'call ATML below the line: if __name__ == "__main__":'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,49 +49,38 @@ class Fit:
     train_loss: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FitJob:
-    """One fit, described by plain values so that another process can run it."""
+    """One fit of a proposal under a study's spec."""
 
-    spec: dict[str, Any]
+    phase: Phase
     fingerprint: str  # of the data
-    architecture: str
-    config: dict[str, Any]
-    learning_rate: float
+    proposal: Proposal
+    _: KW_ONLY
     fold: int | None  # None: train on all subjects
     seed: int  # of the weights on all subjects, or of the split into folds
     soft_labels: NDArray[np.float32] | None = None  # [segments] learned in place of the labels
 
     @property
+    def spec(self) -> Phase:
+        """The study's spec, with the settings of final training for all training."""
+        return self.phase.model_copy(update={"training": self.phase.final_training})
+
+    @property
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
-        document = {**vars(self), **training_identity(self.spec, self.fingerprint), "version": __version__}
-        labels = document.pop("soft_labels")
-        if labels is not None:
-            document["soft_labels"] = hashlib.sha256(labels.tobytes()).hexdigest()
+        document = {
+            **training_identity(self.spec.stored(), self.fingerprint),
+            "architecture": self.proposal.architecture.name,
+            "config": self.proposal.config_dict(),
+            "learning_rate": self.proposal.learning_rate,
+            "fold": self.fold,
+            "seed": self.seed,
+            "version": __version__,
+        }
+        if self.soft_labels is not None:
+            document["soft_labels"] = hashlib.sha256(self.soft_labels.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def job(
-    phase: Phase,
-    fingerprint: str,
-    proposal: Proposal,
-    *,
-    fold: int | None,
-    seed: int,
-    soft_labels: NDArray[np.float32] | None = None,
-) -> FitJob:
-    """Describe a fit of `proposal` under a study's spec."""
-    return FitJob(
-        spec=phase.model_copy(update={"training": phase.final_training}).stored(),
-        fingerprint=fingerprint,
-        architecture=proposal.architecture.name,
-        config=proposal.config_dict(),
-        learning_rate=proposal.learning_rate,
-        fold=fold,
-        seed=seed,
-        soft_labels=soft_labels,
-    )
 
 
 def run_fits(
@@ -137,11 +127,10 @@ def run_fits(
                 future.result()
                 on_done(count, len(jobs))
         except BaseException as error:
-            processes = list((pool._processes or {}).values())
-            if isinstance(error, BrokenProcessPool):
-                raise AtmlError(_why_broken(processes)) from None
-            for process in processes:  # an unfinished fit stores nothing
+            for process in list((pool._processes or {}).values()):  # an unfinished fit stores nothing
                 process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise AtmlError(BROKEN) from None
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -182,24 +171,6 @@ def _children_without_ctrl_c() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _why_broken(processes: Sequence[BaseProcess]) -> str:
-    """Say why a pool lost a process; it ends all others itself."""
-    until = time.monotonic() + ENDING_SECONDS
-    while any(one.exitcode is None for one in processes) and time.monotonic() < until:
-        time.sleep(0.02)
-    for one in processes:
-        one.kill()
-    if any(one.exitcode is not None and one.exitcode > 0 for one in processes):  # negative: a signal
-        return (
-            "no training process could start, for the reason above; a script has to be a file and to call "
-            'ATML below the line: if __name__ == "__main__":'
-        )
-    return (
-        "the system has killed a training process, probably because memory ran out; finished trainings are "
-        "kept, so run the same command again, with fewer --workers"
-    )
-
-
 def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -214,36 +185,29 @@ def _end_with_parent() -> None:
 
 
 def _fit_and_keep(one: FitJob, folder: str, device_name: str) -> None:
-    phase = parse_spec(one.spec, source="finalize")
-    architecture = get_architecture(one.architecture)
-    proposal = Proposal(
-        architecture=architecture,
-        config=architecture.config_from_dict(one.config),
-        learning_rate=one.learning_rate,
-    )
-    dataset = load_training_data(phase.data)
+    data = one.phase.data
+    dataset = load_training_data(data)
     if dataset.fingerprint != one.fingerprint:
-        raise SpecChanged(
-            f"{phase.data.train} was changed during the training; restore it and run this again"
-        )
-    trainer = Trainer(phase, dataset, choose_device(device_name))
+        raise SpecChanged(f"{data.train} was changed during the training; restore it and run this again")
+    trainer = Trainer(one.spec, dataset, choose_device(device_name))
     try:
-        fit = _fit(trainer, proposal, one)
+        fit = _fit(trainer, one)
     except TrainingDiverged:
         fit = None
     _save(_path(Path(folder), one), fit)
 
 
-def _fit(trainer: Trainer, proposal: Proposal, one: FitJob) -> Fit:
+def _fit(trainer: Trainer, one: FitJob) -> Fit:
+    proposal, soft_labels = one.proposal, one.soft_labels
     if one.fold is None:
-        state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed, soft_labels=one.soft_labels)
+        state_dict, train_loss = trainer.on_all_subjects(proposal, seed=one.seed, soft_labels=soft_labels)
         return Fit(
             state_dict=state_dict,
             valid_rows=np.empty(0, np.int64),
             valid_scores=np.empty(0, np.float32),
             train_loss=train_loss,
         )
-    again = trainer.cut_again(one.seed).fold(proposal, one.fold, soft_labels=one.soft_labels)
+    again = trainer.cut_again(one.seed).fold(proposal, one.fold, soft_labels=soft_labels)
     train_loss = [epoch.point.train_loss for epoch in again.epochs()][-1]
     held_out = np.unique(again.split.valid.subjects)
     return Fit(

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.evaluation import best_threshold
-from atml.reports.choose import CUT_AGAIN, Candidate, Choice, RunFits
-from atml.reports.fits import Fit, all_of, job
-from atml.reports.scored import Scored, scores_in_order
+from atml.reports.choose import Candidate, Choice, RunFits
+from atml.reports.fits import CUT_AGAIN, Fit, FitJob, all_of
+from atml.reports.scored import Scored
 from atml.tuning.phases import Phase
 
 
@@ -47,7 +47,7 @@ def retrain(
     folds = range(phase.data.folds) if share else ()  # without soft labels, those of the candidate serve
     each = [*((fold, CUT_AGAIN) for fold in folds), *((None, seed) for seed in seeds)]
     jobs = [
-        job(phase, dataset.fingerprint, one.candidate.proposal, fold=fold, seed=seed, soft_labels=labels)
+        FitJob(phase, dataset.fingerprint, one.candidate.proposal, fold=fold, seed=seed, soft_labels=labels)
         for one in choices
         for fold, seed in each
     ]
@@ -61,7 +61,7 @@ def retrain(
 
 def soft_labels(candidates: Sequence[Candidate], dataset: Dataset, share: float) -> NDArray[np.float32]:
     """Return the labels [n], of which `share` is replaced by the candidates' mean out-of-fold score."""
-    mean: NDArray[np.float64] = np.mean([scores_in_order(one.fits, dataset) for one in candidates], axis=0)
+    mean: NDArray[np.float64] = np.mean([Scored.of(one.fits, dataset).scores for one in candidates], axis=0)
     mixed: NDArray[np.float64] = (1 - share) * dataset.labels + share * mean
     return mixed.astype(np.float32)
 
@@ -73,11 +73,10 @@ def _retrained(
     if on_folds is None or not on_all:
         return None
     scored = Scored.of(on_folds or choice.candidate.fits, dataset)
-    labels, subjects = scored.dataset.labels, scored.dataset.subjects
     return Retrained(
         choice=choice,
         # The seed that converged best: no validation data is left to choose by.
         fit=min(on_all, key=lambda fit: fit.train_loss),
         scored=scored,
-        threshold=best_threshold(labels, scored.scores, subjects, beta=phase.beta),
+        threshold=best_threshold(dataset.labels, scored.scores, dataset.subjects, beta=phase.beta),
     )

@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atml.evaluation import Estimate, FoldCounts, Metrics
 from atml.export.c import Footprint
-from atml.models import get_architecture
 from atml.tuning.proposal import Proposal
 
 # Parameters. The first two name a candidate.
@@ -230,9 +229,7 @@ def config(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def proposal(trial: FrozenTrial) -> Proposal:
     """Return the network and the learning rate that `trial` trained."""
-    values, rate = config(trial) or {}, learning_rate(trial) or 0.0
-    named = get_architecture(architecture(trial))
-    return Proposal(architecture=named, config=named.config_from_dict(values), learning_rate=rate)
+    return Proposal.of(architecture(trial), config(trial) or {}, learning_rate(trial) or 0.0)
 
 
 def parameters(trial: FrozenTrial) -> int | None:

@@ -31,7 +31,7 @@ from atml.models import get_architecture
 from atml.models.afnet import AFNetConfig, build
 from atml.reports.assessment import assess
 from atml.reports.choose import choose, judge_again
-from atml.reports.fits import job, run_fits
+from atml.reports.fits import FitJob, run_fits
 from atml.reports.retrain import retrain, soft_labels
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
@@ -110,7 +110,7 @@ def models_of(retrained, labels, phase, train, test, run):
     chosen = retrained.choice.candidate
     seeds = range(phase.finalize.seeds)
     jobs = [
-        job(phase, train.fingerprint, chosen.proposal, fold=None, seed=seed, soft_labels=labels)
+        FitJob(phase, train.fingerprint, chosen.proposal, fold=None, seed=seed, soft_labels=labels)
         for seed in seeds
     ]
     some = train.samples(np.linspace(0, len(train) - 1, 500).astype(np.int64))
@@ -175,12 +175,14 @@ def afnet(arguments):
 
     phase = stored.phase
     folds = run(
-        [job(phase, train.fingerprint, proposal, fold=fold, seed=1) for fold in range(phase.data.folds)]
+        [FitJob(phase, train.fingerprint, proposal, fold=fold, seed=1) for fold in range(phase.data.folds)]
     )
     at = np.concatenate([fit.valid_rows for fit in folds])
     scores = np.concatenate([fit.valid_scores for fit in folds])
     threshold = best_threshold(train.labels[at], scores, train.subjects[at], beta=BETA)
-    whole = [job(phase, train.fingerprint, proposal, fold=None, seed=seed) for seed in range(arguments.seeds)]
+    whole = [
+        FitJob(phase, train.fingerprint, proposal, fold=None, seed=seed) for seed in range(arguments.seeds)
+    ]
     for seed, fit in enumerate(run(whole)):
         network = proposal.build(LENGTH, seed=0)
         network.load_state_dict(fit.state_dict)

@@ -1,8 +1,10 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -11,7 +13,7 @@ import pytest
 from atml.errors import SpecChanged
 from atml.models import get_architecture
 from atml.reports import fits
-from atml.reports.fits import job, run_fits, stored_fits
+from atml.reports.fits import FitJob, run_fits, stored_fits
 from atml.tuning.proposal import Proposal
 
 
@@ -26,7 +28,7 @@ def key(make_phase1):
 
     def key(*, fingerprint="f" * 64, fold=0, seed=1, name="linear", learning_rate=0.01, **changes):
         what = proposal(name, learning_rate)
-        return job(make_phase1(**changes), fingerprint, what, fold=fold, seed=seed).key
+        return FitJob(make_phase1(**changes), fingerprint, what, fold=fold, seed=seed).key
 
     return key
 
@@ -72,14 +74,23 @@ def test_neither_the_directory_nor_what_ends_a_search_changes_the_key(key, chang
     assert key(**change) == key()
 
 
+def test_a_plug_in_s_lambda_can_be_sent_to_another_process(make_phase1):
+    linear = get_architecture("linear")
+    custom = replace(linear, network=lambda config, length: linear.network(config, length))
+    what = Proposal(architecture=custom, config=custom.default(), learning_rate=0.01)
+    sent = pickle.loads(pickle.dumps(FitJob(make_phase1(), "f", what, fold=0, seed=1)))
+    assert sent.proposal == proposal()  # its name is looked up there
+    assert sent.phase == make_phase1()
+
+
 def test_the_name_of_the_study_is_no_part_of_the_key(make_phase1):
-    keys = {job(make_phase1(name=name), "f", proposal(), fold=0, seed=1).key for name in ("a", "b")}
+    keys = {FitJob(make_phase1(name=name), "f", proposal(), fold=0, seed=1).key for name in ("a", "b")}
     assert len(keys) == 1
 
 
 def test_a_fit_that_is_kept_is_not_done_again(make_phase1, dataset, tmp_path):
     phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
-    jobs = [job(phase, dataset.fingerprint, proposal(), fold=fold, seed=1) for fold in (0, None)]
+    jobs = [FitJob(phase, dataset.fingerprint, proposal(), fold=fold, seed=1) for fold in (0, None)]
     told = []
     first = run_fits(
         jobs, tmp_path, workers=1, device="cpu", on_done=lambda done, total: told.append((done, total))
@@ -102,14 +113,14 @@ def test_shipped_models_are_trained_as_finalize_says(make_phase1):
     phase = make_phase1(training={"epochs": 3, "simulated": 0.1})
     assert (phase.final_training.epochs, phase.final_training.simulated) == (3, 0.1)
     other = make_phase1(training={"epochs": 3, "simulated": 0.1}, finalize={"epochs": 7, "simulated": 0.0})
-    one = job(other, "", proposal("linear"), fold=0, seed=1)
-    assert (one.spec["training"]["epochs"], one.spec["training"]["simulated"]) == (7, 0.0)
-    assert one.key != job(phase, "", proposal("linear"), fold=0, seed=1).key
+    one = FitJob(other, "", proposal("linear"), fold=0, seed=1)
+    assert (one.spec.training.epochs, one.spec.training.simulated) == (7, 0.0)
+    assert one.key != FitJob(phase, "", proposal("linear"), fold=0, seed=1).key
 
 
 def test_a_fit_that_diverges_is_none_and_not_tried_again(make_phase1, dataset, tmp_path):
     phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
-    one = job(phase, dataset.fingerprint, proposal("optimized_afnet", learning_rate=1e30), fold=0, seed=1)
+    one = FitJob(phase, dataset.fingerprint, proposal("optimized_afnet", learning_rate=1e30), fold=0, seed=1)
     assert run_fits([one], tmp_path, workers=1, device="cpu") == [None]
     (path,) = tmp_path.glob("*.pt")
     before = path.stat().st_mtime_ns
@@ -126,7 +137,7 @@ from atml.errors import AtmlError
 from atml.models import get_architecture
 from atml.tuning.phases import parse_spec
 from atml.tuning.proposal import Proposal
-from atml.reports.fits import job, run_fits
+from atml.reports.fits import FitJob, run_fits
 
 training = {"epochs": 1_000_000, "segments_per_epoch": 64}
 document = {"phase": "joint", "name": "a", "data": {"train": sys.argv[1], "folds": 2}, "training": training}
@@ -134,7 +145,7 @@ linear = get_architecture("linear")
 what = Proposal(architecture=linear, config=linear.default(), learning_rate=0.01)
 try:
     fingerprint = load_dataset(Path(sys.argv[1])).fingerprint
-    one = job(parse_spec(document, source="test"), fingerprint, what, fold=0, seed=1)
+    one = FitJob(parse_spec(document, source="test"), fingerprint, what, fold=0, seed=1)
     run_fits([one], Path(sys.argv[2]), workers=1, device="cpu")
 except KeyboardInterrupt:
     sys.exit("interrupted")
@@ -165,7 +176,7 @@ def endless(simulated, tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_a_damaged_result_is_made_again(make_phase1, dataset, tmp_path, damage):
     phase = make_phase1(training={"epochs": 1, "segments_per_epoch": 64})
-    one = job(phase, dataset.fingerprint, proposal("linear"), fold=0, seed=1)
+    one = FitJob(phase, dataset.fingerprint, proposal("linear"), fold=0, seed=1)
     (before,) = run_fits([one], tmp_path, workers=1, device="cpu")
     path = tmp_path / f"{one.key}.pt"
     path.write_bytes(path.read_bytes()[:900] if damage is None else damage)
@@ -175,7 +186,7 @@ def test_a_damaged_result_is_made_again(make_phase1, dataset, tmp_path, damage):
 
 
 def test_data_that_changed_meanwhile_is_named_and_nothing_is_kept(make_phase1, tmp_path):
-    one = job(make_phase1(), "0" * 64, proposal("linear"), fold=0, seed=1)
+    one = FitJob(make_phase1(), "0" * 64, proposal("linear"), fold=0, seed=1)
     with pytest.raises(SpecChanged, match="was changed during the training"):
         run_fits([one], tmp_path, workers=1, device="cpu")
     assert list(tmp_path.glob("*.pt")) == []
@@ -185,7 +196,7 @@ def test_a_process_that_the_system_kills_is_told_in_a_sentence(endless):
     process, fitting = endless
     fitting[0].kill()
     _, said = process.communicate()
-    assert said.startswith("the system has killed a training process, probably because memory ran out")
+    assert said.startswith("a training process was killed, probably because memory ran out, or could not")
 
 
 def test_a_script_without_a_main_guard_is_told_so(simulated, tmp_path):
@@ -194,7 +205,11 @@ def test_a_script_without_a_main_guard_is_told_so(simulated, tmp_path):
     arguments = [sys.executable, script, str(simulated), str(tmp_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("no training process could start, for the reason above")
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(
+        "a training process was killed, probably because memory ran out, or could not start"
+    )
+    assert told.endswith('to call ATML below the line: if __name__ == "__main__":')
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
