@@ -17,7 +17,7 @@ from atml.ecg.sources.recording import Item, Reading
 from atml.errors import AtmlError, DataError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
 from atml.files import prepare_folder, write_whole
-from atml.reports.assessment import Evaluation, assess_answers
+from atml.reports.assessment import Evaluation, answered_of, metrics_of, scores
 from atml.reports.bundle import BETA, Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
@@ -256,13 +256,13 @@ def evaluate(
     bundle = bundle_of(path)
     classifier = bundle.classifier if bundle else OnnxClassifier(path)
     dataset = data if isinstance(data, Dataset) else load_segments(Path(data), watch, skip_bad=skip_bad)
-    found = assess_answers(
-        classifier,
-        dataset,
-        threshold=threshold,
-        beta=beta or (bundle.beta if bundle else BETA),
-        least_confidence=bundle.least_confidence if bundle else None,
-    )
+    threshold = classifier.metadata.threshold if threshold is None else threshold
+    beta = beta or (bundle.beta if bundle else BETA)
+    scored, answered = scores(classifier, dataset), None
+    if bundle is not None and (least := bundle.least_confidence) is not None:
+        answered = answered_of(dataset, scored, threshold=threshold, least_confidence=least, beta=beta)
+    metrics = metrics_of(dataset, scored, threshold=threshold, beta=beta)
+    found = Evaluation(**vars(metrics), answered=answered)
     if bundle is None:
         return found
     if set(bundle.positive) != set(dataset.positive):

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from atml.cli.documents.models import Int8Document
 from atml.ecg.dataset import DirectoryReport
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
 from atml.export.c import CCheck, Footprint
+from atml.reports.int8 import Int8Figures
 from atml.reports.predicting import RecordingPart, RecordingPrediction
 from atml.reports.qdq import FullInteger
 from atml.reports.verify import Check
@@ -136,7 +136,7 @@ class MetricsFileDocument:
     abstention: WithheldDocument | None
     #: Median time of one segment in ONNX Runtime, with one thread, where the model was finalized.
     latency_ms: float
-    int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
+    int8: Int8Figures | None  #: Its INT8 version; null if that is not smaller.
     #: Metrics of the new folds' networks on the subjects that each has not seen, on all segments likewise.
     out_of_fold: Metrics
     search_fbeta: float  #: F-beta in the search.

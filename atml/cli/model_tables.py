@@ -167,4 +167,4 @@ def _models_table(final: Final) -> Table:
 
 
 def _int8_size(model: Model) -> str:
-    return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.is_close else "–"
+    return f"{model.int8.onnx_bytes:,} B" if model.int8 and model.int8.shipped else "–"

@@ -37,14 +37,6 @@ _BIAS = 2  # the input that is the bias
 _BIASED = ("Conv", "Gemm")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How well two models agree on the same segments."""
-
-    largest_difference: float  # of their logits
-    decisions_equal: float  # the share of segments with the same decision, 0 to 1
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Block:
     """Weights that are stored as one int8 tensor, one after the other along the first axis."""
@@ -80,18 +72,16 @@ def quantize_weights(model: bytes, samples: ArrayLike | None = None) -> bytes:
     return checked_bytes(_quantized(source))
 
 
-def compare_quantized(model: bytes, quantized: bytes, samples: ArrayLike) -> Agreement:
-    """Compare the logits and decisions of two model files over the segments `samples` [n, L].
+def compare_quantized(model: bytes, quantized: bytes, samples: ArrayLike) -> tuple[float, float]:
+    """Return the largest difference of two models' logits, and the share of equal decisions.
 
-    Each decides at the threshold in its own metadata.
+    `samples` [n, L] are the segments. Each model file decides at the threshold in its own metadata.
     """
     classifiers = [OnnxClassifier(content) for content in (model, quantized)]
     logits = [classifier.logits(samples) for classifier in classifiers]
     decisions = [one.probabilities(samples) >= one.metadata.threshold for one in classifiers]
-    return Agreement(
-        largest_difference=float(np.abs(logits[0] - logits[1]).max()),
-        decisions_equal=float(np.mean(decisions[0] == decisions[1])),
-    )
+    difference = float(np.abs(logits[0] - logits[1]).max())
+    return difference, float(np.mean(decisions[0] == decisions[1]))
 
 
 def _quantized(source: ModelProto) -> ModelProto:

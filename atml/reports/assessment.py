@@ -54,27 +54,6 @@ def assess(classifier: OnnxClassifier, dataset: Dataset, *, beta: float) -> Metr
     return metrics_of(dataset, found, threshold=classifier.metadata.threshold, beta=beta)
 
 
-def assess_answers(
-    classifier: OnnxClassifier,
-    dataset: Dataset,
-    *,
-    threshold: float | None,
-    beta: float,
-    least_confidence: float | None,
-) -> Evaluation:
-    """Return the metrics of a model file, by default at its own threshold.
-
-    With `least_confidence`, also those of the answers that have it.
-    """
-    chosen = classifier.metadata.threshold if threshold is None else threshold
-    found = scores(classifier, dataset)
-    metrics = metrics_of(dataset, found, threshold=chosen, beta=beta)
-    answered = None
-    if least_confidence is not None:
-        answered = answered_of(dataset, found, threshold=chosen, least_confidence=least_confidence, beta=beta)
-    return Evaluation(**vars(metrics), answered=answered)
-
-
 def answered_of(
     dataset: Dataset,
     scores: NDArray[np.float64],

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -180,15 +180,7 @@ def checksum(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class BundleFile:
-    """One file of a bundle; `write` writes it to a path."""
-
-    name: str
-    write: Callable[[Path], None]
-
-
-def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]) -> Path:
+def write_bundle(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, Any]) -> Path:
     """Write `files` and a manifest with their checksums to `folder`, replacing an older bundle of this model.
 
     Everything is first written next to the folder and then swapped with it, so a bundle is never incomplete.
@@ -209,9 +201,9 @@ def write_bundle(folder: Path, files: list[BundleFile], facts: Mapping[str, Any]
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed process with the same number
         remove_abandoned(folder.parent)  # from other killed processes
         scratch.mkdir(parents=True)
-        for file in files:
-            file.write(scratch / file.name)
-        manifest = {"atml": __version__, **facts, "files": [_entry(scratch / file.name) for file in files]}
+        for name, content in files.items():
+            (scratch / name).write_bytes(content)
+        manifest = {"atml": __version__, **facts, "files": [_entry(scratch / name) for name in files]}
         manifest["checksum"] = checksum(manifest)
         (scratch / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         _copy_what_others_added(folder, scratch)

@@ -1,13 +1,13 @@
 """The INT8 version of a shipped model, and whether it is close enough to be shipped too."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atml.evaluation import Metrics
-from atml.export import Agreement, compare_quantized, quantize_weights
+from atml.evaluation.stored import Stored
+from atml.export import compare_quantized, quantize_weights
 
 MODEL_INT8 = "model.int8.onnx"
 # The share of decisions that must stay the same. In measurements over all architectures at least .9966 did,
@@ -15,37 +15,19 @@ MODEL_INT8 = "model.int8.onnx"
 EQUAL_DECISIONS = 0.99
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Int8Model:
-    """A model with INT8 weights, compared with the same model in float32."""
+@dataclass(frozen=True, kw_only=True)
+class Int8Figures(Stored):
+    """The INT8 version of a model, compared with the model itself on training segments."""
 
-    content: bytes = field(repr=False)
-    agreement: Agreement  # on training segments
-    test: Metrics | None = None  # at the same threshold, on the same test segments
-
-    @property
-    def onnx_bytes(self) -> int:
-        """Size of the file."""
-        return len(self.content)
-
-    @property
-    def is_close(self) -> bool:
-        """Whether enough decisions are those of the float32 model; only then is it shipped."""
-        return self.agreement.decisions_equal >= EQUAL_DECISIONS
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON."""
-        return {
-            "onnx_bytes": self.onnx_bytes,
-            "shipped": self.is_close,
-            "largest_logit_difference": self.agreement.largest_difference,
-            "decisions_equal": self.agreement.decisions_equal,
-            "test": self.test.to_dict() if self.test else None,
-        }
+    onnx_bytes: int  #: Size of `model.int8.onnx` in bytes.
+    shipped: bool  #: Whether it is in the bundle: at least 99 % of its decisions are equal.
+    largest_logit_difference: float  #: Largest difference of a logit.
+    decisions_equal: float  #: Fraction of equal decisions.
+    test: Metrics | None = None  #: Metrics on the test segments; None without `--test`.
 
 
-def int8_version(onnx: bytes, segments: NDArray[np.float32]) -> Int8Model | None:
-    """Return the INT8 version of a model file, or None if it would not be smaller.
+def int8_version(onnx: bytes, segments: NDArray[np.float32]) -> tuple[bytes, Int8Figures] | None:
+    """Return the INT8 version of a model file and its figures, or None if it would not be smaller.
 
     Of `segments` [n, L], on which the model was trained, every other one corrects the logits, and the rest
     are compared.
@@ -56,4 +38,10 @@ def int8_version(onnx: bytes, segments: NDArray[np.float32]) -> Int8Model | None
     content = quantize_weights(onnx, segments[::2])
     if content == onnx:
         return None
-    return Int8Model(content=content, agreement=compare_quantized(onnx, content, segments[1::2]))
+    difference, equal = compare_quantized(onnx, content, segments[1::2])
+    return content, Int8Figures(
+        onnx_bytes=len(content),
+        shipped=equal >= EQUAL_DECISIONS,
+        largest_logit_difference=difference,
+        decisions_equal=equal,
+    )

@@ -11,7 +11,7 @@ from atml.export import OnnxClassifier, compare_quantized, quantize_fully
 from atml.export.qdq import CALIBRATION_SEGMENTS
 from atml.files import read_file, write_whole
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, load_model
+from atml.reports.bundle import BETA, MODEL, load_model
 
 MOST_COMPARED = 5_000  # segments
 
@@ -28,7 +28,7 @@ class FullInteger:
     metrics_before: Metrics  #: Metrics of the model on the same segments.
 
 
-def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> FullInteger:
+def export_qdq(model: Path, data: Dataset, out: Path) -> FullInteger:
     """Write the full-integer version of a model and compare both.
 
     Args:
@@ -36,7 +36,6 @@ def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> F
         data: Segments. Some of each subject give the ranges of the activations; others, at most 5,000, are
             compared.
         out: The file to write.
-        beta: Beta of F-beta.
 
     Raises:
         ModelError: the file is not an ATML model, its network is recurrent, or its weights are integers.
@@ -49,15 +48,15 @@ def export_qdq(model: Path, data: Dataset, out: Path, *, beta: float = 2.0) -> F
     rest = np.setdiff1d(np.arange(len(data)), chosen)
     rest = rest if len(rest) else chosen
     compared = data.select(rest[even_sample(data.subjects[rest], MOST_COMPARED)])
-    metrics_before = assess(classifier, compared, beta=beta)  # which refuses segments of another length
+    metrics_before = assess(classifier, compared, beta=BETA)  # which refuses segments of another length
     content = quantize_fully(before, data.samples(chosen))
     write_whole(out, content)
-    agreement = compare_quantized(before, content, compared.samples())
+    difference, equal = compare_quantized(before, content, compared.samples())
     return FullInteger(
         onnx_bytes=len(content),
         onnx_bytes_before=len(before),
-        largest_logit_difference=agreement.largest_difference,
-        decisions_equal=agreement.decisions_equal,
-        metrics=assess(OnnxClassifier(content), compared, beta=beta),
+        largest_logit_difference=difference,
+        decisions_equal=equal,
+        metrics=assess(OnnxClassifier(content), compared, beta=BETA),
         metrics_before=metrics_before,
     )

@@ -1,29 +1,29 @@
 """Shipping a chosen model: ONNX file, parity, one evaluation on test segments, and the bundle."""
 
+import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import ModelError
 from atml.evaluation import Abstention, Metrics, Robustness, score_curves
-from atml.export import OnnxClassifier, check_parity, save_checkpoint, to_onnx
+from atml.export import OnnxClassifier, check_parity, to_onnx
 from atml.reports.abstaining import abstaining
 from atml.reports.assessment import assess
-from atml.reports.bundle import MODEL, BundleFile, folder_for, hashed, to_json, write_bundle
+from atml.reports.bundle import MODEL, folder_for, hashed, to_json, write_bundle
 from atml.reports.c_files import c_code
 from atml.reports.choose import Choice, sizes_of
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
-from atml.reports.int8 import MODEL_INT8, Int8Model, int8_version
+from atml.reports.int8 import MODEL_INT8, Int8Figures, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.model_card import card_of
 from atml.reports.out_of_fold import out_of_fold_robustness
@@ -48,7 +48,7 @@ class Model:
     parity: float
     test: Metrics | None  # of all test segments
     answered: Abstention | None  # of those that it answers; None without `finalize.coverage`
-    int8: Int8Model | None  # None if it is not smaller or cannot be made
+    int8: Int8Figures | None  # None if it is not smaller or cannot be made
     robustness: Robustness  # on training subjects, by the networks of the new folds
 
     @property
@@ -70,14 +70,13 @@ class Exported:
     onnx: bytes
     classifier: OnnxClassifier
     parity: float  # largest difference of its logits from PyTorch's
-    int8: Int8Model | None  # without test results; None if it is not smaller or cannot be made
+    int8: tuple[bytes, Int8Figures] | None  # not tested yet; None if it is not smaller or cannot be made
     no_int8: str | None  # why it cannot be made
-    save_checkpoint: Callable[[Path], None]
 
     @property
     def lacks_int8(self) -> bool:
         """Whether the INT8 version cannot be made, or decides too many segments otherwise to be shipped."""
-        return self.no_int8 is not None or (self.int8 is not None and not self.int8.is_close)
+        return self.no_int8 is not None or (self.int8 is not None and not self.int8[1].shipped)
 
 
 def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
@@ -104,13 +103,6 @@ def export(phase: Phase, dataset: Dataset, retrained: Retrained) -> Exported:
         parity=check_parity(network, onnx, some),
         int8=int8,
         no_int8=no_int8,
-        save_checkpoint=partial(
-            save_checkpoint,
-            state_dict=retrained.fit.state_dict,
-            config=proposal.config_dict(),
-            segment_length=length,
-            metadata=metadata,
-        ),
     )
 
 
@@ -124,12 +116,12 @@ def ship(
     recommended: bool,
 ) -> Model:
     """Evaluate an exported choice on the test segments and write its bundle into `out`/STUDY."""
-    retrained = exported.retrained
+    retrained, length = exported.retrained, dataset.segment_length
     measured = _measure(stored, dataset, test, exported)
-    int8, withheld = measured.int8, measured.withheld
+    withheld = measured.withheld
     models = {MODEL: exported.onnx}
-    if int8 is not None and int8.is_close:
-        models[MODEL_INT8] = int8.content
+    if exported.int8 is not None and exported.int8[1].shipped:
+        models[MODEL_INT8] = exported.int8[0]
     least_confidence = withheld["least_confidence"] if withheld else None
     code, c_figures = c_code(models, least_confidence)
     figures = {**_figures(stored, exported, measured), "c": c_figures}
@@ -140,21 +132,19 @@ def ship(
     }
     folder = folder_for(out / stored.study.study_name / bundle_name(stored.phase, retrained.choice), facts)
     # Without example ECGs, since a bundle is handed on.
-    part = model_part(
-        facts, figures, name=folder.name, segment_length=dataset.segment_length, scored=measured.scored
-    )
+    part = model_part(facts, figures, name=folder.name, segment_length=length, scored=measured.scored)
     texts = {
         **code,
         "metrics.json": to_json(figures),
         "MODEL_CARD.md": card_of(part),
         "report.html": render(contents(study_part(stored), part)),
     }
-    written = {**models, **{name: text.encode() for name, text in texts.items()}}
-    files = [
-        *(BundleFile(name=name, write=partial(_write, content)) for name, content in written.items()),
-        BundleFile(name=VECTORS, write=make_vectors(models, dataset.segment_length).save),
-        BundleFile(name="model.pt", write=exported.save_checkpoint),
-    ]
+    files = {
+        **models,
+        **{name: text.encode() for name, text in texts.items()},
+        VECTORS: make_vectors(models, length).to_bytes(),
+        "model.pt": _checkpoint(retrained, length),
+    }
     return Model(
         choice=retrained.choice,
         threshold=retrained.threshold,
@@ -163,7 +153,7 @@ def ship(
         parity=exported.parity,
         test=measured.test,
         answered=Abstention.from_dict(withheld["test"]) if withheld and withheld["test"] else None,
-        int8=int8,
+        int8=measured.int8,
         robustness=measured.robustness,
     )
 
@@ -173,7 +163,7 @@ class _Measured:
     """The results of an exported model."""
 
     test: Metrics | None
-    int8: Int8Model | None
+    int8: Int8Figures | None
     robustness: Robustness
     scored: Scored  # out of fold
     withheld: dict[str, Any] | None  # what is gained by withholding answers, as JSON
@@ -181,13 +171,16 @@ class _Measured:
 
 def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
     """Measure a model, on the test segments once."""
-    phase, chosen, int8 = stored.phase, exported.retrained.choice.candidate, exported.int8
-    tested = None
+    phase, chosen = stored.phase, exported.retrained.choice.candidate
+    tested, int8 = None, exported.int8[1] if exported.int8 else None
     if test is not None:
         tested = assess(exported.classifier, test, beta=phase.beta)
         count_look(stored, exported.onnx, test, tested)
-        if int8 is not None:
-            int8 = replace(int8, test=assess(OnnxClassifier(int8.content), test, beta=phase.beta))
+        if exported.int8 is not None:
+            content, figures = exported.int8
+            found = assess(OnnxClassifier(content), test, beta=phase.beta)
+            count_look(stored, content, test, found)
+            int8 = replace(figures, test=found)
     scored = Scored.of(chosen.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
@@ -231,8 +224,17 @@ def bundle_name(phase: Phase, choice: Choice) -> str:
     return f"{kilobytes}KB-{chosen.proposal.architecture.name}-trial{chosen.trial}"
 
 
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+def _checkpoint(retrained: Retrained, segment_length: int) -> bytes:
+    """Return the PyTorch weights and what they belong to, for `torch.load(…, weights_only=True)`."""
+    proposal, file = retrained.choice.candidate.proposal, io.BytesIO()
+    content = {
+        "architecture": proposal.architecture.name,
+        "config": proposal.config_dict(),
+        "segment_length": segment_length,
+        "state_dict": retrained.fit.state_dict,
+    }
+    torch.save(content, file)
+    return file.getvalue()
 
 
 def _spread(length: int, count: int) -> NDArray[np.int64]:

@@ -23,10 +23,11 @@ class Vectors:
     segments: NDArray[np.float32]  # [n, segment length]
     logits: dict[str, NDArray[np.float32]]  # [n, 2], by file name of the model
 
-    def save(self, path: Path) -> None:
-        """Write the vectors to a file."""
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, segments=self.segments, **self.logits)
+    def to_bytes(self) -> bytes:
+        """Return the vectors as an NPZ file."""
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, segments=self.segments, **self.logits)
+        return file.getvalue()
 
 
 def make_vectors(models: dict[str, bytes], segment_length: int) -> Vectors:
@@ -42,7 +43,7 @@ def make_vectors(models: dict[str, bytes], segment_length: int) -> Vectors:
 
 
 def load_vectors(path: Path) -> Vectors:
-    """Read what `Vectors.save` wrote; raise ModelError for anything else."""
+    """Read the file of `Vectors.to_bytes`; raise ModelError for anything else."""
     try:
         file = io.BytesIO(read_file(path))
         with np.load(file, allow_pickle=False) as content:

@@ -4,6 +4,7 @@ That includes the C code, which is built and run on this machine and on an emula
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import torch
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError
-from atml.export import Checkpoint, OnnxClassifier, OnnxMetadata, check_parity, load_checkpoint
+from atml.export import OnnxClassifier, OnnxMetadata, check_parity
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.export.onnx_model import TOLERANCE
 from atml.files import read_file
-from atml.models import get_architecture
 from atml.reports.assessment import assess
 from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
@@ -120,8 +121,14 @@ class _Bundle:
         return load_vectors(self.folder / VECTORS)
 
     @cached_property
-    def checkpoint(self) -> Checkpoint:
-        return load_checkpoint(self.folder / "model.pt")
+    def checkpoint(self) -> Mapping[str, Any]:
+        file = io.BytesIO(self.content("model.pt"))
+        try:
+            # An earlier version did not write the architecture here.
+            saved = {"architecture": self.manifest["architecture"], **torch.load(file, weights_only=True)}
+            return {name: saved[name] for name in ("architecture", "config", "segment_length", "state_dict")}
+        except Exception as error:  # damaged bytes raise whatever its unpickler meets first
+            raise ModelError(f"model.pt is not what ATML writes ({type(error).__name__})") from error
 
     @property
     def models(self) -> list[str]:
@@ -172,15 +179,15 @@ class _Bundle:
     def check_description(self) -> str:
         for name in self.models:
             _compare(name, OnnxClassifier(self.folder / name).metadata, self.manifest)
-        saved = self.checkpoint
-        _compare("model.pt", saved.metadata, self.manifest)
-        _require(saved.config == self.manifest["config"], "model.pt has other widths than the manifest")
+        for name in ("architecture", "config"):
+            same = self.checkpoint[name] == self.manifest[name]
+            _require(same, f"model.pt has another {name} than the manifest")
         counted = len(self.content(MODEL))
         _require(
             self.metrics["onnx_bytes"] == counted,
             f"metrics.json states {self.metrics['onnx_bytes']:,} bytes for {MODEL}, which has {counted:,}",
         )
-        return f"{saved.metadata.architecture} at threshold {saved.metadata.threshold:.4f}, in every file"
+        return f"{self.manifest['architecture']} at threshold {self.manifest['threshold']:.4f}, in every file"
 
     def check_logits(self, name: str) -> str:
         if name not in self.models:
@@ -196,18 +203,16 @@ class _Bundle:
 
     def check_checkpoint(self) -> str:
         saved = self.checkpoint
-        architecture = get_architecture(saved.metadata.architecture)
-        config = architecture.config_from_dict(saved.config)
-        proposal = Proposal(architecture=architecture, config=config, learning_rate=1.0)
-        network = proposal.build(saved.segment_length, seed=0)
+        proposal = Proposal.of(saved["architecture"], saved["config"], learning_rate=1.0)
+        network = proposal.build(saved["segment_length"], seed=0)
         try:
-            network.load_state_dict(saved.state_dict)
+            network.load_state_dict(saved["state_dict"])
         except RuntimeError as error:
             raise ModelError(f"model.pt: {str(error).splitlines()[0]}") from None
         length = self.vectors.segments.shape[-1]
         _require(
-            length == saved.segment_length,
-            f"{VECTORS} holds segments of {length} samples, model.pt takes {saved.segment_length}",
+            length == saved["segment_length"],
+            f"{VECTORS} holds segments of {length} samples, model.pt takes {saved['segment_length']}",
         )
         difference = check_parity(network, self.content(MODEL), self.vectors.segments)
         return f"{len(self.vectors.segments)} segments, largest difference from {MODEL} {difference:.1g}"

@@ -80,15 +80,17 @@ def main():
     for name in ("network", "fold", "fp32", "INT8", "ratio", "logits ±", "equal %", "F1 fp32", "F1 INT8"):
         table.add_column(name, justify="left" if name == "network" else "right")
     for candidate, fold in track(jobs, description="training", transient=True):
-        plain, quantized, agreement, f1 = measure(candidate, splits[fold], fold, arguments.learning_rate)
+        plain, quantized, (difference, equal), f1 = measure(
+            candidate, splits[fold], fold, arguments.learning_rate
+        )
         table.add_row(
             candidate.architecture,
             str(fold),
             f"{len(plain):,}",
             f"{len(quantized):,}",
             f"{len(quantized) / len(plain):.3f}",
-            f"{agreement.largest_difference:.3f}",
-            f"{100 * agreement.decisions_equal:.2f}",
+            f"{difference:.3f}",
+            f"{100 * equal:.2f}",
             *(f"{value:.4f}" for value in f1),
         )
     Console().print(table)

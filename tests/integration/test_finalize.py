@@ -14,12 +14,14 @@ from atml.cli.model_tables import print_final
 from atml.ecg import grouped_folds, load_dataset, simulate
 from atml.errors import ModelError, SpecChanged, StudyError
 from atml.evaluation import best_threshold, confidence, least_confidence_for
-from atml.export import OnnxClassifier, load_checkpoint
+from atml.export import OnnxClassifier
 from atml.export.c import tools
 from atml.reports import int8
+from atml.reports.assessment import assess
 from atml.reports.bundle import load_bundle
 from atml.reports.finalize import finalize
-from atml.reports.fits import job, run_fits
+from atml.reports.fits import FitJob, run_fits
+from atml.reports.looks import count_look
 from atml.reports.retrain import soft_labels
 from atml.reports.scored import Scored
 from atml.service.launcher import WorkerPlan
@@ -65,7 +67,7 @@ def targets(stored, **fields):
 def fits_of(stored, folder, candidate):
     """Return the kept fits by which a leader was judged again."""
     phase, fingerprint = stored.phase, stored.data.fingerprint
-    jobs = [job(phase, fingerprint, candidate.proposal, fold=fold, seed=1) for fold in range(FOLDS)]
+    jobs = [FitJob(phase, fingerprint, candidate.proposal, fold=fold, seed=1) for fold in range(FOLDS)]
     return run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
 
 
@@ -150,7 +152,7 @@ class TestWhatCannotBeShipped:
         lost = make().recommended.choice.candidate
         phase, fingerprint, heard = stored.phase, stored.data.fingerprint, Heard()
         shutil.copytree(folder, tmp_path / "artifacts")
-        one = job(phase, fingerprint, lost.proposal, fold=1, seed=1)
+        one = FitJob(phase, fingerprint, lost.proposal, fold=1, seed=1)
         torch.save(None, tmp_path / "artifacts" / "heart" / "fits" / f"{one.key}.pt")
         final = make(artifacts=tmp_path / "artifacts", watch=heard)
         assert heard.said == [f"Left out trial {lost.trial}: its training diverges on other folds"]
@@ -160,9 +162,13 @@ class TestWhatCannotBeShipped:
         self, make, stored, monkeypatch
     ):
         lost = make().recommended
-        monkeypatch.setattr(
-            int8.Int8Model, "is_close", property(lambda self: self.onnx_bytes != lost.int8.onnx_bytes)
-        )
+        compare = int8.compare_quantized
+
+        def compare_otherwise(model, quantized, segments):
+            difference, equal = compare(model, quantized, segments)
+            return difference, 0.0 if len(quantized) == lost.int8.onnx_bytes else equal
+
+        monkeypatch.setattr(int8, "compare_quantized", compare_otherwise)
         assert make().recommended.trial == lost.trial  # the bytes are those of float32
         heard = Heard()
         final = make(watch=heard, **targets(stored, max_ram_bytes=10**6))
@@ -191,13 +197,13 @@ class TestShipping:
         phase, fingerprint = stored.phase, stored.data.fingerprint
         proposal = final.recommended.choice.candidate.proposal
         jobs = [
-            job(phase, fingerprint, proposal, fold=None, seed=seed, soft_labels=labels)
+            FitJob(phase, fingerprint, proposal, fold=None, seed=seed, soft_labels=labels)
             for seed in range(SEEDS)
         ]
         found = run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu")
         assert len({one.train_loss for one in found}) == SEEDS
         best = min(found, key=lambda one: one.train_loss)
-        shipped = load_checkpoint(final.recommended.bundle / "model.pt").state_dict
+        shipped = torch.load(final.recommended.bundle / "model.pt", weights_only=True)["state_dict"]
         assert all(torch.equal(shipped[name], best.state_dict[name]) for name in shipped)
 
     def test_soft_labels_are_half_the_label_and_half_what_networks_said_that_had_not_seen_the_subject(
@@ -221,7 +227,7 @@ class TestShipping:
         phase, fingerprint = stored.phase, stored.data.fingerprint
         chosen = final.recommended.choice.candidate
         jobs = [
-            job(phase, fingerprint, chosen.proposal, fold=fold, seed=1, soft_labels=labels)
+            FitJob(phase, fingerprint, chosen.proposal, fold=fold, seed=1, soft_labels=labels)
             for fold in range(FOLDS)
         ]
         scored = Scored.of(run_fits(jobs, folder / "heart" / "fits", workers=1, device="cpu"), dataset)
@@ -264,12 +270,20 @@ class TestShipping:
 
     def test_a_second_look_at_other_test_segments_is_counted_and_the_same_look_is_not(self, make, held_out):
         final = make()
-        before, models = final.test_looks, len(final.models)
-        assert make(test=held_out).test_looks == before + models
-        assert make(test=held_out).test_looks == before + models
+        before, files = final.test_looks, sum(1 if one.int8 is None else 2 for one in final.models)
+        assert make(test=held_out).test_looks == before + files
+        assert make(test=held_out).test_looks == before + files
         fewer = held_out.select(np.arange(len(held_out) - 1))
-        assert make(test=fewer).test_looks == before + 2 * models
-        assert make().test_looks == before + 2 * models
+        assert make(test=fewer).test_looks == before + 2 * files
+        assert make().test_looks == before + 2 * files
+
+    def test_the_look_of_the_int8_version_is_counted_when_its_figures_are_written(
+        self, make, stored, held_out
+    ):
+        final = make(test=held_out)
+        path = final.recommended.bundle / "model.int8.onnx"
+        again = assess(OnnxClassifier(path), held_out, beta=stored.phase.beta)
+        assert count_look(stored, path.read_bytes(), held_out, again) == final.test_looks
 
     def test_with_a_coverage_the_bundle_says_below_which_confidence_it_gives_no_answer(
         self, make, stored, held_out, tmp_path

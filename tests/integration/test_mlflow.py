@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from atml.errors import StorageError
-from atml.reports.bundle import BundleFile, write_bundle
+from atml.reports.bundle import write_bundle
 from atml.reports.mlflow_export import STATE, STUDY, TRIAL, export_mlflow
 from atml.service.studies import create_or_resume
 from tests.acceptance.conftest import call_atml
@@ -85,7 +85,7 @@ def test_exporting_again_updates_what_has_changed_and_doubles_nothing(place, mak
 
 def test_the_files_of_a_bundle_become_artifacts_of_the_study(place, tmp_path):
     facts = dict.fromkeys(("trial", "architecture", "config", "threshold", "subjects", "test_data"))
-    files = [BundleFile(name="model.onnx", write=lambda path: path.write_bytes(b"model"))]
+    files = {"model.onnx": b"model"}
     bundle = write_bundle(tmp_path / "8KB-conv_gru-trial0", files, {**facts, "study": "first"})
     done = place.export(bundle=bundle)
     kept = place.client.list_artifacts(done.study_run, f"bundles/{bundle.name}")

@@ -17,7 +17,6 @@ import torch
 import atml
 from atml.ecg import load_dataset
 from atml.errors import ModelError
-from atml.export import load_checkpoint, save_checkpoint
 from atml.export.c import tools
 from atml.reports.bundle import checksum
 from atml.reports.finalize import finalize
@@ -156,6 +155,14 @@ def test_a_document_nested_too_deeply_is_damage(bundle, name):
         atml.report(bundle, out=bundle / "page.html", storage=f"sqlite:///{bundle}/none.db")
 
 
+def test_the_checkpoint_of_an_earlier_version_passes(bundle):
+    saved = torch.load(bundle / "model.pt", weights_only=True)
+    metadata = {"architecture": saved.pop("architecture"), "threshold": 0.5}
+    torch.save({**saved, "format": 1, "metadata": metadata}, bundle / "model.pt")
+    relist(bundle, "model.pt")
+    assert failures(bundle) == {}
+
+
 def test_files_that_a_user_put_there_are_no_damage(bundle):
     (bundle / "notes.txt").write_text("mine")
     assert failures(bundle) == {}
@@ -228,41 +235,49 @@ def drop_a_node(model):
     del model.graph.node[0]
 
 
-def other_weights(bundle):
-    saved = load_checkpoint(bundle / "model.pt")
-    state = {name: 2 * tensor for name, tensor in saved.state_dict.items()}
-    save_checkpoint(
-        bundle / "model.pt",
-        state,
-        config=saved.config,
-        segment_length=saved.segment_length,
-        metadata=saved.metadata,
-    )
-    relist(bundle, "model.pt")
+def change_checkpoint(change):
+    def damage(bundle):
+        saved = torch.load(bundle / "model.pt", weights_only=True)
+        torch.save(change(saved), bundle / "model.pt")
+        relist(bundle, "model.pt")
+
+    return damage
 
 
-def other_architecture(bundle):
-    saved = load_checkpoint(bundle / "model.pt")
-    save_checkpoint(
-        bundle / "model.pt",
-        saved.state_dict,
-        config=saved.config,
-        segment_length=saved.segment_length,
-        metadata=replace(saved.metadata, architecture="linear"),
-    )
-    relist(bundle, "model.pt")
+def double_the_weights(saved):
+    return {**saved, "state_dict": {name: 2 * tensor for name, tensor in saved["state_dict"].items()}}
+
+
+def drop_a_weight(saved):
+    return {**saved, "state_dict": dict(list(saved["state_dict"].items())[1:])}
+
+
+def not_a_checkpoint(content):
+    def damage(bundle):
+        (bundle / "model.pt").write_bytes(content)
+        relist(bundle, "model.pt")
+
+    return damage
+
+
+class Code:
+    """Something whose loading would run code."""
+
+    def __reduce__(self):
+        return os.abort, ()
 
 
 def other_vectors(bundle):
     vectors = load_vectors(bundle / "vectors.npz")
     logits = {name: values + 1 for name, values in vectors.logits.items()}
-    replace(vectors, logits=logits).save(bundle / "vectors.npz")
+    (bundle / "vectors.npz").write_bytes(replace(vectors, logits=logits).to_bytes())
     relist(bundle, "vectors.npz")
 
 
 def short_vectors(bundle):
     vectors = load_vectors(bundle / "vectors.npz")
-    replace(vectors, segments=vectors.segments[:, :-10]).save(bundle / "vectors.npz")
+    shorter = replace(vectors, segments=vectors.segments[:, :-10])
+    (bundle / "vectors.npz").write_bytes(shorter.to_bytes())
     relist(bundle, "vectors.npz")
 
 
@@ -321,9 +336,26 @@ DAMAGE = {
     ),
     "another threshold": (change_onnx("model.onnx", set_threshold), "description", "threshold 0.9876"),
     "a graph without its first node": (change_onnx("model.onnx", drop_a_node), "ONNX", "model.onnx"),
-    "other weights of the checkpoint": (other_weights, "PyTorch", "differ"),
-    "another architecture of the checkpoint": (other_architecture, "description", "model.pt is a linear"),
-    "other widths": (hidden_manifest_field("config", {}), "description", "other widths"),
+    "other weights of the checkpoint": (change_checkpoint(double_the_weights), "PyTorch", "differ"),
+    "a weight less in the checkpoint": (change_checkpoint(drop_a_weight), "PyTorch", "loading state_dict"),
+    "another architecture of the checkpoint": (
+        change_checkpoint(lambda saved: {**saved, "architecture": "linear"}),
+        "description",
+        "model.pt has another architecture",
+    ),
+    "a checkpoint of something else": (
+        change_checkpoint(lambda saved: {"config": 3}),
+        "PyTorch",
+        "model.pt is not what ATML writes",
+    ),
+    "a checkpoint that would run code": (
+        change_checkpoint(lambda saved: {**saved, "config": Code()}),
+        "PyTorch",
+        "model.pt is not what ATML writes",
+    ),
+    "a checkpoint that is text": (not_a_checkpoint(b"text"), "PyTorch", "model.pt is not what ATML writes"),
+    "an empty checkpoint": (not_a_checkpoint(b""), "PyTorch", "model.pt is not what ATML writes"),
+    "other widths": (hidden_manifest_field("config", {}), "description", "another config"),
     "other logits": (other_vectors, "float32 logits", "logits differ by 1"),
     "vectors that are none": (not_vectors, "float32 logits", "does not hold test vectors"),
     "vectors of another length": (short_vectors, "PyTorch", "holds segments of"),

@@ -13,7 +13,7 @@ from atml.ecg import load_dataset
 from atml.errors import AtmlError, CannotWrite, DataError, SpecError, StudyError
 from atml.export import OnnxMetadata, to_onnx
 from atml.models import get_architecture
-from atml.reports.bundle import FACTS, MODEL, BundleFile, hashed, write_bundle
+from atml.reports.bundle import FACTS, MODEL, hashed, write_bundle
 from atml.reports.looks import looks
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load, study_names
@@ -105,7 +105,7 @@ def evaluate(stored, dataset, storage_url, tmp_path):
     onnx = to_onnx(network, segment_length=length, metadata=metadata)
     folder = write_bundle(
         tmp_path / "bundle",
-        [BundleFile(name=MODEL, write=lambda path: path.write_bytes(onnx))],
+        {MODEL: onnx},
         {
             **dict.fromkeys(FACTS),
             "study": "first",

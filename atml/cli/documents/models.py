@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from atml.cli.documents.studies import OutcomeDocument
 from atml.evaluation import Metrics, Robustness
 from atml.reports.finalize import Final
+from atml.reports.int8 import Int8Figures
 from atml.reports.ship import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class Int8Document:
-    """The INT8 version of a model, compared with the model itself on training segments."""
-
-    onnx_bytes: int  #: Size of `model.int8.onnx` in bytes.
-    shipped: bool  #: Whether it is in the bundle: at least 99 % of its decisions are equal.
-    largest_logit_difference: float  #: Largest difference of a logit.
-    decisions_equal: float  #: Fraction of equal decisions.
-    test: Metrics | None  #: Metrics on the test segments; null without `--test`.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +30,7 @@ class ModelDocument:
     out_of_fold: Metrics
     #: Metrics on all test segments, with those that it would not answer; null without `--test`.
     test: Metrics | None
-    int8: Int8Document | None  #: Its INT8 version; null if that is not smaller.
+    int8: Int8Figures | None  #: Its INT8 version; null if that is not smaller.
     #: Metrics under disturbances, of the new folds' networks on the subjects that each has not seen.
     robustness: Robustness
 
@@ -90,6 +83,6 @@ def model_document(model: Model) -> ModelDocument:
         standard_error=chosen.contender.estimate.standard_error,
         out_of_fold=chosen.out_of_fold,
         test=model.test,
-        int8=Int8Document(**model.int8.to_dict()) if model.int8 else None,
+        int8=model.int8,
         robustness=model.robustness,
     )

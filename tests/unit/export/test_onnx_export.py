@@ -287,16 +287,12 @@ class TestToOnnx:
 
     def test_all_is_complete(self):
         assert set(export.__all__) == {
-            "Agreement",
-            "Checkpoint",
             "OnnxClassifier",
             "OnnxMetadata",
             "check_parity",
             "compare_quantized",
-            "load_checkpoint",
             "quantize_fully",
             "quantize_weights",
-            "save_checkpoint",
             "to_onnx",
         }
 

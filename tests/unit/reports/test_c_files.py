@@ -11,7 +11,7 @@ from atml.errors import ModelError
 from atml.export import OnnxMetadata, quantize_weights, to_onnx
 from atml.export.c import to_c, tools
 from atml.models.dscnn import DSCNN
-from atml.reports.bundle import FACTS, BundleFile, write_bundle
+from atml.reports.bundle import FACTS, write_bundle
 from atml.reports.c_files import c_code, c_sources
 
 METADATA = OnnxMetadata(sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="dscnn")
@@ -25,11 +25,7 @@ def float32() -> bytes:
 
 def bundle(folder: Path, least_confidence: object = None, **models: bytes) -> Path:
     facts = {**dict.fromkeys(FACTS), "study": "ecm", "least_confidence": least_confidence}
-    files = [
-        BundleFile(name=f"{name}.onnx", write=lambda path, content=content: path.write_bytes(content))
-        for name, content in models.items()
-    ]
-    return write_bundle(folder, files, facts)
+    return write_bundle(folder, {f"{name}.onnx": content for name, content in models.items()}, facts)
 
 
 def test_the_code_of_a_bundle_is_that_which_it_was_shipped_with(float32: bytes, tmp_path: Path):
