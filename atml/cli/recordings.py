@@ -170,7 +170,7 @@ def show(
         found = segments_page.contents(path, progress=progress)
     if page is not None:
         drawn = segments_page.examples(path, examples)
-        write_whole(page, segments_page.page(found, drawn).encode())
+        write_whole(page, segments_page.page(path.name, drawn, found).encode())
     if as_json:
         print_json(found)
     else:

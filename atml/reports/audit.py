@@ -20,9 +20,9 @@ from atml.errors import DataError
 from atml.evaluation import best_threshold
 from atml.evaluation.evaluate import roc_auc
 from atml.files import prepare_folder, write_whole
-from atml.reports.audit_pictures import MOST_TRACES, page
 from atml.reports.fits import FitJob, all_of, run_fits
 from atml.reports.scored import Scored
+from atml.reports.segments_page import Example, page
 from atml.service.data import load_segments
 from atml.service.watch import Watch
 from atml.tuning.candidates import Candidate, fitting_architectures, sized_candidates
@@ -34,6 +34,7 @@ ONNX_BYTES, LEARNING_RATE = 8_000, 0.045
 QUICK = {"epochs": 3}
 CONFIDENCE = 0.95
 MOST_PAGES = 6
+MOST_TRACES = 12  # on a page
 
 Floats = NDArray[np.float64]
 
@@ -251,12 +252,19 @@ def _write_pages(
 ) -> tuple[Path, ...]:
     """Draw the worst subjects' most suspicious segments, and remove the pages of an earlier audit."""
     worst = [one for one in subjects if one.suspicious][:MOST_PAGES]
-    paths = tuple(out / f"page-{place}-{one.subject}.png" for place, one in enumerate(worst, start=1))
+    paths = tuple(out / f"page-{place}-{one.subject}.html" for place, one in enumerate(worst, start=1))
     for path, one in zip(paths, worst, strict=True):
         rows = np.flatnonzero(chosen.subjects == one.subject)[:MOST_TRACES]
-        captions = [f"{found[i].file}  label {found[i].label}  P(AFIB) {found[i].mean:.3f}" for i in rows]
-        title = f"{one.subject}: {len(rows)} of {one.suspicious} suspicious labels, the most suspicious first"
-        write_whole(path, page(title, list(zip(captions, chosen.samples(rows), strict=True))))
-    for older in set(out.glob("page-*-S*.png")) - set(paths):
+        drawn = [
+            Example(
+                group="The most suspicious first",
+                caption=f"{found[i].file}, label {found[i].label}, P(AFIB) {found[i].mean:.3f}",
+                samples=samples,
+            )
+            for i, samples in zip(rows, chosen.samples(rows), strict=True)
+        ]
+        title = f"{one.subject}: {len(rows)} of {one.suspicious} suspicious labels"
+        write_whole(path, page(title, drawn).encode())
+    for older in set(out.glob("page-*-S*.html")) - set(paths):
         older.unlink(missing_ok=True)
     return paths

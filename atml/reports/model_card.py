@@ -10,7 +10,6 @@ from atml.ecg.cutting import FILTER
 from atml.reports.html.contents import ModelPart
 from atml.reports.html.page import environment
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.tripod import checklist
 
 
 def card_of(model: ModelPart) -> str:
@@ -23,7 +22,6 @@ def card_of(model: ModelPart) -> str:
             margin=_margin(model.threshold),
             rate_hz=SAMPLING_RATE_HZ,
             filter=FILTER,
-            items=checklist(model),
             spec=spec_as_toml(model.spec),
         )
     )

@@ -162,7 +162,7 @@ def _with_scores(
     bundle: Bundle, figures: Mapping[str, Any], stored: StoredStudy | None, sources: Sources
 ) -> ModelPart:
     scored = None
-    if stored is not None and (sources.with_traces or "score_curves" not in figures):
+    if stored is not None and sources.with_traces:
         scored = _scored(int(bundle.manifest["trial"]), stored, sources)
     return _model(bundle, figures, scored, with_traces=sources.with_traces)
 

@@ -1,6 +1,6 @@
 """What a segment directory holds: counts, and examples on ECG paper as one HTML page without a network."""
 
-import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,11 @@ from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, check_directory
 from atml.ecg.provenance import IndexedSegment, place_of, read_index, read_provenance
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment
-from atml.reports.paper import PAPER_STYLE, strip
+from atml.reports.html.page import environment
+from atml.reports.paper import strip
 from atml.service.watch import Update
+
+NO_RHYTHM = "(none)"  # the name of an empty one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Contents:
 class Example:
     """A segment to draw."""
 
-    rhythm: str
+    group: str  # under whose heading it is shown
     caption: str
     samples: NDArray[np.float32]
 
@@ -94,7 +97,7 @@ def examples(path: str | Path, count: int) -> list[Example]:
     path = Path(path)
     if path.is_file():
         name, samples = _one(path)
-        return [Example(rhythm=name.rhythm, caption=path.name, samples=samples)]
+        return [Example(group=name.rhythm or NO_RHYTHM, caption=path.name, samples=samples)]
     dataset = load_dataset(path, skip_bad=True)
     indexed = _indexed(path)
     rows: dict[str, list[int]] = {}
@@ -107,34 +110,26 @@ def examples(path: str | Path, count: int) -> list[Example]:
         for row in (of_rhythm[place] for place in places):
             caption = _caption(dataset.files[row], indexed)
             samples = dataset.samples(np.array([row]))[0]
-            drawn.append(Example(rhythm=rhythm, caption=caption, samples=samples))
+            drawn.append(Example(group=rhythm or NO_RHYTHM, caption=caption, samples=samples))
     return drawn
 
 
-def page(of: Contents, drawn: list[Example]) -> str:
-    """Return an HTML page with the counts and the examples, each at 25 mm/s and 10 mm/mV."""
-    rhythms = "".join(
-        f"<tr><td>{_text(one.rhythm or '(none)')}<td>{'AFIB' if one.afib else 'Normal'}"
-        f"<td>{one.segments:,}<td>{one.subjects:,}<td>{_duration(one.segments * of.samples)}</tr>"
-        for one in of.rhythms
-    )
-    figures = []
-    for rhythm in dict.fromkeys(example.rhythm for example in drawn):
-        figures.append(f"<h2>{_text(rhythm or '(none)')}</h2>")
-        figures += [
-            f"<figure>{strip(example.samples)}<figcaption>{_text(example.caption)}</figcaption></figure>"
-            for example in drawn
-            if example.rhythm == rhythm
-        ]
-    title = f"{of.segments:,} segments of {of.subjects:,} subjects"
+def page(title: str, drawn: Sequence[Example], of: Contents | None = None) -> str:
+    """Return an HTML page with examples at 25 mm/s and 10 mm/mV, and with the counts of a directory if given."""
+    provenance = of.provenance if of else None
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(Path(of.path).name)}: {title}</title><style>{PAPER_STYLE}</style></head><body><main>"
-        f"<h1>{_text(Path(of.path).name)}</h1><p>{title}, {of.samples:,} samples "
-        f"({of.samples / SAMPLING_RATE_HZ:g} s) each.{_unit(of.provenance)}</p>{_provenance(of.provenance)}"
-        "<table><thead><tr><th>rhythm<th>class<th>segments<th>subjects<th>duration</tr></thead>"
-        f"<tbody>{rhythms}</tbody></table>{''.join(figures)}</main></body></html>\n"
+        environment(html=True)
+        .get_template("segments.html")
+        .render(
+            title=title,
+            drawn=drawn,
+            contents=of,
+            facts=_facts(provenance) if provenance else {},
+            in_millivolts=provenance and all(one["unit"] == "mV" for one in provenance.get("records", [])),
+            rate_hz=SAMPLING_RATE_HZ,
+            no_rhythm=NO_RHYTHM,
+            strip=strip,
+        )
     )
 
 
@@ -171,32 +166,13 @@ def _clock(seconds: float) -> str:
     return f"{tenths // 36_000}:{tenths % 36_000 // 600:02}:{tenths % 600 / 10:04.1f}"
 
 
-def _duration(samples: int) -> str:
-    seconds = samples / SAMPLING_RATE_HZ
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:g} s"
-
-
-def _unit(document: dict[str, Any] | None) -> str:
-    known = document is not None and all(one["unit"] == "mV" for one in document.get("records", []))
-    return "" if known else " Their unit is not known; 1 is drawn as 1 mV."
-
-
-def _provenance(document: dict[str, Any] | None) -> str:
-    if document is None:
-        return ""
+def _facts(document: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what `provenance.json` says."""
     channels = {f"{one['channel']} at {one['rate_hz']:g} Hz" for one in document.get("records", [])}
-    facts = {
+    return {
         "origin": document.get("origin"),
         "licence": document.get("licence"),
         "recorded": ", ".join(sorted(channels)),
         "filter": document.get("filter"),
         "class to find": ", ".join(document.get("positive_rhythms", [AFIB_RHYTHM])),
     }
-    return "<dl>" + "".join(f"<dt>{key}<dd>{_text(value)}" for key, value in facts.items() if value) + "</dl>"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))

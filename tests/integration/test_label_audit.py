@@ -42,4 +42,4 @@ def test_most_flipped_labels_are_found_and_few_others(flipped, tmp_path, monkeyp
     assert len(named & flipped) > 0.6 * len(flipped)
     assert len(named - flipped) < 0.02 * found.segments
     assert found.subjects[0].subject == "S4"
-    assert found.pages[0].name == "page-1-S4.png"
+    assert found.pages[0].name == "page-1-S4.html"

@@ -37,9 +37,9 @@ def targets(shown: Contents) -> tuple[Target, ...]:
     fbeta, size = (best.fbeta, best.onnx_bytes) if best else (None, None)
     if model:
         fbeta, size = model.folds_fbeta, model.counted_bytes
-    robust = model.robustness.robust_fbeta if model and model.robustness else None
+    robust = model.robustness.robust_fbeta if model else None
     name = f"F{study.beta if study else model.beta if model else 0.0:g}"
-    file = words.SIZES[spec.get("size_of", "onnx")]
+    file = words.SIZES[spec["size_of"]]
     rows = [
         (spec.get("fbeta"), "{} at least {:g}", name, fbeta, 1),
         (spec.get("onnx_bytes"), "{} at most {:,} bytes", file, size, -1),
@@ -59,7 +59,7 @@ def targets(shown: Contents) -> tuple[Target, ...]:
 def _in_words(model: ModelPart) -> str:
     size = f"{model.onnx_bytes:,} bytes"
     if model.counted_bytes is not None:  # as the study counts
-        size = f"{model.counted_bytes:,} {words.unit(model.spec['targets'].get('size_of', 'onnx'))}"
+        size = f"{model.counted_bytes:,} {words.unit(model.spec['targets']['size_of'])}"
     return (
         f"{model.architecture} with {size}: F{model.beta:g} {model.folds_fbeta:.3f} "
         "(mean over all folds) on subjects it was not trained on"

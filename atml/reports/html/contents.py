@@ -45,11 +45,6 @@ class TrialRow:
     rule: str | None  # what ended it early
     reason: str
 
-    @property
-    def label(self) -> str:
-        """Name the network."""
-        return f"{self.architecture}, {self.onnx_bytes:,} bytes"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
@@ -170,8 +165,8 @@ class ModelPart:
     out_of_fold: Metrics
     test: Metrics | None
     test_looks: int
-    robustness: Robustness | None
-    curves: ScoreCurves | None
+    robustness: Robustness
+    curves: ScoreCurves
     abstentions: tuple[Abstention, ...]  # out of fold, by falling coverage
     withheld: Mapping[str, Any] | None  # the abstention that was chosen for it, as `metrics.json` has it
     answered: Mapping[str, Metrics]  # of the segments that get an answer, named as `evaluations` are
@@ -199,8 +194,8 @@ class ModelPart:
     @property
     def simulated(self) -> float:
         """Share of simulated segments that it was trained on."""
-        final = self.spec.get("finalize", {}).get("simulated")
-        share: float = self.spec.get("training", {}).get("simulated", 0.0) if final is None else final
+        final = self.spec["finalize"]["simulated"]
+        share: float = self.spec["training"]["simulated"] if final is None else final
         return share if fit_labels(self.positive) else 0.0
 
 

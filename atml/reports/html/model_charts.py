@@ -1,18 +1,11 @@
-"""The pictures of a model: ROC curve, calibration and ECG traces."""
+"""The pictures of a model: ROC curve and calibration."""
 
-from collections.abc import Sequence
-
-import numpy as np
 from markupsafe import Markup
 
 from atml.evaluation import Metrics, ScoreCurves
-from atml.reports.audit_pictures import HEIGHT, SAMPLES, WIDTH
-from atml.reports.html.contents import Trace
 from atml.reports.html.svg import Chart, Scale
-from atml.reports.paper import gain_for, millimetres
 
 UNIT_SCALE = Scale(low=0, high=1)
-STEPS = 20  # of the trace's coordinates, per millimetre
 
 
 def roc_chart(curves: ScoreCurves, metrics: Metrics) -> Markup | None:
@@ -50,21 +43,3 @@ def reliability_chart(curves: ScoreCurves) -> Markup:
 
 def _square(label: str) -> Chart:
     return Chart(x=UNIT_SCALE, y=UNIT_SCALE, label=label, width=360, height=340)
-
-
-def gain_of(traces: Sequence[Trace]) -> float:
-    """Return the millimetres per unit at which all traces are drawn."""
-    return gain_for([trace.samples[:SAMPLES] for trace in traces], HEIGHT)
-
-
-def trace_picture(trace: Trace, gain: float) -> Markup:
-    """Draw the first 5 s of a segment on ECG paper; a unit of the picture is a millimetre."""
-    right, down = millimetres(trace.samples[:SAMPLES], gain)
-    x, y = (np.rint(place * STEPS).astype(int) for place in (right, HEIGHT / 2 + down))
-    moves = zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)
-    path = f"M{x[0]} {y[0]}l" + " ".join(f"{dx} {dy}" for dx, dy in moves)
-    return Markup(
-        '<svg class="ecg" role="img" aria-label="{}" viewBox="0 0 {} {}">'
-        '<rect width="{}" height="{}" fill="url(#paper)"/>'
-        '<path class="trace" transform="scale({})" d="{}"/></svg>'
-    ).format(f"ECG of {trace.subject}: {trace.kind}", WIDTH, HEIGHT, WIDTH, HEIGHT, 1 / STEPS, path)

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from atml.ecg.segment import AFIB_RHYTHM
-from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, score_curves, trade_off
+from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves, trade_off
 from atml.reports.html.contents import OUT_OF_FOLD, TEST_SUBJECTS, ModelPart, Trace
 from atml.reports.scored import Scored
 from atml.version import __version__
@@ -30,11 +29,11 @@ def model_part(
         figures: Content of `metrics.json`.
         name: Of the bundle.
         segment_length: Samples of a segment.
-        scored: Held-out scores of its networks, for the ROC curve, calibration, abstention and examples.
+        scored: Held-out scores of its networks, for abstention and examples.
         with_traces: Include example ECGs from `scored`.
     """
     out_of_fold = Metrics.from_dict(figures["out_of_fold"])
-    test, robustness = figures.get("test"), figures.get("robustness")
+    test, withheld = figures["test"], figures["abstention"]
     return ModelPart(
         name=name,
         study=str(manifest["study"]),
@@ -43,13 +42,13 @@ def model_part(
         config=manifest["config"],
         learning_rate=float(manifest["learning_rate"]),
         onnx_bytes=int(figures["onnx_bytes"]),
-        counted_bytes=_counted_bytes(figures, manifest["spec"]["targets"].get("size_of", "onnx")),
+        counted_bytes=_counted_bytes(figures, manifest["spec"]["targets"]["size_of"]),
         device=_device(figures),
         threshold=float(figures["threshold"]),
-        positive=tuple(manifest.get("positive", (AFIB_RHYTHM,))),
+        positive=tuple(manifest["positive"]),
         parity=float(figures["parity"]),
         beta=out_of_fold.beta,
-        sizes=tuple(manifest.get("sizes", ())),
+        sizes=tuple(manifest["sizes"]),
         created=str(manifest["created"]),
         version=str(manifest.get("atml", __version__)),
         segment_length=segment_length,
@@ -57,66 +56,52 @@ def model_part(
         folds_fbeta=float(figures["folds_fbeta"]),
         out_of_fold=out_of_fold,
         test=Metrics.from_dict(test) if test else None,
-        test_looks=int(figures.get("test_looks", 0)),
-        robustness=Robustness.from_dict(robustness) if robustness else None,
-        curves=_curves(figures, scored),
+        test_looks=int(figures["test_looks"]),
+        robustness=Robustness.from_dict(figures["robustness"]),
+        curves=ScoreCurves.from_dict(figures["score_curves"]),
         abstentions=_abstentions(scored, out_of_fold) if scored else (),
-        withheld=figures.get("abstention"),
-        answered=_answered(figures.get("abstention") or {}),
+        withheld=withheld,
+        answered=_answered(withheld) if withheld else {},
         traces=_traces(scored, out_of_fold) if scored and with_traces else (),
         training_data=manifest["training_data"],
-        test_data=manifest.get("test_data"),
+        test_data=manifest["test_data"],
         spec=manifest["spec"],
         files=tuple(manifest.get("files", ())),
     )
 
 
 def _counted_bytes(figures: Mapping[str, Any], size_of: str) -> int | None:
-    code, int8 = figures.get("c") or {}, figures.get("int8") or {}
+    int8 = figures["int8"] or {"onnx_bytes": None}
     counted: dict[str, int | None] = {
         "onnx": figures["onnx_bytes"],
-        "int8": int8.get("onnx_bytes"),
-        "flash": code.get("flash_bytes"),
+        "int8": int8["onnx_bytes"],
+        "flash": figures["c"]["flash_bytes"],
     }
     return counted[size_of]
 
 
 def _device(figures: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Return the sizes of the model's files and what its C code needs, as far as they are recorded."""
-    code, int8 = figures.get("c") or {}, figures.get("int8") or {}
-    latency = figures.get("latency_ms")
+    code, ram = figures["c"], figures["c"]["ram_bytes"]
+    int8 = figures["int8"] if figures["int8"] and figures["int8"]["shipped"] else None
+    stack = 0 if ram is None else ram - code["memory_bytes"]
     rows = [
         ("model.onnx", figures["onnx_bytes"], "bytes"),
-        ("model.int8.onnx", int8.get("onnx_bytes") if int8.get("shipped") else None, "bytes"),
-        (f"flash of ecm.c (from {code.get('model')})", code.get("flash_bytes"), "bytes"),
-        (_ram(code), code.get("ram_bytes"), "bytes"),
-        ("instructions for one segment, Cortex-M4F", code.get("instructions"), ""),
-        ("multiply-accumulates for one segment", code.get("macs"), ""),
+        ("model.int8.onnx", int8["onnx_bytes"] if int8 else None, "bytes"),
+        (f"flash of ecm.c (from {code['model']})", code["flash_bytes"], "bytes"),
+        (f"RAM, {stack} bytes of it reserved for the stack", ram, "bytes"),
+        ("instructions for one segment, Cortex-M4F", code["instructions"], ""),
+        ("multiply-accumulates for one segment", code["macs"], ""),
     ]
     found = [(name, f"{value:,} {unit}".strip()) for name, value, unit in rows if value is not None]
-    if int8.get("shipped"):
+    if int8:
         found.append(("model.int8.onnx compared with model.onnx", _agreement(int8)))
-    return (*found, *([("ONNX Runtime, where it was made", f"{latency:.2f} ms")] if latency else []))
-
-
-def _ram(code: Mapping[str, Any]) -> str:
-    """Name the RAM of the C code: how much of it is counted for the stack, if that is recorded."""
-    ram, memory = code.get("ram_bytes"), code.get("memory_bytes")
-    if ram is None or memory is None:
-        return "RAM"
-    return f"RAM, {ram - memory} bytes of it reserved for the stack"
+    return (*found, ("ONNX Runtime, where it was made", f"{figures['latency_ms']:.2f} ms"))
 
 
 def _agreement(int8: Mapping[str, Any]) -> str:
     equal, difference = int8["decisions_equal"], int8["largest_logit_difference"]
     return f"{equal:.2%} of decisions equal, logits differ by at most {difference:.2g}"
-
-
-def _curves(figures: Mapping[str, Any], scored: Scored | None) -> ScoreCurves | None:
-    kept = figures.get("score_curves")
-    if kept:
-        return ScoreCurves.from_dict(kept)
-    return score_curves(scored.dataset.labels, scored.scores) if scored else None
 
 
 def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
@@ -131,7 +116,7 @@ def _abstentions(scored: Scored, metrics: Metrics) -> tuple[Abstention, ...]:
 
 
 def _answered(withheld: Mapping[str, Any]) -> dict[str, Metrics]:
-    found = {TEST_SUBJECTS: withheld.get("test"), OUT_OF_FOLD: withheld.get("out_of_fold")}
+    found = {TEST_SUBJECTS: withheld["test"], OUT_OF_FOLD: withheld["out_of_fold"]}
     return {name: Metrics.from_dict(one["metrics"]) for name, one in found.items() if one and one["metrics"]}
 
 

@@ -11,17 +11,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from atml.ecg import SAMPLING_RATE_HZ
 from atml.reports.html import words
 from atml.reports.html.answer import answer, targets, title
-from atml.reports.html.contents import Contents, ModelPart, StudyPart
-from atml.reports.html.model_charts import gain_of, reliability_chart, roc_chart, trace_picture
-from atml.reports.html.reproduce import commands, facts, missing
+from atml.reports.html.contents import Contents, ModelPart, StudyPart, Trace
+from atml.reports.html.model_charts import reliability_chart, roc_chart
 from atml.reports.html.study_charts import first_fold_chart, front_chart, loss_charts
 from atml.reports.html.toml import spec_as_toml
-from atml.reports.paper import MM_PER_SECOND
+from atml.reports.paper import strip
 from atml.version import __version__
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+SHOWN_SAMPLES = 5 * SAMPLING_RATE_HZ  # of an example
 PACKAGES = ("torch", "onnxruntime", "optuna", "numpy")
 # Of a point of the grid: its sign, which tells it apart without colour, and what it means.
 STATES = {
@@ -58,25 +59,19 @@ def render(shown: Contents) -> str:
     """Return the page."""
     model = shown.model
     charts = _charts(shown)
-    gain = gain_of(model.traces) if model and model.traces else 0
     return (
         environment(html=True)
         .get_template("report.html")
         .render(
             contents=shown,
-            css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
             title=f"ATML report: {title(shown)}",
             answer=answer(shown),
             targets=targets(shown),
             sections=_sections(shown, charts),
             charts=charts,
-            traces=[(one, trace_picture(one, gain)) for one in model.traces] if model else [],
-            paper=f"{MM_PER_SECOND} mm/s and {gain:g} mm/mV, taking a unit for a millivolt",
+            traces=[(one, _picture(one)) for one in model.traces] if model else [],
             states=STATES,
-            commands=commands(shown),
-            facts=facts(shown),
             spec=spec_as_toml(shown.spec),
-            missing=missing(shown),
         )
     )
 
@@ -93,7 +88,12 @@ def environment(*, html: bool) -> Environment:
     )
     made.filters.update(words.FILTERS)
     made.globals.update(words.FUNCTIONS)
+    made.globals["css"] = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - our own
     return made
+
+
+def _picture(trace: Trace) -> Markup:
+    return strip(trace.samples[:SHOWN_SAMPLES], f"ECG of {trace.subject}: {trace.kind}")
 
 
 def _charts(shown: Contents) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _charts(shown: Contents) -> dict[str, Any]:
             "first_fold": first_fold_chart(study),
             "losses": loss_charts(study),
         }
-    if model and model.curves:
+    if model:
         charts |= {
             "roc": roc_chart(model.curves, model.out_of_fold),
             "reliability": reliability_chart(model.curves),
@@ -128,7 +128,7 @@ def _sections(shown: Contents, charts: Mapping[str, Any]) -> list[tuple[str, str
         ("episodes", "Episodes", model),
         ("scores", "ROC and calibration", model),
         ("device", "Device", model),
-        ("robustness", "Robustness", model and model.robustness),
+        ("robustness", "Robustness", model),
         ("cost", "Cost", study),
         ("looks", "Looks at the test set", True),
         ("again", "Reproduce", True),

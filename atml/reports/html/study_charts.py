@@ -80,9 +80,13 @@ def in_words(row: TrialRow, study: StudyPart) -> str:
     error = f" ± {row.standard_error:.4f}" if row.standard_error is not None else ""
     folds = "all folds" if row.is_finished else counted(row.folds, "fold")
     return (
-        f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} {study.unit}, learning rate "
-        f"{row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} on {folds}"
+        f"{_name(row, study)}, learning rate {row.learning_rate:.3g}, F{study.beta:g} {row.fbeta:.4f}{error} "
+        f"on {folds}"
     )
+
+
+def _name(row: TrialRow, study: StudyPart) -> str:
+    return f"trial {row.number}: {row.architecture}, {row.onnx_bytes:,} {study.unit}"
 
 
 def first_fold_chart(study: StudyPart) -> Markup | None:
@@ -104,14 +108,14 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
     for row, curve in sorted(curves, key=lambda one: one[0].is_on_front):
         points = [(i, max(value, y.low)) for i, value in enumerate(curve, start=1)]
         css = "series a" if row.is_on_front else "series faint"
-        chart.line(points, css, title=f"trial {row.number}: {row.label}")
+        chart.line(points, css, title=_name(row, study))
     return chart.render()
 
 
 def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
     """Draw the losses of the trials on the front, one chart each with a line for each fold."""
     shown = [row for row in study.trials if row.is_on_front and row.curve][-MOST_CURVES:]
-    return [(f"trial {row.number}: {row.label}", _loss_chart(row)) for row in shown]
+    return [(_name(row, study), _loss_chart(row)) for row in shown]
 
 
 def _loss_chart(row: TrialRow) -> Markup:

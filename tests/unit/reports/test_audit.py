@@ -2,7 +2,6 @@ import csv
 
 import numpy as np
 import pytest
-from PIL import Image
 from pydantic_core import to_jsonable_python
 
 from atml.errors import DataError, TooFewSubjects
@@ -78,18 +77,25 @@ class TestReport:
             ("S0", 0),
         ]
         assert sum(one.segments for one in found.subjects) == found.segments == len(dataset)
-        assert [path.name for path in found.pages] == ["page-1-S2.png", "page-2-S10.png"]
+        assert [path.name for path in found.pages] == ["page-1-S2.html", "page-2-S10.html"]
 
     def test_there_are_only_a_few_pages_and_those_of_an_earlier_audit_are_gone(
         self, report, dataset, tmp_path
     ):
-        (tmp_path / "page.png").touch()
+        (tmp_path / "page.html").touch()
         found = report([at for subject in np.unique(dataset.subjects) for at in of(dataset, subject, 2)])
         assert len(found.pages) == audit.MOST_PAGES
         found = report(of(dataset, "S3", 2))
-        assert sorted(path.name for path in tmp_path.glob("*.png")) == ["page-1-S3.png", "page.png"]
-        with Image.open(found.pages[0]) as image:
-            assert image.format == "PNG"
+        assert sorted(path.name for path in tmp_path.glob("*.html")) == ["page-1-S3.html", "page.html"]
+
+    def test_a_page_shows_the_most_suspicious_segments_with_label_and_score(self, report, dataset):
+        found = report(of(dataset, "S3", audit.MOST_TRACES + 3))
+        text = found.pages[0].read_text()
+        assert f"S3: {audit.MOST_TRACES} of {audit.MOST_TRACES + 3} suspicious labels" in text
+        assert text.count('class="ecg"') == audit.MOST_TRACES
+        for one in found.suspicious[: audit.MOST_TRACES]:
+            caption = f"{one.file}, label {one.label}, P(AFIB) {one.mean:.3f}"
+            assert f"<figcaption>{caption}</figcaption>" in text
 
     def test_labels_without_doubt_give_an_empty_list(self, report):
         found = report([])

@@ -85,7 +85,9 @@ def test_each_target_is_met_missed_or_not_measured():
     study = SimpleNamespace(best=SimpleNamespace(fbeta=0.95, onnx_bytes=9000), beta=2.0)
 
     def found(**wanted):
-        return targets(SimpleNamespace(study=study, model=None, spec={"targets": wanted}))
+        return targets(
+            SimpleNamespace(study=study, model=None, spec={"targets": {"size_of": "onnx", **wanted}})
+        )
 
     some = found(fbeta=0.95, onnx_bytes=8000, robust_fbeta=0.9)
     assert [one.met for one in some] == [True, False, None]
@@ -95,9 +97,10 @@ def test_each_target_is_met_missed_or_not_measured():
 
 def test_targets_are_those_of_the_shipped_model_and_before_that_of_the_search():
     study = SimpleNamespace(best=SimpleNamespace(fbeta=0.8584, onnx_bytes=9000), beta=2.0)
-    model = SimpleNamespace(folds_fbeta=0.857, counted_bytes=7000, robustness=None, beta=2.0)
+    robustness = SimpleNamespace(robust_fbeta=0.8)
+    model = SimpleNamespace(folds_fbeta=0.857, counted_bytes=7000, robustness=robustness, beta=2.0)
     for shipped, met in ((None, [True, False]), (model, [False, True])):
-        spec = {"targets": {"fbeta": 0.858, "onnx_bytes": 8000}}
+        spec = {"targets": {"size_of": "onnx", "fbeta": 0.858, "onnx_bytes": 8000}}
         for about_model in (False, shipped is not None):
             shown = SimpleNamespace(study=study, model=shipped, about_model=about_model, spec=spec)
             assert [one.met for one in targets(shown)] == met
