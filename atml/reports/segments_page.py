@@ -115,7 +115,7 @@ def examples(path: str | Path, count: int) -> list[Example]:
 
 
 def page(title: str, drawn: Sequence[Example], of: Contents | None = None) -> str:
-    """Return an HTML page with examples at 25 mm/s and 10 mm/mV, and with the counts of a directory if given."""
+    """Return an HTML page with examples at 25 mm/s and 10 mm/mV, and with the counts if they are given."""
     provenance = of.provenance if of else None
     return (
         environment(html=True)
