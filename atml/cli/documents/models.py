@@ -10,9 +10,6 @@ from atml.reports.ship import Model
 
 
 @dataclass(frozen=True, kw_only=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelDocument:
     """A shipped model."""
 
