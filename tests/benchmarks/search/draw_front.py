@@ -27,7 +27,7 @@ def draw(study, path):
     figure, axis = plt.subplots(figsize=(8, 4.2))
     left = [trial for trial in trials if trial.number not in {one.trial.number for one in finished}]
     sizes, values = [records.onnx_bytes(trial) for trial in left], [records.fbeta(trial) for trial in left]
-    axis.scatter(sizes, values, s=14, color="#9aa5b1", label=f"{len(left)} left the race")
+    axis.scatter(sizes, values, s=14, color="#9aa5b1", label=f"{len(left)} on fewer folds")
     axis.errorbar(
         [one.onnx_bytes for one in finished],
         [one.fbeta for one in finished],
@@ -35,7 +35,7 @@ def draw(study, path):
         fmt="o",
         markersize=4,
         linewidth=0.8,
-        label=f"{len(finished)} finished it, ± standard error",
+        label=f"{len(finished)} on all folds, ± standard error",
     )
     axis.step([one.onnx_bytes for one in best], [one.fbeta for one in best], where="post", label="front")
     axis.set(xscale="log", xlabel="ONNX bytes", ylabel="F-beta on unseen subjects", ylim=(SHOWN_FROM, 1.0))
