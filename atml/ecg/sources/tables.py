@@ -174,7 +174,7 @@ def _places(time: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
         raise BadRecording(
             f"its times are those of {found_hz:g} Hz but its rate is {rate_hz:g} Hz; correct one"
         )
-    return np.rint((time - time[0]) * rate_hz).astype(np.int64)
+    return np.asarray(np.rint((time - time[0]) * rate_hz), dtype=np.int64)
 
 
 def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
