@@ -95,5 +95,5 @@ def _simulated(length: int) -> NDArray[np.int16]:
     They are integers of 16 bits, as a converter would deliver them.
     """
     samples = np.concatenate(list(draw_subject(1, _SIMULATED, length, 0).values()))
-    largest = np.abs(samples).max(axis=1, keepdims=True)
+    largest: NDArray[np.float64] = np.abs(samples).max(axis=1, keepdims=True)
     return np.rint(samples / largest * _LARGEST).astype(np.int16)
