@@ -12,7 +12,6 @@ from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, check_directory
 from atml.ecg.provenance import IndexedSegment, place_of, read_index, read_provenance
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment
-from atml.reports.html.page import environment
 from atml.reports.paper import strip
 from atml.service.watch import Update
 
@@ -116,6 +115,8 @@ def examples(path: str | Path, count: int) -> list[Example]:
 
 def page(title: str, drawn: Sequence[Example], of: Contents | None = None) -> str:
     """Return an HTML page with examples at 25 mm/s and 10 mm/mV, and with the counts if they are given."""
+    from atml.reports.html.page import environment  # late, since it imports PyTorch, which takes seconds
+
     provenance = of.provenance if of else None
     return (
         environment(html=True)
