@@ -195,7 +195,7 @@ def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:
 
 def _claim(storage: Storage, queued: FrozenTrial) -> bool:
     try:
-        return storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING)
+        return bool(storage.set_trial_state_values(queued._trial_id, TrialState.RUNNING))
     except UpdateFinishedTrialError:
         return False
 
