@@ -92,6 +92,8 @@ def test_recordings_go_through_a_search_to_a_bundle(db, tmp_path, call):
     evaluated = call(tmp_path, "evaluate", bundle, "--data", "afib")
     assert "by episode" in evaluated.stdout
     assert "trained to find AFIB+AFL; here AFIB is labelled AFIB" in " ".join(evaluated.stderr.split())
+    for path in (tmp_path / "afib").glob("S[1-5]-*.txt"):  # others are left to train on
+        path.unlink()
     again = call(tmp_path, "run", *arguments, "--test", "afib", "--name", "other")
     assert (again.returncode, again.stdout) == (1, "")
     assert "import both with the same --positive" in " ".join(again.stderr.split())
@@ -143,7 +145,6 @@ def test_a_mistake_is_one_message(db, tmp_path, call, arguments, text):
 
 def test_wrong_usage_is_told(tmp_path, call):
     assert call(tmp_path, "data", "import", "x", "--out", "y", "--columns", "ecg").returncode == 2
-    assert call(tmp_path, "data", "import", "x", "--out", "y", "--rate", "nan").returncode == 2
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
