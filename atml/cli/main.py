@@ -125,6 +125,8 @@ def main() -> None:
 
 def _prepare_output() -> None:
     """Make every text printable: where standard output is closed, and where the terminal knows only ASCII."""
+    if len(os.environ.get("COLUMNS", "")) > len("9999"):  # rich would make lines that long
+        del os.environ["COLUMNS"]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -250,6 +250,7 @@ def environment(random: Random, good: Path, here: Path) -> Case:
         "PGPASSWORD": SECRET,
         "PGPORT": evil(random),
         "AWS_ENDPOINT_URL_S3": evil(random),
+        "COLUMNS": evil(random),
         "TERM": evil(random),
         "LANG": evil(random),
         "NO_COLOR": evil(random),
