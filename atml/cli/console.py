@@ -106,5 +106,5 @@ def next_step(command: str, *, storage: str | None = None) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Format a duration as H:MM:SS."""
-    return str(timedelta(seconds=round(seconds)))
+    """Format a duration as MM:SS or H:MM:SS."""
+    return str(timedelta(seconds=round(seconds))).removeprefix("0:")

@@ -20,7 +20,7 @@ def test_the_remaining_time_is_that_of_the_recording_at_hand(monkeypatch, capsys
     update = console._plain_lines("Predicting", "s")
     for done in (0, 100, 0, 50):
         update(done, 100)
-    assert capsys.readouterr().err.splitlines()[-1] == "Predicting: 50/100 s, about 0:00:05 left"
+    assert capsys.readouterr().err.splitlines()[-1] == "Predicting: 50/100 s, about 00:05 left"
 
 
 def test_a_table_is_printed_in_a_terminal_of_a_few_columns(monkeypatch, capsys):
