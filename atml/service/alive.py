@@ -253,7 +253,7 @@ def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
             storage.set_trial_user_attr(identifier, records.PRUNED_BECAUSE, because)
             study.tell(trial.number, state=TrialState.PRUNED)
             return TrialState.PRUNED
-        storage.fail_trial(study._study_id, identifier, retry_after_death(study, trial))
+        storage.fail_trial(study._study_id, identifier, retry_after_death(trial))
     except (ValueError, UpdateFinishedTrialError):
         return None
     return TrialState.FAIL

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -15,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.ecg import Dataset
-from atml.errors import AtmlError, StudyError
+from atml.errors import AtmlError, CannotWrite, StudyError
 from atml.files import prepare_folder
 from atml.service.alive import Checked, Registration, close_dead_trials, storage_of
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
@@ -32,6 +31,7 @@ from atml.tuning.checkpoints import Checkpoints
 from atml.tuning.fit import Trainer
 from atml.tuning.grid import FIXED_PARAMS
 from atml.tuning.objective import Objective, TrialInterrupted
+from atml.tuning.retry import retry_after_death, retry_after_interruption
 from atml.tuning.sampler import FrontSampler
 from atml.tuning.stop import Stop, StoppedBy
 from atml.tuning.times import now
@@ -127,7 +127,7 @@ def take_trials(
         if not is_fully_claimed(stored, checked):
             pause_seconds = FIRST_WAIT_SECONDS
             trial = _next_trial(stored, checked.trials)
-            if _run_one(study, trial, objective) == TrialState.COMPLETE:
+            if run_trial(study, trial, objective) == TrialState.COMPLETE:
                 note.update(trial.number)
         elif wait:  # a running trial may fail and leave room for another
             time.sleep(random.uniform(0.5, 1.0) * pause_seconds)
@@ -151,27 +151,31 @@ def is_over(stored: StoredStudy, checked: Checked) -> bool:
     return sign is not None
 
 
-def _run_one(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
-    """Run and close a trial; unlike `Study.optimize`, without reading it again from the database.
+def run_trial(study: Study, trial: Trial, objective: TrialFunction) -> TrialState:
+    """Run and close a trial, and queue it again if it was interrupted; return its state.
 
-    Returns its state. If this machine was suspended, others may have taken the worker for dead; they have
-    closed the trial and queued it again.
+    If this machine was suspended, others may have taken the worker for dead; they have closed the trial and
+    queued it again.
     """
-    close = partial(storage_of(study).set_trial_state_values, trial._trial_id)
-    values: Sequence[float] | None = None
+    storage, values = storage_of(study), None
     try:
         result = objective(trial)
         state, values = TrialState.COMPLETE, result if isinstance(result, Sequence) else [result]
     except TrialPruned:
         state = TrialState.PRUNED
-    except (TrialInterrupted, UpdateFinishedTrialError):
-        state = TrialState.FAIL
-    except BaseException:
+    except UpdateFinishedTrialError:
+        return TrialState.FAIL
+    except BaseException as error:
+        interrupted = isinstance(error, (TrialInterrupted, CannotWrite)) or not isinstance(error, Exception)
         with suppress(AtmlError, UpdateFinishedTrialError):  # then others close it, or have done so
-            close(TrialState.FAIL)
-        raise
+            known = study.get_trials(deepcopy=False)[trial.number]
+            retry = retry_after_interruption(known) if interrupted else retry_after_death(known)
+            storage.fail_trial(study._study_id, trial._trial_id, retry)
+        if not isinstance(error, TrialInterrupted):
+            raise
+        return TrialState.FAIL
     try:
-        close(state, values)
+        storage.set_trial_state_values(trial._trial_id, state, values)
     except UpdateFinishedTrialError:
         return TrialState.FAIL
     return state

@@ -19,14 +19,14 @@ from atml.tuning.phases import Phase, parse_spec
 from atml.tuning.processes import this_process
 from atml.tuning.proposal import Proposal
 from atml.tuning.records import CurvePoint, PrunedBy
-from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_again
+from atml.tuning.retry import MOST_DEATHS, deaths_of
 from atml.tuning.sizes import onnx_metadata
 from atml.tuning.times import now
 from atml.words import error_in_words
 
 
 class TrialInterrupted(Exception):
-    """This worker was asked to leave; the trial is queued again and does not count."""
+    """This worker was asked to leave; the trial is to be queued again and does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,28 +54,25 @@ class Objective:
     checkpoints: Checkpoints | None = None
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
-        """Run `trial` to its end.
+        """Run `trial` to its end. After any error but TrialPruned it is to be queued again.
 
         Raises:
             TrialPruned: a rule or an error that would recur ended it; the reason is recorded on the trial.
-            TrialInterrupted: the worker was asked to leave; the trial is queued again.
-            CannotWrite: a checkpoint, model or record could not be written; the trial is queued again.
+            TrialInterrupted: the worker was asked to leave.
+            CannotWrite: a checkpoint, model or record could not be written.
+            Exception: an error that may not occur another time.
         """
         try:
             worker = {**this_process().to_dict(), "device": self.device}
             trial.set_user_attr(records.WORKER, worker)
             values = self._run(trial, self.grid.suggest(trial))
-        except (TrialInterrupted, KeyboardInterrupt, CannotWrite):
-            queue_again(self.study, trial)
-            raise
         except TrialPruned:
             self._forget(trial)
             raise
-        except UpdateFinishedTrialError:  # others took this worker for dead, and have queued the trial again
+        except (TrialInterrupted, CannotWrite, UpdateFinishedTrialError):  # the last: others closed the trial
             raise
         except Exception as error:
-            if not failures.will_recur(error) and (deaths := deaths_of(trial)) <= MOST_DEATHS:
-                queue_again(self.study, trial, deaths=deaths)
+            if not failures.will_recur(error) and deaths_of(trial) <= MOST_DEATHS:
                 raise
             failures.log(trial.number, error)
             self._forget(trial)
@@ -216,12 +213,7 @@ def _twin(trial: Trial, trials: list[FrozenTrial]) -> int | None:
     """
     own = key_of(trial.params)
     for other in trials[: trial.number]:
-        if (
-            point_of(other) == own
-            and other.state != TrialState.FAIL
-            and not records.released_point(other)
-            and not _is_retried_by(trial, other)
-        ):
+        if point_of(other) == own and other.state != TrialState.FAIL and not records.released_point(other):
             return other.number
     return None
 
@@ -237,11 +229,3 @@ def _pruned(trial: Trial, by: PrunedBy, because: str) -> TrialPruned:
     trial.set_user_attr(records.PRUNED_BY, by.value)
     trial.set_user_attr(records.PRUNED_BECAUSE, because)
     return TrialPruned(f"{by.value}: {because}")
-
-
-def _is_retried_by(trial: Trial, other: FrozenTrial) -> bool:
-    """Whether `trial` retries `other`, which is queued again just before it is closed."""
-    original = trial.user_attrs.get(records.RETRY_OF)
-    if original is None or other.state != TrialState.RUNNING:
-        return False
-    return bool(other.user_attrs.get(records.RETRY_OF, other.number) == original)

@@ -1,6 +1,6 @@
 """Retrying trials that ended without a result."""
 
-from optuna import Study, Trial
+from optuna import Trial
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from atml.tuning import records
@@ -17,12 +17,14 @@ def deaths_of(trial: Trial | FrozenTrial) -> int:
     return 1 if got_further(trial) else before + 1
 
 
-def retry_after_death(study: Study, trial: FrozenTrial) -> FrozenTrial | None:
-    """Return the trial to queue after its worker's death; None if the worker had just done so itself."""
-    first, later = records.first_number(trial), study.get_trials(deepcopy=False)[trial.number + 1 :]
-    if any(one.user_attrs.get(records.RETRY_OF) == first for one in later):
-        return None
-    return _retry(study, trial, deaths_of(trial))
+def retry_after_death(trial: FrozenTrial) -> FrozenTrial | None:
+    """Return the trial to queue after the death of its worker; None if it had no parameters yet."""
+    return _retry(trial, deaths_of(trial))
+
+
+def retry_after_interruption(trial: FrozenTrial) -> FrozenTrial | None:
+    """Return the trial to queue after an interruption, which does not count as a death."""
+    return _retry(trial, trial.user_attrs.get(records.DEATHS, 0))
 
 
 def got_further(trial: Trial | FrozenTrial) -> bool:
@@ -41,23 +43,9 @@ def _reached_before(trial: Trial | FrozenTrial) -> list[int]:
     return before
 
 
-def queue_again(study: Study, trial: Trial | FrozenTrial, *, deaths: int | None = None) -> None:
-    """Queue the parameters of an interrupted trial as a new trial; only the new one counts.
-
-    Args:
-        study: The trial's study.
-        trial: The interrupted trial.
-        deaths: How many workers have died in a row; unchanged by default.
-    """
-    again = _retry(study, trial, trial.user_attrs.get(records.DEATHS, 0) if deaths is None else deaths)
-    if again is not None:
-        study.add_trial(again)
-
-
-def _retry(study: Study, trial: Trial | FrozenTrial, deaths: int) -> FrozenTrial | None:
+def _retry(trial: FrozenTrial, deaths: int) -> FrozenTrial | None:
     # A queued trial may have been interrupted before its parameters were suggested.
-    known = trial if isinstance(trial, FrozenTrial) else study.get_trials(deepcopy=False)[trial.number]
-    params = {**known.system_attrs.get(FIXED_PARAMS, {}), **trial.params}
+    params = {**trial.system_attrs.get(FIXED_PARAMS, {}), **trial.params}
     if not params:
         return None
     attributes = {

@@ -24,8 +24,9 @@ from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
 from atml.service.storage.database import Database
 from atml.service.studies import create_or_resume
-from atml.service.worker import take_trials
+from atml.service.worker import run_trial, take_trials
 from atml.tuning import records
+from atml.tuning.objective import TrialInterrupted
 from atml.tuning.processes import this_process
 from tests.databases import on_postgres
 from tests.integration.test_databases import crowd, finish
@@ -102,13 +103,12 @@ class TestRetries:
         take_trials(stored, lambda trial: 1.0, leave=lambda: bool(calls))
         assert [trial.state for trial in stored.study.trials] == [TrialState.COMPLETE]
 
-    def test_a_trial_of_a_dead_worker_is_queued_again_once_if_the_answer_to_that_was_lost(
-        self, storage, dataset, make_phase1, monkeypatch
+    @pytest.mark.parametrize("how", ["interrupted", "died"])
+    def test_a_trial_is_queued_again_once_if_the_answer_to_that_was_lost(
+        self, storage, dataset, make_phase1, monkeypatch, how
     ):
         stored = create_or_resume(storage, make_phase1(), dataset)
         stored.study.enqueue_trial(stored.grid.points[3].params)
-        gone = replace(this_process(), pid=2**22 + 1)
-        stored.study.ask().set_user_attr(records.WORKER, gone.to_dict())
         transaction, calls = Database.transaction, []
 
         @contextmanager
@@ -120,7 +120,13 @@ class TestRetries:
                 raise StorageUnreachable("the answer is lost")
 
         monkeypatch.setattr(Database, "transaction", lose_the_first_answer)
-        close_dead_trials(stored.study)
+        trial = stored.study.ask()
+        if how == "died":
+            gone = replace(this_process(), pid=2**22 + 1)
+            trial.set_user_attr(records.WORKER, gone.to_dict())
+            close_dead_trials(stored.study)
+        else:
+            assert run_trial(stored.study, trial, interrupted) == FAIL
         assert len(calls) == 1
         assert [trial.state for trial in close_dead_trials(stored.study).trials] == [FAIL, WAITING]
 
@@ -132,6 +138,10 @@ class TestRetries:
         assert "trying again" not in caplog.text
         server.start()
         storage.engine.dispose()
+
+
+def interrupted(trial):
+    raise TrialInterrupted
 
 
 OPEN = """

@@ -41,8 +41,8 @@ class Storage(_Untyped):  # type: ignore[misc]
     Each method of Optuna's storage is one transaction, so it can be repeated as a whole. If the reply to a
     successful commit is lost, the repetition loses nothing. A trial that was created or claimed, which the
     repetition takes for another's, runs without a process until it is closed like a dead worker's after a
-    minute and queued again. A trial that was enqueued twice is pruned as a duplicate, unless both are retries
-    that start together. Closing a trial twice raises UpdateFinishedTrialError.
+    minute and queued again. A trial that was enqueued twice is pruned as a duplicate. Closing a trial twice
+    raises UpdateFinishedTrialError.
 
     It retries for `retry_seconds`, or until `give_up`, polled while waiting, is true.
 

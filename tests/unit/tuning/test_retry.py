@@ -2,7 +2,7 @@ import optuna
 from optuna.trial import TrialState
 
 from atml.tuning import records
-from atml.tuning.retry import MOST_DEATHS, deaths_of, queue_again, retry_after_death
+from atml.tuning.retry import MOST_DEATHS, deaths_of, retry_after_death, retry_after_interruption
 
 FAIL, WAITING = TrialState.FAIL, TrialState.WAITING
 
@@ -10,9 +10,7 @@ FAIL, WAITING = TrialState.FAIL, TrialState.WAITING
 def close_after_death(study, trial):
     """Do what whoever notices a worker's death does with its trial."""
     study.tell(trial.number, state=FAIL)
-    again = retry_after_death(study, study.get_trials()[trial.number])
-    if again is not None:
-        study.add_trial(again)
+    study.add_trial(retry_after_death(study.get_trials()[trial.number]))
 
 
 def test_deaths_in_a_row_are_counted():
@@ -31,7 +29,7 @@ def test_an_interruption_by_the_user_is_no_death():
     for _ in range(MOST_DEATHS + 2):
         trial = study.ask()
         study.tell(trial.number, state=FAIL)
-        queue_again(study, study.get_trials()[trial.number])
+        study.add_trial(retry_after_interruption(study.get_trials()[trial.number]))
     assert len(study.get_trials(states=(WAITING,))) == 1
 
 
@@ -68,13 +66,4 @@ def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
         trial.set_user_attr(records.RESULT, {"counts": counts})
         trial.set_user_attr(records.CURVE, [[folds, 0.5, 0.5, 0.5, 1.0]])
         close_after_death(study, trial)
-    assert len(study.get_trials(states=(WAITING,))) == 1
-
-
-def test_a_worker_that_dies_between_queueing_and_closing_its_trial_leaves_one_retry():
-    study = optuna.create_study()
-    study.enqueue_trial({"x": 1})
-    trial = study.ask()
-    queue_again(study, trial)
-    close_after_death(study, trial)
     assert len(study.get_trials(states=(WAITING,))) == 1
