@@ -11,14 +11,12 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atml.errors import ModelError, ParityError
 from atml.export.classifier import INPUT, OUTPUT, open_session
 from atml.export.graph import checked_bytes
 from atml.export.metadata import OnnxMetadata
 from atml.export.slim import OPSET, slim
-from atml.models.layout import BatchNorm1d, Conv1d
 
 BATCH = 256
 TOLERANCE = 1e-4
@@ -36,7 +34,6 @@ def to_onnx(model: nn.Module, *, segment_length: int, metadata: OnnxMetadata | N
     # A copy, since exporting switches modes and a model on a GPU must stay there. A deep one, since a module
     # may refer to its layers in other ways than by their names.
     frozen = copy.deepcopy(model).cpu().requires_grad_(False).eval()
-    _fuse_batch_norms(frozen)
     slimmed = slim(_exported(frozen, segment_length))
     if metadata is not None:
         onnx.helper.set_model_props(slimmed, metadata.to_properties())
@@ -71,27 +68,6 @@ def check_parity(model: nn.Module, onnx_model: bytes, samples: NDArray[np.float3
             f"more than the {allowed:.0e} allowed for logits of up to {largest:.2g}."
         )
     return difference
-
-
-def _fuse_batch_norms(model: nn.Module) -> None:
-    """Fold BatchNorm into the preceding convolution, in place, wherever a Sequential has the two.
-
-    The exporter would do so too, but its time grows with the number of layers it traces.
-    """
-    for part in list(model.modules()):
-        if not isinstance(part, nn.Sequential) or type(part).forward is not nn.Sequential.forward:
-            continue
-        # By position, since `named_children` leaves out a layer that it has named before.
-        for at in range(len(part) - 1):
-            layer, norm = part[at], part[at + 1]
-            if isinstance(layer, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d) and _may_fuse(layer, norm):
-                part[at], part[at + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
-
-
-def _may_fuse(layer: nn.Conv1d, norm: nn.BatchNorm1d) -> bool:
-    """Whether both compute what their names say, which a subclass may not, by stored statistics."""
-    are_plain = type(layer) in (nn.Conv1d, Conv1d) and type(norm) in (nn.BatchNorm1d, BatchNorm1d)
-    return are_plain and norm.running_mean is not None
 
 
 def _exported(model: nn.Module, segment_length: int) -> onnx.ModelProto:
