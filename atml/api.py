@@ -16,7 +16,7 @@ from atml.ecg.sources.finding import find_items
 from atml.ecg.sources.recording import Item, Reading
 from atml.errors import AtmlError, DataError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
-from atml.files import prepare_folder, write_whole
+from atml.files import prepare_folder, write_text
 from atml.reports.assessment import Evaluation, answered_of, metrics_of, scores
 from atml.reports.bundle import BETA, Bundle, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
@@ -425,7 +425,7 @@ def report(
     )
     shown = of_bundle(Path(what), sources) if bundle else of_study(str(what), sources)
     path = Path(out) if out is not None else Path(f"{Path(what).resolve().name}-report.html")
-    write_whole(path, render(replace(shown, references=tuple(references))).encode())
+    write_text(path, render(replace(shown, references=tuple(references))))
     return path
 
 

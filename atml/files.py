@@ -51,6 +51,11 @@ def write_whole(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, like `write_whole`; what UTF-8 cannot hold, as of a file's name, becomes `?`."""
+    write_whole(path, text.encode(errors="replace"))
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that is renamed to `path` if the block succeeds, and removed otherwise.

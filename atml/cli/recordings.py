@@ -163,14 +163,14 @@ def show(
       atml data show data/afdb-5s
       atml data show data/afdb-5s --html afdb.html
     """
-    from atml.files import write_whole
+    from atml.files import write_text
     from atml.reports import segments_page
 
     with bar(f"Reading {path}", "files") as progress:
         found = segments_page.contents(path, progress=progress)
     if page is not None:
         drawn = segments_page.examples(path, examples)
-        write_whole(page, segments_page.page(path.name, drawn, found).encode())
+        write_text(page, segments_page.page(path.name, drawn, found))
     if as_json:
         print_json(found)
     else:

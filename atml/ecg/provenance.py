@@ -10,7 +10,7 @@ from typing import Any
 
 from atml.ecg.segment import SegmentName
 from atml.errors import DataError
-from atml.files import write_whole
+from atml.files import write_text
 
 # Neither name is that of a segment, so that whoever reads the directory ignores them.
 PROVENANCE, INDEX = "provenance.json", "segments.csv"
@@ -98,7 +98,7 @@ class Source:
 
     def write(self, directory: Path) -> None:
         """Write it beside the recordings."""
-        write_whole(directory / SOURCE, (json.dumps(asdict(self), indent=2) + "\n").encode())
+        write_text(directory / SOURCE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_source(path: Path) -> Source | None:

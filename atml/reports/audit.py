@@ -19,7 +19,7 @@ from atml.ecg.segment import subject_order
 from atml.errors import DataError
 from atml.evaluation import best_threshold
 from atml.evaluation.evaluate import roc_auc
-from atml.files import prepare_folder, write_whole
+from atml.files import prepare_folder, write_text
 from atml.reports.fits import FitJob, all_of, run_fits
 from atml.reports.scored import Scored
 from atml.reports.segments_page import Example, page
@@ -210,7 +210,7 @@ def _report(
         for i, file in enumerate(chosen.files)
     )
     subjects = _by_subject(dataset, found)
-    write_whole(out / "audit.csv", _as_csv(found, networks).encode())
+    write_text(out / "audit.csv", _as_csv(found, networks))
     return LabelAudit(
         directory=dataset.source,
         segments=len(dataset),
@@ -264,7 +264,7 @@ def _write_pages(
             for i, samples in zip(rows, chosen.samples(rows), strict=True)
         ]
         title = f"{one.subject}: {len(rows)} of {one.suspicious} suspicious labels"
-        write_whole(path, page(title, drawn).encode())
+        write_text(path, page(title, drawn))
     for older in set(out.glob("page-*-S*.html")) - set(paths):
         older.unlink(missing_ok=True)
     return paths

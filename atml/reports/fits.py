@@ -21,6 +21,7 @@ from torch import Tensor
 
 from atml.errors import AtmlError, SpecChanged, TrainingDiverged
 from atml.files import prepare_folder, write_whole
+from atml.interrupts import interrupted_at_the_end
 from atml.service.data import load_training_data
 from atml.service.watch import Update
 from atml.training import choose_device, spread_over_devices
@@ -154,21 +155,14 @@ def _children_without_ctrl_c() -> Iterator[None]:
     """Start children that never receive Ctrl-C; this process handles it.
 
     A child inherits the blocked signals. PyTorch's threads do not block them, so the handler may still run
-    here; the signal takes effect at the end of the block.
+    here.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set signal handlers
-        return
-    received: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, previous)
-    if received:
-        signal.raise_signal(signal.SIGINT)
+    with interrupted_at_the_end():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(threads: int) -> None:

@@ -119,8 +119,9 @@ def test_json_is_one_object(db, tmp_path, call):
 
 def test_show_prints_a_table_and_writes_a_page(db, tmp_path, call):
     call(tmp_path, "data", "import", db, "--out", "train", *IMPORT, "--licence", "CC0")
-    done = call(tmp_path, "data", "show", "train", "--html", "page.html", "--examples", 1)
-    assert "train: 96 segments of 6 subjects, 1,250 samples" in done.stdout
+    (tmp_path / "train").rename(tmp_path / "train\udcff")  # a byte that is not UTF-8
+    done = call(tmp_path, "data", "show", "train\udcff", "--html", "page.html", "--examples", 1)
+    assert "train\udcff: 96 segments of 6 subjects, 1,250 samples" in done.stdout
     assert "licence: CC0" in done.stdout
     assert (tmp_path / "page.html").read_text().count('class="ecg"') == 2
 

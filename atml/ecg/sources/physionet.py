@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from atml.ecg.provenance import Source
 from atml.ecg.sources.download import download
 from atml.errors import DataError
-from atml.files import make_folder, write_whole
+from atml.files import make_folder, write_text
 
 PHYSIONET = "https://physionet.org/files"
 VERSION = "1.0.0"  # of every database below
@@ -101,7 +101,7 @@ def fetch_recordings(
     bytes_ = download(f"{url}/{CHECKSUMS}", directory / CHECKSUMS)
     sums = _checksums(directory / CHECKSUMS)
     source.write(directory)
-    write_whole(directory / ATTRIBUTION, _attribution(source).encode())
+    write_text(directory / ATTRIBUTION, _attribution(source))
     bytes_ += download(f"{url}/RECORDS", directory / "RECORDS", sums.get("RECORDS"))
     records = (directory / "RECORDS").read_text(encoding="utf-8").split()
     wanted = [record + ending for record in records for ending in _ENDINGS if record + ending in sums]

@@ -28,6 +28,7 @@ from atml.ecg.sources.recording import (
     spans_between,
 )
 from atml.errors import BadRecording
+from atml.interrupts import interrupted_at_the_end
 
 _ST_AND_T = ("s", "T")  # symbols of notes on the ST segment and the T wave, such as "(ST1+"
 _NONE, _ALWAYS, _AT_TIMES = (
@@ -187,7 +188,8 @@ def _changes(header: Path, annotator: str, fields: Any) -> list[tuple[float, str
         return []
     wfdb = load_reader("wfdb", "WFDB records")
     try:
-        found = wfdb.rdann(str(header.with_suffix("")), annotator)
+        with interrupted_at_the_end():  # it ignores whatever is raised while it reads the header
+            found = wfdb.rdann(str(header.with_suffix("")), annotator)
         notes = list(zip(found.sample, found.symbol, found.aux_note, strict=True))
     except Exception as error:  # noqa: BLE001  (a damaged file makes wfdb raise anything)
         raise BadRecording(f"{file.name} is not a WFDB annotation file ({error}); fetch it again") from None

@@ -12,7 +12,7 @@ from atml.errors import CannotWrite
 from atml.export.c.network import array_text, network_code, number_text, rendered
 from atml.export.classifier import OnnxClassifier
 from atml.export.onnx_model import TOLERANCE
-from atml.files import cannot_write, make_folder, read_file, write_whole
+from atml.files import cannot_write, make_folder, read_file, write_text
 
 _LARGEST = 30_000  # of a stored sample; networks scale their input, so any gain will do
 _SIMULATED = 4  # segments of the self-test
@@ -75,7 +75,7 @@ def write_c(sources: CSources, folder: Path) -> None:
     for name in sources.files:
         _require_ours(folder / name)
     for name, text in sources.files.items():
-        write_whole(folder / name, text.encode())
+        write_text(folder / name, text)
 
 
 def _require_ours(path: Path) -> None:

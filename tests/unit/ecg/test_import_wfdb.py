@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import warnings
 from importlib.util import find_spec
@@ -351,3 +352,18 @@ class TestWriting:
         (tmp_path / "file").write_text("")
         with pytest.raises(CannotWrite, match="file/inside"):
             import_recordings(db, tmp_path / "file" / "inside")
+
+    def test_ctrl_c_is_not_lost_where_wfdb_ignores_every_error(self, db, tmp_path, monkeypatch):
+        from wfdb.io import record
+
+        read = record.rdheader
+
+        def interrupted(*arguments, **options):
+            if len(arguments) == 2:  # from rdann
+                signal.raise_signal(signal.SIGINT)
+            return read(*arguments, **options)
+
+        monkeypatch.setattr(record, "rdheader", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            import_recordings(db, tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["db"]
