@@ -6,9 +6,12 @@ Nothing is printed. Long calls report to a `Watch` if one is given.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import optuna
 
 from atml import defaults
 from atml.ecg import Dataset, shared_subjects
@@ -35,7 +38,6 @@ from atml.service.session import announcement, open_study, with_training_data, w
 from atml.service.storage import Storage, open_storage
 from atml.service.studies import check_trials, load
 from atml.service.watch import Watch
-from atml.service.worker import quiet_optuna
 from atml.training import choose_device
 from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
@@ -53,6 +55,17 @@ class Run:
 
     searches: tuple[Outcome, ...]  # one, or two if it searched in two phases
     final: Final
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Silence Optuna, since ATML has its own progress display."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 @quiet_optuna()

@@ -1,8 +1,10 @@
-"""Numbers with nouns or units, lists of names, and errors on one line."""
+"""Numbers with nouns or units, lists of names, errors on one line, and texts without credentials."""
 
+import re
 from collections.abc import Sequence
 
 LONGEST_ERROR = 400
+_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]+:/+[^\s:@]*):\S*@")
 
 
 def counted(count: int, noun: str) -> str:
@@ -27,3 +29,11 @@ def error_in_words(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
     shown = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 1]}…"
     return f"{type(error).__name__}: {shown}"
+
+
+def hide_credentials(text: str) -> str:
+    """Return a text with `***` instead of the passwords and secret keys of the URLs in it.
+
+    They may hold slashes and `@`, so the last `@` counts.
+    """
+    return _CREDENTIALS.sub(r"\1:***@", text)

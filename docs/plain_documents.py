@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from atml.doctor import Finding
 from atml.ecg.dataset import DirectoryReport
 from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
 from atml.export.c import CCheck, Footprint
@@ -12,7 +13,6 @@ from atml.reports.int8 import Int8Figures
 from atml.reports.predicting import RecordingPart, RecordingPrediction
 from atml.reports.qdq import FullInteger
 from atml.reports.verify import Check
-from atml.service.doctor import Finding
 
 # Printed by commands
 

@@ -34,8 +34,8 @@ def dashboard(
 
     Example:  atml dashboard --read-only
     """
+    from atml.dashboard.app import Address, credentials_for, dashboard_app, serve
     from atml.service.artifacts import open_artifacts
-    from atml.service.dashboard.app import Address, credentials_for, dashboard_app, serve
     from atml.service.storage import open_storage
 
     address = Address(host=host, port=port)

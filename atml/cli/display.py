@@ -10,11 +10,11 @@ from rich.text import Text
 
 from atml.cli.console import bar, clock, err
 from atml.errors import CannotWrite, StorageUnreachable
-from atml.service.progress import Progress, RunningTrial, progress
 from atml.service.stored import StoredStudy
 from atml.service.watch import StudyWatch, Update, Watch
 from atml.tuning import records
 from atml.tuning.failures import ended_by_error, has_traceback, reason_of
+from atml.tuning.progress import Progress, RunningTrial, progress
 from atml.words import counted, kilobytes
 
 BAR_CELLS = 12

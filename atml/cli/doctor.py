@@ -9,7 +9,7 @@ from atml.cli import options
 from atml.cli.console import print_json
 
 if TYPE_CHECKING:
-    from atml.service.doctor import Finding
+    from atml.doctor import Finding
 
 
 def doctor(
@@ -25,7 +25,7 @@ def doctor(
 
     Example:  atml doctor --storage postgresql://me@server/atml
     """
-    from atml.service.doctor import examine
+    from atml.doctor import examine
 
     findings = examine(storage, artifacts)
     ready = all(one.ok or not one.required for one in findings)

@@ -37,9 +37,9 @@ from atml.cli.data import data_app
 from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import why_unreadable
-from atml.service.credentials import hide_credentials
 from atml.service.signals import TERMINATING, handle_signals
 from atml.version import __version__
+from atml.words import hide_credentials
 
 MISTAKE, INTERRUPTED = 1, 130
 DEBUG = "ATML_DEBUG"

@@ -11,8 +11,9 @@ from atml.cli.console import print_json
 from atml.errors import AtmlError, StudyError
 
 if TYPE_CHECKING:
-    from atml.service.progress import Progress, WorkerState
     from atml.service.stored import StoredStudy
+    from atml.service.worker_states import WorkerState
+    from atml.tuning.progress import Progress
 
 
 def status(
@@ -31,10 +32,11 @@ def status(
     from atml.cli.documents.studies import status_document
     from atml.cli.targets import exit_by_targets
     from atml.service.alive import Workers
-    from atml.service.progress import progress, worker_states
     from atml.service.storage import open_storage
     from atml.service.studies import check_trials, load, load_all
+    from atml.service.worker_states import worker_states
     from atml.tuning.outcome import outcome
+    from atml.tuning.progress import progress
 
     if check_targets and study is None:
         raise typer.BadParameter("--check-targets needs the name of a study")

@@ -30,13 +30,14 @@ def submit(
 
     Example:  atml submit studies/phase1.toml --train data/iesd/train
     """
+    import optuna
+
     from atml.cli.display import Terminal
     from atml.service.artifacts import open_artifacts
     from atml.service.data import load_training_data
     from atml.service.session import say_left_out, with_training_data
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
-    from atml.service.worker import quiet_optuna
     from atml.tuning.phases import load_spec
 
     watch = Terminal()
@@ -45,8 +46,8 @@ def submit(
     phase = with_training_data(load_spec(spec), train, skip_bad=skip_bad)
     opened = open_storage(storage)
     dataset = load_training_data(phase.data, watch)
-    with quiet_optuna():
-        stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
     say_left_out(stored, watch)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

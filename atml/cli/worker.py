@@ -39,20 +39,23 @@ def worker(
 
     Example:  atml worker ecm-phase1 --index 3
     """
+    import optuna
+
     from atml.service.alive import Registration, Workers
     from atml.service.artifacts import check_place
     from atml.service.serving import serve
     from atml.service.signals import LeaveOnSignal
     from atml.service.storage import WORKER_RETRY_SECONDS, open_storage
     from atml.service.studies import load
-    from atml.service.worker import WorkerSettings, quiet_optuna, work
+    from atml.service.worker import WorkerSettings, work
     from atml.training import choose_device
     from atml.tuning.stop import read
     from atml.tuning.times import run_in_utc
 
     run_in_utc()
     leave = LeaveOnSignal(supervised_by).install()
-    with quiet_optuna(), leave.interrupting():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the log has ATML's own lines
+    with leave.interrupting():
         check_place(artifacts)
         opened = open_storage(
             storage,

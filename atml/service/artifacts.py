@@ -14,11 +14,11 @@ from optuna.artifacts import ArtifactMeta, FileSystemArtifactStore
 from optuna.artifacts._protocol import ArtifactStore  # has no public name
 from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX  # the prefix that the dashboard uses
 
+from atml.dashboard.picture import picture
 from atml.ecg.cache import default_cache_dir
 from atml.errors import AtmlError
 from atml.evaluation import Metrics
 from atml.files import prepare_folder, write_whole
-from atml.service.pictures import picture
 from atml.service.s3 import open_s3, require_boto3, split_s3
 from atml.tuning import records
 

@@ -12,7 +12,7 @@ from optuna.artifacts import Boto3ArtifactStore
 from optuna.artifacts._protocol import ArtifactStore
 
 from atml.errors import CannotWrite, StorageError
-from atml.service.credentials import hide_credentials
+from atml.words import hide_credentials
 
 # Slashes may be missing: `Path("s3://BUCKET")` has lost one. One letter is a drive of Windows.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/*(.*)", re.DOTALL)

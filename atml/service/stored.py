@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from optuna import Study
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from atml.ecg import Dataset
@@ -62,12 +61,6 @@ class StoredStudy:
     def grid(self) -> Grid:
         """Every point that the study may try."""
         return self.phase.grid(self.candidates)
-
-    @cached_property
-    def study_id(self) -> int:
-        """The study's identifier in its storage."""
-        storage: BaseStorage = self.study._storage
-        return storage.get_study_id_from_name(self.study.study_name)
 
     def latest(self) -> "StoredStudy":
         """Return the study with the spec stored now: its budget or targets may have been extended."""

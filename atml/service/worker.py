@@ -2,24 +2,23 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 import torch
 from optuna import Study, Trial, TrialPruned
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from atml.dashboard.note import NoteKeeper
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, StudyError
 from atml.files import prepare_folder
 from atml.service.alive import Checked, Registration, close_dead_trials, storage_of
 from atml.service.artifacts import keep_files, local_folder, open_artifacts
 from atml.service.data import load_training_data
-from atml.service.note import NoteKeeper
 from atml.service.signals import LeaveOnSignal
 from atml.service.storage import Storage
 from atml.service.stored import StoredStudy, StudyData
@@ -117,7 +116,7 @@ def take_trials(
         CannotWrite: a disk is full or read-only; the current trial is queued again.
     """
     study = stored.study
-    note = NoteKeeper(stored)
+    note = NoteKeeper(study, stored.snapshot)
     pause_seconds = FIRST_WAIT_SECONDS
     while not leave():
         checked = close_dead_trials(study)
@@ -194,7 +193,7 @@ def _next_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Trial:
         return study.ask()
     fixed = {FIXED_PARAMS: study.sampler.suggest(trials).params}
     template = create_trial(state=TrialState.RUNNING, system_attrs=fixed)
-    return Trial(study, storage.start_trial(stored.study_id, template))
+    return Trial(study, storage.start_trial(study._study_id, template))
 
 
 def _claim(storage: Storage, queued: FrozenTrial) -> bool:
@@ -243,14 +242,3 @@ def is_fully_claimed(stored: StoredStudy, checked: Checked) -> bool:
     if out_of_time(stored.phase.budget, used.seconds):  # only the first trial may finish
         return True
     return stored.phase.is_exhausted(stored.grid, trials)
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Silence Optuna, since ATML has its own progress display."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

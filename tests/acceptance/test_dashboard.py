@@ -13,8 +13,8 @@ from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.storages import RDBStorage
 from playwright.sync_api import expect, sync_playwright
 
+from atml.dashboard.picture import WIDTH
 from atml.service.artifacts import open_artifacts
-from atml.service.pictures import WIDTH
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume
 from atml.tuning import records

@@ -16,13 +16,13 @@ from optuna.trial import TrialState
 from atml.errors import StorageUnreachable
 from atml.service import alive
 from atml.service.alive import Registration, WorkerRow, Workers, close_dead_trials
-from atml.service.progress import progress
 from atml.service.storage.database import Database
-from atml.service.storage.workers import WORKERS, create_table
+from atml.service.storage.workers import WORKERS
 from atml.service.studies import create_or_resume
 from atml.service.worker import take_trials
 from atml.tuning import records, stop
 from atml.tuning.processes import this_process
+from atml.tuning.progress import progress
 from atml.tuning.retry import MOST_DEATHS
 from atml.tuning.times import now
 from tests.databases import on_both_databases, on_postgres
@@ -112,7 +112,7 @@ class TestWorkers:
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE atml_workers"))
         for _ in range(2):
-            create_table(storage.engine)
+            WORKERS.create(storage.engine)
         assert workers.all() == []
 
 

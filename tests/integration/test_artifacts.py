@@ -18,11 +18,11 @@ from moto.server import ThreadedMotoServer
 from optuna.artifacts import download_artifact, get_all_artifact_meta
 from typer.testing import CliRunner
 
+from atml import doctor
 from atml.cli.main import app
 from atml.defaults import default_spec
 from atml.errors import CannotWrite, StorageError
 from atml.evaluation import evaluate
-from atml.service import doctor
 from atml.service.artifacts import check_place, keep_files, local_folder, open_artifacts
 from atml.service.s3 import S3Store, split_s3
 from atml.tuning import records

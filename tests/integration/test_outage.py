@@ -16,10 +16,10 @@ import pytest
 from optuna.trial import TrialState
 
 from atml.cli.display import StudyDisplay
+from atml.dashboard.app import Address, dashboard_app
 from atml.errors import CannotWrite, StorageError, StorageUnreachable
 from atml.service.alive import Workers, close_dead_trials
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard.app import Address, dashboard_app
 from atml.service.launcher import WorkerPlan, launch
 from atml.service.storage import open_storage
 from atml.service.storage.database import Database

@@ -345,7 +345,7 @@ class TestNote:
     def test_a_worker_that_is_asked_to_leave_brings_the_note_up_to_date(
         self, storage, dataset, make_phase1, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr("atml.service.note.LEAST_SECONDS_BETWEEN", 3600.0)
+        monkeypatch.setattr("atml.dashboard.note.LEAST_SECONDS_BETWEEN", 3600.0)
         stored = create_or_resume(storage, make_phase1(), dataset)
 
         def leave():

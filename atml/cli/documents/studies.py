@@ -7,11 +7,12 @@ from typing import Literal, cast
 from optuna.trial import FrozenTrial
 
 from atml.errors import AtmlError
-from atml.service.progress import Progress, RunningTrial, WorkerState
 from atml.service.stored import StoredStudy, StudyData
+from atml.service.worker_states import WorkerState
 from atml.tuning import records
 from atml.tuning.failures import reason_of
 from atml.tuning.outcome import Outcome, Summary, outcome
+from atml.tuning.progress import Progress, RunningTrial
 from atml.tuning.stop import Stop
 
 State = Literal["running", "complete", "pruned", "fail", "waiting"]

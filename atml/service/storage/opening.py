@@ -15,7 +15,7 @@ from atml.errors import CannotWrite, NoDatabase, StorageError, StorageUnreachabl
 from atml.service.storage import postgres, sqlite
 from atml.service.storage.database import Database, holds_bare_at, shown
 from atml.service.storage.retrying import COMMAND_RETRY_SECONDS, Storage, warn_once
-from atml.service.storage.workers import create_table
+from atml.service.storage.workers import WORKERS
 
 WHERE_STUDIES_ARE = "check the storage, or start a search, which creates it"
 OPEN_ATTEMPTS = 20
@@ -109,7 +109,8 @@ def _open(url: sqlalchemy.URL, must_exist: bool) -> Database:
     for attempt in range(1, OPEN_ATTEMPTS + 1):
         try:
             database = connect(url, must_exist=must_exist)
-            create_table(database.engine)
+            with sqlite.reading():
+                WORKERS.create(database.engine, checkfirst=True)
             database.explain_errors()
             return database
         except ValueError as error:  # such as a host that is no valid name, or a zero byte

@@ -1,9 +1,6 @@
 """The table of workers, in addition to Optuna's tables."""
 
-import sqlalchemy
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table
-
-from atml.service.storage.sqlite import reading
 
 WORKERS = Table(
     "atml_workers",
@@ -19,13 +16,3 @@ WORKERS = Table(
     Column("study", String(512)),
     Column("seen", Float(53), nullable=False),  # seconds since 1970, by the database's clock
 )
-
-
-def create_table(engine: sqlalchemy.Engine) -> None:
-    """Create the table of workers unless it exists.
-
-    Raises:
-        SQLAlchemyError: it cannot be created, or another process created it at the same time.
-    """
-    with reading():
-        WORKERS.create(engine, checkfirst=True)

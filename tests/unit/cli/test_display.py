@@ -8,9 +8,9 @@ from pydantic_core import to_jsonable_python
 from atml.cli.display import StudyDisplay, so_far
 from atml.cli.documents.studies import outcome_document
 from atml.cli.study_tables import print_outcome
-from atml.service.progress import progress
 from atml.tuning.failures import deaths_in_words
 from atml.tuning.outcome import outcome
+from atml.tuning.progress import progress
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.stop import Stop, StoppedBy, request_stop
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from atml import doctor
 from atml.cli.main import app
-from atml.service import doctor
 from atml.service.storage import open_storage
 from tests.conftest import ROOT
 from tests.databases import close, on_both_databases

@@ -13,10 +13,10 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta, upload_artifact
 
+from atml.dashboard.app import Address, credentials_for, dashboard_app, serve
+from atml.dashboard.guards import ARTIFACT_POLICY, Credentials
 from atml.errors import AddressError, DashboardError
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard.app import Address, credentials_for, dashboard_app, serve
-from atml.service.dashboard.guards import ARTIFACT_POLICY, Credentials
 from tests.paths import NOT_UTF8, UTF8
 
 AUTH = Credentials(user="anna", password="secret")
@@ -241,7 +241,7 @@ class TestAway:
 # Serves on a host, visits the page, sends itself a signal and says what came of it.
 SERVED = """
 import os, signal, sys, threading, urllib.request
-from atml.service.dashboard.app import Address, serve
+from atml.dashboard.app import Address, serve
 
 def app(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])

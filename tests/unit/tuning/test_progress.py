@@ -2,8 +2,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from atml.service.progress import progress
 from atml.tuning import records
+from atml.tuning.progress import progress
 from atml.tuning.snapshot import Snapshot
 
 RUNNING, PRUNED = TrialState.RUNNING, TrialState.PRUNED

@@ -2,8 +2,8 @@ import pytest
 from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note
 
-from atml.service import note as notes
-from atml.service.note import NoteKeeper, note, with_remarks_of
+from atml.dashboard import note as notes
+from atml.dashboard.note import NoteKeeper, note, with_remarks_of
 from atml.service.studies import create_or_resume
 from atml.tuning import stop
 from atml.tuning.outcome import outcome
@@ -118,7 +118,7 @@ class TestNoteKeeper:
         monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 0.0)
 
     def test_a_trial_on_the_front_is_noted_another_is_not(self, stored, add):
-        keeper = NoteKeeper(stored)
+        keeper = NoteKeeper(stored.study, stored.snapshot)
         keeper.update(add(0.92, 1500).number)
         noted = get_note(stored.study)
         assert "0.9200" in noted
@@ -129,14 +129,14 @@ class TestNoteKeeper:
 
     def test_the_best_of_another_architecture_is_noted_too(self, storage, dataset, make_phase1, make_trial):
         stored = create_or_resume(storage, make_phase1(), dataset)
-        keeper = NoteKeeper(stored)
+        keeper = NoteKeeper(stored.study, stored.snapshot)
         for architecture, fbeta in (("linear", 0.9), ("conv_gru", 0.5), ("conv_gru", 0.6)):
             stored.study.add_trial(make_trial(architecture=architecture, curve=(fbeta,)))
             keeper.update(stored.study.get_trials()[-1].number)
             assert f"{fbeta:.4f}" in get_note(stored.study)
 
     def test_within_seconds_the_next_is_put_off_not_lost(self, stored, add, monkeypatch):
-        keeper = NoteKeeper(stored)
+        keeper = NoteKeeper(stored.study, stored.snapshot)
         monkeypatch.setattr(notes, "LEAST_SECONDS_BETWEEN", 3600.0)
         keeper.update(add(0.92, 1500).number)
         keeper.update(add(0.95, 1400).number)
@@ -147,6 +147,6 @@ class TestNoteKeeper:
 
     def test_a_remark_made_in_the_dashboard_stays(self, stored, add):
         save_note(stored.study, "Look at subject 12.")
-        NoteKeeper(stored).update(add(0.92, 1500).number)
+        NoteKeeper(stored.study, stored.snapshot).update(add(0.92, 1500).number)
         assert "0.9200" in get_note(stored.study)
         assert get_note(stored.study).endswith("Look at subject 12.\n")

@@ -5,8 +5,8 @@ import json
 import optuna
 import pytest
 
+from atml.dashboard.app import Address, dashboard_app
 from atml.service.artifacts import open_artifacts
-from atml.service.dashboard.app import Address, dashboard_app
 
 FILE = "data:text/plain;base64,YQ=="
 DOCUMENTS = [

@@ -6,9 +6,9 @@ import optuna
 import optuna_dashboard
 import pytest
 
+from atml.dashboard import guards
+from atml.dashboard.guards import Credentials, routed_path, with_safe_headers
 from atml.errors import DashboardError
-from atml.service.dashboard import guards
-from atml.service.dashboard.guards import Credentials, routed_path, with_safe_headers
 from tests.paths import EVERY_PATH, NOT_UTF8, UTF8, wsgi_path
 
 

@@ -1,14 +1,15 @@
 """The study's note in the dashboard: whether its targets are met, and its front or ranking."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from optuna import Study
 from optuna.trial import FrozenTrial
 
-from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.outcome import Outcome, answer, outcome, verdict
 from atml.tuning.sizes import SIZE_NAMES
+from atml.tuning.snapshot import Snapshot
 from atml.words import kilobytes
 
 LEAST_SECONDS_BETWEEN = 10.0
@@ -24,8 +25,9 @@ class NoteKeeper:
     not write more than one.
     """
 
-    def __init__(self, stored: StoredStudy) -> None:
-        self._stored = stored
+    def __init__(self, study: Study, snapshot: Callable[[], Snapshot]) -> None:
+        self._study = study
+        self._snapshot = snapshot
         self._unseen: set[int] = set()
         self._not_before = 0.0
 
@@ -35,14 +37,14 @@ class NoteKeeper:
         if time.monotonic() < self._not_before:
             return
         self._not_before = time.monotonic() + LEAST_SECONDS_BETWEEN
-        result = outcome(self._stored.snapshot())
+        result = outcome(self._snapshot())
         if self._unseen & {one.number for one in (*result.ranking[:1], *_listed(result))}:
-            _write(self._stored, result)
+            _write(self._study, result)
         self._unseen.clear()
 
     def finish(self) -> None:
         """Write the note as this worker leaves, whether the study has ended or is interrupted."""
-        _write(self._stored, outcome(self._stored.snapshot()))
+        _write(self._study, outcome(self._snapshot()))
 
 
 def note(result: Outcome) -> str:
@@ -64,13 +66,13 @@ def with_remarks_of(old: str, ours: str) -> str:
     return f"{ours}\n\n---\n{LINE}\n\n{remarks}".rstrip() + "\n"
 
 
-def _write(stored: StoredStudy, result: Outcome) -> None:
+def _write(study: Study, result: Outcome) -> None:
     from optuna_dashboard import get_note, save_note  # takes a second, since it imports scikit-learn
 
-    old = get_note(stored.study)
+    old = get_note(study)
     new = with_remarks_of(old, note(result))
     if new != old:
-        save_note(stored.study, new)
+        save_note(study, new)
 
 
 def _listed(result: Outcome) -> Sequence[FrozenTrial]:

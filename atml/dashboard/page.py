@@ -6,7 +6,7 @@ from typing import Any
 from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from atml.service.dashboard.guards import routed_path
+from atml.dashboard.guards import routed_path
 
 FOLDER = Path(__file__).parent
 SCRIPT = "/atml/page.js"

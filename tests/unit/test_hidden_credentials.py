@@ -1,6 +1,6 @@
 import pytest
 
-from atml.service.credentials import hide_credentials
+from atml.words import hide_credentials
 
 
 @pytest.mark.parametrize(

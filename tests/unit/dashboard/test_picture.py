@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from atml.dashboard.picture import WIDTH, picture
 from atml.evaluation import evaluate
-from atml.service.pictures import WIDTH, picture
 from atml.tuning.records import CurvePoint
 
 

@@ -14,11 +14,11 @@ from optuna.artifacts._protocol import ArtifactStore
 from optuna.storages import BaseStorage
 from waitress import create_server, wasyncore
 
+from atml.dashboard.answers import WithHttpErrors
+from atml.dashboard.bodies import refuse_malformed_bodies
+from atml.dashboard.guards import Credentials, guarded, with_safe_headers
+from atml.dashboard.page import with_additions
 from atml.errors import AddressError, DashboardError
-from atml.service.dashboard.answers import WithHttpErrors
-from atml.service.dashboard.bodies import refuse_malformed_bodies
-from atml.service.dashboard.guards import Credentials, guarded, with_safe_headers
-from atml.service.dashboard.page import with_additions
 
 # A browser opens up to six connections to one server; two more to spare.
 THREADS = 8

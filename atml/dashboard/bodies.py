@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from atml.service.dashboard.guards import routed_path
+from atml.dashboard.guards import routed_path
 from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE
 
 # These take none; the dashboard's own page sends none.

@@ -1,1 +1,0 @@
-"""optuna-dashboard with credentials, a read-only mode and clear errors."""
