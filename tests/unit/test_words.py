@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import atml
-from atml.words import LONGEST_ERROR, counted, error_in_words, kilobytes, listed
+from atml.words import LONGEST_ERROR, counted, error_in_words, hide_credentials, kilobytes, listed
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_an_error_is_told_in_one_line_of_limited_length():
     assert error_in_words(ValueError("one\n  two\tthree")) == "ValueError: one two three"
     assert error_in_words(ZeroDivisionError()) == "ZeroDivisionError: no message"
     assert len(error_in_words(ValueError("x" * 10_000))) == len("ValueError: ") + LONGEST_ERROR
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://KEY:SECRET@bucket: no such", "s3://KEY:***@bucket: no such"),
+        ("S3:/KEY:SE/CR@ET@bucket/x", "S3:/KEY:***@bucket/x"),
+        ("see postgresql+psycopg://me:pass@word@host/db now", "see postgresql+psycopg://me:***@host/db now"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("s3://bucket/user@lab: mail me@host", "s3://bucket/user@lab: mail me@host"),
+        ("train/S1-N-0.txt:3: expected a number", "train/S1-N-0.txt:3: expected a number"),
+    ],
+)
+def test_what_follows_the_user_of_a_url_is_hidden(text, shown):
+    assert hide_credentials(text) == shown
+    assert hide_credentials(shown) == shown
