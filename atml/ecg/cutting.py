@@ -45,17 +45,18 @@ def cut(
 ) -> Iterator[Cut]:
     """Yield the segments of a recording with these `gaps`, in order of time.
 
-    The first segment of a rhythm begins with it, the next `step_seconds` later. None contains a change of
-    rhythm, a missing sample or part of a flat line.
+    The first segment of a rhythm begins with it, the next `step_seconds` later, or after the gap there. None
+    contains a change of rhythm, a missing sample or part of a flat line.
 
     Raises:
         BadRecording: the sampling rate is unusable, a sample is too large, or there is no signal at all.
     """
     length = round(SEGMENT_SECONDS * SAMPLING_RATE_HZ)
     step = max(1, round(step_seconds * SAMPLING_RATE_HZ))
+    next_seconds = [span.start_seconds for span in recording.spans]  # when the next segment may begin
     for part, (begin, rate_hz, samples) in enumerate(_runs(recording, found)):
-        for span in recording.spans:
-            first, last = ((at - begin) * rate_hz for at in (span.start_seconds, span.end_seconds))
+        for index, span in enumerate(recording.spans):
+            first, last = ((at - begin) * rate_hz for at in (next_seconds[index], span.end_seconds))
             start = max(0, ceil(first - _TOLERANCE))
             while start + length <= min(len(samples), last + _TOLERANCE):
                 yield Cut(
@@ -65,6 +66,7 @@ def cut(
                     samples=samples[start : start + length],
                 )
                 start += step
+                next_seconds[index] = begin + start / rate_hz
 
 
 def _runs(recording: Recording, found: tuple[Gap, ...]) -> Iterator[tuple[float, float, NDArray[np.float64]]]:

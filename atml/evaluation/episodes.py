@@ -116,15 +116,13 @@ def evaluate_episodes(
         segment_seconds: Length of each segment.
     """
     start, label, call = np.asarray(starts, float), np.asarray(labels) == 1, np.asarray(called, bool)
-    who, record = np.asarray(subjects), np.asarray(records)
     part = np.array([np.nan if one is None else one for one in parts], float)
-    total = np.zeros(7, np.int64)
-    for subject, name in dict.fromkeys(zip(who.tolist(), record.tolist(), strict=True)):
-        own = np.flatnonzero((who == subject) & (record == name))
-        own = own[np.argsort(start[own], kind="stable")]
-        follows = _follow(start[own], part[own], segment_seconds)
-        total += _count(follows, label[own], call[own])
-    return EpisodeMetrics(pooled=_counts(total, segment_seconds))
+    pairs = list(zip(subjects, records, strict=True))
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    record = np.array([numbers[pair] for pair in pairs], np.int64)
+    order = np.lexsort((start, record))
+    follows = _follow(start[order], part[order], segment_seconds) & (np.diff(record[order]) == 0)
+    return EpisodeMetrics(pooled=_counts(_count(follows, label[order], call[order]), segment_seconds))
 
 
 def _follow(start: NDArray[np.float64], part: NDArray[np.float64], seconds: float) -> NDArray[np.bool_]:

@@ -1,8 +1,8 @@
 """Scoring whole recordings: a score for each segment, episodes, and the share of answered time in them."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,7 @@ def predict_items(
         DataError: a recording cannot be read and `skipped` is None; names it.
     """
     limit = classifier.metadata.threshold if threshold is None else threshold
+    names: Counter[str] = Counter()
 
     def predict(recording: Recording) -> RecordingPrediction:
         return _predict(classifier, recording, limit, least_confidence, minimum_seconds, progress)
@@ -81,7 +82,9 @@ def predict_items(
     for item in items:
         for found in item.each(predict):
             if not isinstance(found, Problem):
-                yield found
+                names[found.record] += 1
+                count = names[found.record]
+                yield found if count == 1 else replace(found, record=f"{found.record} ({count})")
             elif skipped is None:
                 raise DataError(str(found))
             else:

@@ -21,7 +21,8 @@ def write_annotations(
     """Write RECORD.ecm into a folder: rhythm changes `(AFIB` and `(N`, and `~` where there is no answer.
 
     `(AFIB` marks the episodes; all other answered time is `(N`. Characters of the record's name that WFDB
-    does not allow become `_`. Positions are samples of the recording, at its own rate.
+    does not allow become `_`, or their Unicode numbers if they are not ASCII. Positions are samples of the
+    recording, at its own rate.
 
     Args:
         prediction: What was predicted.
@@ -40,7 +41,8 @@ def write_annotations(
     if not changes:
         return None
     make_folder(folder)
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", prediction.record)
+    name = re.sub(r"[^\x00-\x7f]", lambda found: f"U{ord(found[0]):04X}", prediction.record)
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     path = folder / f"{name}.{ENDING}"
     if path in keep:
         raise DataError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -99,24 +100,28 @@ def _without_stdout() -> Iterator[None]:
 
 
 def _rhythms(opened: Any, seconds: float, reading: Reading) -> tuple[tuple[Span, ...], tuple[str, ...]]:
-    """Return annotated rhythms, as long as annotated or else until the next, and what to check."""
+    """Return annotated rhythms, as long as annotated or else until the next, and what to check.
+
+    After one that lies within another, that one goes on.
+    """
     if reading.in_parts:
         return (), ()
     annotations = zip(*opened.readAnnotations(), strict=True)  # in any order
     changes: list[tuple[float, str | None]] = []
+    lasting: list[tuple[float, str]] = []  # ends and rhythms, the innermost last
     events: Counter[str] = Counter()
     known = KNOWN | {rhythm.upper() for rhythm in reading.rhythms}
-    for onset, duration, text in sorted(annotations, key=lambda one: float(one[0])):
+    for onset, duration, text in sorted(annotations, key=lambda one: (float(one[0]), -float(one[1]))):
         # "(SBR" is a rhythm in WFDB's notation, "(artefact)" a comment.
         is_rhythm = text.startswith("(") and not text.endswith(")")
         if not is_rhythm and rhythm_code(text).upper() not in known:
             events[text] += 1  # of another kind
             continue
-        if changes and changes[-1][1] is None and changes[-1][0] > onset:
-            changes.pop()  # the next rhythm begins before the last one's stated end
-        changes.append((float(onset), rhythm_code(text)))
-        if duration > 0:
-            changes.append((float(onset) + float(duration), None))
+        changes += _ended(lasting, float(onset))
+        rhythm, end = rhythm_code(text), float(onset) + float(duration)
+        changes.append((float(onset), rhythm))
+        lasting = [one for one in lasting if one[0] > end] + [(end, rhythm)] if duration > 0 else []
+    changes += _ended(lasting, math.inf)
     if not changes:
         raise BadRecording(
             "no annotation in it is a rhythm such as AFIB or N; if its rhythms have other names, give those "
@@ -126,3 +131,10 @@ def _rhythms(opened: Any, seconds: float, reading: Reading) -> tuple[tuple[Span,
     more = f" and {len(events) - MOST_EVENTS} more" if len(events) > MOST_EVENTS else ""
     note = f"annotations that are no known rhythm, and so end none: {listed}{more}"
     return spans_between(changes, seconds), (note,) if events else ()
+
+
+def _ended(lasting: list[tuple[float, str]], by_seconds: float) -> Iterator[tuple[float, str | None]]:
+    """Take the rhythms that have ended from `lasting`, and yield each end and what goes on then."""
+    while lasting and lasting[-1][0] <= by_seconds:
+        end, _ = lasting.pop()
+        yield end, lasting[-1][1] if lasting else None

@@ -128,14 +128,21 @@ def rhythm_code(text: str) -> str:
 
 
 def spans_between(changes: Iterable[tuple[float, str | None]], end_seconds: float) -> tuple[Span, ...]:
-    """Return the spans of rhythms that last until the next change; `None` and "" are no rhythm."""
+    """Return the spans of rhythms that last until the next change; `None` and "" are no rhythm.
+
+    A rhythm that is stated again goes on.
+    """
     ordered = sorted(changes, key=lambda change: change[0])
     ends = [*(seconds for seconds, _ in ordered[1:]), end_seconds]
-    return tuple(
-        Span(rhythm=rhythm, start_seconds=start, end_seconds=min(end, end_seconds))
-        for (start, rhythm), end in zip(ordered, ends, strict=True)
-        if rhythm and start < min(end, end_seconds)
-    )
+    spans: list[Span] = []
+    for (start, rhythm), next_start in zip(ordered, ends, strict=True):
+        end = min(next_start, end_seconds)
+        if not rhythm or start >= end:
+            continue
+        if spans and (spans[-1].rhythm, spans[-1].end_seconds) == (rhythm, start):
+            start = spans.pop().start_seconds
+        spans.append(Span(rhythm=rhythm, start_seconds=start, end_seconds=end))
+    return tuple(spans)
 
 
 def choose_channel(names: Sequence[str], lead: str | None) -> int:

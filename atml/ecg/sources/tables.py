@@ -67,6 +67,8 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
 
 
 def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
+    if "time" in columns:
+        _check_times(columns["time"][start:end])
     rate_hz = _rate(columns, reading, start, end)
     signal: Signal = columns["signal"][start:end]
     places: Sequence[int] | NDArray[np.int64] = range(end - start)  # the sample that each row is
@@ -158,23 +160,33 @@ class _Timed:
         return samples
 
 
-def _places(time: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
-    """Return the sample that each row is.
-
-    Raises:
-        BadRecording: the times do not increase, or are not those of the rate.
-    """
+def _check_times(time: NDArray[np.float64]) -> None:
+    """Raise BadRecording unless times increase and are in seconds."""
     seconds = float(time[-1] - time[0])
     if not (np.isfinite(seconds) and np.all(np.diff(time) > 0)):
-        raise BadRecording("the times do not increase; sort the rows by time")
+        raise BadRecording(
+            "its times are missing, repeat or decrease; sort the rows by time, give them more decimals, "
+            "say with record=… which rows belong together, or give --rate HZ instead of time=…"
+        )
     if seconds > LONGEST_SECONDS:
         raise BadRecording(f"the times span {seconds / 86_400:,.0f} days; give them in seconds")
+
+
+def _places(time: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
+    """Return the sample that each row is, counted on from the row before.
+
+    Counted from the beginning, rows after a pause that lasts half a sample more would be rounded in pairs.
+
+    Raises:
+        BadRecording: the times are not those of the rate.
+    """
     found_hz = _rate_of(time)
     if found_hz is not None and abs(found_hz / rate_hz - 1) > RATES_DIFFER:
         raise BadRecording(
             f"its times are those of {found_hz:g} Hz but its rate is {rate_hz:g} Hz; correct one"
         )
-    return np.asarray(np.rint((time - time[0]) * rate_hz), dtype=np.int64)
+    steps = np.maximum(1, np.rint(np.diff(time) * rate_hz))
+    return np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
 
 
 def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
@@ -197,11 +209,13 @@ def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) 
 
 
 def _rate_of(time: NDArray[np.float64]) -> float | None:
-    """Return the sampling rate that times are of; None of a single sample."""
+    """Return the sampling rate that times are of, a whole number if it may be; None of a single sample."""
     if len(time) < 2:
         return None
     steps = np.diff(time)
     # Rounded times such as 0.004, 0.008, 0.012 have the right mean but not the right median.
     usual = steps[steps < 1.5 * np.median(steps)]
     seconds = float(usual.sum())
-    return len(usual) / seconds if seconds > 0 else None
+    rate_hz = len(usual) / seconds
+    # 5 s at 256 Hz end at 4.996 s in milliseconds, which is 4.9988 s at 256.02 Hz: too short for a segment.
+    return float(round(rate_hz)) if abs(rate_hz - round(rate_hz)) * seconds < 1 else rate_hz

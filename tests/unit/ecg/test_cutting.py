@@ -98,6 +98,18 @@ def test_segments_begin_with_the_rhythm_and_follow_each_other():
     ]
 
 
+def test_gaps_do_not_bring_segments_closer_together_than_the_step():
+    signal = sine(250, 200)
+    signal[::2500] = np.nan  # one lost sample every 10 s
+    found = cuts(signal, 250, ("N", 0, 90), ("AFIB", 90, 200), step_seconds=60)
+    assert [(one.rhythm, round(one.start_seconds, 3)) for one in found] == [
+        ("N", 0.004),
+        ("N", 60.004),
+        ("AFIB", 90.004),
+        ("AFIB", 150.004),
+    ]
+
+
 def test_a_segment_that_just_fits_is_kept():
     assert len(cuts(sine(128, 10), 128, ("N", 0, 5), ("B", 5, 10))) == 2
     assert len(cuts(sine(360, 5), 360, ("N", 0, 5))) == 1

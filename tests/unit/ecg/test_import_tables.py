@@ -83,6 +83,41 @@ class TestCsv:
         found = [start for _, start, _ in starts(tmp_path / "out")]
         assert found == pytest.approx([0, 5, 14.01, 19.01, 24.01], abs=0.02)
 
+    @pytest.mark.parametrize(
+        ("rate_hz", "pause_seconds"), [(250, 10.0), (250, 10.002), (500, 10.001), (360, 10.001)]
+    )
+    def test_a_pause_of_any_length_loses_no_sample(self, tmp_path, rate_hz, pause_seconds):
+        time = np.arange(30 * rate_hz) / rate_hz
+        time[len(time) // 2 :] += pause_seconds
+        table = {"t": time.round(3), "ecg": sine(rate_hz, 30), "label": ["AFIB"] * len(time)}
+        write_csv(tmp_path / "h.csv", table)
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+        assert made.segments == 6 or (rate_hz == 360 and made.segments == 5)
+
+    @pytest.mark.parametrize("rate_hz", [128, 256, 300, 360, 512])
+    def test_times_in_milliseconds_make_ten_seconds_of_ten_seconds(self, tmp_path, rate_hz):
+        time = (np.arange(10 * rate_hz) / rate_hz).round(3)
+        write_csv(tmp_path / "h.csv", {"t": time, "ecg": sine(rate_hz, 10), "label": ["AFIB"] * len(time)})
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+        assert (made.records[0].rate_hz, made.segments) == (rate_hz, 2)
+
+    @pytest.mark.parametrize("meant_hz", [249.5, 250.5])
+    def test_a_rate_that_is_nearly_that_of_the_times_loses_no_sample(self, tmp_path, meant_hz):
+        time = np.arange(7500) / meant_hz
+        write_csv(tmp_path / "h.csv", {"t": time, "ecg": sine(250, 30), "label": ["AFIB"] * len(time)})
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=250)
+        assert made.segments == 6
+
+    def test_times_that_repeat_are_named_without_a_rate_too(self, tmp_path):
+        time = (np.arange(2500) / 250).round(2)
+        write_csv(tmp_path / "h.csv", {"t": time, "ecg": sine(250, 10), "label": ["AFIB"] * len(time)})
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t"}
+        with pytest.raises(DataError, match=r"its times are missing, repeat or decrease; .* more decimals"):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+
     def test_a_pause_of_days_takes_no_memory(self, tmp_path):
         time = np.concatenate([np.arange(2500), 2 * 86_400 * 250 + np.arange(2500)]) / 250
         table = {"t": time, "ecg": np.tile(sine(250, 10), 2), "label": ["AFIB"] * 5000}
@@ -210,7 +245,7 @@ class TestCsv:
             import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
         assert "2 of 3 records" in str(error.value)
         assert "h:one: has no signal" in str(error.value)
-        assert "h:three: the times do not increase" in str(error.value)
+        assert "h:three: its times are missing, repeat or decrease; sort the rows" in str(error.value)
         made = import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, skip_bad=True)
         assert [one.record for one in made.records] == ["h:two"]
         assert [one.file for one in made.skipped] == ["h:one", "h:three"]
@@ -271,8 +306,8 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("last", "sentence"),
         [
-            ("0.5", "the times do not increase"),
-            ("", "the times do not increase"),
+            ("0.5", "its times are missing, repeat or decrease"),
+            ("", "its times are missing, repeat or decrease"),
             ("1e9", "span 11,574 days"),
         ],
     )
@@ -439,6 +474,27 @@ class TestEdf:
         import_recordings(tmp_path / "h.edf", tmp_path / "out")
         found = [(start, rhythm) for _, start, rhythm in starts(tmp_path / "out")]
         assert found == [(0, "N"), (5, "N"), (20, "AFIB"), (25, "AFIB")]
+
+    def test_a_rhythm_goes_on_after_one_within_it(self, tmp_path):
+        annotations = [(0, 35, "N"), (10, 10, "AFIB"), (15, 5, "VT"), (20, 5, "AFIB"), (36, -1, "AFIB")]
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 41)}, annotations=annotations)
+        import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        found = [(start, rhythm) for _, start, rhythm in starts(tmp_path / "out")]
+        assert found == [
+            *((start, "N") for start in (0, 5)),
+            (10, "AFIB"),
+            (15, "VT"),
+            (20, "AFIB"),
+            *((start, "N") for start in (25, 30)),
+            (36, "AFIB"),
+        ]
+
+    def test_a_rhythm_stated_again_goes_on(self, tmp_path):
+        annotations = [(start, 4, "AFIB") for start in range(0, 20, 4)] + [(20, -1, "N"), (28, -1, "N")]
+        write_edf(tmp_path / "h.edf", signals={"ECG": 1000 * sine(200, 40)}, annotations=annotations)
+        import_recordings(tmp_path / "h.edf", tmp_path / "out")
+        found = [(start, rhythm) for _, start, rhythm in starts(tmp_path / "out")]
+        assert found == [(5.0 * at, "AFIB" if at < 4 else "N") for at in range(8)]
 
     def test_a_comment_in_brackets_is_no_rhythm(self, tmp_path):
         annotations = [(0, -1, "(AFIB"), (8, -1, "(artefact)"), (20, -1, "(SBR")]

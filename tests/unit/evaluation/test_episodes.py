@@ -61,6 +61,16 @@ def test_records_of_different_people_may_have_the_same_name():
     assert (found.pooled.annotated_episodes, found.pooled.annotated_seconds) == (2, 20)
 
 
+def test_thousands_of_records_take_no_longer_than_their_segments():
+    count = 20_000  # took minutes when each record looked through all segments
+    answers = [1, 0] * (count // 2)
+    names, zeros = [f"r{number // 2}" for number in range(count)], [0] * count
+    found = evaluate_episodes(
+        names, names, [0.0, 5.0] * (count // 2), zeros, answers, answers, segment_seconds=5.0
+    )
+    assert found.pooled.annotated_episodes == found.pooled.right_episodes == count // 2
+
+
 def test_records_are_pooled_and_episodes_end_with_a_record():
     one = evaluated(("S1", "11", "11"), ("S1", "11", "00"), ("S2", "00", "01")).pooled
     assert (one.annotated_episodes, one.detected_episodes, one.sensitivity) == (2, 1, 0.5)

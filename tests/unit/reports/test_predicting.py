@@ -302,6 +302,21 @@ def test_annotations_of_another_recording_of_the_same_name_are_not_replaced(mode
         write_annotations(found, tmp_path / "rhythms", keep={file})
 
 
+def test_recordings_of_a_table_with_one_name_are_told_apart(model, ecg, tmp_path):
+    lines = ["ecg,record"] + [
+        f"{value},{name}" for name in ("甲", "乙", "甲") for value in ecg[: 6 * RATE_HZ]
+    ]
+    (tmp_path / "r.csv").write_text("\n".join(lines))
+    found = list(
+        atml.predict(
+            model, tmp_path / "r.csv", rate_hz=RATE_HZ, columns={"signal": "ecg", "record": "record"}
+        )
+    )
+    assert [one.record for one in found] == ["r:甲", "r:乙", "r:甲 (2)"]
+    files = [write_annotations(one, tmp_path / "rhythms").name for one in found]
+    assert files == ["r_U7532.ecm", "r_U4E59.ecm", "r_U7532__2_.ecm"]
+
+
 def test_a_recording_without_any_signal_has_no_burden(model, tmp_path):
     np.savez(tmp_path / "r.npz", x=np.full(5000, np.nan))
     (found,) = atml.predict(model, tmp_path / "r.npz", columns={"signal": "x"}, rate_hz=250)
