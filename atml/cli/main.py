@@ -42,6 +42,7 @@ from atml.version import __version__
 from atml.words import hide_credentials
 
 MISTAKE, INTERRUPTED = 1, 130
+INTERRUPTION = "Interrupted. Run the same command again: it continues where it can."
 DEBUG = "ATML_DEBUG"
 
 app = typer.Typer(
@@ -113,14 +114,24 @@ def main() -> None:
         _tell(f"Error: {error.filename or _unnamed()}: {why_unreadable(error)}")
         sys.exit(MISTAKE)
     except Exception as error:  # what no part of ATML expected
+        if _is_interruption(error):
+            _tell(INTERRUPTION)
+            sys.exit(INTERRUPTED)
         if os.environ.get(DEBUG):
             raise
         _tell(_unexpected(error))
         sys.exit(MISTAKE)
     except SystemExit as exit_:
         if exit_.code == INTERRUPTED:  # typer's answer to Ctrl-C
-            typer.echo("Interrupted. Run the same command again: it continues where it can.", err=True)
+            _tell(INTERRUPTION)
         raise
+
+
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether Ctrl-C led to an error; ONNX Runtime, while it is imported, makes an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _prepare_output() -> None:

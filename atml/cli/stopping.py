@@ -1,11 +1,16 @@
 """`atml stop` and `atml resume`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from atml import defaults
 from atml.cli import options
 from atml.cli.console import next_step
 from atml.errors import StudyError
+
+if TYPE_CHECKING:
+    from atml.tuning.stop import Stop
 
 
 def stop(study: options.Study, storage: options.Storage = defaults.STORAGE) -> None:
@@ -47,9 +52,16 @@ def resume(study: options.Study, storage: options.Storage = defaults.STORAGE) ->
         typer.echo(f"{study}: workers may continue it.")
         next_step(f"atml worker {study}", storage=storage)
         return
+    raise StudyError(has_ended(study, sign))
+
+
+def has_ended(study: str, sign: "Stop") -> str:
+    """Return why a study has ended, and how to go on."""
+    from atml.tuning.stop import StoppedBy
+
     to_go_on = {
         StoppedBy.ERRORS: "once that is fixed, submit its spec under another name",
         StoppedBy.SPACE: "search more sizes, learning rates or architectures in a study of another name",
     }
     advice = to_go_on.get(sign.by, "submit its spec with other targets or a larger budget and --extend")
-    raise StudyError(f"study {study!r} has ended because {sign.because}; {advice}")
+    return f"study {study!r} has ended because {sign.because}; {advice}"

@@ -6,6 +6,8 @@ import typer
 
 from atml import defaults
 from atml.cli import options
+from atml.cli.stopping import has_ended
+from atml.errors import StudyError
 
 
 def submit(
@@ -24,7 +26,7 @@ def submit(
     skip_bad: options.SkipBad = False,
     extend: options.Extend = False,
 ) -> None:
-    """Register the study that a spec describes and return; idle workers pick it up.
+    """Register the study that a spec describes and return; idle workers pick it up, also after `atml stop`.
 
     A phase 2 study may be submitted together with its phase 1 study: it starts when phase 1 ends.
 
@@ -39,6 +41,7 @@ def submit(
     from atml.service.storage import open_storage
     from atml.service.studies import create_or_resume
     from atml.tuning.phases import load_spec
+    from atml.tuning.stop import StoppedBy, clear_stop, read
 
     watch = Terminal()
     if artifacts is not None:
@@ -49,5 +52,10 @@ def submit(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     stored = create_or_resume(opened, phase, dataset, extend=extend, may_wait=True, watch=watch)
     say_left_out(stored, watch)
+    sign = read(stored.study)
+    if sign is not None:
+        if sign.by is not StoppedBy.USER:
+            raise StudyError(has_ended(phase.name, sign))
+        clear_stop(stored.study)
     waits = f"; it waits for {stored.waits_for}" if stored.waits_for else ""
     typer.echo(f"{phase.name}: submitted{waits}. `atml worker` serves it, `atml status` shows it.")

@@ -26,7 +26,7 @@ from atml.tuning import records
 from atml.tuning.failures import deaths_in_words
 from atml.tuning.processes import Process, this_process
 from atml.tuning.records import PrunedBy
-from atml.tuning.retry import MOST_DEATHS, deaths_of, retry_after_death
+from atml.tuning.retry import MOST_DEATHS, deaths_of, retry_after_death, retry_after_interruption
 from atml.tuning.times import now
 
 HEARTBEAT_SECONDS = 15.0
@@ -191,14 +191,19 @@ def close_dead_trials(study: Study) -> Checked:
 
 
 def dead_trials(study: Study, trials: Sequence[FrozenTrial]) -> tuple[list[FrozenTrial], bool]:
-    """Return the running trials whose workers are dead, and whether it is certain that no others are.
+    """Return the running trials that nobody trains, and whether it is certain that no others are.
+
+    Not to be called while this process trains one.
 
     Raises:
         StorageUnreachable: the database server was unreachable for too long.
     """
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     local = {one.number: process for one in running if (process := _process_of(one)) and process.is_local()}
-    dead = [trial for trial in running if trial.number in local and local[trial.number].is_dead()]
+    # Who looks for dead workers trains nothing: what this process still holds, it could not close.
+    dead = [
+        trial for trial in running if (one := local.get(trial.number)) and (_is_own(one) or one.is_dead())
+    ]
     elsewhere = [trial for trial in running if trial.number not in local]
     if not elsewhere:  # the process table says enough
         return dead, True
@@ -212,6 +217,10 @@ def storage_of(study: Study) -> Storage:
     if not isinstance(storage, Storage):
         raise TypeError(f"{type(storage).__name__} keeps no workers")
     return storage
+
+
+def _is_own(process: Process | None) -> bool:
+    return process == this_process()
 
 
 def _process_of(trial: FrozenTrial) -> Process | None:
@@ -247,6 +256,9 @@ def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
     """
     storage, identifier, deaths = storage_of(study), trial._trial_id, deaths_of(trial)
     try:
+        if _is_own(_process_of(trial)):
+            storage.fail_trial(study._study_id, identifier, retry_after_interruption(trial))
+            return TrialState.FAIL
         if deaths > MOST_DEATHS:
             because = deaths_in_words(deaths)
             storage.set_trial_user_attr(identifier, records.PRUNED_BY, PrunedBy.ERROR.value)

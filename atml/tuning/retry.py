@@ -24,7 +24,7 @@ def retry_after_death(trial: FrozenTrial) -> FrozenTrial | None:
 
 def retry_after_interruption(trial: FrozenTrial) -> FrozenTrial | None:
     """Return the trial to queue after an interruption, which does not count as a death."""
-    return _retry(trial, trial.user_attrs.get(records.DEATHS, 0))
+    return _retry(trial, 0 if got_further(trial) else trial.user_attrs.get(records.DEATHS, 0))
 
 
 def got_further(trial: Trial | FrozenTrial) -> bool:

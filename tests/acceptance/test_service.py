@@ -165,6 +165,10 @@ def test_a_stopped_study_is_left_alone_and_goes_on_after_resume(service):
     assert service.status()["long"]["spent"] == left["spent"]
     service.atml("resume", "long")
     service.wait_for(lambda studies: studies["long"]["running"])
+    service.atml("stop", "long")
+    service.wait_for(lambda studies: is_done(studies["long"]))
+    service.submit(PHASE1, name="long", epochs=300, trials=2)
+    service.wait_for(lambda studies: studies["long"]["running"])
     # What was trained before the stop is not trained again.
     assert service.status()["long"]["stopped"] is None
 
@@ -182,3 +186,4 @@ def test_an_ended_study_is_not_resumed_but_told_how_to_extend(service):
     told = service.atml("worker", "brief", "--device", "cpu")
     assert told.endswith("brief: left, since the budget of 1 trial is spent\n")
     assert "--extend" in service.atml("resume", "brief", code=1)
+    assert "--extend" in service.submit(PHASE1, name="brief", epochs=1, trials=1, code=1)

@@ -31,6 +31,7 @@ from tests.waiting import until
 WAITING, RUNNING, FAIL = TrialState.WAITING, TrialState.RUNNING, TrialState.FAIL
 ELSEWHERE = replace(this_process(), host="another-machine")
 GONE = replace(this_process(), pid=2**22 + 1)
+PARENT = replace(this_process(), pid=os.getppid(), started=None)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ class TestWorkers:
         with storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE atml_workers"))
         for _ in range(2):
-            WORKERS.create(storage.engine)
+            WORKERS.create(storage.engine, checkfirst=True)
         assert workers.all() == []
 
 
@@ -261,7 +262,7 @@ class TestDeadTrials:
         [
             (ELSEWHERE, 0, 0),
             (ELSEWHERE, 3600, 1),
-            (this_process(), 3600, 0),  # the process table knows that it lives
+            (PARENT, 3600, 0),  # the process table knows that it lives
         ],
     )
     def test_a_worker_elsewhere_is_dead_when_it_has_been_silent(
@@ -276,7 +277,8 @@ class TestDeadTrials:
     @pytest.mark.parametrize(
         ("process", "seconds", "closed"),
         [
-            (this_process(), 3600, 0),  # it lives, and need not be a worker
+            (PARENT, 3600, 0),  # it lives, and need not be a worker
+            (this_process(), 5, 1),  # which trains nothing now
             (ELSEWHERE, 5, 0),
             (ELSEWHERE, 3600, 1),  # it has left
             (None, 5, 0),  # it is about to name itself

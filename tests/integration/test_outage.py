@@ -130,6 +130,27 @@ class TestRetries:
         assert len(calls) == 1
         assert [trial.state for trial in close_dead_trials(stored.study).trials] == [FAIL, WAITING]
 
+    def test_a_worker_that_goes_on_closes_what_it_could_not_close(
+        self, storage, dataset, make_phase1, monkeypatch
+    ):
+        stored = create_or_resume(storage, make_phase1(), dataset)
+        stored.study.enqueue_trial(stored.grid.points[3].params)
+        trial = stored.study.ask()
+        trial.set_user_attr(records.WORKER, this_process().to_dict())
+
+        @contextmanager
+        def full(database):
+            raise CannotWrite("full")
+            yield
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "transaction", full)
+            run_trial(stored.study, trial, interrupted)
+        assert [trial.state for trial in stored.study.trials] == [TrialState.RUNNING]
+        closed, waiting = close_dead_trials(stored.study).trials
+        assert (closed.state, waiting.state) == (FAIL, WAITING)
+        assert waiting.user_attrs[records.DEATHS] == 0
+
     def test_asked_to_leave_a_worker_does_not_wait(self, server, storage_url, caplog):
         storage = open_storage(storage_url, retry_seconds=600, give_up=lambda: True)
         server.stop()

@@ -1,4 +1,6 @@
+import os
 import threading
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -355,7 +357,8 @@ class TestBase:
         base = create(make_phase1()).study
         base.add_trial(make_trial(architecture="optimized_afnet", curve=(0.7,)))
         last = base.ask()
-        last.set_user_attr(records.WORKER, this_process().to_dict())
+        worker = replace(this_process(), pid=os.getppid(), started=None)
+        last.set_user_attr(records.WORKER, worker.to_dict())
         stop.request_stop(base, stop.Stop(by=stop.StoppedBy.BUDGET, because="all trials are trained"))
         waiting = create(
             make_phase2(base={"architectures": None, "study": "first", "candidates": 1}), may_wait=True

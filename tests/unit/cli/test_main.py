@@ -105,6 +105,18 @@ class TestUnexpectedErrors:
         assert "fewer workers" in said
         assert "defect" not in said
 
+    def test_ctrl_c_while_a_package_is_imported_is_no_defect(self, monkeypatch, capsys):
+        def interrupted():
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as error:
+                raise ImportError("initialization failed") from error  # as pybind11 does
+
+        monkeypatch.setattr(cli, "app", interrupted)
+        with pytest.raises(SystemExit, match="130"):
+            cli.main()
+        assert capsys.readouterr().err.startswith("Interrupted. Run the same command again")
+
     def test_one_is_shown_whole_if_asked_for(self, monkeypatch):
         monkeypatch.setenv(cli.DEBUG, "1")
         with pytest.raises(ZeroDivisionError):

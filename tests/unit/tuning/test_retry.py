@@ -67,3 +67,12 @@ def test_a_trial_that_is_in_a_further_fold_each_time_is_never_given_up():
         trial.set_user_attr(records.CURVE, [[folds, 0.5, 0.5, 0.5, 1.0]])
         close_after_death(study, trial)
     assert len(study.get_trials(states=(WAITING,))) == 1
+
+
+def test_an_interrupted_trial_that_got_further_has_no_deaths_in_a_row():
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 1})
+    close_after_death(study, study.ask())
+    trial = study.ask()
+    trial.set_user_attr(records.CURVE, [[0, 0.5, 0.5, 0.5, 1.0]])
+    assert retry_after_interruption(study.get_trials()[trial.number]).user_attrs[records.DEATHS] == 0
