@@ -54,7 +54,7 @@ def export_mlflow(
         print_json(done)
         return
     typer.echo(
-        f"{study}: experiment {done.experiment!r} has {counted(done.created, 'new run')}, "
+        f"{study}: experiment {done.experiment!r} has {counted(done.created, 'new run')} of trials, "
         f"{done.updated:,} updated and {done.unchanged:,} unchanged"
     )
     next_step("mlflow server --backend-store-uri URI    (pip install mlflow)")

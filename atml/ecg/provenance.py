@@ -25,7 +25,7 @@ class IndexedSegment:
     file: str  # S12-AFIB-0.txt
     record: str
     start_seconds: float  # since the recording's beginning
-    rhythm: str  # as the source names it; a segment's file name says AFIB for all rhythms to find
+    rhythm: str  # of the source, by `rhythm_code`; a segment's file name says AFIB for all rhythms to find
     # Number of the uninterrupted part of the record that it lies in: no gap is between two segments of one.
     part: int | None = None  # None if an earlier version of ATML imported it
 

@@ -290,6 +290,8 @@ def _check_spec(stored: StoredStudy, phase: Phase, *, extend: bool) -> StoredStu
     harmless = all(line.startswith(EXTENDABLE) and not line.startswith(NOT_EXTENDABLE) for line in changed)
     if changed and not (extend and harmless):
         proceed = "add --extend to go on with these" if harmless else "give the new study another name"
+        if any(".sizes:" in line for line in changed):
+            proceed += f", or ship its models of other sizes with: atml finalize {name} --sizes …"
         listed = "\n  ".join(changed)
         raise SpecChanged(
             f"study {name!r} was created with another spec:\n  {listed}\n{proceed}; if your spec does not "

@@ -215,7 +215,8 @@ class FinalizeSpec(Section):
     """How the shipped models are made: leaders are evaluated again, the chosen ones train on all subjects."""
 
     sizes: Sizes = (2_000, 4_000, 8_000, 16_000)
-    """Bytes; the best model within each is shipped, and the one that meets the targets best."""
+    """Bytes; the best model within each and within `targets.onnx_bytes` is shipped, and the one that meets
+    the targets best."""
     candidates: Count = 3
     """Best trials of each size that are trained again on different folds."""
     seeds: Count = 3

@@ -156,7 +156,13 @@ class TestResume:
         assert "training.epochs: 2 → 9" in message
         assert "budget.trials: 4 → 9" in message
         assert "give the new study another name" in message
+        assert "atml finalize" not in message
         assert "its default has changed with ATML: set it to the former value" in message
+
+    def test_who_asks_for_other_sizes_is_told_how_to_ship_them(self, create, make_phase1):
+        create(make_phase1())
+        with pytest.raises(SpecChanged, match="or ship its models of other sizes with: atml finalize first"):
+            create(make_phase1(finalize={"sizes": [5000]}))
 
     def test_a_longer_budget_or_other_targets_need_but_a_word(self, create, make_phase1):
         stored = create(make_phase1())

@@ -69,7 +69,8 @@ def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
     """Return the fields of the metrics with the words for them."""
     beta = f"F{metrics.beta:g}"
     without = metrics.subjects_without_afib
-    exempt = f" ({without} of {metrics.subjects} without AFIB count as 1)" if without else ""
+    count = "counts" if without == 1 else "count"
+    exempt = f" (without AFIB, {without} of {metrics.subjects} {count} as 1)" if without else ""
     return [
         ("fbeta", beta),
         ("f1", "F1"),
