@@ -35,6 +35,7 @@ def export_qdq(
     """
     from atml.cli.console import next_step
     from atml.cli.display import Terminal
+    from atml.reports.html.words import f4
     from atml.reports.qdq import export_qdq as export
     from atml.service.data import load_segments
 
@@ -45,6 +46,6 @@ def export_qdq(
     typer.echo(f"{out}: {made.onnx_bytes:,} bytes (before {made.onnx_bytes_before:,})")
     typer.echo(
         f"{made.decisions_equal:.2%} of {made.metrics.segments:,} decisions equal; F1 "
-        f"{made.metrics.f1:.4f} (before {made.metrics_before.f1:.4f})"
+        f"{f4(made.metrics.defined('f1'))} (before {f4(made.metrics_before.defined('f1'))})"
     )
     next_step(f"atml evaluate {out} --data DIR")

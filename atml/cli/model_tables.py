@@ -57,7 +57,7 @@ def _defined(answered: Abstention, name: str) -> float | None:
 
 def _all_afib(metrics: Metrics | None) -> str:
     """Show F-beta of calling all AFIB."""
-    if metrics is None:
+    if metrics is None or metrics.defined("fbeta") is None:
         return f4(None)
     share = sum(one.afib_segments for one in metrics.per_subject) / metrics.segments
     return f4(fbeta_of_all_afib(share, metrics.beta))
@@ -144,8 +144,8 @@ def _candidates_table(final: Final) -> Table:
 def _models_table(final: Final) -> Table:
     """Show what each size buys."""
     tested: dict[str, Callable[[Model], str]] = {
-        "test F1": lambda model: f4(model.test.f1 if model.test else None),
-        "test F-beta": lambda model: f4(model.test.fbeta if model.test else None),
+        "test F1": lambda model: f4(model.test.defined("f1") if model.test else None),
+        "test F-beta": lambda model: f4(model.test.defined("fbeta") if model.test else None),
         "test ROC-AUC": lambda model: f4(model.test.roc_auc if model.test else None),
     }
     return table_of(

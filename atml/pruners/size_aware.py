@@ -85,5 +85,5 @@ class SizeAwarePruner(BasePruner):
         rivals = [sign * curve[step] for curve in curves if not math.isnan(curve.get(step, math.nan))]
         if len(rivals) < self._startup_trials:
             return False
-        # Rounded, since 1 - .7 is a little more than .3.
-        return sign * own[step] < float(np.quantile(rivals, round(1 - self._keep, 9)))
+        # Between infinite values a quantile is undefined. Rounded, since 1 - .7 is a little more than .3.
+        return sign * own[step] < float(np.quantile(np.nan_to_num(rivals), round(1 - self._keep, 9)))

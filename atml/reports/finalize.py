@@ -1,6 +1,7 @@
 """From a finished study to its models: evaluate the leaders again, choose, retrain, test once, ship."""
 
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from atml.ecg import Dataset, shared_subjects
@@ -72,11 +73,15 @@ def finalize(
             return run_fits(jobs, folder, workers=plan.workers, device=plan.device, on_done=on_done)
 
     candidates = judge_again(stored, phase, dataset, run, watch)
-    robust = _robust(candidates, dataset, phase)
+    # Once of each candidate for which it is needed.
+    robustness = cache(partial(out_of_fold_robustness, dataset=dataset, beta=phase.beta))
+    floor = phase.targets.robust_fbeta
+    robust = [one for one in candidates if floor is None or robustness(one).robust_fbeta >= floor]
     answer, exported = _train(robust or candidates, candidates, phase, dataset, run, watch)
     models = tuple(
-        ship(stored, dataset, test, one, out, recommended=one.retrained.choice.candidate is answer)
+        ship(stored, dataset, test, one, out, robustness(chosen), recommended=chosen is answer)
         for one in exported
+        for chosen in [one.retrained.choice.candidate]
     )
     return Final(
         candidates=tuple(candidates),
@@ -87,15 +92,6 @@ def finalize(
         test_looks=len(looks(stored.study)),
         size_of=phase.targets.size_of,
     )
-
-
-def _robust(candidates: list[Candidate], dataset: Dataset, phase: Phase) -> list[Candidate]:
-    """Return the candidates that reach `targets.robust_fbeta`; all if it is not set."""
-    floor = phase.targets.robust_fbeta
-    if floor is None:
-        return candidates
-    found = {one.trial: out_of_fold_robustness(one, dataset, beta=phase.beta) for one in candidates}
-    return [one for one in candidates if found[one.trial].robust_fbeta >= floor]
 
 
 def _failed_targets(answer: Candidate, phase: Phase, *, is_robust: bool) -> tuple[str, ...] | None:

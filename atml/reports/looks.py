@@ -43,7 +43,7 @@ def count_look(
         details = {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "directory": dataset.source,
-            "fbeta": round(metrics.fbeta, 6),
+            "fbeta": metrics.defined("fbeta"),
             "subjects": metrics.subjects,
             "training_subjects": training_subjects,
         }

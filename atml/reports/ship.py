@@ -26,7 +26,6 @@ from atml.reports.html.study_part import study_part
 from atml.reports.int8 import MODEL_INT8, Int8Figures, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.model_card import card_of
-from atml.reports.out_of_fold import out_of_fold_robustness
 from atml.reports.retrain import Retrained
 from atml.reports.scored import Scored
 from atml.reports.vectors import VECTORS, make_vectors
@@ -112,6 +111,7 @@ def ship(
     test: Dataset | None,
     exported: Exported,
     out: Path,
+    robustness: Robustness,
     *,
     recommended: bool,
 ) -> Model:
@@ -124,7 +124,7 @@ def ship(
         models[MODEL_INT8] = exported.int8[0]
     least_confidence = withheld["least_confidence"] if withheld else None
     code, c_figures = c_code(models, least_confidence)
-    figures = {**_figures(stored, exported, measured), "c": c_figures}
+    figures = {**_figures(stored, exported, measured), "robustness": robustness.to_dict(), "c": c_figures}
     facts = {
         **_facts(stored, retrained, dataset, test),
         "recommended": recommended,
@@ -154,7 +154,7 @@ def ship(
         test=measured.test,
         answered=Abstention.from_dict(withheld["test"]) if withheld and withheld["test"] else None,
         int8=measured.int8,
-        robustness=measured.robustness,
+        robustness=robustness,
     )
 
 
@@ -164,14 +164,13 @@ class _Measured:
 
     test: Metrics | None
     int8: Int8Figures | None
-    robustness: Robustness
     scored: Scored  # out of fold
     withheld: dict[str, Any] | None  # what is gained by withholding answers, as JSON
 
 
 def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
     """Measure a model, on the test segments once."""
-    phase, chosen = stored.phase, exported.retrained.choice.candidate
+    phase = stored.phase
     tested, int8 = None, exported.int8[1] if exported.int8 else None
     if test is not None:
         tested = assess(exported.classifier, test, beta=phase.beta)
@@ -181,7 +180,7 @@ def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, export
             found = assess(OnnxClassifier(content), test, beta=phase.beta)
             count_look(stored, content, test, found)
             int8 = replace(figures, test=found)
-    scored = Scored.of(chosen.fits, dataset)
+    scored = Scored.of(exported.retrained.choice.candidate.fits, dataset)
     coverage, withheld = phase.finalize.coverage, None
     if coverage is not None:
         withheld = abstaining(
@@ -190,7 +189,6 @@ def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, export
     return _Measured(
         test=tested,
         int8=int8,
-        robustness=out_of_fold_robustness(chosen, dataset, beta=phase.beta),
         scored=scored,
         withheld=withheld,
     )
@@ -212,7 +210,6 @@ def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> di
         "folds_fbeta": chosen.fbeta,
         "abstention": measured.withheld,
         "score_curves": score_curves(scored.dataset.labels, scored.scores).to_dict(),
-        "robustness": measured.robustness.to_dict(),
     }
 
 

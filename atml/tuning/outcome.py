@@ -40,7 +40,7 @@ class SizeResult:
 
     limit: int  # bytes
     best: FrozenTrial
-    gained: float | None  # F-beta gained in the second half of the trials; None if the first found no model
+    gained: float | None  # F-beta gained in the second half of the trials; None if none finished before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +158,12 @@ def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> 
 def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
     ended = [trial for trial in records.trained(trials) if trial.datetime_complete is not None]
     ended.sort(key=lambda trial: trial.datetime_complete or datetime.max)
-    before, after = contenders(ended[: len(ended) // 2]), contenders(trials)
+    before, after = contenders(records.completed(ended[: len(ended) // 2])), contenders(trials)
     found = []
     for limit in sorted(phase.search.sizes):
         earlier, best = best_within(before, limit), best_within(after, limit)
         if best is not None:
-            gained = max(0.0, best.fbeta - earlier.fbeta) if earlier else None
+            gained = best.fbeta - earlier.fbeta if earlier else None
             found.append(SizeResult(limit=limit, best=best.trial, gained=gained))
     return tuple(found)
 

@@ -13,10 +13,10 @@ import atml
 from atml.cli.model_tables import print_final
 from atml.ecg import grouped_folds, load_dataset, simulate
 from atml.errors import ModelError, SpecChanged, StudyError
-from atml.evaluation import best_threshold, confidence, least_confidence_for
+from atml.evaluation import best_threshold, confidence, least_confidence_for, robustness
 from atml.export import OnnxClassifier
 from atml.export.c import tools
-from atml.reports import int8
+from atml.reports import int8, out_of_fold
 from atml.reports.assessment import assess
 from atml.reports.bundle import load_bundle
 from atml.reports.finalize import finalize
@@ -285,6 +285,27 @@ class TestShipping:
         again = assess(OnnxClassifier(path), held_out, beta=stored.phase.beta)
         assert count_look(stored, path.read_bytes(), held_out, again) == final.test_looks
 
+    def test_figures_that_test_segments_without_afib_do_not_define_are_dashes(
+        self, make, stored, held_out, capsys
+    ):
+        without = replace(held_out.select(held_out.labels == 0), store_fingerprint="without")
+        answered = stored.phase.finalize.model_copy(update={"coverage": 0.8})
+        final = make(test=without, finalize=answered)
+        model, specificity = final.recommended, f"{final.recommended.test.specificity:.3f}"
+        alone = f"{model.answered.metrics.specificity:.3f}"
+        card = (model.bundle / "MODEL_CARD.md").read_text()
+        assert f"| specificity, test subjects | {specificity} (–) |" in card
+        assert re.search(rf"\| specificity, test subjects, .* that get an answer \| {alone} \|", card)
+        page = (model.bundle / "report.html").read_text()
+        assert f"on 4 test subjects without AFIB, specificity {specificity}." in page
+        assert f"of the test segments, there with specificity {alone}." in page
+        assert "<td>–</td><td>0 of 4</td>" in page[page.index('id="looks"') :]
+        print_final(final)
+        cells = [
+            line.split("│") for line in capsys.readouterr().out.splitlines() if f" {model.trial} " in line
+        ]
+        assert [one.strip() for one in cells[-1][-5:-2]] == ["–", "–", "–"]
+
     def test_with_a_coverage_the_bundle_says_below_which_confidence_it_gives_no_answer(
         self, make, stored, held_out, tmp_path
     ):
@@ -376,6 +397,17 @@ class TestSizes:
         hopeless = make(**targets(stored, robust_fbeta=1.0))
         assert not hopeless.is_robust
         assert {one.trial for one in hopeless.models} == set(figures)
+
+    def test_robustness_is_measured_once_of_each_candidate(self, make, stored, monkeypatch):
+        measured = []
+
+        def count(*arguments, **options):
+            measured.append(options["threshold"])
+            return robustness(*arguments, **options)
+
+        monkeypatch.setattr(out_of_fold, "robustness", count)
+        final = make(**targets(stored, robust_fbeta=0.0))
+        assert measured == [one.threshold for one in final.candidates]
 
     def test_targets_are_judged_by_the_mean_over_all_folds(self, make, stored, capsys):
         final = make()

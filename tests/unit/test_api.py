@@ -67,7 +67,9 @@ def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(
 ):
     (tmp_path / "model.onnx").write_bytes(b"model")
     bundle = SimpleNamespace(study="first", model=tmp_path / "model.onnx")
-    metrics = SimpleNamespace(threshold=0.5, beta=2.0, fbeta=0.9, subjects=4, training_subjects=0)
+    metrics = SimpleNamespace(
+        threshold=0.5, beta=2.0, defined={"fbeta": 0.9}.get, subjects=4, training_subjects=0
+    )
     with small_disk(tmp_path / "disk", mebibytes=8) as disk:
         url = f"sqlite:///{disk.folder / 'atml.db'}"
         storage = open_storage(url)

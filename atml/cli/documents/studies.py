@@ -27,9 +27,9 @@ class TrialDocument:
     architecture: str  #: Name of the architecture.
     learning_rate: float | None  #: Learning rate.
     config: dict[str, int | float] | None  #: Fields of the architecture's config, such as its widths.
-    fbeta: float  #: F-beta: mean over the folds it was trained on, at `threshold`.
+    fbeta: float  #: F-beta: mean over `folds`, at `threshold`.
     standard_error: float | None  #: Standard error of that mean; null with one fold.
-    folds: int  #: Number of folds it was trained on.
+    folds: int  #: Number of finished folds, with those of an earlier trial at the same point.
     threshold: float | None  #: The threshold, the same for all folds, with the best mean F-beta.
     onnx_bytes: int | None  #: Its size in bytes, of what `targets.size_of` names.
     parameters: int | None  #: Number of trainable parameters.
@@ -39,8 +39,10 @@ class TrialDocument:
     flash_bytes: int | None  #: Flash of the C code; null unless the study's targets name flash.
     #: Instructions for one segment on a Cortex-M4F; null unless the study's targets limit them.
     instructions: int | None
-    epochs: int  #: Number of epochs trained, over all folds.
-    seconds: float  #: Training time in seconds.
+    #: Number of epochs of its own folds, not of those that an earlier trial finished; a trial that is trained
+    #: again after an interruption includes the epochs before it that it continues.
+    epochs: int
+    seconds: float  #: Time of these epochs in seconds.
     #: Validation metrics over its folds, by name; null before its first fold ended.
     metrics: dict[str, float | None] | None
 
@@ -59,7 +61,7 @@ class SizeDocument:
 
     onnx_bytes_at_most: int  #: The size in bytes.
     best: TrialDocument  #: The best trial within it.
-    #: F-beta gained in the second half of the trained trials; null if the first half found no model.
+    #: F-beta gained in the second half of the trained trials; null if none of this size finished before.
     gained: float | None
 
 

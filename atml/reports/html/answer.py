@@ -27,13 +27,13 @@ def answer(shown: Contents) -> str:
 
 
 def targets(shown: Contents) -> tuple[Target, ...]:
-    """Compare the targets with the shipped model's figures if there is one, else with the best trial's.
+    """Compare the targets with the figures of the shipped model, else of the best trial if it has finished.
 
     The figures of the search, which selected the model, are biased upwards. Only a shipped model can meet the
     target of robustness.
     """
     study, model, spec = shown.study, shown.model, shown.spec["targets"]
-    best = study.best if study else None
+    best = study.best if study and study.best and study.best.is_finished else None
     fbeta, size = (best.fbeta, best.onnx_bytes) if best else (None, None)
     if model:
         fbeta, size = model.folds_fbeta, model.counted_bytes
@@ -69,6 +69,8 @@ def _in_words(model: ModelPart) -> str:
 def _on_test(model: ModelPart) -> str:
     if model.test is None:
         return ""
-    ends = model.test.intervals.get("fbeta")
+    key, name = words.headline(model.test)
+    ends = model.test.intervals.get(key)
     spread = f" (95 % interval {words.interval(ends)})" if ends else ""
-    return f"; on {model.test.subjects} test subjects {model.test.fbeta:.3f}{spread}"
+    what = "" if key == "fbeta" else f"without AFIB, {name} "
+    return f"; on {model.test.subjects} test subjects {what}{words.f3(model.test.defined(key))}{spread}"

@@ -91,8 +91,7 @@ class Cost:
     """What the search took, beside what its outcome says."""
 
     worker_seconds: float  # summed over trials that were not interrupted
-    epoch_seconds: float  # of it, within epochs
-    workers: int  # different ones
+    workers: int  # processes; a worker that was started again counts again
     devices: tuple[str, ...]
 
 

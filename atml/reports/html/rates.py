@@ -56,7 +56,7 @@ def _point(point: Point, trials: Sequence[FrozenTrial], is_bad: bool, is_ruled_o
         onnx_bytes=point.candidate.onnx_bytes,
         learning_rate=point.learning_rate,
         state=_state(trained, is_bad, is_ruled_out),
-        fbeta=max((records.fbeta(trial) for trial in trained), default=None),
+        fbeta=records.fbeta(trained[-1]) if trained else None,  # the last one has the folds of all
     )
 
 

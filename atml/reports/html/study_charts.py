@@ -90,7 +90,7 @@ def _name(row: TrialRow, study: StudyPart) -> str:
 
 
 def first_fold_chart(study: StudyPart) -> Markup | None:
-    """Draw F-beta over the epochs of the first fold, of all trials; None without one."""
+    """Draw F-beta over the epochs of the first fold, of all trials that trained it; None without one."""
     began = [(row, [point.fbeta for point in row.curve if point.fold == 0]) for row in study.trials]
     curves = [(row, curve) for row, curve in began if curve]
     if not curves:
@@ -113,7 +113,7 @@ def first_fold_chart(study: StudyPart) -> Markup | None:
 
 
 def loss_charts(study: StudyPart) -> list[tuple[str, Markup]]:
-    """Draw the losses of the trials on the front, one chart each with a line for each fold."""
+    """Draw the losses of the trials on the front, one chart each with a line for each fold of its own."""
     shown = [row for row in study.trials if row.is_on_front and row.curve][-MOST_CURVES:]
     return [(_name(row, study), _loss_chart(row)) for row in shown]
 

@@ -14,6 +14,7 @@ from atml.reports.looks import looks
 from atml.service.stored import StoredStudy
 from atml.tuning import records
 from atml.tuning.outcome import Outcome, outcome
+from atml.tuning.phases import Phase
 from atml.tuning.records import PrunedBy
 from atml.tuning.snapshot import Snapshot
 
@@ -39,7 +40,7 @@ def study_part(stored: StoredStudy) -> StudyPart:
     trials, best = tuple(rows.values()), rows[result.best.number] if result.best else None
     return StudyPart(
         result=result,
-        answer=_answer(best, of.phase.beta, words.unit(of.phase.targets.size_of)),
+        answer=_answer(best, of.phase),
         trials=trials,
         best=best,
         front=tuple(rows[trial.number] for trial in result.front),
@@ -75,14 +76,16 @@ def _row(trial: FrozenTrial, on_front: set[int]) -> TrialRow:
     )
 
 
-def _answer(best: TrialRow | None, beta: float, unit: str) -> str:
+def _answer(best: TrialRow | None, phase: Phase) -> str:
     if best is None:
         return "The search has not found a model yet."
     error = best.standard_error
     spread = "" if error is None else f" ± {error:.3f} (mean and standard error over the folds)"
+    unit = words.unit(phase.targets.size_of)
+    part = "" if best.is_finished else f", measured on {best.folds} of {phase.data.folds} folds"
     return (
         f"The best model is {best.architecture} with {best.onnx_bytes:,} {unit}: "
-        f"F{beta:g} {best.fbeta:.3f}{spread} on subjects it was not trained on."
+        f"F{phase.beta:g} {best.fbeta:.3f}{spread} on subjects it was not trained on{part}."
     )
 
 
@@ -135,7 +138,6 @@ def _cost(of: Snapshot) -> Cost:
     ]
     return Cost(
         worker_seconds=sum(seconds),
-        epoch_seconds=sum(records.training_seconds(trial) for trial in of.trials),
         workers=len({(one.get("host"), one.get("pid"), one.get("started")) for one in workers}),
         devices=tuple(sorted({str(one.get("device")) for one in workers})),
     )

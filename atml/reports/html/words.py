@@ -84,6 +84,11 @@ def metric_names(metrics: Metrics) -> list[tuple[str, str]]:
     ]
 
 
+def headline(metrics: Metrics) -> tuple[str, str]:
+    """Return the first of `metric_names` that the data define: F-beta, without AFIB specificity."""
+    return next(one for one in metric_names(metrics) if metrics.defined(one[0]) is not None)
+
+
 def episode_rows(episodes: EpisodeMetrics) -> list[tuple[str, float | None, float | None]]:
     """Return (what is counted, its sensitivity, its positive predictivity) of all recordings together."""
     pooled = episodes.pooled
@@ -116,5 +121,6 @@ FILTERS = {
     for one in (f3, f4, percent, interval, kb, sizes, duration, items_text, disturbance, counted)
 }
 FUNCTIONS = {
-    one.__name__: one for one in (metric_names, episode_rows, worst, most_harmful, predictive_values)
+    one.__name__: one
+    for one in (metric_names, headline, episode_rows, worst, most_harmful, predictive_values)
 }

@@ -43,3 +43,12 @@ def test_figures_of_no_answer_at_all_are_dashes(capsys):
     metrics = evaluate(*given, threshold=0.5, bootstrap=0)
     print_metrics(metrics, abstain(*given, threshold=0.5, least_confidence=0.9), title="a model")
     assert "0.0% get one" in capsys.readouterr().out
+
+
+def test_without_afib_calling_all_afib_has_no_fbeta(capsys):
+    given = ([0, 0], [0.9, 0.1], ["S1", "S2"], ["N", "N"])
+    print_metrics(evaluate(*given, threshold=0.5, bootstrap=0), title="a model")
+    rows = [
+        line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "calling all" in line
+    ]
+    assert rows == ["–"]

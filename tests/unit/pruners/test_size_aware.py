@@ -162,6 +162,14 @@ def test_a_trial_whose_value_is_not_a_number_is_pruned_and_no_rival(pruned, riva
     assert not pruned(2000, 0.9, 0.5, startup_trials=3)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("study", ["minimize"], indirect=True)
+def test_an_infinite_loss_is_pruned_beside_others(pruned, rivals):
+    rivals(*((1000, (loss,)) for loss in (math.inf, math.inf, 0.1, 0.2, 0.3)))
+    assert pruned(1000, math.inf, keep=0.7)
+    assert not pruned(1000, 0.4, keep=0.7)
+
+
 def test_a_trial_exactly_at_the_quantile_goes_on(pruned, rivals):
     rivals(*((1000, (float(value),)) for value in range(11)))
     assert not pruned(1000, 3.0, keep=0.7)

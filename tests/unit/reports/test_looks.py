@@ -19,8 +19,8 @@ def segments(fingerprint):
     return SimpleNamespace(fingerprint=fingerprint, source=f"/data/{fingerprint}")
 
 
-def metrics(threshold=0.5, beta=2.0):
-    return SimpleNamespace(threshold=threshold, beta=beta, fbeta=0.9, subjects=4)
+def metrics(threshold=0.5, beta=2.0, fbeta=0.9):
+    return SimpleNamespace(threshold=threshold, beta=beta, defined={"fbeta": fbeta}.get, subjects=4)
 
 
 def test_each_model_counts_once_on_each_segments_that_it_was_not_trained_on(stored):
@@ -37,6 +37,11 @@ def test_each_threshold_and_each_beta_is_a_look_of_its_own(stored):
         (0.1, 2.0),
         (0.2, 2.0),
     ]
+
+
+def test_a_look_at_segments_without_afib_has_no_fbeta(stored):
+    count_look(stored, b"one", segments("a"), metrics(fbeta=None))
+    assert [one["fbeta"] for one in looks(stored.study)] == [None]
 
 
 def test_of_two_evaluations_at_once_both_count(stored):

@@ -82,7 +82,7 @@ def test_words():
 
 
 def test_each_target_is_met_missed_or_not_measured():
-    study = SimpleNamespace(best=SimpleNamespace(fbeta=0.95, onnx_bytes=9000), beta=2.0)
+    study = SimpleNamespace(best=SimpleNamespace(fbeta=0.95, onnx_bytes=9000, is_finished=True), beta=2.0)
 
     def found(**wanted):
         return targets(
@@ -96,7 +96,7 @@ def test_each_target_is_met_missed_or_not_measured():
 
 
 def test_targets_are_those_of_the_shipped_model_and_before_that_of_the_search():
-    study = SimpleNamespace(best=SimpleNamespace(fbeta=0.8584, onnx_bytes=9000), beta=2.0)
+    study = SimpleNamespace(best=SimpleNamespace(fbeta=0.8584, onnx_bytes=9000, is_finished=True), beta=2.0)
     robustness = SimpleNamespace(robust_fbeta=0.8)
     model = SimpleNamespace(folds_fbeta=0.857, counted_bytes=7000, robustness=robustness, beta=2.0)
     for shipped, met in ((None, [True, False]), (model, [False, True])):

@@ -218,3 +218,17 @@ def test_a_size_whose_first_model_came_late_has_gained_nothing_known(make_phase1
     trials = [make_trial(by_fold=(0.5, 0.5), onnx_bytes=size, learning_rate=0.01) for size in (9000, 1000)]
     small, large = result(phase, *trials).by_size
     assert (small.gained, large.gained) == (None, 0.0)
+
+
+def test_a_lucky_fold_of_the_first_half_does_not_hide_what_was_gained(make_phase1, result, make_trial):
+    def gained(*by_fold):
+        trials = [
+            make_trial(state=TrialState.COMPLETE if len(one) == 2 else PRUNED, curve=(0.9,), by_fold=one)
+            for one in by_fold
+        ]
+        (size,) = result(make_phase1(), *trials).by_size
+        return size.gained
+
+    assert gained((0.96,), (0.95,), (0.96, 0.93), (0.97, 0.9)) is None
+    assert gained((0.96,), (0.97, 0.9), (0.95,), (0.96, 0.93)) == pytest.approx(0.01)
+    assert gained((0.96, 0.93), (0.95,), (0.97, 0.9), (0.96,)) == 0.0
