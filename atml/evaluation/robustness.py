@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ class Robustness(Stored):
     finite_on_extremes: bool  #: Whether all answers to extreme segments are finite.
     flat_line_is_afib: bool  #: Whether a flat line is called AFIB; no if that answer is not finite.
 
+    def with_extremes(self, extremes: Mapping[str, float | None], *, threshold: float) -> "Robustness":
+        """Return it with the answers to extreme segments of another model, with that decision threshold."""
+        return replace(self, **_about_extremes(extremes, threshold))
+
 
 def robustness(
     predict: Predict,
@@ -103,7 +107,6 @@ def robustness(
         disturbed.append(task.measure(scores, one.name, severe=one.severe, area=undisturbed.roc_auc))
     usual = float(np.median(peak(segments)))
     extremes = answers_to_extremes(predict_extremes or predict, length=segments.shape[1], amplitude=usual)
-    flat_line = extremes[FLAT_LINE]
     worst = max(disturbed, key=lambda one: one.roc_auc_loss or 0.0)
     return Robustness(
         threshold=task.threshold,
@@ -112,12 +115,20 @@ def robustness(
         subjects=len(distinct),
         undisturbed=undisturbed,
         disturbed=tuple(disturbed),
-        extremes=extremes,
         worst=None if worst.roc_auc_loss is None else worst.disturbance,
         robust_fbeta=min(one.fbeta for one in disturbed if not one.severe),
-        finite_on_extremes=None not in extremes.values(),
-        flat_line_is_afib=flat_line is not None and flat_line >= task.threshold,
+        **_about_extremes(extremes, task.threshold),
     )
+
+
+def _about_extremes(extremes: Mapping[str, float | None], threshold: float) -> dict[str, Any]:
+    """Return the fields of `Robustness` about extreme segments."""
+    flat_line = extremes[FLAT_LINE]
+    return {
+        "extremes": extremes,
+        "finite_on_extremes": None not in extremes.values(),
+        "flat_line_is_afib": flat_line is not None and flat_line >= threshold,
+    }
 
 
 def even_sample(subjects: ArrayLike, most: int = MOST_SEGMENTS) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from atml.errors import StudyError
 from atml.reports.choose import Candidate, RunFits, answer_to, choose, judge_again
 from atml.reports.fits import Fit, FitJob, run_fits
 from atml.reports.looks import looks
-from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.out_of_fold import out_of_fold_robustness, shipped_robustness
 from atml.reports.retrain import retrain
 from atml.reports.ship import Exported, Model, export, ship
 from atml.service.artifacts import local_folder
@@ -79,7 +79,15 @@ def finalize(
     robust = [one for one in candidates if floor is None or robustness(one).robust_fbeta >= floor]
     answer, exported = _train(robust or candidates, candidates, phase, dataset, run, watch)
     models = tuple(
-        ship(stored, dataset, test, one, out, robustness(chosen), recommended=chosen is answer)
+        ship(
+            stored,
+            dataset,
+            test,
+            one,
+            out,
+            shipped_robustness(robustness(chosen), one.retrained, dataset),
+            recommended=chosen is answer,
+        )
         for one in exported
         for chosen in [one.retrained.choice.candidate]
     )

@@ -1,4 +1,4 @@
-"""The robustness of a candidate on subjects that its networks have not seen."""
+"""The robustness of a candidate on subjects that its networks have not seen, and of what is shipped of it."""
 
 import numpy as np
 import torch
@@ -7,7 +7,10 @@ from torch import nn
 
 from atml.ecg import Dataset
 from atml.evaluation import Robustness, even_sample, robustness
+from atml.evaluation.disturbances import peak
+from atml.evaluation.robustness import answers_to_extremes
 from atml.reports.choose import Candidate
+from atml.reports.retrain import Retrained
 from atml.training.prediction import afib_scores
 
 BATCH = 256
@@ -44,6 +47,22 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
         beta=beta,
         predict_extremes=mean_scores,
     )
+
+
+def shipped_robustness(found: Robustness, retrained: Retrained, dataset: Dataset) -> Robustness:
+    """Return the robustness of a candidate with the shipped model's own answers to extreme segments.
+
+    These are of no subject, so none needs to be held out.
+    """
+    network = retrained.choice.candidate.proposal.build(dataset.segment_length, seed=0).eval()
+    network.load_state_dict(retrained.fit.state_dict)
+    usual = float(np.median(peak(dataset.samples(even_sample(dataset.subjects)))))
+    answers = answers_to_extremes(
+        lambda samples: _scores(network, samples).astype(np.float64),
+        length=dataset.segment_length,
+        amplitude=usual,
+    )
+    return found.with_extremes(answers, threshold=retrained.threshold)
 
 
 def _scores(network: nn.Module, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Each subject is judged by the network that has not seen it, extreme segments by all networks."""
+"""Each subject is judged by the network that has not seen it, extreme segments by what is shipped."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from atml.evaluation.robustness import extreme_segments
-from atml.reports.out_of_fold import out_of_fold_robustness
+from atml.reports.out_of_fold import out_of_fold_robustness, shipped_robustness
 
 LENGTH = 250
 
@@ -46,7 +46,18 @@ def test_extreme_segments_are_answered_by_the_mean_of_all_networks(segments):
         ],
     )
     found = out_of_fold_robustness(candidate, dataset, beta=2.0)
+    assert found.flat_line_is_afib
     mean = np.mean([1 / (1 + np.exp(-logit)) for logit in logits])
     assert list(found.extremes.values()) == pytest.approx([mean] * 8)
     # The second network calls all of its subject's segments AFIB, the first none.
     assert found.undisturbed.specificity == 0.5
+    # The model that is shipped has other weights and another threshold.
+    for threshold, is_afib in ((0.2, True), (0.3, False)):
+        retrained = SimpleNamespace(
+            choice=SimpleNamespace(candidate=candidate),
+            fit=SimpleNamespace(state_dict={"logit": torch.tensor([-1.0])}),
+            threshold=threshold,
+        )
+        shipped = shipped_robustness(found, retrained, dataset)
+        assert list(shipped.extremes.values()) == pytest.approx([1 / (1 + np.exp(1.0))] * 8)
+        assert (shipped.flat_line_is_afib, shipped.disturbed) == (is_afib, found.disturbed)
