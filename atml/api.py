@@ -326,7 +326,7 @@ def predict(
         watch: Receives progress.
 
     Raises:
-        ModelError: the file is not an ATML model.
+        ModelError: the file is not an ATML model, or not the one that its bundle describes.
         DataError: an option is wrong, a package is missing, or a recording cannot be read (unless `skipped`
             is given).
         NoSegments: a path holds no recording.

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import atml
+from atml.cli.main import app
 from atml.ecg import load_dataset
 from atml.export import OnnxMetadata, to_onnx
 from atml.models.tiny_cnn import TINY_CNN
@@ -49,6 +51,9 @@ def test_segments_that_gave_the_ranges_are_said_to_be_those_compared(bundle, hel
     nowhere = f"sqlite:///{tmp_path / 'none.db'}"
     made = export_qdq(model, held_out, out, storage=nowhere)
     assert (made.compared_on_others, made.metrics.segments) == (False, len(held_out))
+    command = ["export-qdq", str(model), "--data", held_out.source, "--out", str(out), "--storage", nowhere]
+    assert "These segments gave the ranges, too" in CliRunner().invoke(app, command).stdout
     monkeypatch.setattr(qdq, "CALIBRATION_SEGMENTS", 12)
     made = export_qdq(model, held_out, out, storage=nowhere)
     assert (made.compared_on_others, made.metrics.segments) == (True, len(held_out) - 12)
+    assert "gave the ranges" not in CliRunner().invoke(app, command).stdout
