@@ -21,12 +21,12 @@ from atml.errors import AtmlError, DataError, NoDatabase, SpecError, StudyError
 from atml.export import OnnxClassifier
 from atml.files import prepare_folder, write_text
 from atml.reports.assessment import Evaluation, answered_of, metrics_of, scores
-from atml.reports.bundle import BETA, Bundle, bundle_of, load_model
+from atml.reports.bundle import BETA, bundle_of, load_model
 from atml.reports.finalize import Final, check_test
 from atml.reports.finalize import finalize as make_bundle
 from atml.reports.html.contents import Reference
 from atml.reports.html.page import render
-from atml.reports.looks import count_look
+from atml.reports.looks import count_evaluation
 from atml.reports.predicting import RecordingPrediction, predict_items, recording_path
 from atml.reports.report import Sources, is_bundle, of_bundle, of_study
 from atml.reports.verify import Check
@@ -43,7 +43,7 @@ from atml.tuning.outcome import Outcome
 from atml.tuning.phases import Phase, WidthPhase, load_spec, parse_spec
 from atml.tuning.spec import LARGEST
 from atml.tuning.stop import StoppedBy
-from atml.words import counted, listed
+from atml.words import listed
 
 Spec = Phase | Mapping[str, Any] | str | Path
 NAMED = 10  # subjects in a message
@@ -285,7 +285,7 @@ def evaluate(
     if shared:
         watch.say(_known_subjects(shared, found.subjects))
     result = replace(found, training_subjects=len(shared))
-    watch.say(_count(bundle, dataset, result, storage))
+    watch.say(count_evaluation(bundle, dataset, result, storage, training_subjects=len(shared)))
     return result
 
 
@@ -326,7 +326,7 @@ def predict(
         watch: Receives progress.
 
     Raises:
-        ModelError: the file is not an ATML model.
+        ModelError: the file is not an ATML model, or not the one that its bundle describes.
         DataError: an option is wrong, a package is missing, or a recording cannot be read (unless `skipped`
             is given).
         NoSegments: a path holds no recording.
@@ -372,7 +372,7 @@ def verify(
 
     Args:
         bundle: The bundle's folder.
-        data: The test segments, a directory or a data set, to compute the metrics again.
+        data: The test segments, a directory or a data set, to compute the test metrics again.
         build: Build the C code and run its self-test, which takes several seconds.
         skip_bad: Leave broken segment files out.
         watch: Receives reports.
@@ -536,20 +536,3 @@ def _known_subjects(shared: Sequence[str], subjects: int) -> str:
         f"{listed(shared, NAMED)}. Unless they are other people, this is not an independent test: "
         "the model was trained on them."
     )
-
-
-def _count(bundle: Bundle, dataset: Dataset, metrics: Evaluation, storage: str) -> str:
-    """Count the evaluation on the bundle's study, and return a message with the number so far."""
-    name = bundle.study
-    try:
-        stored = load(open_storage(storage, must_exist=True), name)
-        times = count_look(
-            stored,
-            bundle.model.read_bytes(),
-            dataset,
-            metrics,
-            training_subjects=metrics.training_subjects or 0,
-        )
-    except AtmlError as error:
-        return f"evaluation not counted: {error}"
-    return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

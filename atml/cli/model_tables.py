@@ -106,7 +106,9 @@ def print_final(final: Final) -> None:
     print_robustness(final.recommended.robustness)
     console.print(_models_table(final))
     if not final.is_robust:
-        console.print("  no candidate reaches targets.robust_fbeta, so all were considered")
+        console.print(
+            "  no candidate that can be shipped reaches targets.robust_fbeta, so all were considered"
+        )
     if final.failed_targets is not None:
         console.print(_targets(final))
     for model in final.models:

@@ -13,7 +13,7 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="The test segments, to compute the metrics again."),
+        typer.Option("--data", metavar="DIR", help="The test segments, to compute the test metrics again."),
     ] = None,
     build: Annotated[
         bool, typer.Option("--build/--no-build", help="Build the C code and run its self-test.")

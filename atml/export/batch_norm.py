@@ -19,7 +19,8 @@ def fold_batch_norms(graph: Graph) -> None:
         if node.op_type != "BatchNormalization":
             continue
         readers = graph.consumers(node.output[0])
-        if len(readers) == 1 and _can_absorb(graph, readers[0], node.output[0]):
+        learned = all(name in graph.weights for name in node.input[1:5])  # not if it is without affine
+        if learned and len(readers) == 1 and _can_absorb(graph, readers[0], node.output[0]):
             scale, shift = _affine(graph, node)
             _absorb(graph, readers[0], scale, shift)
             graph.replace(node.output[0], node.input[0])
@@ -27,7 +28,7 @@ def fold_batch_norms(graph: Graph) -> None:
 
 
 def _can_absorb(graph: Graph, node: NodeProto, name: str) -> bool:
-    """Whether `node` is a convolution that can absorb a scale and a shift of its input.
+    """Whether `node` is a convolution over time that can absorb a scale and a shift of its input.
 
     With padding it cannot: the zeros at the edges are not shifted.
     """
@@ -35,7 +36,8 @@ def _can_absorb(graph: Graph, node: NodeProto, name: str) -> bool:
         return False
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     return (
-        not any(attributes.get("pads", ()))
+        graph.weights[node.input[1]].ndim == 3
+        and not any(attributes.get("pads", ()))
         and attributes.get("auto_pad", b"NOTSET") == b"NOTSET"
         and attributes.get("group", 1) == 1
     )

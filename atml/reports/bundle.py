@@ -132,14 +132,15 @@ def _content(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
 def load_model(place: str | os.PathLike[str]) -> tuple[OnnxClassifier, float]:
     """Return the model of a bundle's folder or of an ONNX file, and the least confidence of its answers.
 
-    That is .5, which every answer has, unless the bundle was made to withhold some.
+    That is .5, which every answer has, unless the bundle, also that which the file is part of, was made to
+    withhold some.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: there is no such model, or it is not the one that its bundle describes.
     """
-    if not Path(place).is_dir():
+    bundle = bundle_of(Path(place))
+    if bundle is None:
         return OnnxClassifier(place), ANY_CONFIDENCE
-    bundle = load_bundle(place)
     return bundle.classifier, bundle.least_confidence or ANY_CONFIDENCE
 
 

@@ -30,7 +30,7 @@ class Final:
     candidates: tuple[Candidate, ...]  # the leaders, evaluated again
     models: tuple[Model, ...]  # smallest first
     recommended: Model  # the one that meets the targets best
-    is_robust: bool  # whether they reach `targets.robust_fbeta`; if no candidate does, all were considered
+    is_robust: bool  # whether `recommended` reaches `targets.robust_fbeta`; if not, no other can
     failed_targets: tuple[str, ...] | None  # by `recommended`, over all folds; None if there are no targets
     test_looks: int  # evaluations on test segments counted for this study
     size_of: SizeOf  # what the sizes of the candidates count
@@ -77,7 +77,8 @@ def finalize(
     robustness = cache(partial(out_of_fold_robustness, dataset=dataset, beta=phase.beta))
     floor = phase.targets.robust_fbeta
     robust = [one for one in candidates if floor is None or robustness(one).robust_fbeta >= floor]
-    answer, exported = _train(robust or candidates, candidates, phase, dataset, run, watch)
+    answer, exported = _train(robust, candidates, phase, dataset, run, watch)
+    is_robust = answer in robust
     models = tuple(
         ship(
             stored,
@@ -95,8 +96,8 @@ def finalize(
         candidates=tuple(candidates),
         models=models,
         recommended=next(model for model in models if model.choice.candidate is answer),
-        is_robust=bool(robust),
-        failed_targets=_failed_targets(answer, phase, is_robust=bool(robust)),
+        is_robust=is_robust,
+        failed_targets=_failed_targets(answer, phase, is_robust=is_robust),
         test_looks=len(looks(stored.study)),
         size_of=phase.targets.size_of,
     )
@@ -110,7 +111,7 @@ def _failed_targets(answer: Candidate, phase: Phase, *, is_robust: bool) -> tupl
 
 
 def _train(
-    among: list[Candidate],
+    preferred: list[Candidate],
     leaders: list[Candidate],
     phase: Phase,
     dataset: Dataset,
@@ -120,9 +121,12 @@ def _train(
     """Choose models and train them; return the one that meets the targets best, and all.
 
     Others take the places of those that cannot be shipped: whose training diverges, or whose INT8 version
-    cannot be made or decides otherwise although the targets count it.
+    cannot be made or decides otherwise although the targets count it. Leaders that are not `preferred` are
+    considered when none of those is left.
     """
-    while among:
+    left = leaders
+    while left:
+        among = [one for one in left if one in preferred] or left
         choices = choose(among, phase)
         trained = [export(phase, dataset, one) for one in retrain(choices, leaders, phase, dataset, run)]
         sound = [one for one in trained if not (phase.targets.counts_int8 and one.lacks_int8)]
@@ -138,7 +142,7 @@ def _train(
                 f"Not shipped: trial {trial}; its training diverges, or its INT8 version cannot be made or "
                 "decides otherwise"
             )
-        among = [one for one in among if one.trial not in failed]
+        left = [one for one in left if one.trial not in failed]
     raise StudyError(
         "no model can be shipped: trained again, each diverges or decides otherwise as INT8; use a new study "
         "with lower learning rates, or without INT8 sizes and limits in [targets]"

@@ -7,9 +7,13 @@ from typing import Any
 from optuna import Study
 
 from atml.ecg import Dataset
+from atml.errors import AtmlError
 from atml.evaluation import Metrics
+from atml.reports.bundle import Bundle
+from atml.service.storage import open_storage
 from atml.service.stored import StoredStudy
-from atml.service.studies import damage_explained
+from atml.service.studies import damage_explained, load
+from atml.words import counted
 
 # One attribute for each, since two evaluations at once would overwrite each other's in a common list.
 LOOK = "test_look:"
@@ -20,6 +24,20 @@ def looks(study: Study) -> list[dict[str, Any]]:
     with damage_explained(study.study_name):
         counted = [dict(look) for name, look in study.user_attrs.items() if name.startswith(LOOK)]
         return sorted(counted, key=lambda look: str(look["when"]))
+
+
+def count_evaluation(
+    bundle: Bundle, dataset: Dataset, metrics: Metrics, storage: str, *, training_subjects: int
+) -> str:
+    """Count an evaluation on the bundle's study, and return a message with the number so far."""
+    name = bundle.study
+    try:
+        stored = load(open_storage(storage, must_exist=True), name)
+        content = bundle.model.read_bytes()
+        times = count_look(stored, content, dataset, metrics, training_subjects=training_subjects)
+    except AtmlError as error:
+        return f"evaluation not counted: {error}"
+    return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"
 
 
 def count_look(

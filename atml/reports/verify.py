@@ -47,11 +47,11 @@ class _Skipped(Exception):
 
 
 def verify(folder: str | Path, *, data: Dataset | None = None, build: bool = True) -> list[Check]:
-    """Check a bundle: files, models, test vectors, subjects, and with `data` its metrics.
+    """Check a bundle: files, models, test vectors, subjects, and with `data` its test metrics.
 
     Args:
         folder: The bundle's folder.
-        data: The test segments, on which the metrics are computed again.
+        data: The test segments, on which the test metrics are computed again.
         build: Build the C code and run its self-test, which takes several seconds.
 
     Returns:
@@ -179,13 +179,16 @@ class _Bundle:
     def check_description(self) -> str:
         for name in self.models:
             _compare(name, OnnxClassifier(self.folder / name).metadata, self.manifest)
+            counted, stated = len(self.content(name)), self._figures_of(name)["onnx_bytes"]
+            _require(
+                stated == counted, f"metrics.json states {stated:,} bytes for {name}, which has {counted:,}"
+            )
         for name in ("architecture", "config"):
             same = self.checkpoint[name] == self.manifest[name]
             _require(same, f"model.pt has another {name} than the manifest")
-        counted = len(self.content(MODEL))
         _require(
-            self.metrics["onnx_bytes"] == counted,
-            f"metrics.json states {self.metrics['onnx_bytes']:,} bytes for {MODEL}, which has {counted:,}",
+            self.metrics["threshold"] == self.manifest["threshold"],
+            "metrics.json has another threshold than the manifest",
         )
         return f"{self.manifest['architecture']} at threshold {self.manifest['threshold']:.4f}, in every file"
 
@@ -256,17 +259,24 @@ class _Bundle:
 
     def check_metrics(self) -> str:
         if self.data is None:
-            raise _Skipped("give the test segments to compute them again")
+            raise _Skipped("give the test segments to compute those of the test again")
         test = self.manifest["test_data"]
         if test is None:
             raise _Skipped("the model was shipped without a test")
         if test["fingerprint"] != self.data.fingerprint:
             raise ModelError(f"{self.data.source} does not hold the segments that the model was tested on")
-        stored = self.metrics["test"]
-        found = assess(OnnxClassifier(self.folder / MODEL), self.data, beta=stored["beta"]).to_dict()
-        wrong = [name for name, value in found.items() if not _is_same(stored.get(name), value)]
-        _require(not wrong, f"metrics.json has other values of {', '.join(wrong)}")
-        return f"{len(self.data):,} segments: the same F-beta {found['fbeta']:.4f} and the rest"
+        same = []
+        for name in self.models:
+            stored = self._figures_of(name)["test"]
+            found = assess(OnnxClassifier(self.folder / name), self.data, beta=stored["beta"]).to_dict()
+            wrong = [key for key, value in found.items() if not _is_same(stored.get(key), value)]
+            _require(not wrong, f"metrics.json has other values of {', '.join(wrong)} for {name}")
+            same.append(f"{name} F-beta {found['fbeta']:.4f}")
+        return f"{len(self.data):,} segments: the same test metrics, {', '.join(same)}"
+
+    def _figures_of(self, name: str) -> Mapping[str, Any]:
+        """Return what metrics.json says of a model that was shipped."""
+        return dict(self.metrics["int8"] if name == MODEL_INT8 else self.metrics)
 
 
 def _compare(name: str, metadata: OnnxMetadata, manifest: Mapping[str, Any]) -> None:

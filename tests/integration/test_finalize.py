@@ -16,6 +16,7 @@ from atml.errors import ModelError, SpecChanged, StudyError
 from atml.evaluation import best_threshold, confidence, least_confidence_for, robustness
 from atml.export import OnnxClassifier
 from atml.export.c import tools
+from atml.reports import finalize as reports_finalize
 from atml.reports import int8, out_of_fold
 from atml.reports.assessment import assess
 from atml.reports.bundle import load_bundle
@@ -174,6 +175,26 @@ class TestWhatCannotBeShipped:
         final = make(watch=heard, **targets(stored, max_ram_bytes=10**6))
         assert f"Not shipped: trial {lost.trial};" in heard.said[0]
         assert {one.trial for one in final.models} == {one.trial for one in final.candidates} - {lost.trial}
+
+    def test_without_a_robust_leader_that_can_be_shipped_another_is_shipped_and_said_not_to_be_robust(
+        self, make, stored, monkeypatch
+    ):
+        lost = make().recommended
+        exported, measured = reports_finalize.export, reports_finalize.out_of_fold_robustness
+
+        def only_lost_is_robust(candidate, **options):
+            return replace(measured(candidate, **options), robust_fbeta=float(candidate.trial == lost.trial))
+
+        def export_but(phase, dataset, one):
+            found = exported(phase, dataset, one)
+            is_lost = one.choice.candidate.trial == lost.trial
+            return replace(found, no_int8="A weight is too large.") if is_lost else found
+
+        monkeypatch.setattr(reports_finalize, "export", export_but)
+        monkeypatch.setattr(reports_finalize, "out_of_fold_robustness", only_lost_is_robust)
+        final = make(**targets(stored, size_of="int8", robust_fbeta=0.1))
+        assert {one.trial for one in final.models} == {one.trial for one in final.candidates} - {lost.trial}
+        assert (final.is_robust, final.failed_targets) == (False, ("robust_fbeta",))
 
     def test_none_is_refused_in_a_sentence(self, make, stored, monkeypatch):
         monkeypatch.setattr(int8, "EQUAL_DECISIONS", 1.01)

@@ -363,6 +363,16 @@ DAMAGE = {
     "edited C code": (edited_c_code, "C code", "ecm.c is not the code that is generated"),
     "C code that does not compile": (broken_c_code, "C code", "ecm.c is not the code"),
     "other bytes in the metrics": (hidden_metric("onnx_bytes", value=1), "description", "states 1 bytes"),
+    "other bytes of the INT8 model": (
+        hidden_metric("int8", "onnx_bytes", value=1),
+        "description",
+        r"states 1 bytes for model\.int8\.onnx",
+    ),
+    "another threshold in the metrics": (
+        hidden_metric("threshold", value=0.9876),
+        "description",
+        "metrics.json has another threshold",
+    ),
 }
 
 
@@ -375,10 +385,12 @@ def test_damage_is_named(bundle, kind):
     assert re.search(words, found[check]), found
 
 
-def test_a_better_metric_than_measured_is_found_with_the_segments(bundle, simulated_test):
-    hidden_metric("test", "fbeta", value=0.999)(bundle)
+@pytest.mark.parametrize(("path", "name"), [((), "model.onnx"), (("int8",), "model.int8.onnx")])
+def test_a_better_metric_than_measured_is_found_with_the_segments(bundle, simulated_test, path, name):
+    hidden_metric(*path, "test", "fbeta", value=0.999)(bundle)
     assert failures(bundle) == {}
-    assert failures(bundle, simulated_test) == {"metrics": "metrics.json has other values of fbeta"}
+    expected = {"metrics": f"metrics.json has other values of fbeta for {name}"}
+    assert failures(bundle, simulated_test) == expected
 
 
 def test_other_segments_are_refused(bundle, simulated):

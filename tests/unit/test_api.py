@@ -14,7 +14,7 @@ from atml.errors import AtmlError, CannotWrite, DataError, SpecError, StudyError
 from atml.export import OnnxMetadata, to_onnx
 from atml.models import get_architecture
 from atml.reports.bundle import FACTS, MODEL, hashed, write_bundle
-from atml.reports.looks import looks
+from atml.reports.looks import count_evaluation, looks
 from atml.service.storage import open_storage
 from atml.service.studies import create_or_resume, load, study_names
 from atml.service.watch import Watch
@@ -76,7 +76,7 @@ def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(
         create_or_resume(storage, make_phase1(), dataset)
         close(storage)
         with disk.read_only():
-            said = api._count(bundle, held_out, metrics, url)
+            said = count_evaluation(bundle, held_out, metrics, url, training_subjects=0)
     assert said.startswith(f"evaluation not counted: cannot write {url}")
 
 

@@ -38,7 +38,8 @@ class FinalDocument:
 
     models: list[ModelDocument]  #: The models, smallest first.
     recommended: str  #: Folder of the bundle that meets the targets best.
-    #: Whether a candidate reached `targets.robust_fbeta`; if not, all were considered.
+    #: Whether the recommended model reaches `targets.robust_fbeta`; if none that can be shipped does, all
+    #: were considered.
     is_robust: bool
     #: Targets that the recommended model misses by its mean F-beta over all folds; null if none is set.
     failed_targets: tuple[str, ...] | None

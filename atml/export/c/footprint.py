@@ -25,17 +25,20 @@ from atml.export.classifier import INPUT, OUTPUT
 from atml.export.graph import tensor_shapes
 from atml.files import temporary_folder
 
-# Counted for the stack of one call. At most 192 bytes were measured without a GRU, whose two states are on
-# the stack: 216 bytes and 8 for each hidden unit.
+# Counted for the stack of one call. At most 192 bytes were measured of ATML's networks without a GRU, whose
+# two states are on the stack: 216 bytes and 8 for each hidden unit. Split and Concat have pointers and sizes
+# of all parts there, and their callers more pointers: up to 64 bytes and 25 for each part were measured, of
+# which four, as many as ATML's networks have, are in the least.
 STACK_BYTES = 512
-GRU_STACK_BYTES, GRU_UNIT_BYTES = 256, 8
+LEAST_STACK_BYTES, GRU_UNIT_BYTES, PART_BYTES, FEW_PARTS = 256, 8, 25, 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
     """What one network needs; None where it was not measured."""
 
-    ram_bytes: int | None = None  #: Memory of `ecm()`, the segment included, and 512 bytes for the stack.
+    #: Memory of `ecm()`, the segment included, and 512 bytes for the stack, more for what needs more.
+    ram_bytes: int | None = None
     macs: int | None = None  #: Multiply-accumulates for one segment.
     flash_bytes: int | None = None  #: Code and constants, compiled by GCC with -Os for a Cortex-M4F.
     instructions: int | None = None  #: For one segment on a Cortex-M4F, to the nearest 40; not a time.
@@ -104,15 +107,19 @@ def _memory(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:
 
 
 def _stack_bytes(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:
-    units = (shapes[node.input[2]][-1] for node in model.graph.node if node.op_type == "GRU")
-    return max(STACK_BYTES, GRU_STACK_BYTES + GRU_UNIT_BYTES * max(units, default=0))
+    nodes = model.graph.node
+    units = (shapes[node.input[2]][-1] for node in nodes if node.op_type == "GRU")
+    parts = (max(len(n.input), len(n.output)) for n in nodes if n.op_type in ("Concat", "Split"))
+    more_parts = max(0, max(parts, default=0) - FEW_PARTS)
+    arrays = GRU_UNIT_BYTES * max(units, default=0) + PART_BYTES * more_parts
+    return max(STACK_BYTES, LEAST_STACK_BYTES + arrays)
 
 
 def _macs(node: NodeProto, shapes: Mapping[str, list[int]]) -> int:
     if node.op_type == "Conv":
         return math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[1]][1:])
     if node.op_type == "Gemm":
-        return math.prod(shapes[node.input[1]])
+        return shapes[node.output[0]][0] * math.prod(shapes[node.input[1]])
     if node.op_type == "GRU":
         steps = shapes[node.input[0]][0]
         return steps * (math.prod(shapes[node.input[1]]) + math.prod(shapes[node.input[2]]))

@@ -55,6 +55,8 @@ _TEMPLATES = {
     "Transpose": "transpose",
     "Unsqueeze": "reshape",
 }
+# The axis of the batch in the input of each operator whose template, of this package, computes one segment.
+_BATCH_AXIS = {"Conv": 0, "GRU": 1, "InstanceNormalization": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,12 @@ def check_operators(model: ModelProto) -> None:
             raise ModelError(
                 "C code cannot be generated: a GRU must have linear_before_reset, sigmoid and tanh, "
                 "no clipping and no initial state."
+            )
+        axis = _BATCH_AXIS.get(node.op_type)
+        if axis is not None and shapes[node.input[0]][axis] != 1:
+            raise ModelError(
+                f"C code cannot be generated: {node.op_type} of several parts of a segment at once is not "
+                "supported."
             )
 
 

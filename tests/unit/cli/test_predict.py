@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from atml.cli.main import app
 from atml.errors import BadSegment, DataError
-from atml.export import OnnxMetadata, to_onnx
+from atml.export import OnnxMetadata, quantize_weights, to_onnx
 from atml.models.dscnn import DSCNN
+from atml.reports.bundle import write_bundle
 from tests.recordings import write_wfdb
 
 METADATA = OnnxMetadata(sampling_rate_hz=250, classes=("Normal", "AFIB"), threshold=0.5, architecture="dscnn")
@@ -33,6 +34,24 @@ def test_a_segment_of_another_length_comes_with_what_to_do(model, tmp_path, samp
     run = CliRunner().invoke(app, ["predict", str(model), str(tmp_path / "segment.txt")])
     assert isinstance(run.exception, BadSegment)
     assert str(run.exception).endswith(f"has {samples} samples but the model takes 1250; {advice}")
+
+
+def test_a_file_of_a_bundle_withholds_what_the_bundle_withholds_and_is_refused_if_changed(model, tmp_path):
+    facts = {"study": "ecm", "trial": 1, "architecture": "dscnn", "config": {}, "threshold": 0.5}
+    facts |= {"subjects": {"train": [], "test": []}, "test_data": None, "least_confidence": 1.0}
+    content = model.read_bytes()
+    files = {"model.onnx": content, "model.int8.onnx": quantize_weights(content)}
+    bundle = write_bundle(tmp_path / "bundle", files, facts)
+    np.savetxt(tmp_path / "a.txt", np.random.default_rng(0).normal(size=1250))
+
+    def predicted(place):
+        return CliRunner().invoke(app, ["predict", str(place), str(tmp_path / "a.txt")])
+
+    for place in (bundle, bundle / "model.onnx", bundle / "model.int8.onnx"):
+        assert predicted(place).stdout.endswith(",no answer\n")
+    assert not predicted(model).stdout.endswith(",no answer\n")
+    (bundle / "model.int8.onnx").write_bytes(content)
+    assert "is not the model that manifest.json" in str(predicted(bundle / "model.int8.onnx").exception)
 
 
 @pytest.mark.parametrize("option", ["--rate=200", "--minimum=30", "--lead=II", "--episodes"])

@@ -267,6 +267,22 @@ class TestToOnnx:
         assert "BatchNormalization" not in kinds
 
     @pytest.mark.parametrize(
+        "layers",
+        [
+            lambda: (nn.Conv1d(1, 4, 9, 9), nn.ReLU(), nn.BatchNorm1d(4, affine=False), nn.Conv1d(4, 4, 9)),
+            lambda: (
+                nn.Unflatten(1, (1, 1)),
+                *(nn.Conv2d(1, 4, (1, 9), (1, 9)), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, (1, 9))),
+                nn.Flatten(2),
+            ),
+        ],
+        ids=["without weights", "two axes"],
+    )
+    def test_batch_norm_of_other_kinds_before_a_convolution_is_exported_right(self, layers):
+        model = as_if_trained(pooled(*layers()))
+        assert check_parity(model, to_onnx(model, segment_length=LENGTH), segments(3)) <= 1e-4
+
+    @pytest.mark.parametrize(
         "build",
         [
             with_shared_activation,

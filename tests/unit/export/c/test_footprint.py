@@ -5,12 +5,14 @@ from functools import cache
 import pytest
 import torch
 from onnx import TensorProto, helper
+from torch import Tensor, nn
 
 from atml.errors import ModelError
 from atml.export import quantize_weights, to_onnx
 from atml.export.c import check_c, footprint, to_c, tools
 from atml.export.c.footprint import STACK_BYTES
 from atml.models import ARCHITECTURES, get_architecture
+from atml.models.front import SegmentNorm
 from atml.tuning.proposal import Proposal
 from atml.tuning.sizes import footprint_before_training, onnx_metadata, size_before_training
 
@@ -31,6 +33,11 @@ def model(name: str, *, int8: bool) -> bytes:
     metadata = onnx_metadata(one, threshold=0.3456)
     content = to_onnx(one.build(LENGTH, seed=3), segment_length=LENGTH, metadata=metadata)
     return quantize_weights(content) if int8 else content
+
+
+def exported(network: nn.Module) -> bytes:
+    network = nn.Sequential(SegmentNorm(), network)
+    return to_onnx(network, segment_length=LENGTH, metadata=onnx_metadata(proposal("linear"), threshold=0.5))
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -91,6 +98,63 @@ def test_without_the_compiler_flash_is_unknown_and_the_advice_names_it(monkeypat
     assert footprint(content).flash_bytes is None
     with pytest.raises(ModelError, match=r"apt-get install .*gcc-arm-none-eabi"):
         footprint(content, flash=True)
+
+
+class Windows(nn.Module):
+    """Gives parts of a segment to a layer as a batch, and the results to a last layer."""
+
+    def __init__(self, shape: tuple[int, ...], layer: nn.Module, features: int) -> None:
+        super().__init__()
+        self.shape, self.layer, self.last = shape, layer, nn.Linear(features, 2)
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        found = self.layer(ecg.reshape(self.shape))
+        found = found[0] if isinstance(found, tuple) else found
+        return self.last(found.reshape(-1, self.last.in_features))
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "layer", "features"),
+    [
+        ("Conv", (-1, 1, 125), nn.Conv1d(1, 2, 25, 25), 100),
+        ("GRU", (-1, 25, 10), nn.GRU(10, 4, batch_first=True), 500),
+        ("InstanceNormalization", (-1, 5, 50), nn.GroupNorm(1, 5), LENGTH),
+    ],
+)
+def test_parts_of_a_segment_in_the_batch_are_refused_where_a_template_computes_one(
+    operator: str, shape: tuple[int, ...], layer: nn.Module, features: int
+):
+    content = exported(Windows(shape, layer, features))
+    for refused in (footprint, to_c):
+        with pytest.raises(ModelError, match=f"{operator} of several parts of a segment at once is not supp"):
+            refused(content)
+
+
+def test_products_of_a_linear_layer_are_counted_for_each_part_of_a_segment():
+    content = exported(Windows((-1, 25), nn.Linear(25, 6), 300))
+    assert footprint(content).macs == 50 * 25 * 6 + 300 * 2
+
+
+class Parts(nn.Module):
+    """Cuts a segment into parts and joins them twice in other orders."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.length, self.last = LENGTH // count, nn.Linear(LENGTH, 2)
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        parts = ecg.split(self.length, 2)
+        return self.last((torch.cat(parts[::-1], 2) * torch.cat(parts, 2)).flatten(1))
+
+
+@needs_target
+@pytest.mark.parametrize("count", [25, 50])
+def test_the_stack_of_many_parts_is_counted(count: int):
+    content = exported(Parts(count))
+    target = check_c(to_c(content)).target
+    assert target is not None
+    assert target.stack_bytes > STACK_BYTES
+    assert target.ram_bytes <= footprint(content).ram_bytes <= target.ram_bytes + 800
 
 
 def test_what_cannot_be_generated_is_refused_by_name():
