@@ -37,7 +37,7 @@ from atml.cli.data import data_app
 from atml.cli.specs import specs_app
 from atml.errors import AtmlError, CannotWrite
 from atml.files import why_unreadable
-from atml.service.signals import TERMINATING, handle_signals
+from atml.interrupts import TERMINATING, handle_signals
 from atml.version import __version__
 from atml.words import hide_credentials
 

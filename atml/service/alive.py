@@ -201,9 +201,8 @@ def dead_trials(study: Study, trials: Sequence[FrozenTrial]) -> tuple[list[Froze
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     local = {one.number: process for one in running if (process := _process_of(one)) and process.is_local()}
     # Who looks for dead workers trains nothing: what this process still holds, it could not close.
-    dead = [
-        trial for trial in running if (one := local.get(trial.number)) and (_is_own(one) or one.is_dead())
-    ]
+    left = [number for number, process in local.items() if process == this_process() or process.is_dead()]
+    dead = [trial for trial in running if trial.number in left]
     elsewhere = [trial for trial in running if trial.number not in local]
     if not elsewhere:  # the process table says enough
         return dead, True
@@ -217,10 +216,6 @@ def storage_of(study: Study) -> Storage:
     if not isinstance(storage, Storage):
         raise TypeError(f"{type(storage).__name__} keeps no workers")
     return storage
-
-
-def _is_own(process: Process | None) -> bool:
-    return process == this_process()
 
 
 def _process_of(trial: FrozenTrial) -> Process | None:
@@ -256,7 +251,7 @@ def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
     """
     storage, identifier, deaths = storage_of(study), trial._trial_id, deaths_of(trial)
     try:
-        if _is_own(_process_of(trial)):
+        if _process_of(trial) == this_process():
             storage.fail_trial(study._study_id, identifier, retry_after_interruption(trial))
             return TrialState.FAIL
         if deaths > MOST_DEATHS:

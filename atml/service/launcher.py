@@ -4,10 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +16,8 @@ from optuna.trial import FrozenTrial
 
 from atml.errors import CannotWrite, StorageUnreachable, StudyError
 from atml.files import cannot_write, prepare_folder
+from atml.interrupts import collected_signals
 from atml.service.artifacts import local_folder
-from atml.service.signals import TERMINATING, handle_signals
 from atml.training import spread_over_devices
 from atml.training.allocator import ALLOCATOR
 from atml.tuning import records
@@ -101,7 +99,7 @@ def launch(
         _Slot(index=index, device=device, log=folder / f"worker-{index}.log")
         for index, device in enumerate(spread_over_devices(plan.device, plan.workers))
     ]
-    with _collected_signals() as signals:
+    with collected_signals() as signals:  # to forward them to the workers
         forwarded = 0
         try:
             while not all(slot.done for slot in slots):
@@ -118,21 +116,6 @@ def launch(
     if signals:
         raise KeyboardInterrupt
     _raise_if_failed(slots)
-
-
-@contextmanager
-def _collected_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and termination, in order to forward them to the workers."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
-        yield received
-        return
-    previous = handle_signals((signal.SIGINT, *TERMINATING), lambda number, _: received.append(number))
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _interrupt(slots: list[_Slot], times: int, say: Say) -> None:

@@ -2,23 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from atml.errors import StorageUnreachable
-
-# They ask a process to leave: a service manager, and the end of the terminal.
-TERMINATING = (signal.SIGTERM, signal.SIGHUP)
-
-
-def handle_signals(
-    numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], object]
-) -> dict[signal.Signals, Any]:
-    """Handle signals, except for the end of the terminal under `nohup`; return their former handlers."""
-    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
-    return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
+from atml.interrupts import TERMINATING, handle_signals
 
 
 class LeaveOnSignal:
