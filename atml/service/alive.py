@@ -251,7 +251,7 @@ def _close(study: Study, trial: FrozenTrial) -> TrialState | None:
     """
     storage, identifier, deaths = storage_of(study), trial._trial_id, deaths_of(trial)
     try:
-        if _process_of(trial) == this_process():
+        if _process_of(trial) == this_process():  # the database refused when the trial was interrupted
             storage.fail_trial(study._study_id, identifier, retry_after_interruption(trial))
             return TrialState.FAIL
         if deaths > MOST_DEATHS:
