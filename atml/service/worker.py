@@ -166,7 +166,7 @@ def run_trial(study: Study, trial: Trial, objective: TrialFunction) -> TrialStat
         return TrialState.FAIL
     except BaseException as error:
         interrupted = isinstance(error, (TrialInterrupted, CannotWrite)) or not isinstance(error, Exception)
-        with suppress(AtmlError, UpdateFinishedTrialError):  # then `close_dead_trials` does it later, or did it
+        with suppress(AtmlError, UpdateFinishedTrialError):  # `close_dead_trials` does it later, or did it
             known = study.get_trials(deepcopy=False)[trial.number]
             retry = retry_after_interruption(known) if interrupted else retry_after_death(known)
             storage.fail_trial(study._study_id, trial._trial_id, retry)
