@@ -105,5 +105,5 @@ def test_the_command_prints_what_it_wrote(place, storage_url, tmp_path):
     command = ["export-mlflow", "first", "--tracking-uri", place.uri, "--storage", storage_url]
     done = call_atml(tmp_path, *command)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "first: experiment 'atml' has 2 new runs, 0 updated and 0 unchanged\n"
+    assert done.stdout == "first: experiment 'atml' has 2 new runs of trials, 0 updated and 0 unchanged\n"
     assert json.loads(call_atml(tmp_path, *command, "--json").stdout)["unchanged"] == 2
