@@ -18,7 +18,6 @@ from atml.errors import ModelError
 from atml.export.c import tools
 from atml.export.c.arena import Step, plan
 from atml.export.c.check import measured_on_target
-from atml.export.c.generator import check_operators
 from atml.export.c.graph import prepared
 from atml.export.c.sources import CSources, to_c, write_c
 from atml.export.classifier import INPUT, OUTPUT
@@ -56,7 +55,6 @@ def footprint(
             what to install.
     """
     graph = prepared(onnx.load_from_string(model))
-    check_operators(graph)
     shapes = tensor_shapes(graph)
     return Footprint(
         ram_bytes=4 * _memory(graph, shapes) + _stack_bytes(graph, shapes),

@@ -39,6 +39,7 @@ _TEMPLATES = {
     "Flatten": "reshape",
     "GRU": "gru",
     "Gemm": "gemm",
+    "GlobalAveragePool": "reduce",
     "GlobalMaxPool": "reduce",
     "HardSwish": "unary",
     "InstanceNormalization": "instance_normalization",
@@ -51,7 +52,6 @@ _TEMPLATES = {
     "Sigmoid": "unary",
     "Split": "split",
     "Squeeze": "reshape",
-    "Swish": "unary",
     "Transpose": "transpose",
     "Unsqueeze": "reshape",
 }
@@ -88,27 +88,30 @@ class Program:
 
 
 def generate(model: ModelProto) -> Program:
-    """Generate C for a model with fixed shapes.
+    """Generate C for a model that `prepared` returned.
 
     Raises:
         ModelError: names the operator that cannot be generated.
     """
-    check_operators(model)
     return _parsed(_generated(model), model)
 
 
 def check_operators(model: ModelProto) -> None:
-    """Refuse what the templates of this package do not cover.
+    """Refuse what the templates of this package do not cover in a model with fixed shapes.
 
     Raises:
         ModelError: names the operator.
     """
     shapes = tensor_shapes(model)
+    # First: a reshape to two axes may be made of operators that are not supported either.
+    if any(len(shapes.get(node.input[1], ())) > 3 for node in model.graph.node if node.op_type == "Conv"):
+        raise ModelError(
+            "C code cannot be generated: convolutions over more than one axis, such as Conv2d, are not "
+            "supported."
+        )
     for node in model.graph.node:
         if node.op_type not in _TEMPLATES:
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
-        if node.op_type == "Conv" and len(shapes.get(node.output[0], ())) != 3:
-            raise ModelError("C code cannot be generated: Conv has more than one axis.")
         if node.op_type == "GRU" and not _is_plain_gru(node):
             raise ModelError(
                 "C code cannot be generated: a GRU must have linear_before_reset, sigmoid and tanh, "

@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from atml.errors import ModelError
+from atml.export.c.generator import check_operators
 from atml.export.graph import Array, Graph, with_batch
 
 
@@ -38,13 +39,14 @@ def prepared(model: ModelProto) -> ModelProto:
     are to be read as floats.
 
     Raises:
-        ModelError: its activations are integers, its weights are stored in a way that `to_onnx` and
-            `quantize_weights` do not use, or a tensor's name cannot be printed.
+        ModelError: its activations are integers, an operator is not supported, its weights are stored in a
+            way that `to_onnx` and `quantize_weights` do not use, or a tensor's name cannot be printed.
     """
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         raise ModelError(
             "C code cannot be generated from a full-integer model; give model.onnx or model.int8.onnx."
         )
+    check_operators(with_batch(model, 1))
     graph = Graph(model)
     # The generator writes names into comments, and a second line could pass for one of its functions.
     if not all(name.isprintable() for node in graph.nodes for name in (*node.input, *node.output)):

@@ -130,6 +130,29 @@ def test_parts_of_a_segment_in_the_batch_are_refused_where_a_template_computes_o
             refused(content)
 
 
+@pytest.mark.parametrize(
+    ("layers", "features", "reason"),
+    [
+        ([nn.Unflatten(2, (10, 125)), nn.Conv2d(1, 4, 5, 5)], 200, "over more than one axis, such as Conv2d"),
+        (
+            [nn.Unflatten(1, (1, 1)), nn.Conv2d(1, 4, (1, 5), 5)],
+            1000,
+            "over more than one axis, such as Conv2d",
+        ),
+        ([nn.Unflatten(2, (10, 125)), nn.Flatten(1, 2)], 1250, "the operator Mod is not supported"),
+        ([nn.ReflectionPad1d(2)], 1254, "the operator ConstantOfShape is not supported"),
+    ],
+)
+@pytest.mark.parametrize("quantize", [False, True])
+def test_what_a_plug_in_may_use_is_refused_in_plain_words(
+    layers: list[nn.Module], features: int, reason: str, quantize: bool
+):
+    content = exported(nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 2)))
+    for refused in (footprint, to_c):
+        with pytest.raises(ModelError, match=reason):
+            refused(quantize_weights(content) if quantize else content)
+
+
 def test_products_of_a_linear_layer_are_counted_for_each_part_of_a_segment():
     content = exported(Windows((-1, 25), nn.Linear(25, 6), 300))
     assert footprint(content).macs == 50 * 25 * 6 + 300 * 2
