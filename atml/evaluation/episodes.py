@@ -122,7 +122,7 @@ def evaluate_episodes(
     record = np.array([numbers[pair] for pair in pairs], np.int64)
     order = np.lexsort((start, record))
     follows = _follow(start[order], part[order], segment_seconds) & (np.diff(record[order]) == 0)
-    return EpisodeMetrics(pooled=_counts(_count(follows, label[order], call[order]), segment_seconds))
+    return EpisodeMetrics(pooled=_counts(follows, label[order], call[order], segment_seconds))
 
 
 def _follow(start: NDArray[np.float64], part: NDArray[np.float64], seconds: float) -> NDArray[np.bool_]:
@@ -141,37 +141,25 @@ def _sequences(wanted: NDArray[np.bool_], follows: NDArray[np.bool_]) -> list[tu
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
-def _count(
-    follows: NDArray[np.bool_], label: NDArray[np.bool_], call: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    annotated, found = (_sequences(one, follows) for one in (label, call))
-    return np.array(
-        [
-            len(annotated),
-            sum(bool(call[first : last + 1].any()) for first, last in annotated),
-            len(found),
-            sum(bool(label[first : last + 1].any()) for first, last in found),
-            label.sum(),
-            call.sum(),
-            (label & call).sum(),
-        ],
-        dtype=np.int64,
+def _counts(
+    follows: NDArray[np.bool_], label: NDArray[np.bool_], call: NDArray[np.bool_], seconds: float
+) -> EpisodeCounts:
+    annotated, called = (_sequences(one, follows) for one in (label, call))
+    detected = sum(bool(call[first : last + 1].any()) for first, last in annotated)
+    right = sum(bool(label[first : last + 1].any()) for first, last in called)
+    annotated_seconds, called_seconds, right_seconds = (
+        int(one.sum()) * seconds for one in (label, call, label & call)
     )
-
-
-def _counts(total: NDArray[np.int64], seconds: float) -> EpisodeCounts:
-    annotated, detected, called, right, *segments = total.tolist()
-    label, call, both = (count * seconds for count in segments)
     return EpisodeCounts(
-        annotated_episodes=annotated,
+        annotated_episodes=len(annotated),
         detected_episodes=detected,
-        called_episodes=called,
+        called_episodes=len(called),
         right_episodes=right,
-        annotated_seconds=label,
-        called_seconds=call,
-        right_seconds=both,
-        sensitivity=detected / annotated if annotated else None,
-        positive_predictivity=right / called if called else None,
-        duration_sensitivity=both / label if label else None,
-        duration_positive_predictivity=both / call if call else None,
+        annotated_seconds=annotated_seconds,
+        called_seconds=called_seconds,
+        right_seconds=right_seconds,
+        sensitivity=detected / len(annotated) if annotated else None,
+        positive_predictivity=right / len(called) if called else None,
+        duration_sensitivity=right_seconds / annotated_seconds if annotated else None,
+        duration_positive_predictivity=right_seconds / called_seconds if called else None,
     )
