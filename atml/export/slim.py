@@ -5,8 +5,9 @@ so it is known before training.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
+from itertools import count, product
 from string import ascii_letters
 
 import numpy as np
@@ -165,7 +166,7 @@ def _merge_constants(graph: Graph) -> None:
 
 def shorten_names(graph: Graph) -> None:
     """Name all tensors but inputs and outputs a, b, c, ... and drop the names of nodes."""
-    names = _short_names()
+    names = ("".join(letters) for length in count(1) for letters in product(ascii_letters, repeat=length))
     short = {name: name for name in (*graph.inputs, *graph.outputs, "")}
     for node in graph.nodes:
         for name in (*node.input, *node.output):
@@ -177,11 +178,3 @@ def shorten_names(graph: Graph) -> None:
         node.output[:] = [short[name] for name in node.output]
     graph.weights = {short[name]: value for name, value in graph.weights.items()}
     graph.constants = {short[name]: value for name, value in graph.constants.items()}
-
-
-def _short_names() -> Iterator[str]:
-    """Yield a, b, ... z, A, ... Z, aa, ab, ..."""
-    yield from ascii_letters
-    for prefix in _short_names():
-        for letter in ascii_letters:
-            yield prefix + letter
