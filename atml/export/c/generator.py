@@ -1,6 +1,7 @@
 """emx-onnx-cgen: from an ONNX model to C functions, one for each node, and the calls of them."""
 
 import atexit
+import math
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from atml.errors import ModelError
@@ -60,20 +60,10 @@ _BATCH_AXIS = {"Conv": 0, "GRU": 1, "InstanceNormalization": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Function:
-    """What computes one node."""
-
-    name: str
-    operator: str  # in lower case
-    text: str
-    outputs: tuple[bool, ...]  # by parameter
-
-
-@dataclass(frozen=True, kw_only=True)
 class Call(Step):
-    """One node: a function, and the tensors that are its arguments."""
+    """One node: a function, which has the operator's name, and the tensors that are its arguments."""
 
-    function: Function
+    function: str
     arguments: tuple[str, ...]
 
 
@@ -197,13 +187,12 @@ def _read_directions() -> None:
 def _parsed(text: str, model: ModelProto) -> Program:
     head, body = text.split(_BODY)
     values = {t.name.replace(".", "_"): numpy_helper.to_array(t) for t in model.graph.initializer}
-    functions = {match[1]: _function(match) for match in _FUNCTION.finditer(head)}
+    functions = {match[1]: match for match in _FUNCTION.finditer(head)}
     return Program(
         constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
         helpers={match[1]: match[0] for match in _HELPER.finditer(head)},
         temporaries={
-            match[1]: int(np.prod([int(n) for n in _NUMBER.findall(match[2])]))
-            for match in _TEMPORARY.finditer(body)
+            match[1]: math.prod(map(int, _NUMBER.findall(match[2]))) for match in _TEMPORARY.finditer(body)
         },
         calls=tuple(
             _call(functions[match[1]], tuple(match[2].split(", "))) for match in _CALL.finditer(body)
@@ -211,21 +200,13 @@ def _parsed(text: str, model: ModelProto) -> Program:
     )
 
 
-def _call(function: Function, arguments: tuple[str, ...]) -> Call:
-    is_output = dict(zip(arguments, function.outputs, strict=True))
+def _call(function: re.Match[str], arguments: tuple[str, ...]) -> Call:
+    text, name, operator, parameters = function.group(0, 1, 2, 3)
+    pairs = list(zip(arguments, parameters.split(", "), strict=True))
     return Call(
-        operator=function.operator,
-        reads=tuple(name for name in arguments if not is_output[name]),
-        writes=tuple(name for name in arguments if is_output[name]),
-        function=function,
+        operator=operator,
+        reads=tuple(argument for argument, parameter in pairs if parameter.startswith("const ")),
+        writes=tuple(argument for argument, parameter in pairs if not parameter.startswith("const ")),
+        function=text.replace(f" {name}(", f" {operator}(", 1),
         arguments=arguments,
-    )
-
-
-def _function(match: re.Match[str]) -> Function:
-    return Function(
-        name=match[1],
-        operator=match[2],
-        text=match[0],
-        outputs=tuple(not parameter.startswith("const ") for parameter in match[3].split(", ")),
     )

@@ -13,7 +13,7 @@ from atml.errors import ModelError
 from atml.export.c.arena import VIEWS, Arena, plan
 from atml.export.c.generator import Call, Program, generate
 from atml.export.c.graph import prepared
-from atml.export.c.sharing import Shared
+from atml.export.c.sharing import shared
 from atml.export.classifier import INPUT, OUTPUT
 from atml.export.graph import Array
 from atml.export.metadata import OnnxMetadata
@@ -92,8 +92,8 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
         for call in program.calls
         if not (call.operator in VIEWS and set(call.writes) <= arena.offsets.keys())
     ]
-    shared = Shared([call.function for call in calls])
-    functions = [_tidy(text) for text in shared.texts]
+    texts, callees = shared(calls)
+    functions = [_tidy(text) for text in texts]
     read = {name for call in calls for name in call.reads}
     constants = {name: value for name, value in program.constants.items() if name in read}
     places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
@@ -107,11 +107,15 @@ def _parts(program: Program, arena: Arena) -> dict[str, object]:
         "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
         "helpers": _used(program.helpers, functions),
         "functions": functions,
-        "calls": [shared.call(call.function, [places[a] for a in call.arguments]) for call in calls],
+        "calls": [_call(*callees[call.function], *(places[a] for a in call.arguments)) for call in calls],
         "logits": OUTPUT,
         "halves": any("uint16_t" in text for text in functions),
         "copies": any("memcpy" in text or "uint16_t" in text for text in functions),
     }
+
+
+def _call(name: str, *arguments: str) -> str:
+    return f"{name}({', '.join(arguments)});"
 
 
 def _scaling(first: Call) -> str:

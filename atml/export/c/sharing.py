@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from atml.export.c.generator import Function
+from atml.export.c.generator import Call
 
 # 0 and 1 stay: a kernel of length 1 or no padding makes a loop or a check disappear.
 _INTEGER = re.compile(r"(?<![\w.])(?:[2-9]|[1-9]\d+)(?![\w.])")
@@ -17,42 +17,36 @@ _INTEGER = re.compile(r"(?<![\w.])(?:[2-9]|[1-9]\d+)(?![\w.])")
 _ARRAY = re.compile(r"^\s+float \w+(\[\w+\])+( =|;)", re.MULTILINE)
 
 
-class Shared:
-    """C functions without repetitions, and how each node calls its own."""
+def shared(calls: Sequence[Call]) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Return the functions of all calls without repetitions, and what to call instead of each.
 
-    def __init__(self, functions: Sequence[Function]) -> None:
-        """Join the functions of all nodes."""
-        alike: dict[str, list[Function]] = defaultdict(list)
-        for one in functions:
-            text = one.text.replace(f" {one.name}(", f" {one.operator}(", 1)
-            alike[text if _ARRAY.search(text) else _INTEGER.sub("#", text)].append(one)
-        self.texts: list[str] = []
-        self._calls: dict[str, tuple[str, tuple[str, ...]]] = {}
-        for number, group in enumerate(alike.values(), start=1):
-            self._join(f"{group[0].operator}_{number}", group)
-
-    def call(self, function: Function, arguments: Sequence[str]) -> str:
-        """Return a call of a node's function."""
-        name, numbers = self._calls[function.name]
-        return f"{name}({', '.join((*numbers, *arguments))});"
-
-    def _join(self, name: str, group: Sequence[Function]) -> None:
-        rows = [_INTEGER.findall(_anonymous(one)) for one in group]
-        columns = list(zip(*rows, strict=True))
-        varying = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
-        parameters = {column: f"n{index}" for index, column in enumerate(varying)}
-        replacements = iter(columns)
-
-        def literal(match: re.Match[str]) -> str:
-            return parameters.get(next(replacements), match[0])
-
-        text = _INTEGER.sub(literal, _anonymous(group[0]))
-        declared = "".join(f"int {parameter}, " for parameter in parameters.values())
-        self.texts.append(text.replace(" (", f" {name}({declared}", 1))
-        for one, row in zip(group, rows, strict=True):
-            found = dict(zip(columns, row, strict=True))
-            self._calls[one.name] = (name, tuple(found[column] for column in varying))
+    By the text of a function, that is a name and the numbers that come before the arguments.
+    """
+    alike: dict[str, list[Call]] = defaultdict(list)
+    for call in calls:
+        text = call.function
+        alike[text if _ARRAY.search(text) else _INTEGER.sub("#", text)].append(call)
+    texts: list[str] = []
+    callees: dict[str, tuple[str, ...]] = {}
+    for number, group in enumerate(alike.values(), start=1):
+        text, found = _joined(group[0].operator, number, [call.function for call in group])
+        texts.append(text)
+        callees |= found
+    return texts, callees
 
 
-def _anonymous(function: Function) -> str:
-    return function.text.replace(f" {function.name}(", " (", 1)
+def _joined(operator: str, number: int, functions: Sequence[str]) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """Return one function, and its name and numbers for each of `functions`."""
+    rows = [_INTEGER.findall(one) for one in functions]
+    columns = list(zip(*rows, strict=True))
+    varying = list(dict.fromkeys(column for column in columns if len(set(column)) > 1))
+    parameters = {column: f"n{index}" for index, column in enumerate(varying)}
+    replacements = iter(columns)
+    text = _INTEGER.sub(lambda match: parameters.get(next(replacements), match[0]), functions[0])
+    name = f"{operator}_{number}"
+    declared = "".join(f"int {parameter}, " for parameter in parameters.values())
+    callees = {
+        one: (name, *(row[columns.index(column)] for column in varying))
+        for one, row in zip(functions, rows, strict=True)
+    }
+    return text.replace(f" {operator}(", f" {name}({declared}", 1), callees
