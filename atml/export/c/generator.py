@@ -83,7 +83,19 @@ def generate(model: ModelProto) -> Program:
     Raises:
         ModelError: names the operator that cannot be generated.
     """
-    return _parsed(_generated(model), model)
+    head, body = _generated(model).split(_BODY)
+    values = {t.name.replace(".", "_"): numpy_helper.to_array(t) for t in model.graph.initializer}
+    functions = {match[1]: match for match in _FUNCTION.finditer(head)}
+    return Program(
+        constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
+        helpers={match[1]: match[0] for match in _HELPER.finditer(head)},
+        temporaries={
+            match[1]: math.prod(map(int, _NUMBER.findall(match[2]))) for match in _TEMPORARY.finditer(body)
+        },
+        calls=tuple(
+            _call(functions[match[1]], tuple(match[2].split(", "))) for match in _CALL.finditer(body)
+        ),
+    )
 
 
 def check_operators(model: ModelProto) -> None:
@@ -182,22 +194,6 @@ def _read_directions() -> None:
 
     register: Callable[..., Any] = register_lowering("GRU")
     register(lower_gru)
-
-
-def _parsed(text: str, model: ModelProto) -> Program:
-    head, body = text.split(_BODY)
-    values = {t.name.replace(".", "_"): numpy_helper.to_array(t) for t in model.graph.initializer}
-    functions = {match[1]: match for match in _FUNCTION.finditer(head)}
-    return Program(
-        constants={match[1]: values[match[2]] for match in _CONSTANT.finditer(head)},
-        helpers={match[1]: match[0] for match in _HELPER.finditer(head)},
-        temporaries={
-            match[1]: math.prod(map(int, _NUMBER.findall(match[2]))) for match in _TEMPORARY.finditer(body)
-        },
-        calls=tuple(
-            _call(functions[match[1]], tuple(match[2].split(", "))) for match in _CALL.finditer(body)
-        ),
-    )
 
 
 def _call(function: re.Match[str], arguments: tuple[str, ...]) -> Call:
