@@ -26,22 +26,17 @@ class Buffer:
         return self.first <= other.last and other.first <= self.last
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arena:
-    """The place of each tensor, in numbers from the start, and the size of it all."""
-
-    offsets: Mapping[str, int]
-    size: int
-
-
 # Every output number depends on the same number of the input, so the result may replace it.
 _IN_PLACE = {"abs", "add", "clip", "hardswish", "instancenormalization", "mul", "relu", "sigmoid", "swish"}
 # The same numbers in the same order. They are not copied at all.
 VIEWS = {"flatten", "reshape", "squeeze", "unsqueeze"}
 
 
-def plan(steps: Sequence[Step], sizes: Mapping[str, int], *, source: str) -> Arena:
-    """Place the tensors of `sizes`, which lists their numbers; `source`, the input, comes first."""
+def plan(steps: Sequence[Step], sizes: Mapping[str, int], *, source: str) -> tuple[dict[str, int], int]:
+    """Return the place of each tensor in numbers from the start, and the size of it all.
+
+    `sizes` has the numbers in each tensor; `source`, the input, comes first.
+    """
     shared = _shared(steps, sizes, source)
     buffers = {name: _lifetime(members, steps, sizes, source) for name, members in shared.items()}
     places = place(list(buffers.values()))
@@ -49,7 +44,7 @@ def plan(steps: Sequence[Step], sizes: Mapping[str, int], *, source: str) -> Are
         member: place for place, members in zip(places, shared.values(), strict=True) for member in members
     }
     size = max(place + one.size for place, one in zip(places, buffers.values(), strict=True))
-    return Arena(offsets=offsets, size=size)
+    return offsets, size
 
 
 def place(buffers: Sequence[Buffer]) -> list[int]:

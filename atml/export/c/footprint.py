@@ -101,7 +101,8 @@ def _memory(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:
     steps = [Step(operator=n.op_type.lower(), reads=tuple(n.input), writes=tuple(n.output)) for n in nodes]
     results = (name for node in nodes for name in node.output if name and name != OUTPUT)
     sizes = {name: math.prod(shapes[name]) for name in (INPUT, *results)}
-    return plan(steps, sizes, source=INPUT).size
+    _, numbers = plan(steps, sizes, source=INPUT)
+    return numbers
 
 
 def _stack_bytes(model: ModelProto, shapes: Mapping[str, list[int]]) -> int:

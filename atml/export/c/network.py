@@ -3,14 +3,14 @@
 import math
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from atml.errors import ModelError
-from atml.export.c.arena import VIEWS, Arena, plan
+from atml.export.c.arena import VIEWS, plan
 from atml.export.c.generator import Call, Program, generate
 from atml.export.c.graph import prepared
 from atml.export.c.sharing import shared
@@ -42,18 +42,18 @@ def network_code(
         ModelError: names the operator that cannot be generated.
     """
     program = generate(prepared(onnx.load_from_string(model)))
-    arena = plan(program.calls, {INPUT: segment_length, **program.temporaries}, source=INPUT)
+    offsets, size = plan(program.calls, {INPUT: segment_length, **program.temporaries}, source=INPUT)
     facts = {
         "metadata": metadata,
         "samples": segment_length,
         "seconds": segment_length / metadata.sampling_rate_hz,
-        "memory": arena.size,
+        "memory": size,
         "margin": _margin(metadata.threshold),
         "least_margin": None if least_confidence is None else _margin(least_confidence),
         "onnx_bytes": len(model),
     }
-    source = rendered("ecm.c.j2", **facts, **_parts(program, arena))
-    return {"ecm.c": source, "ecm.h": rendered("ecm.h.j2", **facts)}, 4 * arena.size
+    source = rendered("ecm.c.j2", **facts, **_parts(program, offsets))
+    return {"ecm.c": source, "ecm.h": rendered("ecm.h.j2", **facts)}, 4 * size
 
 
 def rendered(template: str, **values: object) -> str:
@@ -85,25 +85,23 @@ def _margin(threshold: float) -> str:
     return "INFINITY" if threshold >= 1 else number_text(math.log(threshold / (1 - threshold)))
 
 
-def _parts(program: Program, arena: Arena) -> dict[str, object]:
+def _parts(program: Program, offsets: Mapping[str, int]) -> dict[str, object]:
     """Return the constants, functions and calls of a network, as text."""
     calls = [
-        call
-        for call in program.calls
-        if not (call.operator in VIEWS and set(call.writes) <= arena.offsets.keys())
+        call for call in program.calls if not (call.operator in VIEWS and set(call.writes) <= offsets.keys())
     ]
     texts, callees = shared(calls)
     functions = [_tidy(text) for text in texts]
     read = {name for call in calls for name in call.reads}
     constants = {name: value for name, value in program.constants.items() if name in read}
-    places = {name: f"AT({offset})" for name, offset in arena.offsets.items()}
+    places = {name: f"AT({offset})" for name, offset in offsets.items()}
     places |= {name: f"ROM({name})" for name in constants} | {OUTPUT: f"(void *){OUTPUT}"}
     if unknown := {n for call in calls for n in call.arguments} - places.keys():
         raise ModelError(
             f"C code cannot be generated: tensors of another type than float: {sorted(unknown)}."
         )
     return {
-        "scaled": arena.offsets[_scaling(calls[0])],
+        "scaled": offsets[_scaling(calls[0])],
         "constants": [array_text(_C_TYPES[v.dtype.name], name, v) for name, v in constants.items()],
         "helpers": _used(program.helpers, functions),
         "functions": functions,
