@@ -18,7 +18,7 @@ def fold_batch_norms(graph: Graph) -> None:
     for node in list(graph.nodes):
         if node.op_type != "BatchNormalization":
             continue
-        readers = graph.consumers(node.output[0])
+        readers = [other for other in graph.nodes if node.output[0] in other.input]
         learned = all(name in graph.weights for name in node.input[1:5])  # not if it is without affine
         if learned and len(readers) == 1 and _can_absorb(graph, readers[0], node.output[0]):
             scale, shift = _affine(graph, node)

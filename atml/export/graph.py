@@ -35,15 +35,10 @@ class Graph:
             if source.op_type == "Constant" and source.attribute[0].name == "value":
                 self.constants[source.output[0]] = numpy_helper.to_array(source.attribute[0].t)
             else:
-                self.nodes.append(_stripped(source))
-
-    def producer(self, name: str) -> NodeProto | None:
-        """Return the node that computes the tensor `name`, or None."""
-        return next((node for node in self.nodes if name in node.output), None)
-
-    def consumers(self, name: str) -> list[NodeProto]:
-        """Return the nodes that read the tensor `name`."""
-        return [node for node in self.nodes if name in node.input]
+                node = NodeProto(op_type=source.op_type, domain=source.domain, attribute=source.attribute)
+                node.input.extend(source.input)
+                node.output.extend(source.output)
+                self.nodes.append(node)
 
     def replace(self, name: str, by: str) -> None:
         """Replace the tensor `name` by the tensor `by` in all node inputs."""
@@ -126,14 +121,6 @@ def checked_bytes(model: ModelProto) -> bytes:
         raise ModelError(f"The exported model is not valid ONNX: {error}") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def _stripped(source: NodeProto) -> NodeProto:
-    node = NodeProto(op_type=source.op_type, domain=source.domain)
-    node.input.extend(source.input)
-    node.output.extend(source.output)
-    node.attribute.extend(source.attribute)
-    return node
 
 
 def _tensor(name: str, value: Array) -> TensorProto:

@@ -103,13 +103,12 @@ def _transpose_weights(graph: Graph) -> None:
 
 def _drop_zero_states(graph: Graph) -> None:
     """Drop the initial state of recurrent layers: zero is ONNX's default."""
+    zeros = {name for node in graph.nodes if _makes_zeros(node) for name in node.output}
     for node in graph.nodes:
-        if node.op_type == "GRU" and len(node.input) > 5:
-            producer = graph.producer(node.input[5])
-            if producer is not None and _makes_zeros(producer):
-                del node.input[5:]
-                while not node.input[-1]:
-                    node.input.pop()
+        if node.op_type == "GRU" and len(node.input) > 5 and node.input[5] in zeros:
+            del node.input[5:]
+            while not node.input[-1]:
+                node.input.pop()
 
 
 def _makes_zeros(node: NodeProto) -> bool:
