@@ -26,34 +26,24 @@ _CALL = re.compile(r"^    (node\d+_\w+)\((.*)\);$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+")
 _BODY = "\nvoid model("
 
-# The generator's template of each operator that ATML's networks use; Squeeze is of GRUs in one direction.
-_TEMPLATES = {
-    "Abs": "unary",
-    "Add": "binary",
-    "BatchNormalization": "batch_norm",
-    "Cast": "cast",
-    "Clip": "clip",
-    "Concat": "concat",
-    "Conv": "conv",
-    "DequantizeLinear": "dequantize_linear",
-    "Flatten": "reshape",
-    "GRU": "gru",
-    "Gemm": "gemm",
-    "GlobalAveragePool": "reduce",
-    "GlobalMaxPool": "reduce",
-    "HardSwish": "unary",
-    "InstanceNormalization": "instance_normalization",
-    "MaxPool": "maxpool",
-    "Mul": "binary",
-    "ReduceMax": "reduce",
-    "ReduceMean": "reduce",
-    "Relu": "unary",
-    "Reshape": "reshape",
-    "Sigmoid": "unary",
-    "Split": "split",
-    "Squeeze": "reshape",
-    "Transpose": "transpose",
-    "Unsqueeze": "reshape",
+# The operators that ATML's networks use, by the generator's template; Squeeze is of GRUs in one direction.
+_OPERATORS = {
+    "batch_norm": ("BatchNormalization",),
+    "binary": ("Add", "Mul"),
+    "cast": ("Cast",),
+    "clip": ("Clip",),
+    "concat": ("Concat",),
+    "conv": ("Conv",),
+    "dequantize_linear": ("DequantizeLinear",),
+    "gemm": ("Gemm",),
+    "gru": ("GRU",),
+    "instance_normalization": ("InstanceNormalization",),
+    "maxpool": ("MaxPool",),
+    "reduce": ("GlobalAveragePool", "GlobalMaxPool", "ReduceMax", "ReduceMean"),
+    "reshape": ("Flatten", "Reshape", "Squeeze", "Unsqueeze"),
+    "split": ("Split",),
+    "transpose": ("Transpose",),
+    "unary": ("Abs", "HardSwish", "Relu", "Sigmoid"),
 }
 # The axis of the batch in the input of each operator whose template, of this package, computes one segment.
 _BATCH_AXIS = {"Conv": 0, "GRU": 1, "InstanceNormalization": 0}
@@ -112,7 +102,7 @@ def check_operators(model: ModelProto) -> None:
             "supported."
         )
     for node in model.graph.node:
-        if node.op_type not in _TEMPLATES:
+        if not any(node.op_type in operators for operators in _OPERATORS.values()):
             raise ModelError(f"C code cannot be generated: the operator {node.op_type} is not supported.")
         if node.op_type == "GRU" and not _is_plain_gru(node):
             raise ModelError(
@@ -176,7 +166,7 @@ def _write_templates(folder: Path) -> None:
     ours, theirs = (resources.files(package) / "templates" for package in ("atml.export.c", "emx_onnx_cgen"))
     for template in theirs.iterdir():
         text = ""
-        if template.name.removesuffix("_op.c.j2") in _TEMPLATES.values():
+        if template.name.removesuffix("_op.c.j2") in _OPERATORS:
             source = ours / template.name
             text = (source if source.is_file() else template).read_text(encoding="utf-8")
         (folder / template.name).write_text(text, encoding="utf-8")
