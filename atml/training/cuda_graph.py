@@ -3,19 +3,7 @@
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
-
-
-class _Pass(nn.Module):
-    """Calls a network. Capturing replaces `forward` of this module, so the network's own stays as it is."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, ecg: Tensor) -> Tensor:
-        logits: Tensor = self.network(ecg)
-        return logits
+from torch import nn
 
 
 def captured(network: nn.Module, batch_size: int, segment_length: int, device: torch.device) -> nn.Module:
@@ -30,7 +18,8 @@ def captured(network: nn.Module, batch_size: int, segment_length: int, device: t
     state = deepcopy(network.state_dict())  # recording runs the network, which changes BatchNorm's statistics
     example = torch.zeros(batch_size, 1, segment_length, device=device)
     with torch.random.fork_rng(devices=[device]):
-        recorded = torch.cuda.make_graphed_callables(_Pass(network).train(), (example,))
+        # Recording replaces `forward` of the module that it is given; the network's own stays as it is.
+        recorded = torch.cuda.make_graphed_callables(nn.Sequential(network).train(), (example,))
     assert isinstance(recorded, nn.Module)  # noqa: S101  # what it returns for a module
     network.load_state_dict(state)
     return recorded
