@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -21,7 +21,7 @@ TAKEN = 4
 LEADER_SHARE = 0.2  # of the suggestions finish a leader first, if it has folds left
 
 
-class FrontSampler(BaseSampler):
+class FrontSampler(RandomSampler):
     """Thompson sampling over the front of F-beta and size.
 
     For a random one of the requested sizes, it draws a value for every point from the surrogate's posterior
@@ -50,24 +50,25 @@ class FrontSampler(BaseSampler):
         standings: Callable[[Sequence[FrozenTrial]], Standings],
         seed: int | None = None,
     ) -> None:
+        super().__init__(seed)  # draws parameters that are not the grid's
         self._grid = grid
         self._sizes = tuple(size for size in sizes if (grid.onnx_bytes <= size).any()) or (
             int(grid.onnx_bytes.max()),
         )
         self._standings = standings
         self._random = np.random.default_rng(seed)
-        self._independent = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """Return the whole space, which is known from the start."""
         return self._grid.space()
 
     def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002
     ) -> dict[str, Any]:
         """Return the parameters of the point to train next."""
-        if not search_space:
-            return {}
         trials = study.get_trials(deepcopy=False)
         fixed = trial.system_attrs.get(FIXED_PARAMS, {})
         return self.suggest([one for one in trials if one.number != trial.number], fixed=fixed).params
@@ -85,12 +86,6 @@ class FrontSampler(BaseSampler):
             matching = np.array([fixed.items() <= point.params.items() for point in self._grid.points])
             free = free & matching if (free & matching).any() else free
         return self._grid.points[self._choose(standings, free, expected_seconds(self._grid, trials))]
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draw a parameter that is not one of the grid's."""
-        return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _choose(self, standings: Standings, free: Mask, seconds: NDArray[np.float64]) -> int:
         """Return a free point or, if none is left, any point, which the objective will prune."""
