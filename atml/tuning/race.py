@@ -14,6 +14,8 @@ import numpy as np
 
 from atml.tuning.standings import Standings
 
+DRAWS = 400
+
 
 @dataclass(frozen=True, kw_only=True)
 class Race:
@@ -26,8 +28,8 @@ class Race:
     """
 
     sizes: Sequence[int]
-    chance: float = 0.02
-    seed: int = 0
+    chance: float
+    seed: int
 
     def limit_for(self, onnx_bytes: int) -> int:
         """Return the smallest requested size that a file fits into; its own size if there is none."""
@@ -38,6 +40,14 @@ class Race:
         return standings.leader(self.limit_for(int(standings.grid.onnx_bytes[at]))) == at
 
     def chance_of(self, standings: Standings, at: int) -> float:
-        """Return the probability that point `at` is the best within its size limit."""
+        """Return the probability that point `at` is the best within its size limit.
+
+        Its rivals are all points that can still be shipped, tried or not: while an untried point is likely to
+        be better, time is better spent there.
+        """
+        possible = standings.finished | ~standings.closed
+        possible[at] = True
         limit = self.limit_for(int(standings.grid.onnx_bytes[at]))
-        return standings.chance_to_lead(at, limit, np.random.default_rng([self.seed, at]))
+        rivals = np.flatnonzero(standings.within(limit) & possible)
+        draws = standings.posterior.draw_of(rivals, np.random.default_rng([self.seed, at]), DRAWS)
+        return float((rivals[draws.argmax(axis=1)] == at).mean())

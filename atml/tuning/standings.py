@@ -14,8 +14,6 @@ from atml.tuning.surrogate import Posterior, Surrogate
 
 Mask = NDArray[np.bool_]
 
-DRAWS = 400
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Standings:
@@ -83,18 +81,6 @@ class Standings:
         """
         tried = np.flatnonzero(self.observed & self.within(limit) & (self.finished | ~self.closed))
         return int(tried[self.posterior.mean[tried].argmax()]) if len(tried) else None
-
-    def chance_to_lead(self, at: int, limit: float, random: np.random.Generator) -> float:
-        """Return the probability that point `at` is the best within `limit` bytes.
-
-        Its rivals are all points that can still be shipped, tried or not: while an untried point is likely to
-        be better, time is better spent there.
-        """
-        possible = self.finished | ~self.closed
-        possible[at] = True
-        rivals = np.flatnonzero(self.within(limit) & possible)
-        draws = self.posterior.draw_of(rivals, random, DRAWS)
-        return float((rivals[draws.argmax(axis=1)] == at).mean())
 
 
 def _is_closed(trial: FrozenTrial) -> bool:
