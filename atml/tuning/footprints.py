@@ -36,22 +36,16 @@ def within_limits(candidates: Sequence[Candidate], targets: TargetsSpec) -> tupl
         SpecError: none does; names the smallest figures.
     """
     limits = _limits(targets)
-    kept = tuple(one for one in candidates if _keeps_to(one.footprint, limits))
+    kept = list(candidates)
+    for name, limit in limits.items():
+        kept = [one for one in kept if getattr(one.footprint, name) <= limit]
     if candidates and not kept:
-        raise SpecError(_none_left(candidates, limits))
-    return kept
+        least = {name: min(getattr(one.footprint, name) for one in candidates) for name in limits}
+        needs = [f"targets.max_{n} = {limit}, at least {least[n]} needed" for n, limit in limits.items()]
+        raise SpecError(f"no network of the search keeps to the limits: {'; '.join(needs)}")
+    return tuple(kept)
 
 
 def _limits(targets: TargetsSpec) -> dict[str, int]:
     limits = {f.name: getattr(targets, f"max_{f.name}", None) for f in fields(Footprint)}
     return {name: limit for name, limit in limits.items() if limit is not None}
-
-
-def _keeps_to(footprint: Footprint, limits: dict[str, int]) -> bool:
-    return all(getattr(footprint, name) <= limit for name, limit in limits.items())
-
-
-def _none_left(candidates: Sequence[Candidate], limits: dict[str, int]) -> str:
-    least = {name: min(getattr(one.footprint, name) for one in candidates) for name in limits}
-    needs = [f"targets.max_{name} = {limit}, at least {least[name]} needed" for name, limit in limits.items()]
-    return f"no network of the search keeps to the limits: {'; '.join(needs)}"
