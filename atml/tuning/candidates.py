@@ -1,6 +1,6 @@
 """The networks that a study compares: each architecture scaled to each requested size."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, Self
@@ -81,25 +81,19 @@ def _usable(scaler: "_Scaler", sizes: Sequence[int], shapes: Sequence[float]) ->
     """Return an architecture's candidates; check one of a plug-in's, since ATML's own have tests."""
     name = scaler.architecture.name
     distribution = ARCHITECTURES.distribution_of(name)
-    if distribution is None:
-        return _distinct(_of_architecture(scaler, sizes, shapes))
+    searched = shapes if len(scaler.architecture.minimum_widths) > 1 else (1.0,)
     try:
-        check_untrained(scaler.proposal(1.0, 1.0), scaler.segment_length)
-        return _distinct(_of_architecture(scaler, sizes, shapes))
+        if distribution is not None:
+            check_untrained(scaler.proposal(1.0, 1.0), scaler.segment_length)
+        found = [scaler.largest_within(size, shape) for size in sorted(sizes) for shape in searched]
     except ModelError as error:
+        if distribution is None:
+            raise
         raise ModelError(
             f"{error} ({name} comes with the distribution {distribution}; to do without it, name others in "
             "search.architectures)"
         ) from error
-
-
-def _of_architecture(scaler: "_Scaler", sizes: Sequence[int], shapes: Sequence[float]) -> Iterator[Candidate]:
-    searched = shapes if len(scaler.architecture.minimum_widths) > 1 else (1.0,)
-    for size in sorted(sizes):
-        for shape in searched:
-            found = scaler.largest_within(size, shape)
-            if found is not None:
-                yield found
+    return _distinct(one for one in found if one is not None)
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -156,12 +150,13 @@ class _Scaler:
         """Return the largest scale with at most so many parameters."""
         low, high = 0.0, LARGEST_SCALE
         for _ in range(BISECTIONS):
-            middle = (low + high) / 2 if low else high / 2
+            middle = (low + high) / 2
             fits = _parameters(self.proposal(middle, shape), self.segment_length) <= parameters
             low, high = (middle, high) if fits else (low, middle)
         return low
 
-    def _scaled(self, scale: float, shape: float) -> Config:
+    def proposal(self, scale: float, shape: float) -> Proposal:
+        """Return the network of a scale."""
         default = self.architecture.default()
         floors = self.architecture.minimum_widths
         factors = [scale * shape] + [scale / shape] * (len(floors) - 1)
@@ -169,11 +164,7 @@ class _Scaler:
             name: max(low, round(getattr(default, name) * factor))
             for (name, low), factor in zip(floors.items(), factors, strict=False)
         }
-        return self.architecture.config_from_dict({**default.model_dump(), **widths})
-
-    def proposal(self, scale: float, shape: float) -> Proposal:
-        """Return the network of a scale."""
-        config = self._scaled(scale, shape)
+        config = self.architecture.config_from_dict({**default.model_dump(), **widths})
         return Proposal(architecture=self.architecture, config=config, learning_rate=1.0)
 
     def measured(self, scale: float, shape: float) -> Candidate:
