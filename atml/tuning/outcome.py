@@ -1,5 +1,6 @@
 """The result of a study: the winner, the front, missed targets and what to relax."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,8 +157,7 @@ def _unfinished(trials: list[FrozenTrial], ranking: tuple[FrozenTrial, ...]) -> 
 
 
 def _by_size(trials: list[FrozenTrial], phase: Phase) -> tuple[SizeResult, ...]:
-    ended = [trial for trial in records.trained(trials) if trial.datetime_complete is not None]
-    ended.sort(key=lambda trial: trial.datetime_complete or datetime.max)
+    ended = sorted(records.trained(trials), key=lambda trial: trial.datetime_complete or datetime.max)
     before, after = contenders(records.completed(ended[: len(ended) // 2])), contenders(trials)
     found = []
     for limit in sorted(phase.search.sizes):
@@ -212,7 +212,7 @@ def _advice(
         top = max(records.fbeta(t) for t in within or completed)
         where = " within the size target" if within else ""
         # A shipped model is judged again, and the best of many figures is rarely reached then.
-        lower = f"lower targets.fbeta to {_floor3(top)} or less"
+        lower = f"lower targets.fbeta to {math.floor(top * 1000) / 1000} or less"
         advice.append(f"the search's best F-beta{where} is {top:.4f}: {lower}")
     if "fbeta" in failed_targets and phase.targets.onnx_bytes:
         good = [t for t in completed if records.fbeta(t) >= (phase.targets.fbeta or 0)]
@@ -239,13 +239,9 @@ def _advice_without_a_model(trials: list[FrozenTrial]) -> list[str]:
         PrunedBy.STOPPED.value: "raise budget.minutes, and add --extend to the same command",
     }
     rule, count = rules.most_common(1)[0]
-    if rule == PrunedBy.ERROR.value:
+    if rule == PrunedBy.ERROR:
         first = failures.reason_of(failures.ended_by_error(trials)[0])
         ended = f"{counted(count, 'trial')} ended with an error, the first with {first}"
         return [f"no trial ran to its end; {ended}"]
     pruned = f"{counted(count, 'trial')} pruned by {rule}"
     return [f"no trial ran to its end; {pruned}: {remedy.get(rule, 'widen the search')}"]
-
-
-def _floor3(value: float) -> float:
-    return int(value * 1000) / 1000
