@@ -495,7 +495,7 @@ def _named(phases: list[Phase], name: str) -> list[Phase]:
     assert isinstance(second, WidthPhase)  # noqa: S101
     first = first.model_copy(update={"name": f"{stem}-phase1"})
     base = second.base.model_copy(update={"study": first.name, "architectures": None})
-    return [first, second.on(base).model_copy(update={"name": f"{stem}-phase2"})]
+    return [first, second.model_copy(update={"base": base, "name": f"{stem}-phase2"})]
 
 
 def _with_sizes(phase: Phase, sizes: Sequence[int] | None) -> Phase:

@@ -73,7 +73,7 @@ class FitJob:
         document = {
             **training_identity(self.spec.stored(), self.fingerprint),
             "architecture": self.proposal.architecture.name,
-            "config": self.proposal.config_dict(),
+            "config": self.proposal.config.model_dump(),
             "learning_rate": self.proposal.learning_rate,
             "fold": self.fold,
             "seed": self.seed,

@@ -226,7 +226,7 @@ def _checkpoint(retrained: Retrained, segment_length: int) -> bytes:
     proposal, file = retrained.choice.candidate.proposal, io.BytesIO()
     content = {
         "architecture": proposal.architecture.name,
-        "config": proposal.config_dict(),
+        "config": proposal.config.model_dump(),
         "segment_length": segment_length,
         "state_dict": retrained.fit.state_dict,
     }
@@ -247,7 +247,7 @@ def _facts(stored: StoredStudy, retrained: Retrained, train: Dataset, test: Data
         "trial": chosen.trial,
         "sizes": list(choice.sizes),
         "architecture": chosen.proposal.architecture.name,
-        "config": chosen.proposal.config_dict(),
+        "config": chosen.proposal.config.model_dump(),
         "learning_rate": chosen.proposal.learning_rate,
         "threshold": retrained.threshold,
         "positive": list(train.positive),

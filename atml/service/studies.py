@@ -178,7 +178,8 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
             f"study {phase.base.study!r} has no finished trial of an architecture with widths "
             f"to base {phase.name!r} on{ended}"
         )
-    return phase.on(phase.base.model_copy(update={"architectures": names}))
+    filled = phase.base.model_copy(update={"architectures": names})
+    return phase.model_copy(update={"base": filled})
 
 
 def _is_complete(storage: BaseStorage, name: str) -> bool:
@@ -307,7 +308,7 @@ def _with_stored_base(phase: WidthPhase, stored: WidthPhase) -> WidthPhase:
     """Keep the base that was looked up at creation; phase 1 may have continued since."""
     asked = phase.base
     same = asked == stored.base.model_copy(update={"architectures": None})
-    return phase.on(stored.base) if same else phase
+    return phase.model_copy(update={"base": stored.base}) if same else phase
 
 
 def _comparable(phase: Phase) -> dict[str, Any]:

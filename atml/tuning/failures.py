@@ -1,6 +1,5 @@
 """Errors within a trial: which would recur, how they are recorded, and when a study gives up."""
 
-import logging
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -38,8 +37,6 @@ _DEVICE = (
     "cublas_status",
 )
 
-_logger = logging.getLogger(__name__)
-
 
 def will_recur(error: Exception) -> bool:
     """Whether the same trial would fail again: training is deterministic, so most errors recur.
@@ -61,11 +58,6 @@ def _is_passing(error: BaseException) -> bool:
         return True
     text = str(error).lower() if isinstance(error, RuntimeError) else ""
     return any(words in text for words in _DEVICE)
-
-
-def log(number: int, error: Exception) -> None:
-    """Log an error with its traceback."""
-    _logger.error("trial %d ended with an error", number, exc_info=error)
 
 
 def ended_by_error(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -139,15 +139,10 @@ class Trainer:
         document = {
             **training_identity(self.phase.stored(), self.dataset.fingerprint),
             "architecture": proposal.architecture.name,
-            "config": proposal.config_dict(),
+            "config": proposal.config.model_dump(),
             "learning_rate": proposal.learning_rate,
         }
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def segment_length(self) -> int:
-        """Samples in a segment."""
-        return self.dataset.segment_length
 
     @cached_property
     def splits(self) -> list[Split]:
@@ -174,7 +169,7 @@ class Trainer:
         if soft_labels is not None:
             soft_labels = soft_labels[~np.isin(self.dataset.subjects, np.unique(split.valid.subjects))]
         return FoldFit(
-            network=proposal.build(self.segment_length, seed=settings.seed),
+            network=proposal.build(self.dataset.segment_length, seed=settings.seed),
             split=split,
             fold=fold,
             settings=settings,
@@ -189,7 +184,7 @@ class Trainer:
     ) -> tuple[dict[str, Tensor], float]:
         """Train on every subject; return the weights and the last training loss."""
         settings = self._settings(proposal, self.phase.seed + seed)
-        network = proposal.build(self.segment_length, seed=settings.seed)
+        network = proposal.build(self.dataset.segment_length, seed=settings.seed)
         train_loss = 0.0
         split = WithoutValidation(train=self.dataset)
         for epoch in train(network, split, settings, device=self.device, soft_labels=soft_labels):

@@ -46,7 +46,7 @@ class Point:
 
     def network(self) -> dict[str, Any]:
         """The network, as recorded on a trial."""
-        config = self.proposal().config_dict()
+        config = self.candidate.config.model_dump()
         footprint = {n: v for n, v in asdict(self.candidate.footprint).items() if v is not None}
         return {"config": config, "parameters": self.candidate.parameters, **footprint}
 

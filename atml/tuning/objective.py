@@ -1,5 +1,6 @@
 """The objective of every phase: runs one trial from suggestion to recorded result."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from atml.tuning.retry import MOST_DEATHS, deaths_of
 from atml.tuning.sizes import onnx_metadata
 from atml.tuning.times import now
 from atml.words import error_in_words
+
+_logger = logging.getLogger(__name__)
 
 
 class TrialInterrupted(Exception):
@@ -74,7 +77,7 @@ class Objective:
         except Exception as error:
             if not failures.will_recur(error) and deaths_of(trial) <= MOST_DEATHS:
                 raise
-            failures.log(trial.number, error)
+            _logger.error("trial %d ended with an error", trial.number, exc_info=error)
             self._forget(trial)
             raise _pruned(trial, PrunedBy.ERROR, error_in_words(error)) from error
         self._forget(trial)

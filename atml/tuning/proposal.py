@@ -30,14 +30,10 @@ class Proposal:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickled by name, since the network of a plug-in may be a lambda, which pickle refuses.
-        return Proposal.of, (self.architecture.name, self.config_dict(), self.learning_rate)
+        return Proposal.of, (self.architecture.name, self.config.model_dump(), self.learning_rate)
 
     def build(self, segment_length: int, *, seed: int) -> nn.Module:
         """Build the network with weights that depend only on `seed`; the global RNG is untouched."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
             return self.architecture.build(self.config, segment_length)
-
-    def config_dict(self) -> dict[str, Any]:
-        """Return the configuration's fields as plain numbers."""
-        return self.config.model_dump()

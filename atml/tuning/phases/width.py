@@ -47,10 +47,6 @@ class WidthPhase(Phase):
     search: ShapedSpec = ShapedSpec()
     """The points of the search. A point is an architecture, scaled to a size, with a learning rate."""
 
-    def on(self, base: BaseSpec) -> "WidthPhase":
-        """Return this phase with its base filled in."""
-        return self.model_copy(update={"base": base})
-
     def architectures(self) -> tuple[str, ...]:
         """Return the architectures whose widths are searched."""
         if self.base.architectures is None:
