@@ -66,13 +66,11 @@ class Standings:
     @property
     def observed(self) -> Mask:
         """[points] whether at least one fold was trained."""
-        observed: Mask = ~np.isnan(self.by_fold[:, 0])
-        return observed
+        return ~np.isnan(self.by_fold[:, 0])
 
     def within(self, limit: float) -> Mask:
         """[points] whether the network is no larger than `limit` bytes."""
-        within: Mask = self.grid.onnx_bytes <= limit
-        return within
+        return self.grid.onnx_bytes <= limit
 
     def leader(self, limit: float) -> int | None:
         """Return the tried point within `limit` bytes that is expected to be the best, if there is one.

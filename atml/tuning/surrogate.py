@@ -60,15 +60,13 @@ class Posterior:
     def covariance(self, points: Indices) -> Floats:
         """Return the covariance [n, n] of `points` [n]."""
         whitened = self.whitened[:, points]
-        covariance: Floats = self.prior[np.ix_(points, points)] - whitened.T @ whitened
-        return covariance
+        return self.prior[np.ix_(points, points)] - whitened.T @ whitened
 
     def draw_of(self, points: Indices, random: np.random.Generator, count: int = 1) -> Floats:
         """Return `count` joint draws [count, len(points)] of some points."""
         root = np.linalg.cholesky(self.covariance(points) + JITTER * np.eye(len(points)))
         normal = random.standard_normal((count, len(points)))
-        draws: Floats = self.mean[points] + normal @ root.T
-        return draws
+        return self.mean[points] + normal @ root.T
 
 
 class Surrogate:
@@ -148,5 +146,4 @@ class Surrogate:
 
 def _bell(positions: Floats, length: float) -> Floats:
     """Return the squared-exponential kernel of positions on a line."""
-    bell: Floats = np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / length) ** 2)
-    return bell
+    return np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / length) ** 2)
