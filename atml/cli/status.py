@@ -13,7 +13,10 @@ from atml.errors import AtmlError, StudyError
 if TYPE_CHECKING:
     from atml.service.stored import StoredStudy
     from atml.service.worker_states import WorkerState
+    from atml.tuning.outcome import Outcome
     from atml.tuning.progress import Progress
+
+    Shown = tuple[StoredStudy, Progress, Outcome]
 
 
 def status(
@@ -35,7 +38,6 @@ def status(
     from atml.service.storage import open_storage
     from atml.service.studies import check_trials, load, load_all
     from atml.service.worker_states import worker_states
-    from atml.tuning.outcome import outcome
     from atml.tuning.progress import progress
 
     if check_targets and study is None:
@@ -43,18 +45,18 @@ def status(
     opened = open_storage(storage, must_exist=True)
     damaged: dict[str, AtmlError] = {}
     loaded = [load(opened, study)] if study is not None else load_all(opened, damaged.__setitem__)
-    shown = []
+    shown: list[Shown] = []
     for one in loaded:
         try:
-            of = check_trials(one)
+            of, result = check_trials(one)
         except StudyError as error:
             if study is not None:
                 raise
             damaged[one.study.study_name] = error
         else:
             # The spec is read after the trials, so that none with trials is shown as waiting.
-            shown.append((one.latest(), progress(of)))
-    workers = worker_states(opened.retry(Workers(opened).all), [state for _, state in shown])
+            shown.append((one.latest(), progress(of), result))
+    workers = worker_states(opened.retry(Workers(opened).all), [state for _, state, _ in shown])
     if study is not None:
         workers = [worker for worker in workers if worker.study == study]
     if as_json:
@@ -67,10 +69,10 @@ def status(
         _print_workers(workers)
         next_step(_what_next(study, shown), storage=storage)
     if check_targets:
-        exit_by_targets(outcome(shown[0][1].snapshot))
+        exit_by_targets(shown[0][2])
 
 
-def _what_next(study: str | None, shown: "list[tuple[StoredStudy, Progress]]") -> str:
+def _what_next(study: str | None, shown: "list[Shown]") -> str:
     last = shown[-1][1].snapshot if shown else None
     if last is None:
         return "atml run --demo"
@@ -79,13 +81,12 @@ def _what_next(study: str | None, shown: "list[tuple[StoredStudy, Progress]]") -
     return f"atml finalize {study} --test DIR" if last.stop else f"atml stop {study}"
 
 
-def _print_one(stored: "StoredStudy", state: "Progress") -> None:
+def _print_one(stored: "StoredStudy", state: "Progress", result: "Outcome") -> None:
     from atml.cli.console import clock, out
     from atml.cli.display import so_far
     from atml.cli.study_tables import print_outcome
-    from atml.tuning.outcome import outcome
 
-    print_outcome(outcome(state.snapshot))
+    print_outcome(result)
     if stored.waits_for is not None:
         typer.echo(f"  {_doing(stored, state)}")
     for trial in state.running:
@@ -97,13 +98,13 @@ def _print_one(stored: "StoredStudy", state: "Progress") -> None:
         out().print(f"  about {clock(state.seconds_left)} left")
 
 
-def _print_all(shown: "list[tuple[StoredStudy, Progress]]", damaged: list[AtmlError]) -> None:
+def _print_all(shown: "list[Shown]", damaged: list[AtmlError]) -> None:
     from atml.cli.console import out
     from atml.cli.tables import new_table
 
     names = ("study", "phase", "trained", "running", "untrained", "best F-beta", "size", "state")
     table = new_table("studies", *names)
-    for stored, state in shown:
+    for stored, state, _ in shown:
         table.add_row(*_row(stored, state))
     if shown:
         out().print(table)

@@ -30,7 +30,7 @@ from atml.service.stored import StoredStudy, StudyData, awaited_base
 from atml.service.watch import Watch
 from atml.tuning import records, stop
 from atml.tuning.candidates import UNKNOWN, Candidate
-from atml.tuning.outcome import outcome
+from atml.tuning.outcome import Outcome, outcome
 from atml.tuning.phases import Phase, WidthPhase, parse_spec
 from atml.tuning.snapshot import Snapshot
 from atml.tuning.spec import STUDY_NAME, STUDY_NAME_RULE, differences
@@ -133,15 +133,15 @@ def damage_explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def check_trials(stored: StoredStudy) -> Snapshot:
-    """Read a study's state; raise StudyError if somebody has damaged a trial's attributes."""
+def check_trials(stored: StoredStudy) -> tuple[Snapshot, Outcome]:
+    """Read a study's state and result; raise StudyError if somebody has damaged a trial's attributes."""
     with damage_explained(stored.study.study_name):
         of = stored.snapshot()
-        outcome(of)
+        result = outcome(of)
         for trial in of.trials:
             records.curve(trial)
             records.config(trial)
-    return of
+    return of, result
 
 
 def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> list[StoredStudy]:

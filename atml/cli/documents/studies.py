@@ -11,7 +11,7 @@ from atml.service.stored import StoredStudy, StudyData
 from atml.service.worker_states import WorkerState
 from atml.tuning import records
 from atml.tuning.failures import reason_of
-from atml.tuning.outcome import Outcome, Summary, outcome
+from atml.tuning.outcome import Outcome, Summary
 from atml.tuning.progress import Progress, RunningTrial
 from atml.tuning.stop import Stop
 
@@ -156,11 +156,11 @@ def trial_document(trial: FrozenTrial) -> TrialDocument:
     )
 
 
-def study_document(stored: StoredStudy, state: Progress) -> StudyDocument:
+def study_document(stored: StoredStudy, state: Progress, result: Outcome) -> StudyDocument:
     """Return a study's state as a document."""
     budget = state.snapshot.phase.budget
     return StudyDocument(
-        **vars(outcome_document(outcome(state.snapshot))),
+        **vars(outcome_document(result)),
         data=stored.data,
         budget=BudgetDocument(trials=budget.trials, minutes=budget.minutes),
         running=state.running,
@@ -170,13 +170,13 @@ def study_document(stored: StoredStudy, state: Progress) -> StudyDocument:
 
 
 def status_document(
-    studies: Iterable[tuple[StoredStudy, Progress]],
+    studies: Iterable[tuple[StoredStudy, Progress, Outcome]],
     workers: list[WorkerState],
     damaged: Mapping[str, AtmlError],
 ) -> StatusDocument:
     """Return the studies and workers of a storage as a document."""
     return StatusDocument(
-        studies=[study_document(stored, state) for stored, state in studies],
+        studies=[study_document(*one) for one in studies],
         workers=workers,
         not_shown=[NotShownDocument(study=name, error=str(error)) for name, error in damaged.items()],
     )
