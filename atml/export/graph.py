@@ -35,10 +35,7 @@ class Graph:
             if source.op_type == "Constant" and source.attribute[0].name == "value":
                 self.constants[source.output[0]] = numpy_helper.to_array(source.attribute[0].t)
             else:
-                node = NodeProto(op_type=source.op_type, domain=source.domain, attribute=source.attribute)
-                node.input.extend(source.input)
-                node.output.extend(source.output)
-                self.nodes.append(node)
+                self.nodes.append(_stripped(source))
 
     def replace(self, name: str, by: str) -> None:
         """Replace the tensor `name` by the tensor `by` in all node inputs."""
@@ -91,7 +88,7 @@ class Graph:
             graph,
             producer_name="atml",
             ir_version=source.ir_version,
-            opset_imports=[helper.make_opsetid(o.domain, o.version) for o in source.opset_import],
+            opset_imports=list(source.opset_import),
         )
 
 
@@ -121,6 +118,16 @@ def checked_bytes(model: ModelProto) -> bytes:
         raise ModelError(f"The exported model is not valid ONNX: {error}") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _stripped(source: NodeProto) -> NodeProto:
+    return NodeProto(
+        op_type=source.op_type,
+        domain=source.domain or None,  # an empty one means the same as none, but takes two bytes
+        input=source.input,
+        output=source.output,
+        attribute=source.attribute,
+    )
 
 
 def _tensor(name: str, value: Array) -> TensorProto:

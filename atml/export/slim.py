@@ -172,7 +172,7 @@ def shorten_names(graph: Graph) -> None:
             if name not in short:
                 short[name] = next(names)
     for node in graph.nodes:
-        node.name = ""
+        node.ClearField("name")
         node.input[:] = [short[name] for name in node.input]
         node.output[:] = [short[name] for name in node.output]
     graph.weights = {short[name]: value for name, value in graph.weights.items()}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from atml import export
 from atml.errors import ModelError, ParityError
-from atml.export import OnnxClassifier, OnnxMetadata, check_parity, to_onnx
+from atml.export import OnnxClassifier, OnnxMetadata, check_parity, quantize_weights, to_onnx
 from atml.models import ARCHITECTURES, Architecture
 from atml.models.afnet import AFNET
 from atml.models.conv_gru import CONV_GRU, ConvGRUConfig
@@ -177,6 +177,14 @@ class TestToOnnx:
         model = onnx.load_from_string(to_onnx(built(architecture), segment_length=LENGTH))
         kinds = {node.op_type for node in model.graph.node}
         assert not kinds & {"Shape", "Identity", "Constant", "ConstantOfShape", "Expand", "Dropout"}
+
+    @every_architecture
+    def test_an_empty_field_takes_no_bytes(self, architecture: Architecture):
+        fp32 = to_onnx(built(architecture), segment_length=LENGTH, metadata=METADATA)
+        for content in (fp32, quantize_weights(fp32)):
+            model = onnx.load_from_string(content)
+            for message in (model, *model.opset_import, *model.graph.node):
+                assert "" not in [value for _, value in message.ListFields()]
 
     def test_small_models_meet_their_byte_targets(self):
         small = CONV_GRU.build(ConvGRUConfig(channels=6, hidden=8), LENGTH)
