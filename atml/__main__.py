@@ -1,6 +1,17 @@
-"""Makes `python -m atml` equivalent to `atml`."""
+"""The command `atml`, also as `python -m atml`."""
 
-from atml.cli.main import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C before it can answer ends it without a word."""
+    try:
+        from atml.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

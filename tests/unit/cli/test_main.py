@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from atml.cli import main as cli
+from tests.conftest import default_signals
 from tests.waiting import PATIENCE_SECONDS, until
 
 
@@ -68,6 +69,27 @@ def test_a_terminated_command_cleans_up_as_after_ctrl_c(start, tmp_path, number)
     assert process.wait(PATIENCE_SECONDS) == 130
     assert "Interrupted. Run the same command again" in process.stderr.read()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["typer", "atml.cli.finalize", "atml.cli.main"])
+def test_ctrl_c_while_the_commands_are_imported_ends_without_a_traceback(tmp_path, module):
+    # Python imports `sitecustomize` first; the finder in it presses Ctrl-C at the import of `module`.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Press:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Press)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "atml", "--version"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        preexec_fn=default_signals,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_under_nohup_a_command_outlives_its_terminal():
