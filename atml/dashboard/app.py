@@ -16,7 +16,7 @@ from waitress import create_server, wasyncore
 
 from atml.dashboard.answers import WithHttpErrors
 from atml.dashboard.bodies import refuse_malformed_bodies
-from atml.dashboard.guards import Credentials, guarded, with_safe_headers
+from atml.dashboard.guards import guarded, with_safe_headers
 from atml.dashboard.page import with_additions
 from atml.errors import AddressError, DashboardError
 
@@ -50,14 +50,17 @@ class Address:
         return all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_loopback for one in found)
 
 
-def credentials_for(address: Address, text: str | None) -> Credentials | None:
-    """Return the credentials in `text` (user:password), which may be missing only on loopback.
+def credentials_for(address: Address, text: str | None) -> str | None:
+    """Return the credentials `text` (user:password), which may be missing only on loopback.
 
     Raises:
         DashboardError: they are missing although other machines could reach the dashboard, or malformed.
     """
     if text:
-        return Credentials.parse(text)
+        user, _, password = text.partition(":")
+        if not (user and password):
+            raise DashboardError("ATML_DASHBOARD_AUTH must be user:password, neither of them empty")
+        return text
     if address.is_loopback():
         return None
     raise DashboardError(
@@ -71,7 +74,7 @@ def dashboard_app(
     artifacts: ArtifactStore,
     *,
     address: Address,
-    credentials: Credentials | None,
+    credentials: str | None,
     only_reading: bool,
 ) -> WSGIApplication:
     """Return optuna-dashboard behind its guards, outermost last."""

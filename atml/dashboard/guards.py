@@ -7,13 +7,10 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.headers import Headers
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-from atml.errors import DashboardError
 
 ARTIFACTS = "/artifacts/"
 REALM = 'Basic realm="ATML dashboard", charset="UTF-8"'
@@ -44,43 +41,24 @@ SAFE_HEADERS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """The credentials of the dashboard's only user."""
-
-    user: str
-    password: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `user:password`.
-
-        Raises:
-            DashboardError: either is missing; the given text is not shown.
-        """
-        user, _, password = text.partition(":")
-        if not (user and password):
-            raise DashboardError("ATML_DASHBOARD_AUTH must be user:password, neither of them empty")
-        return cls(user=user, password=password)
-
-    def open_with(self, header: str) -> bool:
-        """Whether an `Authorization` header contains these credentials, in constant time."""
-        scheme, _, encoded = header.partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip(), validate=True)
-        except ValueError:  # also that of base64
-            return False
-        expected = f"{self.user}:{self.password}".encode()
-        # Digests have a fixed length, so the time does not even reveal the password's length.
-        same = hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())
-        return scheme.lower() == "basic" and same
+def opens(credentials: str, header: str) -> bool:
+    """Whether an `Authorization` header contains the credentials (user:password), in constant time."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        given = base64.b64decode(encoded.strip(), validate=True)
+    except ValueError:  # also that of base64
+        return False
+    expected = credentials.encode()
+    # Digests have a fixed length, so the time does not even reveal the password's length.
+    same = hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())
+    return scheme.lower() == "basic" and same
 
 
 def guarded(
     app: WSGIApplication,
     *,
     hosts: Collection[str] | None,
-    credentials: Credentials | None,
+    credentials: str | None,
     only_reading: bool,
 ) -> WSGIApplication:
     """Refuse requests to other hosts than `hosts`, without `credentials`, from other sites, or that write.
@@ -98,7 +76,7 @@ def guarded(
         # requests carry that domain.
         if hosts is not None and _hostname(environ.get("HTTP_HOST", "")) not in hosts:
             return "421 Misdirected Request", f"This dashboard answers to {', '.join(sorted(hosts))} only."
-        if credentials is not None and not credentials.open_with(environ.get("HTTP_AUTHORIZATION", "")):
+        if credentials is not None and not opens(credentials, environ.get("HTTP_AUTHORIZATION", "")):
             return "401 Unauthorized", "This dashboard requires a user and a password."
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return None

@@ -14,12 +14,12 @@ import pytest
 from optuna.artifacts import get_all_artifact_meta, upload_artifact
 
 from atml.dashboard.app import Address, credentials_for, dashboard_app, serve
-from atml.dashboard.guards import ARTIFACT_POLICY, Credentials
+from atml.dashboard.guards import ARTIFACT_POLICY
 from atml.errors import AddressError, DashboardError
 from atml.service.artifacts import open_artifacts
 from tests.paths import NOT_UTF8, UTF8
 
-AUTH = Credentials(user="anna", password="secret")
+AUTH = "anna:secret"
 
 
 class TestCredentialsFor:
@@ -30,6 +30,12 @@ class TestCredentialsFor:
 
     def test_this_machine_heeds_them_when_they_are_set(self):
         assert credentials_for(Address(), "anna:secret") == AUTH
+
+    @pytest.mark.parametrize("text", [":", "user", "user:", ":password"])
+    def test_user_and_password_must_both_be_there_and_are_not_shown(self, text):
+        with pytest.raises(DashboardError, match="must be user:password") as caught:
+            credentials_for(Address(), text)
+        assert text not in str(caught.value).replace("user:password", "")
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
     def test_any_other_address_demands_them_and_says_how(self, host):
