@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import UndefinedError
+from optuna import get_all_study_names
 from optuna.storages import BaseStorage
 
 from atml.errors import AtmlError, CannotWrite, ModelError, StorageUnreachable
@@ -19,7 +20,7 @@ from atml.reports.html.study_part import study_part
 from atml.reports.scored import Scored, stored_scores
 from atml.service.data import load_training_data
 from atml.service.stored import StoredStudy, StudyData
-from atml.service.studies import check_data, check_trials, load, study_names
+from atml.service.studies import check_data, check_trials, load
 from atml.service.watch import Watch
 from atml.tuning import records
 
@@ -142,7 +143,7 @@ def _recommended(found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
 
 
 def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
-    if sources.storage is None or bundle.study not in study_names(sources.storage):
+    if sources.storage is None or bundle.study not in get_all_study_names(sources.storage):
         return None
     try:
         stored = load(sources.storage, bundle.study)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import optuna
+from optuna import get_all_study_names
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
@@ -93,7 +94,8 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except (KeyError, UnicodeEncodeError):  # a name from the command line may hold bytes that are no text
-        there = f"it has {', '.join(names)}" if (names := study_names(storage)) else "it has none yet"
+        names = get_all_study_names(storage)
+        there = f"it has {', '.join(names)}" if names else "it has none yet"
         raise UnknownStudy(f"no study {name!r} in this storage; {there}") from None
     attributes = study.user_attrs
     if records.SPEC not in attributes:
@@ -160,11 +162,6 @@ def load_all(storage: BaseStorage, refuse: Callable[[str, AtmlError], None]) -> 
     return found
 
 
-def study_names(storage: BaseStorage) -> list[str]:
-    """Return the names of all studies, oldest first."""
-    return [study.study_name for study in storage.get_all_studies()]  # ordered by creation
-
-
 def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
     """Fill in what a phase 2 takes from its base study: the best architectures."""
     if not isinstance(phase, WidthPhase) or phase.base.architectures:
@@ -185,7 +182,7 @@ def resolve_base(storage: BaseStorage, phase: Phase) -> Phase:
 def _is_complete(storage: BaseStorage, name: str) -> bool:
     """Whether the study exists with its spec; only the remains of a killed creator are deleted."""
     until = time.monotonic() + CREATION_SECONDS
-    while name in study_names(storage):
+    while name in get_all_study_names(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         attributes = study.user_attrs
         if records.SPEC in attributes:

@@ -7,7 +7,7 @@ import optuna
 
 from atml.service import serving
 from atml.service.signals import LeaveOnSignal
-from atml.service.studies import create_or_resume, study_names
+from atml.service.studies import create_or_resume
 from atml.tuning import records, stop
 from tests.inprocess import work_here, worker_settings
 
@@ -47,7 +47,7 @@ def test_a_study_deleted_while_it_is_worked_on_is_left_and_the_next_one_served(
 
     class DeletesIt(LeaveOnSignal):
         def requested(self):
-            if "first" in study_names(storage) and deleted.get_trials(deepcopy=False):
+            if "first" in optuna.get_all_study_names(storage) and deleted.get_trials(deepcopy=False):
                 optuna.delete_study(study_name="first", storage=storage)
             return stop.read(study) is not None
 

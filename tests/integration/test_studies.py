@@ -18,7 +18,6 @@ from atml.service.studies import (
     load,
     load_all,
     resolve_base,
-    study_names,
 )
 from atml.service.watch import Watch
 from atml.tuning import records, stop
@@ -73,7 +72,7 @@ class TestCreate:
     def test_too_few_subjects_are_refused_before_the_study_exists(self, create, make_phase1, storage):
         with pytest.raises(TooFewSubjects, match="Use fewer folds"):
             create(make_phase1(data={"folds": 50}))
-        assert study_names(storage) == []
+        assert optuna.get_all_study_names(storage) == []
 
     def test_a_study_whose_creator_was_killed_is_made_anew(self, create, make_phase1, storage, monkeypatch):
         monkeypatch.setattr(studies, "CREATION_SECONDS", 0.1)
@@ -302,7 +301,7 @@ class TestBase:
             create(phase2)
         with pytest.raises(UnknownStudy, match="'nowhere'"):
             resolve_base(storage, make_phase2(base={"architectures": None, "study": "nowhere"}))
-        assert "second" not in study_names(storage)
+        assert "second" not in optuna.get_all_study_names(storage)
         stop.request_stop(base, stop.Stop(by=stop.StoppedBy.ERRORS, because="all trials ended with an error"))
         with pytest.raises(StudyError, match="on: it has ended because all trials ended with an error"):
             create(phase2)

@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 
 from atml import api
@@ -16,7 +17,7 @@ from atml.models import get_architecture
 from atml.reports.bundle import FACTS, MODEL, hashed, write_bundle
 from atml.reports.looks import count_evaluation, looks
 from atml.service.storage import open_storage
-from atml.service.studies import create_or_resume, load, study_names
+from atml.service.studies import create_or_resume, load
 from atml.service.watch import Watch
 from atml.tuning import stop
 from tests.databases import close
@@ -47,7 +48,7 @@ def run(simulated, storage_url, phase1_document, phase2_document, make_trial, tm
 def test_a_run_whose_first_search_is_stopped_does_not_begin_the_second(run, storage):
     with pytest.raises(StudyError, match="'heart-phase1' was stopped, so 'heart-phase2' is not begun"):
         run()
-    assert study_names(storage) == ["heart-phase1"]
+    assert optuna.get_all_study_names(storage) == ["heart-phase1"]
 
 
 def test_a_subject_in_training_and_test_is_left_out_of_training(
@@ -182,7 +183,7 @@ def test_of_a_model_in_no_bundle_the_training_subjects_are_not_known(evaluate, h
 def test_what_workers_cannot_use_is_refused_before_a_study_exists(simulated, storage, storage_url, options):
     with pytest.raises(AtmlError, match=next(iter(options))):
         api.run(simulated, name="heart", storage=storage_url, **options)
-    assert study_names(storage) == []
+    assert optuna.get_all_study_names(storage) == []
 
 
 @pytest.mark.parametrize(
@@ -210,11 +211,11 @@ def test_bundles_that_could_not_be_written_are_refused_before_the_search(
     places["out"].write_text("a file")
     with pytest.raises(CannotWrite, match=r"cannot write .*out"):
         api.run(simulated, name="heart", **places)
-    assert study_names(storage) == []
+    assert optuna.get_all_study_names(storage) == []
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [2000.5], [True], [10**13], np.array([0])])
 def test_sizes_that_are_none_are_refused_before_a_study_exists(simulated, storage, storage_url, sizes):
     with pytest.raises(SpecError, match="sizes must be whole numbers of bytes"):
         api.run(simulated, name="heart", sizes=sizes, storage=storage_url)
-    assert study_names(storage) == []
+    assert optuna.get_all_study_names(storage) == []

@@ -1,13 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 from atml.ecg import load_dataset, simulate
 from atml.errors import ModelError, SpecError, StorageError
 from atml.service.launcher import WorkerPlan
 from atml.service.session import announcement, open_study, with_training_data, work_on
-from atml.service.studies import study_names
 from atml.service.watch import Watch
 from atml.tuning import records
 from atml.tuning.processes import this_process
@@ -100,7 +100,7 @@ def test_a_study_without_a_fitting_architecture_is_not_created(
     for phase in (make_phase1(search={"architectures": ["afnet"]}), make_phase2(base=base)):
         with pytest.raises(ModelError, match="no architecture of the search takes segments of 40 samples"):
             open_study(storage, phase, short, watch)
-    assert study_names(storage) == []
+    assert optuna.get_all_study_names(storage) == []
 
 
 def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short, make_phase1, watch):
@@ -108,7 +108,7 @@ def test_a_study_whose_sizes_are_too_small_for_all_is_not_created(storage, short
         SpecError, match=r"no architecture can be made as small as 100 bytes; raise search\.sizes"
     ):
         open_study(storage, make_phase1(search={"sizes": [50, 100]}), short, watch)
-    assert study_names(storage) == []
+    assert optuna.get_all_study_names(storage) == []
 
 
 def test_a_training_folder_whose_name_is_not_utf_8_is_refused_at_once(make_phase1):
