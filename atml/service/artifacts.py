@@ -89,7 +89,8 @@ def keep_files(store: ArtifactStore) -> Callable[[Trial, bytes, Metrics], None]:
                     store.remove(meta.artifact_id)
             raise
         for meta in kept:
-            _record(trial, meta)
+            key = ARTIFACTS_ATTR_PREFIX + meta.artifact_id
+            trial.storage.set_trial_system_attr(trial._trial_id, key, json.dumps(asdict(meta)))
         records.write_columns(trial)
 
     return keep
@@ -105,8 +106,3 @@ def _write(store: ArtifactStore, name: str, content: bytes) -> ArtifactMeta:
     )
     store.write(meta.artifact_id, io.BytesIO(content))
     return meta
-
-
-def _record(trial: Trial, meta: ArtifactMeta) -> None:
-    key = ARTIFACTS_ATTR_PREFIX + meta.artifact_id
-    trial.storage.set_trial_system_attr(trial._trial_id, key, json.dumps(asdict(meta)))
