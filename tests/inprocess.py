@@ -12,9 +12,6 @@ def worker_settings(storage, artifacts, leave=None):
     """Yield what a worker on the CPU is told."""
     with Registration(Workers(storage), number=0, device="cpu", threads=1) as registration:
         yield WorkerSettings(
-            index=0,
-            device="cpu",
-            threads=1,
             artifacts=artifacts,
             leave=leave or LeaveOnSignal(),
             registration=registration,

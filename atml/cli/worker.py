@@ -68,13 +68,7 @@ def worker(
         chosen = str(choose_device(device))
         with Registration(Workers(opened), number=number, device=chosen, threads=threads) as registration:
             settings = WorkerSettings(
-                index=number,
-                device=chosen,
-                threads=threads,
-                artifacts=artifacts,
-                train=train,
-                leave=leave,
-                registration=registration,
+                artifacts=artifacts, train=train, leave=leave, registration=registration
             )
             if study is not None:
                 stored = load(opened, study)

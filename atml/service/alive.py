@@ -53,9 +53,9 @@ class WorkerRow:
 
     worker: str  # its identifier
     process: Process
-    number: int
+    number: int  # seeds its sampler
     device: str
-    threads: int
+    threads: int  # CPU threads to train with
     study: str | None = None  # None while it waits for one
     last_seen_seconds: float = 0.0  # ago
 
@@ -124,7 +124,7 @@ class Registration:
 
     def __init__(self, workers: Workers, *, number: int, device: str, threads: int) -> None:
         self._workers = workers
-        self._row = WorkerRow(
+        self.row = WorkerRow(
             worker=uuid.uuid4().hex, process=this_process(), number=number, device=device, threads=threads
         )
         self._over = threading.Event()
@@ -132,14 +132,14 @@ class Registration:
         self._thread = threading.Thread(target=self._keep_beating, name="atml-heartbeat", daemon=True)
 
     def __enter__(self) -> "Registration":
-        self._workers.storage.retry(lambda: self._workers.beat(self._row))
+        self._workers.storage.retry(lambda: self._workers.beat(self.row))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         with self._turn, suppress(*_AWAY):
-            self._workers.leave(self._row.worker)
+            self._workers.leave(self.row.worker)
 
     @contextmanager
     def at(self, study: str) -> Iterator[None]:
@@ -152,7 +152,7 @@ class Registration:
 
     def _move_to(self, study: str | None) -> None:
         with self._turn:
-            self._row = replace(self._row, study=study)
+            self.row = replace(self.row, study=study)
         self._beat()
 
     def _keep_beating(self) -> None:
@@ -162,7 +162,7 @@ class Registration:
     def _beat(self) -> None:
         with self._turn, suppress(*_AWAY):
             if not self._over.is_set():
-                self._workers.storage.once(lambda: self._workers.beat(self._row))
+                self._workers.storage.once(lambda: self._workers.beat(self.row))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,6 @@ from atml.service.signals import LeaveOnSignal
 from atml.service.storage import Storage
 from atml.service.stored import StoredStudy, StudyData
 from atml.service.studies import check_data
-from atml.training import choose_device
 from atml.tuning import failures, records, stop
 from atml.tuning.budget import exhausted, first_to_finish, out_of_time, spent
 from atml.tuning.checkpoints import Checkpoints
@@ -46,9 +45,6 @@ LONGEST_WAIT_SECONDS = 3.0
 class WorkerSettings:
     """A worker's settings."""
 
-    index: int  # determines the sampler's seed
-    device: str  # `auto`, `cpu`, `cuda` or `cuda:N`
-    threads: int  # CPU threads to train with
     artifacts: str | Path  # folder or bucket
     train: Path | None = None  # the training segments on this machine, if elsewhere than the study's
     leave: LeaveOnSignal
@@ -69,18 +65,18 @@ def work(stored: StoredStudy, settings: WorkerSettings, *, wait: bool = True) ->
     """
     if stored.waits_for is not None:
         raise StudyError(f"study {stored.study.study_name!r} waits for its base {stored.waits_for!r} to end")
-    torch.set_num_threads(settings.threads)
+    itself = settings.registration.row
+    torch.set_num_threads(itself.threads)
     study, phase = stored.study, stored.phase
-    study.sampler = phase.sampler(settings.index, stored.grid)
+    study.sampler = phase.sampler(itself.number, stored.grid)
     checkpoints = local_folder(settings.artifacts) / study.study_name / "checkpoints"
     prepare_folder(checkpoints)
-    device = choose_device(settings.device)
     objective = Objective(
         phase=phase,
         study=study,
         grid=stored.grid,
-        trainer=Trainer(phase, _same_data(stored, settings.train), device),
-        device=str(device),
+        trainer=Trainer(phase, _same_data(stored, settings.train), torch.device(itself.device)),
+        device=itself.device,
         asked_to_leave=settings.leave.requested,
         keep=keep_files(open_artifacts(settings.artifacts)),
         checkpoints=Checkpoints(checkpoints),
