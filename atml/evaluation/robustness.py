@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from atml.ecg import SAMPLING_RATE_HZ
 from atml.evaluation.confusion import Floats, count_by_group, or_none
-from atml.evaluation.disturbances import DISTURBANCES, Samples, peak
+from atml.evaluation.disturbances import DISTURBANCES, Samples
 from atml.evaluation.evaluate import roc_auc
 from atml.evaluation.labelled import labelled_scores
 from atml.evaluation.stored import Stored
@@ -49,8 +49,8 @@ class DisturbedMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robustness(Stored):
-    """How well a model does under each disturbance, and what it answers to extreme segments."""
+class UnderDisturbances(Stored):
+    """How well a model does under each disturbance."""
 
     threshold: float  #: Lowest score that counts as AFIB.
     beta: float  #: Beta of F-beta.
@@ -58,15 +58,30 @@ class Robustness(Stored):
     subjects: int  #: Number of subjects.
     undisturbed: DisturbedMetrics  #: The same segments without a disturbance.
     disturbed: tuple[DisturbedMetrics, ...]  #: One entry for each of the 18 disturbances.
-    extremes: Mapping[str, float | None]  #: P(AFIB) for each extreme segment; None: the answer is not finite.
     worst: str | None  #: Disturbance with the largest loss of area; None if one class is absent.
     robust_fbeta: float  #: Smallest F-beta of the 16 disturbances that are not severe.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness(UnderDisturbances):
+    """How well a model does under each disturbance, and what it answers to extreme segments."""
+
+    extremes: Mapping[str, float | None]  #: P(AFIB) for each extreme segment; None: the answer is not finite.
     finite_on_extremes: bool  #: Whether all answers to extreme segments are finite.
     flat_line_is_afib: bool  #: Whether a flat line is called AFIB; no if that answer is not finite.
 
-    def with_extremes(self, extremes: Mapping[str, float | None], *, threshold: float) -> "Robustness":
-        """Return it with the answers to extreme segments of another model, with that decision threshold."""
-        return replace(self, **_about_extremes(extremes, threshold))
+    @classmethod
+    def of(
+        cls, found: UnderDisturbances, extremes: Mapping[str, float | None], *, threshold: float
+    ) -> "Robustness":
+        """Return `found` with the answers to extreme segments of a model with that decision threshold."""
+        flat_line = extremes[FLAT_LINE]
+        return cls(
+            **vars(found),
+            extremes=extremes,
+            finite_on_extremes=None not in extremes.values(),
+            flat_line_is_afib=flat_line is not None and flat_line >= threshold,
+        )
 
 
 def robustness(
@@ -77,14 +92,12 @@ def robustness(
     *,
     threshold: float,
     beta: float = 2.0,
-    predict_extremes: Predict | None = None,
-) -> Robustness:
+) -> UnderDisturbances:
     """Return how well `predict` does under each of `DISTURBANCES`.
 
-    `predict` returns P(AFIB) [n] for segments [n, L]; it is asked 19 times. `predict_extremes` is asked
-    once, about segments of no subject; by default `predict` is. `samples` are [n, L], `labels` [n] are 0
-    or 1 (= AFIB), `subjects` [n] are names. Every disturbance draws from its own generator, which depends
-    on its name alone. A network of 4 KB takes 1.5 s of CPU time for 3,000 segments, most of it for
+    `predict` returns P(AFIB) [n] for segments [n, L]; it is asked 19 times. `samples` are [n, L], `labels`
+    [n] are 0 or 1 (= AFIB), `subjects` [n] are names. Every disturbance draws from its own generator, which
+    depends on its name alone. A network of 4 KB takes 1.5 s of CPU time for 3,000 segments, most of it for
     drawing noise.
 
     Raises ValueError when lengths differ, nothing is given, or a label is neither 0 nor 1.
@@ -105,10 +118,8 @@ def robustness(
         random = np.random.default_rng([0, zlib.crc32(one.name.encode())])
         scores = _asked(predict, one.apply(segments, random))
         disturbed.append(task.measure(scores, one.name, severe=one.severe, area=undisturbed.roc_auc))
-    usual = float(np.median(peak(segments)))
-    extremes = answers_to_extremes(predict_extremes or predict, length=segments.shape[1], amplitude=usual)
     worst = max(disturbed, key=lambda one: one.roc_auc_loss or 0.0)
-    return Robustness(
+    return UnderDisturbances(
         threshold=task.threshold,
         beta=task.beta,
         segments=len(segments),
@@ -117,18 +128,7 @@ def robustness(
         disturbed=tuple(disturbed),
         worst=None if worst.roc_auc_loss is None else worst.disturbance,
         robust_fbeta=min(one.fbeta for one in disturbed if not one.severe),
-        **_about_extremes(extremes, task.threshold),
     )
-
-
-def _about_extremes(extremes: Mapping[str, float | None], threshold: float) -> dict[str, Any]:
-    """Return the fields of `Robustness` about extreme segments."""
-    flat_line = extremes[FLAT_LINE]
-    return {
-        "extremes": extremes,
-        "finite_on_extremes": None not in extremes.values(),
-        "flat_line_is_afib": flat_line is not None and flat_line >= threshold,
-    }
 
 
 def even_sample(subjects: ArrayLike, most: int = MOST_SEGMENTS) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from torch import nn
 from atml.ecg import Dataset
 from atml.evaluation import Robustness, even_sample, robustness
 from atml.evaluation.disturbances import peak
-from atml.evaluation.robustness import answers_to_extremes
+from atml.evaluation.robustness import UnderDisturbances, answers_to_extremes
 from atml.reports.choose import Candidate
 from atml.reports.retrain import Retrained
 from atml.training.prediction import afib_scores
@@ -16,7 +16,7 @@ from atml.training.prediction import afib_scores
 BATCH = 256
 
 
-def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: float) -> Robustness:
+def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: float) -> UnderDisturbances:
     """Return how well a candidate does under disturbances, each subject judged by a network without it.
 
     The networks are those of the new folds, so no test segment is needed.
@@ -34,10 +34,6 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
             found[held_out] = _scores(network, samples[held_out])
         return found
 
-    def mean_scores(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        average: NDArray[np.float64] = np.mean([_scores(one, samples) for one, _ in networks], axis=0)
-        return average
-
     return robustness(
         scores,
         dataset.samples(rows),
@@ -45,12 +41,11 @@ def out_of_fold_robustness(candidate: Candidate, dataset: Dataset, *, beta: floa
         dataset.subjects[rows],
         threshold=candidate.threshold,
         beta=beta,
-        predict_extremes=mean_scores,
     )
 
 
-def shipped_robustness(found: Robustness, retrained: Retrained, dataset: Dataset) -> Robustness:
-    """Return the robustness of a candidate with the shipped model's own answers to extreme segments.
+def shipped_robustness(found: UnderDisturbances, retrained: Retrained, dataset: Dataset) -> Robustness:
+    """Return the robustness of a candidate with the shipped model's answers to extreme segments.
 
     These are of no subject, so none needs to be held out.
     """
@@ -62,7 +57,7 @@ def shipped_robustness(found: Robustness, retrained: Retrained, dataset: Dataset
         length=dataset.segment_length,
         amplitude=usual,
     )
-    return found.with_extremes(answers, threshold=retrained.threshold)
+    return Robustness.of(found, answers, threshold=retrained.threshold)
 
 
 def _scores(network: nn.Module, samples: NDArray[np.float32]) -> NDArray[np.float32]:

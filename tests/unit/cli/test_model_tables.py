@@ -1,7 +1,8 @@
 import numpy as np
 
 from atml.cli.model_tables import print_metrics, print_robustness
-from atml.evaluation import abstain, evaluate, robustness
+from atml.evaluation import Robustness, abstain, evaluate, robustness
+from atml.evaluation.robustness import answers_to_extremes
 
 
 def test_robustness_shows_the_worst_disturbance_and_the_flat_line(capsys):
@@ -16,7 +17,7 @@ def test_robustness_shows_the_worst_disturbance_and_the_flat_line(capsys):
         return np.where(np.abs(mean) > 1e15, np.nan, 0.5 + np.tanh(mean) / 2)
 
     found = robustness(predict, samples, labels, np.repeat(["S1", "S2"], 30), threshold=0.6)
-    print_robustness(found)
+    print_robustness(Robustness.of(found, answers_to_extremes(predict, length=250), threshold=0.6))
     shown = capsys.readouterr().out
     assert "robustness: 60 segments of 2 subjects" in shown
     assert f"by {found.worst}" in shown

@@ -103,7 +103,8 @@ def test_noise_is_always_the_same():
 
 
 def test_every_figure_survives_json():
-    measured = robustness(by_shape, *recordings(), threshold=0.5)
+    disturbed, answers = robustness(by_shape, *recordings(), threshold=0.5), answers_to_extremes(by_shape)
+    measured = Robustness.of(disturbed, answers, threshold=0.5)
     found = measured.to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     # Earlier bundles have the seed, too.
@@ -135,25 +136,18 @@ def test_an_answer_that_is_not_finite_calls_nothing_and_is_counted():
     assert found.undisturbed.not_finite == 0
     assert strong.not_finite == len(labels)
     assert (strong.fbeta, strong.specificity, strong.roc_auc) == (0, 1, 0.5)
-    assert not found.finite_on_extremes
+    assert not Robustness.of(found, answers_to_extremes(picky), threshold=0.0).finite_on_extremes
 
 
-def test_extreme_segments_may_be_answered_by_another():
+def test_each_disturbance_is_asked_about_once_and_extreme_segments_are_not():
     asked = []
 
     def counting(samples):
         asked.append(len(samples))
         return by_shape(samples)
 
-    given = recordings(60)
-    found = robustness(counting, *given, threshold=0.5)
-    assert (found.segments, found.subjects, asked) == (60, 6, [60] * 19 + [8])
-    asked.clear()
-    other = robustness(
-        counting, *given, threshold=0.5, predict_extremes=lambda samples: np.full(len(samples), 0.25)
-    )
-    assert (other.disturbed, asked) == (found.disturbed, [60] * 19)
-    assert set(other.extremes.values()) == {0.25}
+    found = robustness(counting, *recordings(60), threshold=0.5)
+    assert (found.segments, found.subjects, asked) == (60, 6, [60] * 19)
 
 
 def test_lengths_that_differ_are_refused():
@@ -212,6 +206,7 @@ def test_a_bounded_model_is_finite_and_says_what_a_flat_line_is():
 
     assert None not in answers_to_extremes(bounded).values()
     assert answers_to_extremes(bounded)["flat_line"] == 0.5
-    given = recordings()
-    assert robustness(bounded, *given, threshold=0.5).flat_line_is_afib
-    assert not robustness(bounded, *given, threshold=0.6).flat_line_is_afib
+    found, answers = robustness(bounded, *recordings(), threshold=0.5), answers_to_extremes(bounded)
+    for threshold, is_afib in ((0.5, True), (0.6, False)):
+        measured = Robustness.of(found, answers, threshold=threshold)
+        assert (measured.flat_line_is_afib, measured.disturbed) == (is_afib, found.disturbed)
