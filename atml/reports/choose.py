@@ -29,6 +29,7 @@ class Candidate:
     contender: Contender  # with the estimate over the search's folds and the new ones
     counts: tuple[FoldCounts, ...] = field(repr=False)  # of all these folds
     fits: tuple[Fit, ...]  # on the new folds
+    scored: Scored = field(repr=False)  # by these fits
     proposal: Proposal
     threshold: float
     out_of_fold: Metrics  # on the new folds, at the threshold chosen on the same scores
@@ -138,16 +139,17 @@ def _is_tied(best: Candidate, other: Candidate, beta: float) -> bool:
 
 
 def _candidate(phase: Phase, leader: Contender, dataset: Dataset, fits: Sequence[Fit]) -> Candidate:
-    scores = Scored.of(fits, dataset).scores
-    threshold = best_threshold(dataset.labels, scores, dataset.subjects, beta=phase.beta)
+    scored = Scored.of(fits, dataset)
+    threshold = best_threshold(dataset.labels, scored.scores, dataset.subjects, beta=phase.beta)
     counts = (*records.folds(leader.trial).values(), *(_counts(dataset, fit) for fit in fits))
     return Candidate(
         contender=replace(leader, estimate=estimate(counts, beta=phase.beta, partitions=1 + CUT_AGAIN)),
         counts=counts,
         fits=tuple(fits),
+        scored=scored,
         proposal=records.proposal(leader.trial),
         threshold=threshold,
-        out_of_fold=metrics_of(dataset, scores, threshold=threshold, beta=phase.beta),
+        out_of_fold=metrics_of(dataset, scored.scores, threshold=threshold, beta=phase.beta),
     )
 
 

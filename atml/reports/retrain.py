@@ -61,7 +61,7 @@ def retrain(
 
 def soft_labels(candidates: Sequence[Candidate], dataset: Dataset, share: float) -> NDArray[np.float32]:
     """Return the labels [n], of which `share` is replaced by the candidates' mean out-of-fold score."""
-    mean: NDArray[np.float64] = np.mean([Scored.of(one.fits, dataset).scores for one in candidates], axis=0)
+    mean: NDArray[np.float64] = np.mean([one.scored.scores for one in candidates], axis=0)
     mixed: NDArray[np.float64] = (1 - share) * dataset.labels + share * mean
     return mixed.astype(np.float32)
 
@@ -72,7 +72,7 @@ def _retrained(
     on_folds, on_all = all_of(fits[:folds]), [fit for fit in fits[folds:] if fit is not None]
     if on_folds is None or not on_all:
         return None
-    scored = Scored.of(on_folds or choice.candidate.fits, dataset)
+    scored = Scored.of(on_folds, dataset) if on_folds else choice.candidate.scored
     return Retrained(
         choice=choice,
         # The seed that converged best: no validation data is left to choose by.
