@@ -7,8 +7,9 @@ from pydantic import Field
 
 from atml.doctor import Finding
 from atml.ecg.dataset import DirectoryReport
-from atml.evaluation import Abstention, Metrics, Robustness, ScoreCurves
+from atml.evaluation import Metrics, Robustness, ScoreCurves
 from atml.export.c import CCheck, Footprint
+from atml.reports.abstaining import Withheld
 from atml.reports.int8 import Int8Figures
 from atml.reports.predicting import RecordingPart, RecordingPrediction
 from atml.reports.qdq import FullInteger
@@ -111,18 +112,6 @@ class BundledCodeDocument(Footprint):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithheldDocument:
-    """The confidence below which a model gives no answer."""
-
-    #: From .5, at the threshold, to 1. Chosen on out-of-fold scores of the training that is shipped.
-    least_confidence: float
-    #: Figures of the networks of `out_of_fold`, at the confidence for the same share of answers of theirs. It
-    #: differs from that of the shipped model if that learned from soft labels.
-    out_of_fold: Abstention
-    test: Abstention | None  #: Figures on the test segments; null without `--test`.
-
-
-@dataclass(frozen=True, kw_only=True)
 class MetricsFileDocument:
     """`metrics.json` of a bundle."""
 
@@ -133,7 +122,7 @@ class MetricsFileDocument:
     test: Metrics | None
     test_looks: int  #: How often models of this study had been evaluated on test segments.
     #: When it gives no answer; null unless the spec has `finalize.coverage`.
-    abstention: WithheldDocument | None
+    abstention: Withheld | None
     #: Median time of one segment in ONNX Runtime, with one thread, where the model was finalized.
     latency_ms: float
     int8: Int8Figures | None  #: Its INT8 version; null if that is not smaller.

@@ -15,7 +15,7 @@ from atml.ecg import Dataset
 from atml.errors import ModelError
 from atml.evaluation import Abstention, Metrics, Robustness, score_curves
 from atml.export import OnnxClassifier, check_parity, to_onnx
-from atml.reports.abstaining import abstaining
+from atml.reports.abstaining import Withheld, abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, folder_for, hashed, to_json, write_bundle
 from atml.reports.c_files import c_code
@@ -27,7 +27,6 @@ from atml.reports.int8 import MODEL_INT8, Int8Figures, int8_version
 from atml.reports.looks import count_look, looks
 from atml.reports.model_card import card_of
 from atml.reports.retrain import Retrained
-from atml.reports.scored import Scored
 from atml.reports.vectors import VECTORS, make_vectors
 from atml.service.stored import StoredStudy
 from atml.tuning.phases import Phase
@@ -117,14 +116,17 @@ def ship(
 ) -> Model:
     """Evaluate an exported choice on the test segments and write its bundle into `out`/STUDY."""
     retrained, length = exported.retrained, dataset.segment_length
-    measured = _measure(stored, dataset, test, exported)
-    withheld = measured.withheld
+    tested, int8 = _tested(stored, exported, test)
+    coverage, withheld = stored.phase.finalize.coverage, None
+    if coverage is not None:
+        withheld = abstaining(coverage, retrained, exported.classifier, test, beta=stored.phase.beta)
     models = {MODEL: exported.onnx}
     if exported.int8 is not None and exported.int8[1].shipped:
         models[MODEL_INT8] = exported.int8[0]
-    least_confidence = withheld["least_confidence"] if withheld else None
+    least_confidence = withheld.least_confidence if withheld else None
     code, c_figures = c_code(models, least_confidence)
-    figures = {**_figures(stored, exported, measured), "robustness": robustness.to_dict(), "c": c_figures}
+    figures = _figures(stored, exported, tested, int8, withheld)
+    figures |= {"robustness": robustness.to_dict(), "c": c_figures}
     facts = {
         **_facts(stored, retrained, dataset, test),
         "recommended": recommended,
@@ -132,7 +134,9 @@ def ship(
     }
     folder = folder_for(out / stored.study.study_name / bundle_name(stored.phase, retrained.choice), facts)
     # Without example ECGs, since a bundle is handed on.
-    part = model_part(facts, figures, name=folder.name, segment_length=length, scored=measured.scored)
+    part = model_part(
+        facts, figures, name=folder.name, segment_length=length, scored=retrained.choice.candidate.scored
+    )
     texts = {
         **code,
         "metrics.json": to_json(figures),
@@ -151,65 +155,52 @@ def ship(
         bundle=write_bundle(folder, files, facts),
         onnx_bytes=len(exported.onnx),
         parity=exported.parity,
-        test=measured.test,
-        answered=Abstention.from_dict(withheld["test"]) if withheld and withheld["test"] else None,
-        int8=measured.int8,
+        test=tested,
+        answered=withheld.test if withheld else None,
+        int8=int8,
         robustness=robustness,
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Measured:
-    """The results of an exported model."""
-
-    test: Metrics | None
-    int8: Int8Figures | None
-    scored: Scored  # out of fold
-    withheld: dict[str, Any] | None  # what is gained by withholding answers, as JSON
-
-
-def _measure(stored: StoredStudy, dataset: Dataset, test: Dataset | None, exported: Exported) -> _Measured:
-    """Measure a model, on the test segments once."""
-    phase = stored.phase
-    tested, int8 = None, exported.int8[1] if exported.int8 else None
-    if test is not None:
-        tested = assess(exported.classifier, test, beta=phase.beta)
-        count_look(stored, exported.onnx, test, tested)
-        if exported.int8 is not None:
-            content, figures = exported.int8
-            found = assess(OnnxClassifier(content), test, beta=phase.beta)
-            count_look(stored, content, test, found)
-            int8 = replace(figures, test=found)
-    scored = Scored.of(exported.retrained.choice.candidate.fits, dataset)
-    coverage, withheld = phase.finalize.coverage, None
-    if coverage is not None:
-        withheld = abstaining(
-            coverage, exported.retrained, scored, exported.classifier, test, beta=phase.beta
-        )
-    return _Measured(
-        test=tested,
-        int8=int8,
-        scored=scored,
-        withheld=withheld,
-    )
+def _tested(
+    stored: StoredStudy, exported: Exported, test: Dataset | None
+) -> tuple[Metrics | None, Int8Figures | None]:
+    """Measure a model and its INT8 version, if there is one, on the test segments once."""
+    if test is None:
+        return None, exported.int8[1] if exported.int8 else None
+    beta, int8 = stored.phase.beta, None
+    tested = assess(exported.classifier, test, beta=beta)
+    count_look(stored, exported.onnx, test, tested)
+    if exported.int8 is not None:
+        content, figures = exported.int8
+        found = assess(OnnxClassifier(content), test, beta=beta)
+        count_look(stored, content, test, found)
+        int8 = replace(figures, test=found)
+    return tested, int8
 
 
-def _figures(stored: StoredStudy, exported: Exported, measured: _Measured) -> dict[str, Any]:
-    retrained, scored = exported.retrained, measured.scored
+def _figures(
+    stored: StoredStudy,
+    exported: Exported,
+    tested: Metrics | None,
+    int8: Int8Figures | None,
+    withheld: Withheld | None,
+) -> dict[str, Any]:
+    retrained = exported.retrained
     chosen = retrained.choice.candidate
     return {
         "onnx_bytes": len(exported.onnx),
         "threshold": retrained.threshold,
         "parity": exported.parity,
-        "test": measured.test.to_dict() if measured.test else None,
+        "test": tested.to_dict() if tested else None,
         "latency_ms": exported.classifier.latency_ms(),
         "test_looks": len(looks(stored.study)),
-        "int8": measured.int8.to_dict() if measured.int8 else None,
+        "int8": int8.to_dict() if int8 else None,
         "out_of_fold": chosen.out_of_fold.to_dict(),
         "search_fbeta": chosen.search_fbeta,
         "folds_fbeta": chosen.fbeta,
-        "abstention": measured.withheld,
-        "score_curves": score_curves(scored.dataset.labels, scored.scores).to_dict(),
+        "abstention": withheld.to_dict() if withheld else None,
+        "score_curves": score_curves(chosen.scored.dataset.labels, chosen.scored.scores).to_dict(),
     }
 
 
