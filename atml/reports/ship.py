@@ -146,7 +146,7 @@ def ship(
     files = {
         **models,
         **{name: text.encode() for name, text in texts.items()},
-        VECTORS: make_vectors(models, length).to_bytes(),
+        VECTORS: make_vectors(models, length),
         "model.pt": _checkpoint(retrained, length),
     }
     return Model(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError
@@ -26,7 +27,7 @@ from atml.reports.assessment import assess
 from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
-from atml.reports.vectors import VECTORS, Vectors, load_vectors
+from atml.reports.vectors import VECTORS, load_vectors
 from atml.tuning.proposal import Proposal
 from atml.version import __version__
 
@@ -117,7 +118,7 @@ class _Bundle:
             raise ModelError(f"metrics.json is not JSON: {error}") from None
 
     @cached_property
-    def vectors(self) -> Vectors:
+    def vectors(self) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         return load_vectors(self.folder / VECTORS)
 
     @cached_property
@@ -195,8 +196,9 @@ class _Bundle:
     def check_logits(self, name: str) -> str:
         if name not in self.models:
             raise _Skipped(f"the bundle has no {name}")
-        found = OnnxClassifier(self.folder / name).logits(self.vectors.segments)
-        stored = self.vectors.logits.get(name)
+        segments, logits = self.vectors
+        found = OnnxClassifier(self.folder / name).logits(segments)
+        stored = logits.get(name)
         if stored is None or stored.shape != found.shape:
             raise ModelError(f"{VECTORS} has no logits of {name} for its {len(found)} segments")
         largest = float(np.abs(found - stored).max())
@@ -212,13 +214,14 @@ class _Bundle:
             network.load_state_dict(saved["state_dict"])
         except RuntimeError as error:
             raise ModelError(f"model.pt: {str(error).splitlines()[0]}") from None
-        length = self.vectors.segments.shape[-1]
+        segments, _ = self.vectors
+        length = segments.shape[-1]
         _require(
             length == saved["segment_length"],
             f"{VECTORS} holds segments of {length} samples, model.pt takes {saved['segment_length']}",
         )
-        difference = check_parity(network, self.content(MODEL), self.vectors.segments)
-        return f"{len(self.vectors.segments)} segments, largest difference from {MODEL} {difference:.1g}"
+        difference = check_parity(network, self.content(MODEL), segments)
+        return f"{len(segments)} segments, largest difference from {MODEL} {difference:.1g}"
 
     @cached_property
     def c_sources(self) -> CSources:

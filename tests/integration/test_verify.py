@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -268,16 +267,15 @@ class Code:
 
 
 def other_vectors(bundle):
-    vectors = load_vectors(bundle / "vectors.npz")
-    logits = {name: values + 1 for name, values in vectors.logits.items()}
-    (bundle / "vectors.npz").write_bytes(replace(vectors, logits=logits).to_bytes())
+    segments, logits = load_vectors(bundle / "vectors.npz")
+    changed = {name: values + 1 for name, values in logits.items()}
+    np.savez_compressed(bundle / "vectors.npz", segments=segments, **changed)
     relist(bundle, "vectors.npz")
 
 
 def short_vectors(bundle):
-    vectors = load_vectors(bundle / "vectors.npz")
-    shorter = replace(vectors, segments=vectors.segments[:, :-10])
-    (bundle / "vectors.npz").write_bytes(shorter.to_bytes())
+    segments, logits = load_vectors(bundle / "vectors.npz")
+    np.savez_compressed(bundle / "vectors.npz", segments=segments[:, :-10], **logits)
     relist(bundle, "vectors.npz")
 
 
