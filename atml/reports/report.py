@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import UndefinedError
 from optuna import get_all_study_names
@@ -39,6 +39,14 @@ class Sources:
     watch: Watch
 
 
+class _Shipped(NamedTuple):
+    """A bundle and what a report says about it."""
+
+    bundle: Bundle
+    figures: Mapping[str, Any]
+    part: ModelPart  # without held-out scores
+
+
 def is_bundle(what: str | Path) -> bool:
     """Whether `what` is a bundle's folder rather than a study's name."""
     # A study's name has no separator.
@@ -51,10 +59,11 @@ def of_bundle(folder: Path, sources: Sources) -> Contents:
     Raises:
         ModelError: the folder holds no bundle, or its metrics cannot be read.
     """
-    bundle, figures = _read(folder)
-    stored = _study_of(bundle, sources)
-    model = _with_scores(bundle, figures, stored, sources)
-    return contents(study_part(stored) if stored else None, model)
+    shipped = _read(folder)
+    stored = _study_of(shipped.bundle, sources)
+    if stored is None:
+        return contents(None, shipped.part)
+    return contents(study_part(stored), _with_scores(shipped, stored, sources))
 
 
 def of_study(name: str, sources: Sources) -> Contents:
@@ -70,16 +79,13 @@ def of_study(name: str, sources: Sources) -> Contents:
     if not found:
         return contents(study_part(stored), None)
     chosen = _recommended(found)
-    # Keyed by bundle, since several may be of one trial.
-    models = {
-        bundle.folder: _with_scores(bundle, figures, stored if bundle is chosen else None, sources)
-        for bundle, figures in found
-    }
-    ordered = tuple(sorted(models.values(), key=lambda model: model.counted_bytes or model.onnx_bytes))
-    return contents(study_part(stored), models[chosen.folder], ordered)
+    shown = _with_scores(chosen, stored, sources)
+    models = [shown if one is chosen else one.part for one in found]
+    ordered = tuple(sorted(models, key=lambda model: model.counted_bytes or model.onnx_bytes))
+    return contents(study_part(stored), shown, ordered)
 
 
-def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
+def _read(folder: Path) -> _Shipped:
     bundle, path = load_bundle(folder), folder / METRICS
     try:
         figures: Mapping[str, Any] = json.loads(read_file(path))
@@ -87,13 +93,10 @@ def _read(folder: Path) -> tuple[Bundle, Mapping[str, Any]]:
         raise ModelError(f"{path}: {why_unreadable(error)}") from None
     except DAMAGE as error:
         raise ModelError(f"{path} is not the metrics of a bundle: {error}") from None
-    _model(bundle, figures)
-    return bundle, figures
+    return _Shipped(bundle, figures, _part(bundle, figures))
 
 
-def _model(
-    bundle: Bundle, figures: Mapping[str, Any], scored: Scored | None = None, *, with_traces: bool = False
-) -> ModelPart:
+def _part(bundle: Bundle, figures: Mapping[str, Any], scored: Scored | None = None) -> ModelPart:
     try:
         part = model_part(
             bundle.manifest,
@@ -101,7 +104,7 @@ def _model(
             name=bundle.folder.resolve().name,
             segment_length=bundle.classifier.segment_length,
             scored=scored,
-            with_traces=with_traces,
+            with_traces=True,
         )
         render(contents(None, part))  # here already, so that the error names a bundle that lacks something
     except (*DAMAGE, UndefinedError) as error:
@@ -112,16 +115,16 @@ def _model(
     return part
 
 
-def _bundles(stored: StoredStudy, sources: Sources) -> list[tuple[Bundle, Mapping[str, Any]]]:
+def _bundles(stored: StoredStudy, sources: Sources) -> list[_Shipped]:
     found = []
     for path in sorted((sources.results / stored.study.study_name).glob(f"[!.]*/{MANIFEST}")):
         try:
-            bundle, figures = _read(path.parent)
+            shipped = _read(path.parent)
         except ModelError as error:
             sources.watch.say(f"left out {path.parent}: {error}")
             continue
-        if _is_of(bundle, stored):
-            found.append((bundle, figures))
+        if _is_of(shipped.bundle, stored):
+            found.append(shipped)
     return found
 
 
@@ -135,11 +138,10 @@ def _is_of(bundle: Bundle, stored: StoredStudy) -> bool:
     return bool(same and records.architecture(trials[number]) == facts["architecture"])
 
 
-def _recommended(found: list[tuple[Bundle, Mapping[str, Any]]]) -> Bundle:
+def _recommended(found: list[_Shipped]) -> _Shipped:
     """Return the newest bundle that met the targets best when it was made."""
-    bundles = [bundle for bundle, _ in found]
-    marked = [one for one in bundles if one.manifest.get("recommended")]
-    return max(marked or bundles, key=lambda one: str(one.manifest["created"]))
+    marked = [one for one in found if one.bundle.manifest.get("recommended")]
+    return max(marked or found, key=lambda one: str(one.bundle.manifest["created"]))
 
 
 def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
@@ -159,13 +161,9 @@ def _study_of(bundle: Bundle, sources: Sources) -> StoredStudy | None:
     return None
 
 
-def _with_scores(
-    bundle: Bundle, figures: Mapping[str, Any], stored: StoredStudy | None, sources: Sources
-) -> ModelPart:
-    scored = None
-    if stored is not None and sources.with_traces:
-        scored = _scored(int(bundle.manifest["trial"]), stored, sources)
-    return _model(bundle, figures, scored, with_traces=sources.with_traces)
+def _with_scores(shipped: _Shipped, stored: StoredStudy, sources: Sources) -> ModelPart:
+    scored = _scored(shipped.part.trial, stored, sources) if sources.with_traces else None
+    return _part(shipped.bundle, shipped.figures, scored) if scored else shipped.part
 
 
 def _scored(trial: int, stored: StoredStudy, sources: Sources) -> Scored | None:
