@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, check_directory, load_dataset
+from atml.ecg import AFIB_RHYTHM, SAMPLING_RATE_HZ, SegmentName, load_dataset
 from atml.ecg.provenance import IndexedSegment, place_of, read_index, read_provenance
 from atml.ecg.sources.iesd import Problem, read_segment
 from atml.errors import BadSegment
@@ -70,8 +70,7 @@ def contents(path: str | Path, *, progress: Update = lambda done, total: None) -
             rhythms=(count,),
             provenance=None,
         )
-    report = check_directory(path, progress=progress)
-    dataset = load_dataset(path, skip_bad=True)
+    dataset = load_dataset(path, skip_bad=True, progress=progress)
     indexed = _indexed(path)
     of_rhythm: dict[tuple[str, bool], list[str]] = {}
     for file, subject, label in zip(dataset.files, dataset.subjects, dataset.labels, strict=True):
@@ -79,10 +78,10 @@ def contents(path: str | Path, *, progress: Update = lambda done, total: None) -
         of_rhythm.setdefault(key, []).append(str(subject))
     return Contents(
         path=str(path),
-        segments=report.segments,
-        subjects=len(report.counts),
-        samples=report.segment_length,
-        problems=len(report.problems),
+        segments=len(dataset),
+        subjects=len(np.unique(dataset.subjects)),
+        samples=dataset.segment_length,
+        problems=dataset.skipped,
         rhythms=tuple(
             RhythmCount(rhythm=rhythm, afib=afib, segments=len(subjects), subjects=len(set(subjects)))
             for (rhythm, afib), subjects in sorted(of_rhythm.items(), key=lambda item: -len(item[1]))
