@@ -71,10 +71,7 @@ class FitJob:
     def key(self) -> str:
         """Name of the stored result; equal jobs have equal keys."""
         document = {
-            **training_identity(self.spec.stored(), self.fingerprint),
-            "architecture": self.proposal.architecture.name,
-            "config": self.proposal.config.model_dump(),
-            "learning_rate": self.proposal.learning_rate,
+            **training_identity(self.spec.stored(), self.fingerprint, self.proposal),
             "fold": self.fold,
             "seed": self.seed,
             "version": __version__,

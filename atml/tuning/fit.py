@@ -98,19 +98,23 @@ class FoldFit:
         return model
 
 
-def training_identity(spec: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """Return what decides how a network is trained, besides the network itself.
+def training_identity(spec: Mapping[str, Any], fingerprint: str, proposal: Proposal) -> dict[str, Any]:
+    """Return what is trained, and how.
 
-    Neither the search, what ends it, nor the location of the segments does.
+    Neither the search, what ends it, nor the location of the segments decides that.
 
     Args:
         spec: A stored spec.
         fingerprint: Of the segments.
+        proposal: The network and its learning rate.
     """
     data = {name: value for name, value in spec["data"].items() if name != "train"}
     return {
         "spec": {"training": spec["training"], "data": data, "seed": spec["seed"]},
         "fingerprint": fingerprint,
+        "architecture": proposal.architecture.name,
+        "config": proposal.config.model_dump(),
+        "learning_rate": proposal.learning_rate,
     }
 
 
@@ -136,12 +140,7 @@ class Trainer:
 
     def key(self, proposal: Proposal) -> str:
         """Return a text that is the same only for the same training of the same network."""
-        document = {
-            **training_identity(self.phase.stored(), self.dataset.fingerprint),
-            "architecture": proposal.architecture.name,
-            "config": proposal.config.model_dump(),
-            "learning_rate": proposal.learning_rate,
-        }
+        document = training_identity(self.phase.stored(), self.dataset.fingerprint, proposal)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     @cached_property
