@@ -285,7 +285,8 @@ def evaluate(
     if shared:
         watch.say(_known_subjects(shared, found.subjects))
     result = replace(found, training_subjects=len(shared))
-    watch.say(count_evaluation(bundle, dataset, result, storage, training_subjects=len(shared)))
+    file = bundle.content(bundle.file)
+    watch.say(count_evaluation(bundle, file, dataset, result, storage, training_subjects=len(shared)))
     return result
 
 

@@ -31,8 +31,9 @@ def export_qdq(
 
     ONNX Runtime quantizes the layers and marks them with QuantizeLinear and DequantizeLinear (QDQ); scaling
     of the segment stays in float32. Recurrent networks are refused. Both models are compared on segments
-    that the ranges were not taken from, if more than 300 are given; as by `atml evaluate`, a look at segments
-    other than the training segments is counted. For a small file, take the bundle's model.int8.onnx instead.
+    that the ranges were not taken from, if more than 300 are given; as by `atml evaluate`, the look of each
+    at segments other than the training segments is counted. For a small file, take the bundle's
+    model.int8.onnx instead.
 
     Example:  atml export-qdq results/ecm/8KB-dscnn-trial64 --data data/iesd/train --out model.qdq.onnx
     """

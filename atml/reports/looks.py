@@ -27,14 +27,13 @@ def looks(study: Study) -> list[dict[str, Any]]:
 
 
 def count_evaluation(
-    bundle: Bundle, dataset: Dataset, metrics: Metrics, storage: str, *, training_subjects: int
+    bundle: Bundle, model: bytes, dataset: Dataset, metrics: Metrics, storage: str, *, training_subjects: int
 ) -> str:
-    """Count an evaluation on the bundle's study, and return a message with the number so far."""
+    """Count an evaluation of a model file on the bundle's study; return a message with the number so far."""
     name = bundle.study
     try:
         stored = load(open_storage(storage, must_exist=True), name)
-        content = bundle.model.read_bytes()
-        times = count_look(stored, content, dataset, metrics, training_subjects=training_subjects)
+        times = count_look(stored, model, dataset, metrics, training_subjects=training_subjects)
     except AtmlError as error:
         return f"evaluation not counted: {error}"
     return f"models of study {name!r} have been evaluated on other segments {counted(times, 'time')}"

@@ -42,7 +42,7 @@ def export_qdq(
 ) -> FullInteger:
     """Write the full-integer version of a model and compare both.
 
-    As by `evaluate`, the look at the segments is counted on the study of a bundle.
+    As by `evaluate`, the look of each at the segments is counted on the study of a bundle.
 
     Args:
         model: A bundle's folder or an ONNX file.
@@ -70,10 +70,12 @@ def export_qdq(
     content = quantize_fully(before, data.samples(chosen))
     write_whole(out, content)
     difference, equal = compare_quantized(before, content, compared.samples())
+    metrics = assess(OnnxClassifier(content), compared, beta=beta)
     if bundle is not None:
         # Of all segments: another choice among them would be counted as another look.
         known = len(bundle.trained_on(data.subjects.tolist()))
-        said = count_evaluation(bundle, data, metrics_before, storage, training_subjects=known)
+        for file, found in ((before, metrics_before), (content, metrics)):
+            said = count_evaluation(bundle, file, data, found, storage, training_subjects=known)
         (watch or Watch()).say(said)
     return FullInteger(
         onnx_bytes=len(content),
@@ -81,6 +83,6 @@ def export_qdq(
         largest_logit_difference=difference,
         decisions_equal=equal,
         compared_on_others=len(rest) > 0,
-        metrics=assess(OnnxClassifier(content), compared, beta=beta),
+        metrics=metrics,
         metrics_before=metrics_before,
     )

@@ -66,8 +66,7 @@ def test_a_subject_in_training_and_test_is_left_out_of_training(
 def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(
     dataset, held_out, make_phase1, tmp_path
 ):
-    (tmp_path / "model.onnx").write_bytes(b"model")
-    bundle = SimpleNamespace(study="first", model=tmp_path / "model.onnx")
+    bundle = SimpleNamespace(study="first")
     metrics = SimpleNamespace(
         threshold=0.5, beta=2.0, defined={"fbeta": 0.9}.get, subjects=4, training_subjects=0
     )
@@ -77,7 +76,7 @@ def test_an_evaluation_that_cannot_be_recorded_is_said_not_to_be_counted(
         create_or_resume(storage, make_phase1(), dataset)
         close(storage)
         with disk.read_only():
-            said = count_evaluation(bundle, held_out, metrics, url, training_subjects=0)
+            said = count_evaluation(bundle, b"model", held_out, metrics, url, training_subjects=0)
     assert said.startswith(f"evaluation not counted: cannot write {url}")
 
 

@@ -1,5 +1,7 @@
 """Which segments a full-integer model is compared on, and that the look at them is counted."""
 
+import hashlib
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -34,16 +36,18 @@ def bundle(tmp_path, dataset):
     return write_bundle(tmp_path / "bundle", {"model.onnx": content}, facts)
 
 
-def test_a_look_at_other_segments_is_counted_on_the_study_once_as_by_evaluate(
+def test_a_look_at_other_segments_is_counted_on_the_study_once_for_each_of_both_models(
     bundle, storage, storage_url, make_phase1, dataset, held_out, tmp_path
 ):
     study = create_or_resume(storage, make_phase1(name="first"), dataset).study
-    for data, times in ((dataset, 0), (held_out, 1), (held_out, 1)):
+    for data, times in ((dataset, 0), (held_out, 2), (held_out, 2)):
         export_qdq(bundle, data, tmp_path / "qdq.onnx", storage=storage_url)
         assert len(looks(study)) == times
     atml.evaluate(bundle, held_out, storage=storage_url)
-    (look,) = looks(study)
-    assert look["beta"] == 1.0
+    files = (bundle / "model.onnx", tmp_path / "qdq.onnx")
+    counted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert {look["model"] for look in looks(study)} == counted
+    assert [look["beta"] for look in looks(study)] == [1.0, 1.0]
 
 
 def test_segments_that_gave_the_ranges_are_said_to_be_those_compared(bundle, held_out, tmp_path, monkeypatch):
