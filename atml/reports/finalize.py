@@ -86,11 +86,10 @@ def finalize(
             test,
             one,
             out,
-            shipped_robustness(robustness(chosen), one.retrained, dataset),
-            recommended=chosen is answer,
+            shipped_robustness(robustness(one.candidate), one.retrained, dataset),
+            recommended=one.candidate is answer,
         )
         for one in exported
-        for chosen in [one.retrained.choice.candidate]
     )
     return Final(
         candidates=tuple(candidates),
@@ -130,12 +129,11 @@ def _train(
         choices = choose(among, phase)
         trained = [export(phase, dataset, one) for one in retrain(choices, leaders, phase, dataset, run)]
         sound = [one for one in trained if not (phase.targets.counts_int8 and one.lacks_int8)]
-        shipped = {one.retrained.choice.candidate.trial for one in sound}
+        shipped = {one.candidate.trial for one in sound}
         failed = {one.candidate.trial for one in choices} - shipped
         if not failed:
             for one in (one for one in sound if one.no_int8):
-                trial = one.retrained.choice.candidate.trial
-                watch.say(f"Trial {trial} has no INT8 version: {one.no_int8}")
+                watch.say(f"Trial {one.candidate.trial} has no INT8 version: {one.no_int8}")
             return answer_to(among, phase), sound
         for trial in sorted(failed):
             watch.say(

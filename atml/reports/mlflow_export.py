@@ -48,7 +48,7 @@ def export_mlflow(
     *,
     tracking_uri: str,
     experiment: str = EXPERIMENT,
-    bundle: str | Path | None = None,
+    bundle: Path | None = None,
     progress: Update = lambda done, total: None,
 ) -> Exported:
     """Log a study to MLflow, or bring up to date what an earlier call has logged.
@@ -66,7 +66,7 @@ def export_mlflow(
         StorageError: MLflow is not installed, or refuses; gives the reason.
         ModelError: the bundle cannot be read.
     """
-    facts = read_manifest(Path(bundle)) if bundle is not None else None
+    facts = read_manifest(bundle) if bundle is not None else None
     if facts is not None and facts["study"] != stored.study.study_name:
         raise StorageError(f"{bundle} is of study {facts['study']!r}, not of {stored.study.study_name!r}")
     with _errors_in_one_sentence(tracking_uri):
@@ -74,7 +74,7 @@ def export_mlflow(
         found = client.get_experiment_by_name(experiment)
         at = found.experiment_id if found else client.create_experiment(experiment)
         export = _Export(client, at, stored)
-        parent = export.study(Path(bundle) if bundle is not None else None)
+        parent = export.study(bundle)
         trials = [one for one in stored.study.get_trials(deepcopy=False) if one.state in STATUS]
         done = []
         for count, trial in enumerate(trials, 1):

@@ -19,7 +19,7 @@ from atml.reports.abstaining import Withheld, abstaining
 from atml.reports.assessment import assess
 from atml.reports.bundle import MODEL, folder_for, hashed, to_json, write_bundle
 from atml.reports.c_files import c_code
-from atml.reports.choose import Choice, sizes_of
+from atml.reports.choose import Candidate, Choice, sizes_of
 from atml.reports.html.model_part import model_part
 from atml.reports.html.page import contents, render
 from atml.reports.html.study_part import study_part
@@ -70,6 +70,11 @@ class Exported:
     parity: float  # largest difference of its logits from PyTorch's
     int8: tuple[bytes, Int8Figures] | None  # not tested yet; None if it is not smaller or cannot be made
     no_int8: str | None  # why it cannot be made
+
+    @property
+    def candidate(self) -> Candidate:
+        """The leader that it is."""
+        return self.retrained.choice.candidate
 
     @property
     def lacks_int8(self) -> bool:
@@ -134,9 +139,8 @@ def ship(
     }
     folder = folder_for(out / stored.study.study_name / bundle_name(stored.phase, retrained.choice), facts)
     # Without example ECGs, since a bundle is handed on.
-    part = model_part(
-        facts, figures, name=folder.name, segment_length=length, scored=retrained.choice.candidate.scored
-    )
+    scored = exported.candidate.scored
+    part = model_part(facts, figures, name=folder.name, segment_length=length, scored=scored)
     texts = {
         **code,
         "metrics.json": to_json(figures),
@@ -186,11 +190,10 @@ def _figures(
     int8: Int8Figures | None,
     withheld: Withheld | None,
 ) -> dict[str, Any]:
-    retrained = exported.retrained
-    chosen = retrained.choice.candidate
+    chosen = exported.candidate
     return {
         "onnx_bytes": len(exported.onnx),
-        "threshold": retrained.threshold,
+        "threshold": exported.retrained.threshold,
         "parity": exported.parity,
         "test": tested.to_dict() if tested else None,
         "latency_ms": exported.classifier.latency_ms(),
