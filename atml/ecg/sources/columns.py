@@ -2,8 +2,8 @@
 
 import re
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ class Labels:
     """A column of texts, kept as the rows at which it changes."""
 
     def __init__(self, values: Sequence[Any] | NDArray[Any] = ()) -> None:
-        self._starts: list[int] = []
-        self._texts: list[str] = []
+        self.starts: list[int] = []  # first row of each text
+        self.texts: list[str] = []
         self._rows = 0
         self.add(values)
 
@@ -33,28 +33,24 @@ class Labels:
         candidates[1:] = rows[1:] != rows[:-1]
         for row in np.flatnonzero(candidates).tolist():
             text = as_text(rows[row])
-            if not self._texts or self._texts[-1] != text:
-                self._starts.append(self._rows + row)
-                self._texts.append(text)
+            if not self.texts or self.texts[-1] != text:
+                self.starts.append(self._rows + row)
+                self.texts.append(text)
         self._rows += len(rows)
 
-    def __len__(self) -> int:
-        return self._rows
-
-    def at(self, row: int) -> str:
-        """Return the text of a row."""
-        return self._texts[bisect_right(self._starts, row) - 1]
-
-    def changes(self, start: int, end: int) -> Iterator[int]:
-        """Yield `start`, and the rows after it and before `end` whose text is another than before."""
-        yield start
-        yield from self._starts[bisect_right(self._starts, start) : bisect_right(self._starts, end - 1)]
+    def __getitem__(self, rows: slice) -> "Labels":
+        """Return the texts of consecutive rows."""
+        changes = slice(bisect_right(self.starts, rows.start) - 1, bisect_left(self.starts, rows.stop))
+        part = Labels()
+        part.starts = [max(0, start - rows.start) for start in self.starts[changes]]
+        part.texts = self.texts[changes]
+        return part
 
 
 def gathered(
     roles: Iterable[str], parts: Iterable[Mapping[str, Any]]
 ) -> dict[str, NDArray[np.float64] | Labels]:
-    """Return the columns that consist of these parts.
+    """Return the columns of these roles, which consist of these parts.
 
     Raises:
         BadRecording: text is where numbers are expected.
@@ -63,12 +59,11 @@ def gathered(
         role: Labels() if role in LABELS else array("d") for role in roles
     }
     for part in parts:
-        for role, values in part.items():
-            column = columns[role]
+        for role, column in columns.items():
             if isinstance(column, Labels):
-                column.add(values)
+                column.add(part[role])
             else:
-                column.frombytes(as_numbers(values).tobytes())
+                column.frombytes(as_numbers(part[role]).tobytes())
     return {role: one if isinstance(one, Labels) else np.asarray(one) for role, one in columns.items()}
 
 

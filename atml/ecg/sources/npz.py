@@ -29,22 +29,29 @@ def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Proble
                 arrays[role] = np.asarray(stored[array])
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadRecording(f"{file.name} cannot be read as NPZ ({error}); write it again") from None
-    dimensions = arrays["signal"].ndim
-    if dimensions not in (1, 2):
+    signal = arrays["signal"]
+    if signal.ndim not in (1, 2):
         raise BadRecording(f"array {reading.columns['signal']} must have one or two dimensions")
-    columns = {role: _column(role, array, len(arrays["signal"])) for role, array in arrays.items()}
-    yield from (recordings if dimensions == 1 else recordings_of_rows)(name, columns, reading)
+    columns = {role: _column(role, array, len(signal)) for role, array in arrays.items()}
+    if signal.ndim == 1:
+        labels = {role: Labels(columns[role]) for role in LABELS if role in columns}
+        yield from recordings(name, {**columns, **labels}, reading)
+    else:
+        parts = (
+            {role: column[row : row + 1] for role, column in columns.items()} for row in range(len(signal))
+        )
+        yield from recordings_of_rows(name, len(signal), parts, reading)
 
 
-def _column(role: str, array: NDArray[Any], rows: int) -> Any:
+def _column(role: str, array: NDArray[Any], rows: int) -> NDArray[Any]:
     """Return an array as a column; one without dimensions holds for all rows."""
     if array.ndim and len(array) != rows:
         raise BadRecording(f"{role} has {len(array)} values for {rows} of the signal")
     if role != "signal" and (array.ndim > 1 or (role == "time" and array.ndim == 0)):
         raise BadRecording(f"{role} must be an array with a value for each row")
-    if role in LABELS:
-        return Labels(np.atleast_1d(array))
-    try:
-        return array.astype(np.float64, copy=False) if array.ndim else float(array)
-    except (TypeError, ValueError):
-        raise BadRecording(f"{role} holds no numbers; see --columns") from None
+    if role not in LABELS:
+        try:
+            array = array.astype(np.float64, copy=False)
+        except (TypeError, ValueError):
+            raise BadRecording(f"{role} holds no numbers; see --columns") from None
+    return array if array.ndim else np.broadcast_to(array, rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atml.ecg.sources.columns import LABELS, PART_ROWS, Labels, as_numbers, gathered
+from atml.ecg.sources.columns import PART_ROWS, gathered
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Reading, Recording, load_reader
 from atml.ecg.sources.tables import check_header, recordings, recordings_of_rows
@@ -21,7 +21,9 @@ def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Proble
         with parquet.ParquetFile(str(file)) as opened:
             check_header(opened.schema_arrow.names, reading)
             if _are_lists(opened.schema_arrow, reading):
-                yield from _listed(opened, name, reading)
+                # One at a time, since a row may be as long as a day.
+                parts = _parts(opened, reading, rows=1)
+                yield from recordings_of_rows(name, opened.metadata.num_rows, parts, reading)
             else:
                 yield from recordings(name, gathered(reading.columns, _parts(opened, reading)), reading)
     except (pyarrow.ArrowException, OSError) as error:
@@ -57,16 +59,3 @@ def _column(column: Any) -> Any:
             np.empty(0) if row.values is None else row.values.to_numpy(zero_copy_only=False) for row in column
         ]
     return column.to_numpy(zero_copy_only=False)
-
-
-def _listed(opened: Any, name: str, reading: Reading) -> Iterator[Recording | Problem]:
-    """Yield the recordings of a file with a list of samples in each row."""
-    if opened.metadata.num_rows == 0:
-        raise BadRecording("has no rows; export it again")
-    # One at a time, since a row may be as long as a day.
-    for row, part in enumerate(_parts(opened, reading, rows=1)):
-        columns = {
-            role: Labels(values) if role in LABELS else values if role == "signal" else as_numbers(values)
-            for role, values in part.items()
-        }
-        yield from recordings_of_rows(name, columns, reading, before=row)

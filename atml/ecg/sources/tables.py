@@ -4,24 +4,24 @@
 recordings of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atml.ecg.sources.columns import as_numbers
+from atml.ecg.sources.columns import LABELS, Labels, as_numbers, gathered
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Reading, Recording, Signal, checked_rate, rhythm_code, spans_between
 from atml.errors import BadRecording, DataError
 
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
-Columns = Mapping[str, Any]  # role → array, Labels, matrix [rows, samples], list of arrays, or one value
+Columns = dict[str, Any]  # role → array, or Labels
 LONGEST_SECONDS = 366 * 86_400.0  # of a recording whose times are given
 RATES_DIFFER = 0.02  # by more than that, a rate is not the one of its times
 _NO_RATE = "the sampling rate is unknown; give --rate HZ, or a column with time=… or rate=…"
+_NO_LABELS: Columns = {role: Labels([""]) for role in LABELS}  # of a table that has none
 
 
 def check_columns(reading: Reading) -> None:
@@ -58,88 +58,65 @@ def recordings(name: str, columns: Columns, reading: Reading) -> Iterator[Record
     Raises:
         BadRecording: there are no rows, or the sampling rate is unknown.
     """
-    rows = _rows(columns, reading)
-    starts = sorted({row for role in ("subject", "record") for row in _changes(columns, role, 0, rows)})
+    rows = len(columns["signal"])
+    _check_rows(rows, reading)
+    columns = _NO_LABELS | columns
+    starts = sorted({*columns["subject"].starts, *columns["record"].starts})
     for start, end in zip(starts, [*starts[1:], rows], strict=True):
-        record = _text(columns, "record", start) or ("" if len(starts) == 1 else str(start))
-        record = f"{name}:{record}" if record else name
-        yield _or_problem(record, partial(_recording, record, columns, reading, start, end))
+        own = {role: column[start:end] for role, column in columns.items()}
+        record = own["record"].texts[0] or ("" if len(starts) == 1 else str(start))
+        yield _recording_or_problem(f"{name}:{record}" if record else name, own, reading)
 
 
-def _recording(record: str, columns: Columns, reading: Reading, start: int, end: int) -> Recording:
+def recordings_of_rows(
+    name: str, rows: int, parts: Iterable[Mapping[str, Any]], reading: Reading
+) -> Iterator[Recording | Problem]:
+    """Yield the recordings of one file each of whose rows is one: `parts` are the columns of one row each.
+
+    Raises:
+        BadRecording: there are no rows, or the sampling rate is unknown.
+    """
+    _check_rows(rows, reading)
+    for row, part in enumerate(parts):
+        own = _NO_LABELS | gathered(reading.columns.keys() - {"signal", "time"}, [part])
+        own["signal"] = part["signal"][0]
+        yield _recording_or_problem(f"{name}:{own['record'].texts[0] or row}", own, reading)
+
+
+def _check_rows(rows: int, reading: Reading) -> None:
+    if rows == 0:
+        raise BadRecording("has no rows; export it again")
+    if reading.rate_hz is None and "rate" not in reading.columns and "time" not in reading.columns:
+        raise BadRecording(_NO_RATE)
+
+
+def _recording_or_problem(record: str, columns: Columns, reading: Reading) -> Recording | Problem:
+    try:
+        return _recording(record, columns, reading)
+    except BadRecording as error:
+        return Problem(file=record, text=str(error))
+
+
+def _recording(record: str, columns: Columns, reading: Reading) -> Recording:
     if "time" in columns:
-        _check_times(columns["time"][start:end])
-    rate_hz = _rate(columns, reading, start, end)
-    signal: Signal = columns["signal"][start:end]
-    places: Sequence[int] | NDArray[np.int64] = range(end - start)  # the sample that each row is
+        _check_times(columns["time"])
+    rate_hz = _rate(columns, reading)
+    signal: Signal = as_numbers(columns["signal"])
+    rhythms = columns["rhythm"]
+    starts = np.array(rhythms.starts)  # in samples
     if "time" in columns:
-        places = _places(columns["time"][start:end], rate_hz)
-        signal = _Timed(values=columns["signal"][start:end], places=places)
-    changes = [
-        (int(places[row - start]) / rate_hz, rhythm_code(_text(columns, "rhythm", row) or ""))
-        for row in _changes(columns, "rhythm", start, end)
-    ]
+        places = _places(columns["time"], rate_hz)
+        signal = _Timed(values=columns["signal"], places=places)
+        starts = places[starts]
+    changes = zip((starts / rate_hz).tolist(), map(rhythm_code, rhythms.texts), strict=True)
     return Recording(
         record=record,
         signal=signal,
         rate_hz=rate_hz,
         spans=spans_between(changes, len(signal) / rate_hz),
         channel=reading.columns["signal"],
-        subject=_text(columns, "subject", start),
+        subject=columns["subject"].texts[0] or None,
     )
-
-
-def recordings_of_rows(
-    name: str, columns: Columns, reading: Reading, *, before: int = 0
-) -> Iterator[Recording | Problem]:
-    """Yield the recordings of a file, or of the part of it after `before` rows, each of whose rows is one.
-
-    Raises:
-        BadRecording: there are no rows, or the sampling rate is unknown.
-    """
-    for row in range(_rows(columns, reading)):
-        record = f"{name}:{_text(columns, 'record', row) or before + row}"
-        yield _or_problem(record, partial(_recording_of_row, record, columns, reading, row))
-
-
-def _recording_of_row(record: str, columns: Columns, reading: Reading, row: int) -> Recording:
-    signal, rate_hz = as_numbers(columns["signal"][row]), _rate(columns, reading, row)
-    rhythm = rhythm_code(_text(columns, "rhythm", row) or "")
-    return Recording(
-        record=record,
-        signal=signal,
-        rate_hz=rate_hz,
-        spans=spans_between([(0.0, rhythm)], len(signal) / rate_hz),
-        channel=reading.columns["signal"],
-        subject=_text(columns, "subject", row),
-    )
-
-
-def _or_problem(record: str, make: Callable[[], Recording]) -> Recording | Problem:
-    try:
-        return make()
-    except BadRecording as error:
-        return Problem(file=record, text=str(error))
-
-
-def _rows(columns: Columns, reading: Reading) -> int:
-    rows = len(columns["signal"])
-    if rows == 0:
-        raise BadRecording("has no rows; export it again")
-    if reading.rate_hz is None and "rate" not in columns and "time" not in columns:
-        raise BadRecording(_NO_RATE)
-    return rows
-
-
-def _changes(columns: Columns, role: str, start: int, end: int) -> Iterator[int]:
-    """Yield the first row and those at which a column changes its text."""
-    column = columns.get(role)
-    return iter([start]) if column is None else column.changes(start, end)
-
-
-def _text(columns: Columns, role: str, row: int) -> str | None:
-    column = columns.get(role)
-    return None if column is None else column.at(row) or None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -189,23 +166,19 @@ def _places(time: NDArray[np.float64], rate_hz: float) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(steps)]).astype(np.int64)
 
 
-def _rate(columns: Columns, reading: Reading, row: int, end: int | None = None) -> float:
+def _rate(columns: Columns, reading: Reading) -> float:
     if reading.rate_hz is not None:
         return checked_rate(reading.rate_hz)
     if "rate" in columns:
-        rate = columns["rate"]
-        if isinstance(rate, float):
-            return checked_rate(rate)
-        values = rate[row : end or row + 1]
+        values = columns["rate"]
         stated = np.unique(values[~np.isnan(values)]).tolist()  # may be stated in the first row alone
         if len(stated) > 1:
             raise BadRecording("its rate changes; say with record=… which rows belong together")
         return checked_rate(*stated or [np.nan])
-    if "time" in columns and end is not None:
-        found_hz = _rate_of(columns["time"][row:end])
-        if found_hz is not None:
-            return checked_rate(found_hz)
-    raise BadRecording(_NO_RATE)
+    found_hz = _rate_of(columns["time"]) if "time" in columns else None
+    if found_hz is None:
+        raise BadRecording(_NO_RATE)
+    return checked_rate(found_hz)
 
 
 def _rate_of(time: NDArray[np.float64]) -> float | None:
