@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atml.ecg.sources.columns import PART_ROWS, gathered
+from atml.ecg.sources.columns import LABELS, PART_ROWS, gathered
 from atml.ecg.sources.iesd import Problem
 from atml.ecg.sources.recording import Reading, Recording, load_reader
 from atml.ecg.sources.tables import check_header, recordings, recordings_of_rows
@@ -50,12 +50,14 @@ def _are_lists(schema: Any, reading: Reading) -> bool:
 def _parts(opened: Any, reading: Reading, rows: int = PART_ROWS) -> Iterator[dict[str, Any]]:
     """Yield some rows of each column after another."""
     for batch in opened.iter_batches(rows, columns=list(dict.fromkeys(reading.columns.values()))):
-        yield {role: _column(batch.column(name)) for role, name in reading.columns.items()}
+        yield {role: _column(role, batch.column(name)) for role, name in reading.columns.items()}
 
 
-def _column(column: Any) -> Any:
+def _column(role: str, column: Any) -> Any:
     if "list" in str(column.type):
         return [
             np.empty(0) if row.values is None else row.values.to_numpy(zero_copy_only=False) for row in column
         ]
+    if role in LABELS and column.null_count and "int" in str(column.type):
+        return column.to_pylist()  # an array of floats, which can say that one is missing, holds 16 digits
     return column.to_numpy(zero_copy_only=False)

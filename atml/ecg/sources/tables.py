@@ -175,9 +175,11 @@ def _rate(columns: Columns, reading: Reading) -> float:
         if len(stated) > 1:
             raise BadRecording("its rate changes; say with record=… which rows belong together")
         return checked_rate(*stated or [np.nan])
-    found_hz = _rate_of(columns["time"]) if "time" in columns else None
-    if found_hz is None:
+    if "time" not in columns:
         raise BadRecording(_NO_RATE)
+    found_hz = _rate_of(columns["time"])
+    if found_hz is None:
+        raise BadRecording("has one row only, whose time tells no rate; give --rate HZ, or leave it out")
     return checked_rate(found_hz)
 
 

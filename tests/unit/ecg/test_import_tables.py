@@ -317,6 +317,13 @@ class TestCsv:
         with pytest.raises(DataError, match=sentence):
             import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns, rate_hz=200)
 
+    def test_a_record_of_one_row_is_told_that_it_is_one_row(self, tmp_path):
+        table = {"t": [0.0, *np.arange(2500) / 250], "ecg": [1, *sine(250, 10)], "label": ["N"] * 2501}
+        write_csv(tmp_path / "h.csv", {**table, "visit": [1] + [2] * 2500})
+        columns = {"signal": "ecg", "rhythm": "label", "time": "t", "record": "visit"}
+        with pytest.raises(DataError, match=r"1 of 2 records .*\n.* h:1: has one row only, .* tells no rate"):
+            import_recordings(tmp_path / "h.csv", tmp_path / "out", columns=columns)
+
     @pytest.mark.parametrize("rate_hz", [0, -1, float("inf")])
     def test_a_senseless_rate_is_refused(self, tmp_path, rate_hz):
         write_csv(tmp_path / "h.csv", {"ecg": [1, 2], "label": ["N", "N"]})
@@ -411,6 +418,16 @@ class TestParquet:
         made = import_recordings(tmp_path / "l.parquet", tmp_path / "out2", columns=COLUMNS, rate_hz=250)
         assert made.rhythms == {"AFIB": 2, "N": 1}
         assert len(made.subjects) == 2
+
+    def test_long_numbers_beside_a_missing_one_keep_all_digits(self, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        people = [12345678901234567] * 2500 + [None] * 2500 + [12345678901234568] * 2500
+        table = {"ecg": np.tile(sine(250, 10), 3), "label": ["AFIB"] * 7500, "patient": people}
+        parquet.write_table(pa.table(table), tmp_path / "h.parquet")
+        made = import_recordings(tmp_path / "h.parquet", tmp_path / "out", columns=COLUMNS, rate_hz=250)
+        assert [one.person for one in made.records] == ["12345678901234567", "h:2500", "12345678901234568"]
 
     def test_text_where_numbers_belong_is_named(self, tmp_path):
         import pyarrow as pa
