@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from atml.ecg.sources.recording import (
     RHYTHM_CODES,
+    InParts,
     Reading,
     Recording,
-    Signal,
     Span,
     choose_channel,
     in_millivolts,
@@ -41,7 +41,7 @@ def read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
         rate_hz = float(opened.getSampleFrequency(index))
         spans, notes = _rhythms(opened, samples / rate_hz, reading)
         patient = opened.getPatientCode().strip()
-    signal: Signal = _File(file=file, index=index, samples=samples, factor=factor)
+    signal = InParts(samples=samples, read=partial(_samples, file, index, factor))
     yield Recording(
         record=name,
         signal=signal if reading.in_parts else signal[:],
@@ -54,23 +54,10 @@ def read(file: Path, name: str, reading: Reading) -> Iterator[Recording]:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _File:
-    """A channel of which only the parts that are asked for are read."""
-
-    file: Path
-    index: int
-    samples: int
-    factor: float  # to mV
-
-    def __len__(self) -> int:
-        return self.samples
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
-        start, end, _ = part.indices(self.samples)
-        # Opened anew, since the library opens no file twice and leaves it to the user to close one.
-        with _open(self.file) as opened:
-            return np.asarray(opened.readSignal(self.index, start, end - start)) * self.factor
+def _samples(file: Path, index: int, factor: float, start: int, end: int) -> NDArray[np.float64]:
+    # Opened anew, since the library opens no file twice and leaves it to the user to close one.
+    with _open(file) as opened:
+        return np.asarray(opened.readSignal(index, start, end - start)) * factor
 
 
 def _open(file: Path, *, with_annotations: bool = False) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,22 @@ class Span:
     end_seconds: float  # exclusive
 
 
-class Signal(Protocol):
-    """The samples of one channel: an array, or a file that is read part by part."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InParts:
+    """The samples of one channel, of which only the parts that are asked for are read."""
+
+    samples: int
+    read: Callable[[int, int], NDArray[np.float64]]  # first sample and end; raises BadRecording
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        return self.samples
 
     def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
-        """Return consecutive samples; raises BadRecording if they cannot be read."""
+        start, end, _ = part.indices(self.samples)
+        return self.read(start, end)
+
+
+Signal = NDArray[np.float64] | InParts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,7 +5,7 @@ recordings of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from atml.ecg.sources.columns import LABELS, Labels, as_numbers, gathered
 from atml.ecg.sources.iesd import Problem
-from atml.ecg.sources.recording import Reading, Recording, Signal, checked_rate, rhythm_code, spans_between
+from atml.ecg.sources.recording import (
+    InParts,
+    Reading,
+    Recording,
+    Signal,
+    checked_rate,
+    rhythm_code,
+    spans_between,
+)
 from atml.errors import BadRecording, DataError
 
 ROLES = ("signal", "rhythm", "subject", "record", "time", "rate")
@@ -106,7 +114,8 @@ def _recording(record: str, columns: Columns, reading: Reading) -> Recording:
     starts = np.array(rhythms.starts)  # in samples
     if "time" in columns:
         places = _places(columns["time"], rate_hz)
-        signal = _Timed(values=columns["signal"], places=places)
+        # Read in parts, so that a pause of days takes no memory.
+        signal = InParts(samples=int(places[-1]) + 1, read=partial(_at_places, columns["signal"], places))
         starts = places[starts]
     changes = zip((starts / rate_hz).tolist(), map(rhythm_code, rhythms.texts), strict=True)
     return Recording(
@@ -119,22 +128,14 @@ def _recording(record: str, columns: Columns, reading: Reading) -> Recording:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Timed:
-    """Samples at their times, with NaN where samples are missing; a pause of days takes no memory."""
-
-    values: NDArray[np.float64]
-    places: NDArray[np.int64]  # sample that each value is; in order
-
-    def __len__(self) -> int:
-        return int(self.places[-1]) + 1
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
-        start, end, _ = part.indices(len(self))
-        first, last = np.searchsorted(self.places, (start, end))
-        samples = np.full(max(0, end - start), np.nan)
-        samples[self.places[first:last] - start] = self.values[first:last]
-        return samples
+def _at_places(
+    values: NDArray[np.float64], places: NDArray[np.int64], start: int, end: int
+) -> NDArray[np.float64]:
+    """Return samples of which `values` are those at `places`, in order, and all others are missing."""
+    first, last = np.searchsorted(places, (start, end))
+    samples = np.full(max(0, end - start), np.nan)
+    samples[places[first:last] - start] = values[first:last]
+    return samples
 
 
 def _check_times(time: NDArray[np.float64]) -> None:

@@ -6,7 +6,7 @@ end of an episode, so what precedes the first episode of a "paroxysmal" record i
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from atml.ecg.segment import AFIB_RHYTHM
 from atml.ecg.sources.recording import (
+    InParts,
     Item,
     Reading,
     Recording,
-    Signal,
     Span,
     choose_channel,
     file_items,
@@ -72,10 +72,12 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
         raise BadRecording(f"{header.name} has gaps but no layout segment; add one, as wfdb needs it")
     try:
         factor, unit = _unit(fields, index)
+        # Samples of this channel in a frame; other channels may have fewer.
         per_frame = int(_segments(fields)[0].samps_per_frame[index])
     except (IndexError, TypeError):
         raise BadRecording(f"the headers of its segments differ from {header.name}; fetch it again") from None
-    signal: Signal = _File(header=header, fields=fields, index=index, per_frame=per_frame, factor=factor)
+    read = partial(_samples, header, fields, index, per_frame, factor)
+    signal = InParts(samples=int(fields.sig_len) * per_frame, read=read)
     seconds = fields.sig_len / fields.fs
     yield Recording(
         record=name,
@@ -87,25 +89,13 @@ def _recording(header: Path, name: str, reading: Reading) -> Iterator[Recording]
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _File:
-    """A channel of which only the parts that are asked for are read."""
-
-    header: Path
-    fields: Any
-    index: int
-    per_frame: int  # samples of this channel in a frame; other channels may have fewer
-    factor: float  # to mV
-
-    def __len__(self) -> int:
-        return int(self.fields.sig_len) * self.per_frame
-
-    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
-        start, end, _ = part.indices(len(self))
-        first, last = start // self.per_frame, -(-end // self.per_frame)  # frames
-        record = _record(self.header, self.fields, self.index, first, last)
-        skipped = first * self.per_frame
-        return np.asarray(record.e_p_signal[0][start - skipped : end - skipped], np.float64) * self.factor
+def _samples(
+    header: Path, fields: Any, index: int, per_frame: int, factor: float, start: int, end: int
+) -> NDArray[np.float64]:
+    first, last = start // per_frame, -(-end // per_frame)  # frames
+    record = _record(header, fields, index, first, last)
+    skipped = first * per_frame
+    return np.asarray(record.e_p_signal[0][start - skipped : end - skipped], np.float64) * factor
 
 
 def _segments(fields: Any) -> list[Any]:
