@@ -100,22 +100,18 @@ def read_segment(path: Path) -> NDArray[np.float32] | Problem:
         if error.errno in (errno.EINVAL, errno.EFBIG):  # a directory, a pipe, or too large
             return Problem(file=path.name, text=f"{error.strerror}; {RESTORE}")
         return Problem(file=path.name, text=f"cannot be read: {why_unreadable(error)}", unreadable=True)
-    return _parsed(path.name, text)
-
-
-def _parsed(file: str, text: bytes) -> NDArray[np.float32] | Problem:
+    text = _plain_text(text)
     if not text.strip():
-        return Problem(file=file, line=1, text=f"the file is empty; {RESTORE}")
+        return Problem(file=path.name, line=1, text=f"the file is empty; {RESTORE}")
     lines = text.rstrip().split(b"\n")
     try:
         # float() on bytes is strict except for "_", "nan" and "inf"; takes a quarter of a millisecond.
         with np.errstate(over="ignore"):
             samples = np.array([float(line) for line in lines], dtype=np.float32)
     except ValueError:
-        plain = _plain_text(text)
-        return _first_problem(file, lines) if plain == text else _parsed(file, plain)
+        return _first_problem(path.name, lines)
     if b"_" in text or not np.isfinite(samples).all():
-        return _first_problem(file, lines)
+        return _first_problem(path.name, lines)
     return samples
 
 
@@ -142,10 +138,7 @@ def _fault(text: bytes) -> str | None:
     """What is wrong with one line, or ``None``."""
     if not text:
         return "expected a number but got an empty line"
-    try:
-        shown = text.decode("utf-8")
-    except UnicodeDecodeError:
-        return "expected a number but got binary data"
+    shown = text.decode(errors="surrogateescape")  # what is no UTF-8 is not printable then
     if not shown.replace("\t", " ").isprintable():
         return "expected a number but got binary data"
     shown = shown if len(shown) <= 40 else shown[:39] + "…"
