@@ -65,11 +65,10 @@ class Writing:
     pattern: Pattern[str] | None  # finds the person in a record's name
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _index: list[IndexedSegment] = field(default_factory=list)
+    index: list[IndexedSegment] = field(default_factory=list)
     _subjects: Counter[str] = field(default_factory=Counter)  # segments of each
     _records: list[ImportedRecord] = field(default_factory=list)
     _names: Counter[tuple[str, str]] = field(default_factory=Counter)  # records of each person and name
-    _positive: int = 0  # segments named AFIB
     _guessed: list[str] = field(default_factory=list)  # records whose name was taken for the person's
 
     def add(self, item: Item) -> None:
@@ -128,8 +127,7 @@ class Writing:
         text = ("%.7g\n" * len(one.samples)) % tuple(one.samples.tolist())
         (self.directory / name.filename).write_text(text, encoding="ascii")
         self._subjects[record.subject] = count + 1
-        self._positive += name.label
-        self._index.append(
+        self.index.append(
             IndexedSegment(
                 file=name.filename,
                 record=record.record,
@@ -145,25 +143,24 @@ class Writing:
             return AFIB_RHYTHM
         return NOT_POSITIVE if rhythm == AFIB_RHYTHM else rhythm
 
-    def finish(self, out: Path, format_: str) -> tuple[Import, list[IndexedSegment]]:
-        """Return what was made, and the index.
+    def finish(self, out: Path, format_: str) -> Import:
+        """Return what was made.
 
         Raises:
             DataError: two people have the same number.
         """
         check_numbers(one.person for one in self._records)
-        result = Import(
+        return Import(
             directory=out,
             format=format_,
-            segments=len(self._index),
+            segments=len(self.index),
             positive=self.positive,
-            positive_segments=self._positive,
-            rhythms=dict(Counter(one.rhythm for one in self._index).most_common()),
+            positive_segments=sum(self._named(one.rhythm) == AFIB_RHYTHM for one in self.index),
+            rhythms=dict(Counter(one.rhythm for one in self.index).most_common()),
             records=tuple(self._records),
             notes=(*self.notes, *self._warnings()),
             skipped=tuple(self.problems),
         )
-        return result, self._index
 
     def _warnings(self) -> list[str]:
         warnings = []
@@ -177,7 +174,7 @@ class Writing:
         if self._guessed and len(self._guessed) < len(self._records):
             names = ", ".join(self._guessed[:MOST_NAMES]) + (", …" if len(self._guessed) > MOST_NAMES else "")
             warnings.append(f"the source does not say whose these are, so each is another person: {names}")
-        there = {one.rhythm.upper() for one in self._index}
+        there = {one.rhythm.upper() for one in self.index}
         return warnings + [
             f"no segment has the rhythm to find, {rhythm}; say with --positive which it is"
             for rhythm in self.positive

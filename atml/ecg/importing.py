@@ -93,10 +93,10 @@ def import_recordings(
             progress(done, len(items))
         if writing.problems and not skip_bad:
             raise DataError(_summary(path, writing.problems, writing.seen))
-        result, index = writing.finish(Path(out), format_)
-        if not index:
+        result = writing.finish(Path(out), format_)
+        if not result.segments:
             raise DataError(_nothing(path, result))
-        write_index(directory, index)
+        write_index(directory, writing.index)
         settings = {"path": str(path), "subject_pattern": pattern.pattern if pattern else None}
         source = replace(source, origin=origin or source.origin, licence=licence or source.licence)
         write_provenance(directory, _provenance(result, source, step_seconds, settings))

@@ -1,7 +1,6 @@
 """What imported segments were made of: `provenance.json`, and `segments.csv` with each segment's time."""
 
 import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -38,12 +37,11 @@ def place_of(file: str) -> tuple[str, str]:
 
 def write_index(directory: Path, segments: Iterable[IndexedSegment]) -> None:
     """Write `segments.csv`; records in the order in which they were read, segments in order of time."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "record", "start_seconds", "rhythm", "part"])
-    for one in segments:
-        writer.writerow([one.file, one.record, f"{one.start_seconds:.4f}", one.rhythm, one.part])
-    (directory / INDEX).write_text(text.getvalue(), encoding="utf-8")
+    with (directory / INDEX).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "record", "start_seconds", "rhythm", "part"])
+        for one in segments:
+            writer.writerow([one.file, one.record, f"{one.start_seconds:.4f}", one.rhythm, one.part])
 
 
 def read_index(directory: str | Path) -> tuple[IndexedSegment, ...]:
