@@ -104,9 +104,8 @@ def _append(response: IO[bytes], part: Path, have: int) -> None:
     while True:
         content = response.read(CHUNK_BYTES)
         try:
-            with part.open("r+b" if part.exists() else "xb") as file:
-                file.seek(have)
-                file.truncate()
+            with part.open("ab") as file:
+                file.truncate(have)
                 file.write(content)
         except OSError as error:
             raise cannot_write(part, error) from None

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from atml.ecg.provenance import Source
 from atml.ecg.sources.download import download
 from atml.errors import DataError
-from atml.files import make_folder, write_text
+from atml.files import write_text
 
 PHYSIONET = "https://physionet.org/files"
 VERSION = "1.0.0"  # of every database below
@@ -91,7 +91,6 @@ def fetch_recordings(
     if not top.startswith(("https://", "http://")):
         raise DataError(f"{top} is not a web address; it must begin with https:// or http://.")
     url = f"{top.rstrip('/')}/{database}/{VERSION}"
-    make_folder(directory)
     source = replace(
         one,
         origin=f"{one.origin}, version {VERSION}, {url}/",
