@@ -174,6 +174,7 @@ def _open(
 
 def _dataset(directory: Path, store: Store) -> Dataset:
     names = [SegmentName.parse(name) for name in store.names]
+    imported = read_provenance(directory) or {}
     return Dataset(
         store=store.samples,
         rows=np.arange(len(names), dtype=np.int64),
@@ -184,14 +185,8 @@ def _dataset(directory: Path, store: Store) -> Dataset:
         skipped=len(store.problems),
         store_fingerprint=store.fingerprint,
         store_names=store.names,
-        positive=_positive(directory),
+        positive=tuple(map(str, imported.get("positive_rhythms") or (AFIB_RHYTHM,))),
     )
-
-
-def _positive(directory: Path) -> tuple[str, ...]:
-    """Return the rhythms that an import has labelled AFIB; AFIB alone if the directory was not imported."""
-    provenance = read_provenance(directory) or {}
-    return tuple(map(str, provenance.get("positive_rhythms") or (AFIB_RHYTHM,)))
 
 
 def _nothing_in(directory: Path, listing: Listing) -> str:

@@ -32,13 +32,13 @@ def person(record: str, stated: str | None, pattern: re.Pattern[str] | None) -> 
     Raises:
         BadRecording: the pattern finds nothing in the record's name.
     """
-    if pattern is None:
-        # The same letters may be stored in two ways, as by macOS and by Linux in names of files.
-        return unicodedata.normalize("NFC", stated or record)
-    found = pattern.search(record)
-    name = "" if found is None else (found[1] if pattern.groups else found[0]) or ""
-    if not name:
-        raise BadRecording(f"--subject {pattern.pattern} finds nothing in its name; correct the pattern")
+    name = stated or record
+    if pattern is not None:
+        found = pattern.search(record)
+        name = "" if found is None else (found[1] if pattern.groups else found[0]) or ""
+        if not name:
+            raise BadRecording(f"--subject {pattern.pattern} finds nothing in its name; correct the pattern")
+    # The same letters may be stored in two ways, as by macOS and by Linux in names of files.
     return unicodedata.normalize("NFC", name)
 
 

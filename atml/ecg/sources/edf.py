@@ -26,6 +26,7 @@ from atml.ecg.sources.recording import (
     spans_between,
 )
 from atml.errors import BadRecording
+from atml.words import listed
 
 KNOWN = RHYTHM_CODES | {"SR", "NSR"}  # usual names of sinus rhythm
 MOST_EVENTS = 5  # in a note
@@ -114,9 +115,8 @@ def _rhythms(opened: Any, seconds: float, reading: Reading) -> tuple[tuple[Span,
             "no annotation in it is a rhythm such as AFIB or N; if its rhythms have other names, give those "
             "to find with --positive, or export annotations with the file (EDF+)"
         )
-    listed = ", ".join(f"{text} ({count})" for text, count in events.most_common(MOST_EVENTS))
-    more = f" and {len(events) - MOST_EVENTS} more" if len(events) > MOST_EVENTS else ""
-    note = f"annotations that are no known rhythm, and so end none: {listed}{more}"
+    others = listed([f"{text} ({count})" for text, count in events.most_common()], MOST_EVENTS)
+    note = f"annotations that are no known rhythm, and so end none: {others}"
     return spans_between(changes, seconds), (note,) if events else ()
 
 
