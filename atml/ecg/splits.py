@@ -37,18 +37,14 @@ def grouped_folds(dataset: Dataset, *, folds: int = 5, seed: int = 0) -> list[Sp
     """
     if folds < 2:
         raise TooFewSubjects(f"folds must be at least 2 but got {folds}.")
-    mixed, single = _subjects_by_class(dataset)
-    if len(mixed) + min(map(len, single)) < folds:
-        raise TooFewSubjects(_advice(dataset, folds, len(mixed), [len(names) for names in single]))
     validating = [np.isin(dataset.subjects, names) for names in _dealt(dataset, folds, seed)]
     return [Split(train=dataset.select(~here), valid=dataset.select(here)) for here in validating]
 
 
-def _subjects_by_class(dataset: Dataset) -> tuple[list[str], list[list[str]]]:
-    """Subjects with both classes, and those with only one, by class."""
-    having = [set(dataset.subjects[dataset.labels == label].tolist()) for label in range(len(CLASSES))]
-    normal, afib = having
-    return sorted(normal & afib), [sorted(normal - afib), sorted(afib - normal)]
+def _subjects_by_class(dataset: Dataset) -> tuple[list[str], list[str], list[str]]:
+    """Subjects with both classes, and those with Normal and with AFIB only."""
+    normal, afib = (set(dataset.subjects[dataset.labels == label].tolist()) for label in range(len(CLASSES)))
+    return sorted(normal & afib), sorted(normal - afib), sorted(afib - normal)
 
 
 def _dealt(dataset: Dataset, folds: int, seed: int) -> list[list[str]]:
@@ -57,7 +53,9 @@ def _dealt(dataset: Dataset, folds: int, seed: int) -> list[list[str]]:
     Each fold begins with a subject of both classes, or with one of each.
     """
     random = np.random.default_rng(seed % 2**32)
-    mixed, (normal, afib) = _subjects_by_class(dataset)
+    mixed, normal, afib = _subjects_by_class(dataset)
+    if len(mixed) + min(len(normal), len(afib)) < folds:
+        raise TooFewSubjects(_advice(dataset, folds, len(mixed), [len(normal), len(afib)]))
     for names in (mixed, normal, afib):
         random.shuffle(names)
     dealt = [[mixed.pop()] if mixed else [normal.pop(), afib.pop()] for _ in range(folds)]
