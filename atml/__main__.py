@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C before it can answer ends it without a word."""
+    """Run the command line; Ctrl-C during its imports ends it with exit code 130 and no output."""
     try:
         from atml.cli.main import main as run
 
