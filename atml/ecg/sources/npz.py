@@ -34,7 +34,8 @@ def read(file: Path, name: str, reading: Reading) -> Iterator[Recording | Proble
         raise BadRecording(f"array {reading.columns['signal']} must have one or two dimensions")
     columns = {role: _column(role, array, len(signal)) for role, array in arrays.items()}
     if signal.ndim == 1:
-        labels = {role: Labels(columns[role]) for role in LABELS if role in columns}
+        # A label given once for the file is not compared row by row.
+        labels = {role: Labels(np.atleast_1d(arrays[role])) for role in LABELS if role in arrays}
         yield from recordings(name, {**columns, **labels}, reading)
     else:
         parts = (

@@ -272,9 +272,9 @@ print(signal.getsignal(signal.SIGTERM) is before)
 
 class TestServe:
     @pytest.mark.parametrize(
-        ("number", "ended"), [(signal.SIGTERM, "returned"), (signal.SIGINT, "KeyboardInterrupt")]
+        ("host", "number", "ended"),
+        [("127.0.0.1", signal.SIGTERM, "returned"), ("localhost", signal.SIGINT, "KeyboardInterrupt")],
     )
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
     def test_it_answers_until_a_signal_and_leaves_the_port_free(self, host, number, ended):
         # In a process of its own: what other tests left to the garbage collector could swallow the exception.
         command = [sys.executable, "-c", SERVED, host, str(int(number))]

@@ -344,6 +344,14 @@ class TestNpz:
         import_recordings(tmp_path / "h.npz", tmp_path / "out", columns=COLUMNS, rate_hz=200)
         check_rows(tmp_path / "out")
 
+    def test_values_given_once_hold_for_all_samples(self, tmp_path):
+        np.savez(tmp_path / "h.npz", ecg=sine(360, 10), label="AFIB", patient=7, name="first", fs=360)
+        made = import_recordings(
+            tmp_path / "h.npz", tmp_path / "out", columns={**COLUMNS, "record": "name", "rate": "fs"}
+        )
+        assert [(one.person, one.record, one.seconds) for one in made.records] == [("7", "h:first", 10.0)]
+        assert made.rhythms == {"AFIB": 2}
+
     def test_a_matrix_has_a_recording_in_each_row(self, tmp_path):
         ecg = np.stack([sine(360, 10)] * 4)
         np.savez(tmp_path / "h.npz", ecg=ecg, label=[1.0, 0.0, 1.0, 0.0], patient=[7, 7, 8, 8], fs=360)

@@ -10,7 +10,7 @@ needs_compiler = pytest.mark.skipif(bool(missing), reason=tools.advice(missing))
 
 
 def candidates(**targets):
-    search = {"architectures": ["dscnn", "tcn", "linear"], "sizes": [3_000, 8_000, 12_000]}
+    search = {"architectures": ["dscnn", "tcn", "linear"], "sizes": [3_000, 8_000]}
     document = {"phase": "joint", "name": "a", "search": search, "targets": targets}
     return parse_spec(document, source="test").candidates(LENGTH)
 
