@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help install demo dashboard test test-all lint docs format bench clean
+.PHONY: help install demo dashboard test test-all test-lowest lint docs format bench clean
 
 help:  ## Say what each target does.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ test: install  ## Tests, without the slow ones.
 test-all: install  ## All tests, as continuous integration runs them.
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-lowest:  ## Tests with the lowest versions that pyproject.toml allows, in .venv-lowest (5 GB).
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(VENV)-lowest/bin/pytest -n 2 --dist loadfile -m 'not slow' -W default
+
 lint: install  ## Style, types, and that data flows one way.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,4 +57,4 @@ bench: install  ## Speed against baselines measured in the same run.
 	$(BIN)/python -m tests.benchmarks.worker_scaling
 
 clean:  ## Remove what the targets above made, but no results, databases or data.
-	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -177,15 +177,16 @@ class TestOddAnswers:
             classifier.probabilities(self.SAMPLES)
 
     def test_a_model_that_asks_for_more_memory_than_there_is_is_refused(self):
-        classifier = odd_model(
+        nodes = (
             helper.make_node("ConstantOfShape", ["huge"], ["zeros"]),
             helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
             helper.make_node("Reshape", ["ecg", "shape"], ["pairs"]),
             helper.make_node("Add", ["pairs", "zero"], ["logits"]),
-            constants={"huge": np.array([2**50]), "shape": np.array([-1, 2])},
         )
-        with pytest.raises(ModelError, match="The model cannot be run"):
-            classifier.probabilities(self.SAMPLES)
+        constants = {"huge": np.array([2**50]), "shape": np.array([-1, 2])}
+        # Older ONNX Runtimes compute constants when a model is loaded.
+        with pytest.raises(ModelError, match="The model (cannot|is not an ONNX model that can) be run"):
+            odd_model(*nodes, constants=constants).probabilities(self.SAMPLES)
 
     @pytest.mark.parametrize("classes", ["AFIB", "A,B,AFIB", "AFIB,other", "other,nonsense", ",AFIB", ""])
     def test_other_classes_than_two_with_afib_last_are_refused(self, content: bytes, classes: str):

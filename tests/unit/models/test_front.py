@@ -42,7 +42,7 @@ def test_polarity_does_not_matter(name, ecg):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("value", [0.0, 7.0, -1e6, 1e30])
+@pytest.mark.parametrize("value", [0.0, 7.0, -1e6, 1e15])
 def test_a_flat_line_has_a_finite_answer(name, value):
     assert answers(network(name), torch.full((2, 1, LENGTH), value)).isfinite().all()
 
