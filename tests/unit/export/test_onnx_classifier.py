@@ -185,7 +185,7 @@ class TestOddAnswers:
         )
         constants = {"huge": np.array([2**50]), "shape": np.array([-1, 2])}
         # Older ONNX Runtimes compute constants when a model is loaded.
-        with pytest.raises(ModelError, match="The model (cannot|is not an ONNX model that can) be run"):
+        with pytest.raises(ModelError, match=r"The model (cannot|is not an ONNX model that can) be run"):
             odd_model(*nodes, constants=constants).probabilities(self.SAMPLES)
 
     @pytest.mark.parametrize("classes", ["AFIB", "A,B,AFIB", "AFIB,other", "other,nonsense", ",AFIB", ""])
