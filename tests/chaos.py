@@ -210,7 +210,8 @@ def make_phase(
         "search": {
             "architectures": architectures,
             "sizes": [16_000],
-            "learning_rate": {"low": 1e-3, "high": 1e-1, "steps": 40},
+            # Enough of them that there is a point for each trial.
+            "learning_rate": {"low": 1e-3, "high": 1e-1, "steps": max(40, trials // len(architectures) + 1)},
         },
         "training": {"epochs": epochs, "segments_per_epoch": segments, "batch_size": 64},
         "pruning": {
