@@ -87,32 +87,26 @@ def dashboard_app(
 
 
 def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], None]) -> None:
-    """Serve `app` until SIGTERM; `on_ready` is called with the URL as soon as the port is open.
+    """Serve `app` until Ctrl-C or SIGTERM; `on_ready` is called with the URL as soon as the port is open.
 
     Raises:
         AddressError: the address cannot be listened on.
-        KeyboardInterrupt: Ctrl-C.
     """
     connections: dict[int, Any] = {}  # by file descriptor, including the listening ones
     server = _listen(app, address, connections)
-    terminated = False
 
     def on_terminate(_number: int, _frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
         raise SystemExit
 
     previous = signal.signal(signal.SIGTERM, on_terminate)
     try:
         on_ready(_url(address, server))
         server.run()  # returns on KeyboardInterrupt and SystemExit
-    except SystemExit:
-        pass  # terminated just before it ran
+    except (KeyboardInterrupt, SystemExit):
+        pass  # told to end just before it ran
     finally:
         signal.signal(signal.SIGTERM, previous)
         wasyncore.close_all(connections, ignore_all=True)
-    if not terminated:
-        raise KeyboardInterrupt
 
 
 def _listen(app: WSGIApplication, address: Address, connections: dict[int, Any]) -> Any:

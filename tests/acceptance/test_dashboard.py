@@ -124,8 +124,7 @@ def serve(shown):
     for process in processes:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
-        assert process.returncode == 130
-        assert "Traceback" not in said
+        assert (process.returncode, said) == (0, "")
 
 
 @pytest.fixture(scope="module")
