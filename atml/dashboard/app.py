@@ -1,11 +1,9 @@
 """Serving optuna-dashboard to this machine, or to users with credentials."""
 
 import ipaddress
-import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
@@ -87,25 +85,19 @@ def dashboard_app(
 
 
 def serve(app: WSGIApplication, address: Address, *, on_ready: Callable[[str], None]) -> None:
-    """Serve `app` until Ctrl-C or SIGTERM; `on_ready` is called with the URL as soon as the port is open.
+    """Serve `app` until Ctrl-C; `on_ready` is called with the URL as soon as the port is open.
 
     Raises:
         AddressError: the address cannot be listened on.
     """
     connections: dict[int, Any] = {}  # by file descriptor, including the listening ones
     server = _listen(app, address, connections)
-
-    def on_terminate(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit
-
-    previous = signal.signal(signal.SIGTERM, on_terminate)
     try:
         on_ready(_url(address, server))
-        server.run()  # returns on KeyboardInterrupt and SystemExit
-    except (KeyboardInterrupt, SystemExit):
-        pass  # told to end just before it ran
+        server.run()  # returns on KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass  # just before it ran
     finally:
-        signal.signal(signal.SIGTERM, previous)
         wasyncore.close_all(connections, ignore_all=True)
 
 
