@@ -184,7 +184,9 @@ class TestStoredScripts:
 
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a command does
         try:
-            serve(app, Address(port=0), on_ready=lambda url: threading.Thread(target=visit, args=(url,)).start())
+            serve(
+                app, Address(port=0), on_ready=lambda url: threading.Thread(target=visit, args=(url,)).start()
+            )
         finally:
             signal.signal(signal.SIGTERM, before)
         assert len(said) == len(requests)
