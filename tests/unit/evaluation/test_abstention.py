@@ -50,6 +50,10 @@ def test_the_subject_with_the_fewest_answers_is_reported():
     assert (found.metrics.segments, found.metrics.accuracy) == (2, 1)
 
 
+def test_full_coverage_answers_scores_that_were_not_known_too():
+    assert least_confidence_for([0.01, 0.99], 0.5, 1.0) == 0.5
+
+
 def test_without_an_answer_there_are_no_metrics():
     found = abstain([1, 0], [0.5, 0.5], ["A", "A"], ["N"] * 2, threshold=0.5, least_confidence=0.6)
     assert (found.coverage, found.metrics) == (0, None)

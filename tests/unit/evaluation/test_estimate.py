@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atml.evaluation import FoldCounts, best_threshold, estimate, evaluate, metrics_of_folds
-from atml.evaluation.estimate import THRESHOLDS
+from atml.evaluation.estimate import THRESHOLDS, fbeta_of_all_afib
 
 
 def fold(seed=0, segments=400, subjects=4, quality=1.5):
@@ -33,6 +33,20 @@ def test_fbeta_at_a_threshold_is_that_of_segments_weighted_by_subject(seed, beta
         hits = weight[called & (labels == 1)].sum()
         bottom = beta**2 * weight[labels == 1].sum() + weight[called].sum()
         assert found[at] == pytest.approx((1 + beta**2) * hits / bottom)
+
+
+def test_a_score_at_the_threshold_is_afib():
+    found = FoldCounts.of([1, 0], [THRESHOLDS[3]] * 2, ["a", "b"])
+    assert (found.hits.sum(axis=0) == [1] * 4 + [0] * 8).all()
+    assert (found.false_alarms == found.hits[::-1]).all()
+
+
+@given(st.integers(1, 99), st.sampled_from([0.5, 1.0, 2.0]))
+def test_calling_everything_afib(afib, beta):
+    found = evaluate(
+        [1] * afib + [0] * (100 - afib), [1] * 100, ["a"] * 100, ["N"] * 100, threshold=0.5, beta=beta
+    )
+    assert fbeta_of_all_afib(afib / 100, beta) == pytest.approx(found.fbeta)
 
 
 def test_counts_survive_json():

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 
 import atml.evaluation
 from atml.evaluation import Metrics, evaluate
+from atml.evaluation.bootstrap import resampled_subjects
 
 rows = st.lists(
     st.tuples(
@@ -150,16 +151,24 @@ def test_intervals_hold_the_figure_and_are_always_the_same():
         assert low < high
 
 
-def test_the_resampled_area_is_the_area():
-    labels, scores, subjects, rhythms = contest_set(8000)
-    found = evaluate(labels, scores, subjects, rhythms, threshold=0.5)
-    rng = np.random.default_rng(0)
-    names = np.unique(subjects)
-    areas = []
-    for _ in range(200):
-        drawn = np.concatenate([np.flatnonzero(subjects == name) for name in rng.choice(names, names.size)])
-        areas.append(roc_auc_score(labels[drawn], scores[drawn]))
-    assert found.intervals["roc_auc"] == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=5e-3)
+def test_intervals_are_those_of_resampled_segments():
+    labels, scores, subjects, rhythms = contest_set(800, subjects=8)
+    scores = scores.round(1)  # so that scores tie
+    found = evaluate(labels, scores, subjects, rhythms, threshold=0.5, bootstrap=60)
+    resamples = []
+    for times in resampled_subjects(8, 60).astype(int):
+        drawn, copies = [], []
+        for name, count in zip([one.subject for one in found.per_subject], times, strict=True):
+            own = np.flatnonzero(subjects == name)
+            drawn.append(np.tile(own, count))
+            copies += [f"{name} {copy}" for copy in range(count) for _ in own]
+        rows = np.concatenate(drawn)
+        again = labels[rows], scores[rows], copies, rhythms[rows]
+        resamples.append(evaluate(*again, threshold=0.5, bootstrap=0))
+    for name, interval in found.intervals.items():
+        values = [getattr(one, name) for one in resamples]
+        assert interval == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-9), name
+    assert len(found.intervals) == 9
 
 
 def test_subjects_not_segments_are_resampled():
@@ -229,3 +238,12 @@ def test_six_subjects_of_a_class_give_an_interval_of_what_is_about_it(count):
     found = evaluate(labels, labels * 0.8, np.repeat(list("abcdefgh"), 2), np.full(16, "N"), threshold=0.5)
     about_afib = {"f1", "fbeta", "precision", "recall", "subject_mean_fbeta", "g", "roc_auc"}
     assert set(found.intervals) == {"accuracy", "specificity"} | (about_afib if count == 6 else set())
+
+
+def test_the_subject_on_which_a_model_is_worst_comes_first():
+    labels = [1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0]
+    scores = [0.9, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.9, 0.1, 0.9, 0.1]
+    subjects = ["missed"] * 4 + ["afib only"] * 2 + ["alarms"] * 3 + ["fine"] * 2
+    found = evaluate(labels, scores, subjects, ["N"] * 11, threshold=0.5)
+    rates = [(one.subject, one.smaller_rate) for one in found.worst_first]
+    assert rates == [("alarms", pytest.approx(1 / 3)), ("missed", 0.5), ("afib only", 1.0), ("fine", 1.0)]

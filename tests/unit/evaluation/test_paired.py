@@ -1,5 +1,7 @@
 """Comparing two models on the same subjects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,13 @@ def test_one_that_is_better_on_every_subject_is_better_for_sure():
 def test_one_that_is_better_on_a_few_subjects_alone_may_not_be_better():
     better_on_one = chance([fold([10, 4, 5, 5, 5, 5])], [fold([5, 5, 5, 5, 5, 5])])
     assert 0.5 < better_on_one < 0.9
+
+
+def test_a_long_recording_weighs_as_much_as_a_short_one():
+    long, short = fold([50]), fold([5], subjects=["S1"])
+    long = replace(long, afib=long.afib * 10, other=long.other * 10)
+    better_on_short = [replace(long, hits=long.hits - 10), replace(short, hits=short.hits + 1)]
+    assert chance([long, short], better_on_short) == pytest.approx(0.5, abs=0.05)
 
 
 def test_false_alarms_count():

@@ -135,11 +135,17 @@ def test_a_trial_without_a_value_is_no_evidence(state):
 
 
 def test_other_numbers_than_learning_rates():
-    depths = {"depth": IntDistribution(1, 11)}
-    bad = create_trial(params={"depth": 4}, distributions=depths, value=0.1)
+    depths = {"depth": IntDistribution(11, 21)}
+    bad = create_trial(params={"depth": 14}, distributions=depths, value=0.1)
     rule = pruner(param="depth", same=(), radius=0.2)
-    near = [depth for depth in range(1, 12) if rule.bad_neighbour([bad], running({"depth": depth}, depths))]
-    assert near == [2, 3, 4, 5, 6]
+    near = [depth for depth in range(11, 22) if rule.bad_neighbour([bad], running({"depth": depth}, depths))]
+    assert near == [12, 13, 14, 15, 16]
+
+
+def test_a_range_of_one_value():
+    only = {"depth": IntDistribution(3, 3)}
+    bad = create_trial(params={"depth": 3}, distributions=only, value=0.1)
+    assert pruner(param="depth", same=()).bad_neighbour([bad], running({"depth": 3}, only)) is not None
 
 
 def test_values_are_compared_only_within_one_range():

@@ -122,6 +122,11 @@ def test_nothing_is_pruned_before_enough_rivals_are_there(pruned, rivals):
     assert pruned(1000, 0.1, startup_trials=3)
 
 
+def test_one_rival_may_be_enough(pruned, rivals):
+    rivals((1000, (0.9,)))
+    assert pruned(1000, 0.1, startup_trials=1)
+
+
 def test_a_whole_study_with_two_objectives():
     """Small models are good, large ones bad: all large ones but the first are pruned."""
     rule = SizeAwarePruner(size="parameters", startup_trials=1, warmup_steps=1)

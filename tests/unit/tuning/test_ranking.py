@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from atml.tuning.ranking import best_within, contenders, front, rank, tied
+from atml.tuning.ranking import best_within, contenders, front, leaders, rank, tied
 from atml.tuning.spec import TargetsSpec
 from tests.conftest import recorded_trial
 
@@ -119,3 +119,12 @@ class TestFront:
         assert best_within(found, 2500).trial.number == 1
         assert best_within(found, 3000).trial.number == 2
         assert best_within(found, 999) is None
+
+
+class TestLeaders:
+    def test_the_first_by_the_targets_and_the_best_within_each_size(self, among):
+        found = among(
+            (HARD, 4000), (moved(-0.01), 2000), (moved(-0.02), 1000), (moved(-0.03), 900), (moved(0.01), 8000)
+        )
+        assert numbers(leaders(found, TargetsSpec(), [1000, 2000], 1)) == [4, 2, 1]
+        assert numbers(leaders(found, TargetsSpec(onnx_bytes=4000), [4000, 999], 2)) == [0, 1, 3]
