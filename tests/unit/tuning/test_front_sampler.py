@@ -116,14 +116,18 @@ def test_it_goes_back_to_a_point_that_left_the_race_and_may_still_lead():
     assert [ask(study, grid)[1]] == [7]
 
 
-def test_a_leader_that_has_folds_left_is_asked_for_now_and_then(monkeypatch):
-    monkeypatch.setattr("atml.tuning.sampler.LEADER_SHARE", 1.0)
-    grid = grid_of()
-    study = new_study(grid)
-    trials = {at: trial for trial, at in (ask(study, grid) for _ in grid.points)}
-    leave(study, trials[4], "race", 0.95)
-    leave(study, trials[5], "race", 0.6)
-    assert ask(study, grid)[1] == 4
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_leader_that_has_folds_left_is_asked_for_now_and_then(monkeypatch, at_point, share):
+    monkeypatch.setattr("atml.tuning.sampler.LEADER_SHARE", share)
+    grid = grid_of(steps=15)
+    asked = []
+    for seed in range(8):
+        study = new_study(grid, seed=seed, sizes=(4000,))
+        for at, fbeta in ((20, 0.9), (40, 0.6)):
+            left = at_point(grid, at, state=PRUNED, by_fold=(fbeta,), pruned_by="race", directions=2)
+            study.add_trial(left)
+        asked.append(ask(study, grid)[1])
+    assert (set(asked) == {20}) is (share == 1.0)
 
 
 @pytest.mark.parametrize("by", list(records.PrunedBy))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atml.tuning.surrogate import Surrogate
+from atml.tuning.surrogate import Kernel, Surrogate
 
 # Two architectures, three sizes, five learning rates.
 RATES = 0.004 * 2.2 ** np.arange(5)
@@ -26,6 +26,36 @@ def surrogate():
 def told(surrogate, *fits):
     points, folds, fbeta = zip(*fits, strict=True)
     return surrogate.posterior(np.array(points), np.array(folds), np.array(fbeta))
+
+
+def prior(one, other, *, same_fold):
+    """The covariance of the log errors of two points in a fold, or in two, without the folds' difficulty."""
+    k = Kernel()
+    same = ARCHITECTURE[one] == ARCHITECTURE[other]
+    size = np.exp(-(np.log2(BYTES[one] / BYTES[other]) ** 2) / (2 * k.size_doublings**2))
+    rate = np.exp(-(np.log2(RATE[one] / RATE[other]) ** 2) / (2 * k.rate_doublings**2))
+    shared = k.size * size + k.rate * rate + k.point * (one == other)
+    shared += same * (k.architecture + k.architecture_size * size + k.architecture_rate * rate * size)
+    return shared + same_fold * (k.architecture_fold * same * size * rate + k.fit * (one == other))
+
+
+def test_the_posterior_is_that_of_a_gaussian_process(surrogate):
+    random = np.random.default_rng(1)
+    fits = [(int(point), fold) for point in random.permutation(len(BYTES))[:8] for fold in (0, 2)]
+    fbeta = random.uniform(0.7, 0.97, len(fits))
+    posterior = told(surrogate, *((*fit, value) for fit, value in zip(fits, fbeta, strict=True)))
+    observed = [[prior(p, q, same_fold=f == g) + Kernel().fold * (f == g) for q, g in fits] for p, f in fits]
+    everywhere = range(len(BYTES))
+    # The mean over four folds: a fit shares its fold with a quarter of it.
+    fold_mean = [[prior(p, q, same_fold=0.25) for q in everywhere] for p in everywhere]
+    crossed = np.array([fold_mean[p] for p, _ in fits])
+    weights = np.linalg.solve(observed, crossed).T
+    values = -np.log(1 - fbeta)
+    expected = np.median(values) + weights @ (values - np.median(values))
+    assert posterior.mean == pytest.approx(expected, abs=1e-6)
+    assert posterior.covariance(np.array(everywhere)) == pytest.approx(
+        fold_mean - weights @ crossed, abs=1e-6
+    )
 
 
 def test_what_was_trained_is_believed_more_with_every_fold(surrogate):
