@@ -8,7 +8,14 @@ from torch import nn
 
 from atml.errors import ModelError
 from atml.models import ARCHITECTURES, Architecture, Config, get_architecture, width
-from atml.tuning.candidates import APART, Candidate, fitting_architectures, sized_candidates
+from atml.tuning.candidates import (
+    APART,
+    Candidate,
+    count_activations,
+    fitting_architectures,
+    sized_candidates,
+)
+from atml.tuning.proposal import Proposal
 from atml.tuning.sizes import size_before_training
 
 LENGTH = 1250
@@ -91,6 +98,25 @@ def test_no_two_of_an_architecture_have_the_same_size():
     )
     keys = [(one.architecture, one.onnx_bytes) for one in found]
     assert len(set(keys)) == len(keys)
+
+
+def test_of_two_of_nearly_one_size_and_shape_the_smaller_is_kept():
+    close, apart = (
+        [one.onnx_bytes for one in sized_candidates(["conv_gru"], [12_000, size], LENGTH)]
+        for size in (12_900, 14_000)
+    )
+    assert close == apart[:1]
+    assert 12_000 < apart[1] <= 14_000
+
+
+def test_activations_are_the_outputs_of_all_layers_for_one_segment(plug_in):
+    plug_in(lambda config, length: network(config.channels))
+    proposal = Proposal(
+        architecture=get_architecture("odd"), config=PluginConfig(channels=8), learning_rate=1.0
+    )
+    # The scaled segment; 8 channels of (1250 - 25) // 4 + 1 = 307; 16 of (307 - 9) // 4 + 1 = 75, and again
+    # after BatchNorm; their means, which are flattened; two logits.
+    assert count_activations(proposal, LENGTH) == 1250 + 8 * 307 + 2 * 16 * 75 + 2 * 16 + 2
 
 
 def test_a_candidate_survives_json():
