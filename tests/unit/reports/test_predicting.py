@@ -119,7 +119,9 @@ def test_borders_of_parts_do_not_change_scores(model, rate_hz, tmp_path, monkeyp
 
     def scores():
         (found,) = atml.predict(model, tmp_path / "r.npz", columns={"signal": "x"}, rate_hz=rate_hz)
-        return np.array([part.probability for part in found.parts if part.reason is None])
+        scored = [part for part in found.parts if part.reason is None]
+        assert [part.start_seconds for part in scored] == pytest.approx(5.0 * np.arange(80), rel=1e-4)
+        return np.array([part.probability for part in scored])
 
     whole = scores()
     monkeypatch.setattr(cutting, "_PART_SECONDS", 7.0)  # 58 parts
