@@ -179,12 +179,24 @@ def test_the_average_forgets_the_first_weights_and_follows_the_last():
 
 def test_the_average_of_many_steps_decays_as_asked():
     model = nn.Linear(1, 1, bias=False)
-    average = WeightAverage(model, 0.5)
+    average = WeightAverage(model, 0.6)
     with torch.no_grad():
         for value in (0.0,) * 30 + (1.0, 1.0):
             model.weight.fill_(value)
             average.update()
-    assert average.module.weight.item() == pytest.approx(0.75)
+    assert average.module.weight.item() == pytest.approx(1 - 0.6**2)
+
+
+def test_the_decay_of_the_average_rises():
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 0.999)
+    means = []
+    with torch.no_grad():
+        for value in (1.0, 0.0, 0.0):
+            model.weight.fill_(value)
+            average.update()
+            means.append(average.module.weight.item())
+    assert means[1:] == pytest.approx([means[0] * 2 / 11, means[0] * 2 / 11 * 3 / 12])
 
 
 def test_infinite_constants_are_not_averaged():
