@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -72,5 +74,7 @@ def test_the_time_left_is_that_of_the_trials_left_shared_by_those_that_run(state
 
 def test_the_sooner_end_of_the_budget_counts_and_without_one_nothing_is_said(state, make_phase1, make_trial):
     trained = make_trial(curve=(0.5,) * 4)
-    assert state(make_phase1(budget={"trials": 100, "minutes": 1}), trained).seconds_left <= 60
+    trained.datetime_start = trained.datetime_complete - timedelta(seconds=42)
+    assert state(make_phase1(budget={"trials": 100, "minutes": 1}), trained).seconds_left == pytest.approx(18)
+    assert state(make_phase1(budget={"trials": 100, "minutes": 0.5}), trained).seconds_left == 0
     assert state(make_phase1(budget={"trials": None}), trained).seconds_left is None
