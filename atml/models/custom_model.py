@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, separable, stem
+from atml.models.layers import MeanStdPool, convolution, separable, stem
 from atml.models.layout import Dropout
 
 
@@ -27,13 +27,13 @@ class CustomModel(nn.Module):
             stem(rhythm, 25, stride=10),
             separable(rhythm, 2 * rhythm, 31),
             separable(2 * rhythm, 2 * rhythm, 31),
-            MeanMaxPool(),
+            MeanStdPool(),
         )
         self.wave = nn.Sequential(
             stem(wave, 7, stride=3),
             convolution(wave, 2 * wave, 5, stride=3),
             convolution(2 * wave, 2 * wave, 5, stride=2),
-            MeanMaxPool(),
+            MeanStdPool(),
         )
         self.classifier = nn.Sequential(Dropout(config.dropout), nn.Linear(4 * (rhythm + wave), 2))
 

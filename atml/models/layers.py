@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from atml.models.layout import BatchNorm1d, Conv1d, Dropout
 
+TINY = 1e-12  # far below any variance that matters
+
 
 def convolution(
     inputs: int,
@@ -143,18 +145,22 @@ class MeanPool(nn.Module):
         return x.mean(dim=-1)
 
 
-class MeanMaxPool(nn.Module):
-    """Join the mean and the maximum over time: [batch, channels, time] -> [batch, 2 * channels]."""
+class MeanStdPool(nn.Module):
+    """Join the mean and the standard deviation over time: [batch, channels, time] -> [batch, 2 * channels].
+
+    (Statistics pooling: Snyder et al., X-Vectors, 2018.)
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mean of each channel, then the maximum of each."""
-        if not torch.is_grad_enabled():
-            # A maximum over channels-last memory takes 1.9 ms at [256, 8, 313], or 0.2 ms with a copy.
-            # In training the copy's gradient costs more than it saves.
-            x = x.contiguous()
-        return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)
+        """Return the mean of each channel, then the standard deviation of each."""
+        mean = x.mean(dim=-1, keepdim=True)
+        centred = x - mean
+        variance = (centred * centred).mean(dim=-1, keepdim=True)
+        if x.requires_grad:
+            variance = variance + TINY  # the gradient of a square root at 0 is infinite
+        return torch.cat([mean, variance.sqrt()], dim=1).flatten(1)
 
 
 def pooled_classifier(channels: int, dropout: float) -> list[nn.Module]:
     """Return the last layers: [batch, channels, time] -> logits [batch, 2]."""
-    return [MeanMaxPool(), Dropout(dropout), nn.Linear(2 * channels, 2)]
+    return [MeanStdPool(), Dropout(dropout), nn.Linear(2 * channels, 2)]

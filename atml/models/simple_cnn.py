@@ -3,7 +3,7 @@
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, stem
+from atml.models.layers import MeanStdPool, convolution, stem
 from atml.models.layout import Dropout, HalvingMaxPool1d
 
 
@@ -26,7 +26,7 @@ def build(config: SimpleCNNConfig, _segment_length: int) -> nn.Module:
         convolution(2 * c, 3 * c, 7, activation=nn.ReLU),
         HalvingMaxPool1d(),
         convolution(3 * c, 4 * c, 7, activation=nn.ReLU),
-        MeanMaxPool(),
+        MeanStdPool(),
         Dropout(config.dropout),
         nn.Linear(8 * c, config.hidden),
         nn.ReLU(),

@@ -3,7 +3,7 @@
 from torch import nn
 
 from atml.models.architecture import Architecture, Config, width
-from atml.models.layers import MeanMaxPool, convolution, stem
+from atml.models.layers import MeanStdPool, convolution, stem
 
 STRIDES = (2, 2, 1)
 
@@ -21,7 +21,7 @@ def build(config: TinyCNNConfig, _segment_length: int) -> nn.Module:
     for stride in STRIDES:
         layers.append(convolution(inputs, outputs, 5, stride=stride, activation=nn.ReLU))
         inputs = outputs
-    return nn.Sequential(*layers, MeanMaxPool(), nn.Linear(2 * inputs, 2))
+    return nn.Sequential(*layers, MeanStdPool(), nn.Linear(2 * inputs, 2))
 
 
 TINY_CNN = Architecture(

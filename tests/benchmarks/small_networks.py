@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import nn
 
 from atml.models import ARCHITECTURES, get_architecture
-from atml.models.layers import MeanMaxPool, MeanPool
+from atml.models.layers import MeanPool, MeanStdPool
 from atml.models.layout import BatchNorm1d, Conv1d
 from atml.training import TrainingSettings, WithoutValidation, train
 from atml.tuning.candidates import sized_candidates
@@ -78,7 +78,7 @@ def stacked(module, count):
         return BatchNorm1d(module.num_features * count)
     if isinstance(module, nn.Linear):
         return StackedLinear(module.in_features, module.out_features, count)
-    if isinstance(module, MeanMaxPool | MeanPool):
+    if isinstance(module, MeanStdPool | MeanPool):
         return StackedPool(module, count)
     twin = copy.copy(module)
     twin._modules = {name: part and stacked(part, count) for name, part in module._modules.items()}

@@ -29,7 +29,7 @@ _BODY = "\nvoid model("
 # The operators that ATML's networks use, by the generator's template; Squeeze is of GRUs in one direction.
 _OPERATORS = {
     "batch_norm": ("BatchNormalization",),
-    "binary": ("Add", "Mul"),
+    "binary": ("Add", "Mul", "Sub"),
     "cast": ("Cast",),
     "clip": ("Clip",),
     "concat": ("Concat",),
@@ -43,7 +43,7 @@ _OPERATORS = {
     "reshape": ("Flatten", "Reshape", "Squeeze", "Unsqueeze"),
     "split": ("Split",),
     "transpose": ("Transpose",),
-    "unary": ("Abs", "HardSwish", "Relu", "Sigmoid"),
+    "unary": ("Abs", "HardSwish", "Relu", "Sigmoid", "Sqrt"),
 }
 # The axis of the batch in the input of each operator whose template, of this package, computes one segment.
 _BATCH_AXIS = {"Conv": 0, "GRU": 1, "InstanceNormalization": 0}

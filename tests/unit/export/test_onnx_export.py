@@ -198,11 +198,18 @@ class TestToOnnx:
         # Of five, the two whose output squeeze-excite also reads must stay.
         assert len(left) == 2
 
-    def test_pools_over_time_have_no_attributes_and_are_flattened_together(self):
-        # Two branches, each with a mean and a maximum; all four are joined.
+    def test_means_and_deviations_over_time_are_pools_without_attributes(self):
+        # Two branches, each with a mean and a standard deviation, which takes two means.
         nodes = onnx.load_from_string(to_onnx(built(CUSTOM_MODEL), segment_length=LENGTH)).graph.node
         kinds = Counter(node.op_type for node in nodes if "Pool" in node.op_type or "Reduce" in node.op_type)
-        assert kinds == {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
+        assert kinds == {"GlobalAveragePool": 4}
+
+    @pytest.mark.parametrize("keepdim", [True, False])
+    def test_pools_over_time_have_no_attributes_and_are_flattened_together(self, keepdim: bool):
+        model = nn.Sequential(nn.Conv1d(1, 6, 5, 10), Pooled(2, keepdim), nn.Linear(12, 2))
+        nodes = onnx.load_from_string(to_onnx(model, segment_length=LENGTH)).graph.node
+        kinds = [node.op_type for node in nodes if "Pool" in node.op_type or "Reduce" in node.op_type]
+        assert kinds == ["GlobalAveragePool", "GlobalMaxPool"]
         assert [node.op_type for node in nodes].count("Flatten") == 1
 
     @pytest.mark.parametrize("keepdim", [True, False])
