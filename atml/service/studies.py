@@ -42,7 +42,7 @@ EXTENDABLE = ("budget.", "targets.", "finalize.")
 # These decide which networks are compared, which is settled when a study is created.
 NOT_EXTENDABLE = ("targets.size_of", "targets.max_")
 FORMAT = "format"  # of the attributes of a study and its trials
-PRESENT_FORMAT = 4
+PRESENT_FORMAT = 5
 CREATION_SECONDS = 5.0  # creating a study takes less than a second
 
 
@@ -104,8 +104,8 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
-            f"study {name!r} was made by ATML 0.1, which cut folds differently; finish it with that version, "
-            "or give the new study another name"
+            f"study {name!r} was made by an earlier version of ATML, whose networks differ; finish it with that "
+            "version, or give the new study another name"
         )
     if not re.fullmatch(STUDY_NAME, name):
         raise StudyError(

@@ -32,7 +32,7 @@ class TestJudgement:
         [
             (1, "", "Error: no study 'x'", "", REFUSED),
             (0, "ok", "", "", ACCEPTED),
-            (1, "", "Error: KeyError\nThis is a defect of ATML 0.2.0.", "", "traceback"),
+            (1, "", "Error: KeyError\nThis is a defect of ATML 0.3.0.", "", "traceback"),
             (0, "", "", "Traceback …", "traceback"),
             (0, "", "", "hang: Traceback …", "hang"),
             (1, "", f"Error: postgresql://me:{SECRET}@host", "", "secret shown"),

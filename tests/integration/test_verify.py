@@ -21,6 +21,7 @@ from atml.reports.bundle import checksum
 from atml.reports.finalize import finalize
 from atml.reports.vectors import load_vectors
 from atml.service.launcher import WorkerPlan
+from atml.version import __version__
 from tests.disks import small_disk
 
 
@@ -132,6 +133,18 @@ def test_c_code_of_another_version_is_not_compared(bundle):
     assert found["C code"].result == "skipped"
     assert "ecm.c: written by ATML 0.0.1" in found["C code"].detail
     assert failures(bundle) == {}
+
+
+@pytest.mark.parametrize(("version", "result"), [("0.2.0", "skipped"), (__version__, "failed")])
+def test_a_checkpoint_of_another_version_may_be_of_another_network(bundle, version, result):
+    saved = torch.load(bundle / "model.pt", weights_only=True)
+    name = next(name for name, values in saved["state_dict"].items() if name.endswith("weight"))
+    saved["state_dict"][name] *= 2
+    torch.save(saved, bundle / "model.pt")
+    edit(bundle / "manifest.json", lambda manifest: manifest.update(atml=version))
+    relist(bundle, "model.pt")
+    found = {check.name: check for check in atml.verify(bundle, build=False)}
+    assert found["PyTorch"].result == result, found["PyTorch"]
 
 
 @pytest.mark.parametrize("change", [lambda figures: figures.clear(), lambda figures: figures.update(test=5)])

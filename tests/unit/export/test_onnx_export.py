@@ -75,7 +75,8 @@ class Pooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [x.mean(self.axis, keepdim=self.keepdim), x.amax(self.axis, keepdim=self.keepdim)]
-        return torch.cat(parts, dim=1).flatten(1)
+        joined = torch.cat(parts, dim=1)
+        return joined.flatten(1) if self.keepdim else joined
 
 
 class Centred(nn.Conv1d):
