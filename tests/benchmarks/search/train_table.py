@@ -90,7 +90,7 @@ def _of(architecture):
         config = default.model_copy(update=widths)
         if config not in sized:
             sized[config] = size_before_training(
-                Proposal(architecture=architecture, config=config, learning_rate=1.0), LENGTH, "table"
+                Proposal(architecture=architecture, config=config, learning_rate=1.0), LENGTH
             )
             if sized[config][0] > max(MORE_SIZES):
                 break
