@@ -104,8 +104,8 @@ def load(storage: BaseStorage, name: str) -> StoredStudy:
         )
     if attributes.get(FORMAT) != PRESENT_FORMAT:
         raise StudyError(
-            f"study {name!r} was made by an earlier version of ATML, whose networks differ; finish it with that "
-            "version, or give the new study another name"
+            f"study {name!r} was made by an earlier version of ATML, whose networks differ; finish it with "
+            "that version, or give the new study another name"
         )
     if not re.fullmatch(STUDY_NAME, name):
         raise StudyError(

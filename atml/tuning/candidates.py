@@ -170,7 +170,7 @@ class _Scaler:
     def measured(self, scale: float, shape: float) -> Candidate:
         """Return the network of a scale with its size."""
         proposal = self.proposal(scale, shape)
-        onnx_bytes, parameters = size_before_training(proposal, self.segment_length, self.size_of)
+        onnx_bytes, parameters = size_before_training(proposal, self.segment_length, size_of=self.size_of)
         return Candidate(
             architecture=self.architecture.name,
             config=proposal.config,

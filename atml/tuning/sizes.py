@@ -36,7 +36,7 @@ def onnx_metadata(proposal: Proposal, *, threshold: float = 0.5) -> OnnxMetadata
 
 @lru_cache(maxsize=4096)
 def size_before_training(
-    proposal: Proposal, segment_length: int, size_of: SizeOf = "onnx"
+    proposal: Proposal, segment_length: int, *, size_of: SizeOf = "onnx"
 ) -> tuple[int, int]:
     """Return (bytes, parameters) of a proposal, exactly as they will be after training.
 

@@ -64,7 +64,7 @@ class CountedAsInt8:
 
     def _counted(self, trial):
         if records.config(trial) is not None and records.ONNX_BYTES in trial.params:
-            size, _ = size_before_training(records.proposal(trial), LENGTH, "int8")
+            size, _ = size_before_training(records.proposal(trial), LENGTH, size_of="int8")
             trial.params[records.ONNX_BYTES] = size
         return trial
 

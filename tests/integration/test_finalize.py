@@ -458,7 +458,7 @@ class TestInt8:
         model = make(test=held_out).recommended
         path = model.bundle / "model.int8.onnx"
         proposal = model.choice.candidate.proposal
-        size = size_before_training(proposal, held_out.segment_length, "int8")[0]
+        size = size_before_training(proposal, held_out.segment_length, size_of="int8")[0]
         assert path.stat().st_size == model.int8.onnx_bytes == size < model.onnx_bytes
         assert OnnxClassifier(path).metadata == OnnxClassifier(model.bundle / "model.onnx").metadata
         figures = json.loads((model.bundle / "metrics.json").read_text())["int8"]

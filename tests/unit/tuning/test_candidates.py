@@ -136,7 +136,7 @@ def test_architectures_that_need_longer_segments_are_left_out():
 def test_sizes_of_int8_files_hold_larger_networks(name):
     sizes = [4_000, 8_000]
     for one in sized_candidates([name], sizes, LENGTH, size_of="int8"):
-        measured, parameters = size_before_training(one.proposal(0.01), LENGTH, "int8")
+        measured, parameters = size_before_training(one.proposal(0.01), LENGTH, size_of="int8")
         assert (one.onnx_bytes, one.parameters) == (measured, parameters)
         limit = min(size for size in sizes if size >= one.onnx_bytes)
         assert one.onnx_bytes > 0.75 * limit

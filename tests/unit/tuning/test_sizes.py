@@ -39,7 +39,7 @@ def test_every_architecture_has_one_size_whatever_the_learning_rate_and_the_weig
         metadata=onnx_metadata(proposal(name, 0.001), threshold=0.9999),
     )
     assert len(model) == size_before_training(proposal(name, 0.2), 1250)[0]
-    assert len(quantize_weights(model)) == size_before_training(proposal(name, 0.2), 1250, "int8")[0]
+    assert len(quantize_weights(model)) == size_before_training(proposal(name, 0.2), 1250, size_of="int8")[0]
 
 
 def test_building_leaves_the_global_random_state_alone():

@@ -73,7 +73,7 @@ def test_flash_and_instructions_before_training_are_those_of_the_trained_model(n
     before = footprint_before_training(one, LENGTH, flash=True, instructions=True)
     target = check_c(to_c(model(name, int8=True))).target
     assert target is not None
-    assert before.flash_bytes == target.flash_bytes == size_before_training(one, LENGTH, "flash")[0]
+    assert before.flash_bytes == target.flash_bytes == size_before_training(one, LENGTH, size_of="flash")[0]
     assert before.instructions == pytest.approx(target.instructions, rel=0.03)
     assert before.ram_bytes >= target.ram_bytes
 
