@@ -1,7 +1,10 @@
 """1-D blocks shared by several architectures; all take [batch, channels, time]."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from atml.models.layout import BatchNorm1d, Conv1d, Dropout
 
@@ -153,12 +156,42 @@ class MeanStdPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean of each channel, then the standard deviation of each."""
-        mean = x.mean(dim=-1, keepdim=True)
-        centred = x - mean
-        variance = (centred * centred).mean(dim=-1, keepdim=True)
         if x.requires_grad:
-            variance = variance + TINY  # the gradient of a square root at 0 is infinite
+            joined: Tensor = _MeanStdOverTime.apply(x)  # type: ignore[no-untyped-call]
+            return joined
+        mean, _, variance = _moments(x)
         return torch.cat([mean, variance.sqrt()], dim=1).flatten(1)
+
+
+class _MeanStdOverTime(torch.autograd.Function):
+    """`MeanStdPool` while training, with its gradient in one operation and in the layout of its input.
+
+    PyTorch's own gradient is stored time last, and a TCN's shortcuts hand that layout to all its blocks:
+    with 15 KB of weights it trained 1.7 times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Return [batch, 2 * channels] of [batch, channels, time]."""
+        mean, centred, variance = _moments(x)
+        std = (variance + TINY).sqrt()  # the gradient of a square root at 0 is infinite
+        ctx.save_for_backward(centred, std)
+        return torch.cat([mean, std], dim=1).flatten(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient [batch, channels, time] of x; that of std is (x - mean) / (time * std)."""
+        centred, std = ctx.saved_tensors
+        of_mean, of_std = (gradient.unsqueeze(-1) / centred.shape[-1]).chunk(2, dim=1)
+        return torch.addcmul(of_mean, centred, of_std / std)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the mean over time, what is left of x without it, and the variance."""
+    mean = x.mean(dim=-1, keepdim=True)
+    centred = x - mean
+    return mean, centred, (centred * centred).mean(dim=-1, keepdim=True)
 
 
 def pooled_classifier(channels: int, dropout: float) -> list[nn.Module]:
