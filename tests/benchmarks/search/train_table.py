@@ -38,7 +38,7 @@ MORE_SIZES = (
     62_000,
     90_000,
 )  # for those too large for some class, so that each has five
-LARGE = 20_000
+LARGE = (43_000, 20_000)  # these come later, and last those that fit into no class
 WIDTHS = 5
 APART = 1.15  # two networks of nearly one size tell nothing
 THRESHOLDS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -195,8 +195,8 @@ def main():
         for rate in LEARNING_RATES
         for candidate in candidates(arguments.out)
     ]
-    # What a search is for comes first: small networks, at learning rates that suit them.
-    grid.sort(key=lambda job: (job[0].onnx_bytes > LARGE, job[1] == LEARNING_RATES[0]))
+    # What a search is for comes first: learning rates that suit networks, and small networks.
+    grid.sort(key=lambda job: (job[1] == LEARNING_RATES[0], *(job[0].onnx_bytes > size for size in LARGE)))
     missing = [(path_of(arguments.out, *job), *job) for job in grid]
     missing = [job for job in missing if not job[0].exists()]
     load_dataset(Path(arguments.train))  # fills the cache before the processes ask for it
