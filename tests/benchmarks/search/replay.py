@@ -32,7 +32,7 @@ class History:
     """A finished search, asked as it was at the start of one of its trials."""
 
     def __init__(self, study):
-        self._study = study
+        self.directions = study.directions
         self.done = sorted(
             (trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)),
             key=lambda trial: trial.datetime_complete,
