@@ -131,7 +131,7 @@ class PruningSpec(Section):
     startup_trials: Count = 8
     """Number of no larger trials that must have reached the epoch before a trial may be ended in its first
     fold."""
-    warmup_epochs: CountOrZero = 2
+    warmup_epochs: CountOrZero = 3
     """Epochs before a trial may be ended."""
     keep: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Fraction of the no larger trials at the same epoch that continues."""
