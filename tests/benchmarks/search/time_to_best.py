@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.search.time_to_best [--seeds 20] [--hours 1] [--only NAME …]
 
-In simulated time, with two workers. A search that does not get there takes longer than the others.
+In simulated time, with two workers. A search that does not get there counts as slower than any that does.
 """
 
 import argparse
