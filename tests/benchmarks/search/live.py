@@ -5,9 +5,10 @@
     python -m tests.benchmarks.search.live summary --out FOLDER
 
 `search` runs both searches one after the other, each with the same number of worker processes, and notes the
-CPU time of all their processes. `judge` trains every model that finished ATML's race on all subjects that
-were not held out, to score it on those that were. Both go on where they were stopped. See README.md beside
-this file.
+CPU time of all their processes. Plain Optuna trains on one fold (`--folds 4`: on all), so every model that it
+would have shipped is then trained on all folds, outside its time, to be compared by the same figure. `judge`
+trains every model that finished ATML's race on all subjects that were not held out, to score it on those that
+were. Both go on where they were stopped. See README.md beside this file.
 """
 
 import argparse
@@ -39,15 +40,15 @@ from atml.service.storage import open_storage
 from atml.training import predict
 from atml.training.allocator import allocator_of_children
 from atml.tuning import records
+from atml.tuning.candidates import Candidate
 from atml.tuning.fit import Trainer
-from atml.tuning.phases import load_spec
+from atml.tuning.phases import load_spec, parse_spec
 from atml.tuning.proposal import Proposal
 from atml.tuning.ranking import contenders, front, rank
 
 ROTATIONS, ROTATION_SEED = 3, 7
 GOAL, GOAL_BYTES = 0.95, 10_000
 LENGTH = 1250
-PLAIN = "Optuna, joint TPE, all folds"
 HELD_OUT = ("fbeta", "subject_mean_fbeta", "auc")  # of a network on held-out subjects
 CPU = torch.device("cpu")
 
@@ -100,6 +101,7 @@ def search(arguments):
             *(sys.executable, "-m", "tests.benchmarks.search.live", "plain", "--train", str(arguments.train)),
             *("--out", str(arguments.out), "--rotation", str(arguments.rotation)),
             *("--workers", str(arguments.workers), "--minutes", str(arguments.minutes)),
+            *("--folds", str(arguments.folds)),
         ],
     }.items():
         timeline = folder / f"{name}.cpu.json"
@@ -107,6 +109,8 @@ def search(arguments):
             continue
         (folder / f"{name}.db").unlink(missing_ok=True)
         watch(command, folder / f"{name}.log", timeline)
+    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
+        on_all_folds(arguments, folder, Kept(folder / "on_all_folds.json", pool))
 
 
 def watch(command, log, timeline):
@@ -136,16 +140,19 @@ def _children(root):
 
 
 def plain(arguments):
-    """Search with plain Optuna around ATML's networks and training: one joint study, all folds a trial."""
+    """Search with plain Optuna around ATML's networks and training: one joint study."""
     folder = arguments.out / f"rotation{arguments.rotation}"
     storage = f"sqlite:///{folder}/plain.db"
-    optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
+    study = optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
+    study.set_user_attr("folds", arguments.folds)
     phase = spec_of(arguments)
     candidates = [one.to_list() for one in phase.candidates(LENGTH)]
     context = multiprocessing.get_context("spawn")
     due = time.time() + arguments.minutes * 60
     workers = [
-        context.Process(target=plain_worker, args=(storage, phase.stored(), candidates, index, due))
+        context.Process(
+            target=plain_worker, args=(storage, phase.stored(), candidates, arguments.folds, index, due)
+        )
         for index in range(arguments.workers)
     ]
     with allocator_of_children():  # as ATML does
@@ -155,17 +162,12 @@ def plain(arguments):
         worker.join()
 
 
-def plain_worker(storage, spec, candidates, index, due):
+def plain_worker(storage, spec, candidates, folds, index, due):
     """One process of plain Optuna's search."""
-    from atml.tuning.candidates import Candidate
-    from atml.tuning.phases import parse_spec
-
     torch.set_num_threads(1)
     phase = parse_spec(spec, source="plain")
     trainer = Trainer(phase, load_training_data(phase.data), CPU)
-    by_name = {}
-    for one in map(Candidate.from_list, candidates):
-        by_name.setdefault(one.architecture, []).append(one)
+    by_name = widths_of(map(Candidate.from_list, candidates))
     rates = phase.search.learning_rate
 
     def objective(trial):
@@ -175,7 +177,7 @@ def plain_worker(storage, spec, candidates, index, due):
         candidate = by_name[name][width]
         proposal = candidate.proposal(rate)
         counts = []
-        for fold in range(phase.data.folds):
+        for fold in range(folds):
             fit = trainer.fold(proposal, fold)
             for _ in fit.epochs():
                 if time.time() > due:
@@ -192,7 +194,72 @@ def plain_worker(storage, spec, candidates, index, due):
     study.optimize(objective, timeout=max(0.0, due - time.time()), catch=(Exception,))
 
 
+def widths_of(candidates):
+    """Return the candidates of each architecture."""
+    by_name = {}
+    for one in candidates:
+        by_name.setdefault(one.architecture, []).append(one)
+    return by_name
+
+
 # --- What came of them ----------------------------------------------------------------------------------
+
+
+def on_all_folds(arguments, folder, kept):
+    """Write {trial: F2 on all folds} of the models that plain Optuna would have shipped during its search."""
+    study = study_of(folder, "plain")
+    leaders = leaders_of(study)
+    if study.user_attrs["folds"] > 1:
+        found = [trial.values[0] for trial in leaders]
+    else:
+        widths = widths_of(spec_of(arguments).candidates(LENGTH))
+        found = kept.results(
+            score_on_all_folds,
+            [
+                (arguments.train, arguments.rotation, network_of_plain(widths, trial.params))
+                for trial in leaders
+            ],
+        )
+    numbers = [trial.number for trial in leaders]
+    (folder / "shipped.json").write_text(json.dumps(dict(zip(numbers, found, strict=True))))
+
+
+def leaders_of(study):
+    """Return the trials that were the best of at most 10 KB when they ended."""
+    leaders = []
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
+    for trial in sorted(ended, key=lambda one: one.datetime_complete):
+        fbeta, onnx_bytes = trial.values
+        if onnx_bytes <= GOAL_BYTES and fbeta > (leaders[-1].values[0] if leaders else 0.0):
+            leaders.append(trial)
+    return leaders
+
+
+def network_of_plain(widths, params):
+    """Return architecture, config and learning rate of one of plain Optuna's trials."""
+    name = params["architecture"]
+    candidate = widths[name][params[f"width_{name}"]]
+    return name, candidate.config.model_dump(), params["learning_rate"]
+
+
+def score_on_all_folds(job):
+    """Train a network on every fold, as the race does, and return its F2."""
+    train, rotation, network = job
+    trainer, _ = trainer_of(train, rotation)
+    counts = []
+    for fold in range(trainer.phase.data.folds):
+        fit = trainer.fold(proposal_of(network), fold)
+        for _ in fit.epochs():
+            pass
+        counts.append(fit.counts())
+    return estimate(counts).fbeta
+
+
+def proposal_of(network):
+    name, config, rate = network
+    architecture = get_architecture(name)
+    config = architecture.config_from_dict(config)
+    return Proposal(architecture=architecture, config=config, learning_rate=rate)
 
 
 def study_of(folder, name):
@@ -201,26 +268,30 @@ def study_of(folder, name):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search found at 10 KB or less, of models trained on all folds."""
+    """What a search found at 10 KB or less."""
 
-    steps: list[tuple[float, float, int]]  # CPU minutes, F2 and bytes of each model better than all before it
+    steps: list[tuple[float, float, int]]  # CPU minutes, F2 on all folds and bytes of what it would ship
     minutes: float  # of CPU time in all
     trained: int
 
     @classmethod
     def by(cls, folder, name):
         timeline = np.array(json.loads((folder / f"{name}.cpu.json").read_text()))
-        trials = study_of(folder, name).get_trials(deepcopy=False)
-        ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        steps = []
-        for trial in sorted(ended, key=lambda one: one.datetime_complete):
-            fbeta, onnx_bytes = trial.values
-            if onnx_bytes <= GOAL_BYTES and fbeta > (steps[-1][1] if steps else 0.0):
-                steps.append((spent(timeline, trial.datetime_complete), fbeta, int(onnx_bytes)))
-        return cls(steps=steps, minutes=float(timeline[-1, 1]) / 60, trained=len(ended))
+        study = study_of(folder, name)
+        shipped = json.loads((folder / "shipped.json").read_text()) if name == "plain" else {}
+        steps = [
+            (
+                spent(timeline, trial.datetime_complete),
+                shipped.get(str(trial.number), trial.values[0]),
+                int(trial.values[1]),
+            )
+            for trial in leaders_of(study)
+        ]
+        trained = sum(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
+        return cls(steps=steps, minutes=float(timeline[-1, 1]) / 60, trained=trained)
 
     def minutes_to(self, fbeta):
-        """Return the CPU minutes to a model at least that good; None if there is none."""
+        """Return the CPU minutes until it would ship a model at least that good; None if it never would."""
         return next((minutes for minutes, reached, _ in self.steps if reached >= fbeta), None)
 
 
@@ -241,10 +312,9 @@ def trainer_of(train, rotation):
 
 def score_held_out(job):
     """Train a network on all subjects that were not held out, and score those that were."""
-    train, rotation, (architecture, config, rate), seed, threshold = job
+    train, rotation, network, seed, threshold = job
     trainer, test = trainer_of(train, rotation)
-    network = get_architecture(architecture)
-    proposal = Proposal(architecture=network, config=network.config_from_dict(config), learning_rate=rate)
+    proposal = proposal_of(network)
     weights, _ = trainer.on_all_subjects(proposal, seed=seed)
     model = proposal.build(LENGTH, seed=0)
     model.load_state_dict(weights)
@@ -349,13 +419,13 @@ def as_markdown(rows):
 
 def summary(arguments):
     """Print what all rotations gave."""
-    print(
-        "| rotation | search | CPU min to .95 | to what both reached | F2 at the end | bytes | on all folds |"
-    )
+    print("| rotation | search | CPU min to .95 | to what both reached | F2 at the end | bytes | trained |")
     print("|--:|:--|--:|--:|--:|--:|--:|")
     folders = sorted(arguments.out.glob("rotation*"))
     for folder in folders:
-        both = {label: Found.by(folder, name) for name, label in (("atml", "ATML"), ("plain", PLAIN))}
+        folds = study_of(folder, "plain").user_attrs["folds"]
+        plain = "Optuna, joint TPE" + (", all folds" if folds > 1 else "")
+        both = {label: Found.by(folder, name) for name, label in (("atml", "ATML"), ("plain", plain))}
         common = min(found.steps[-1][1] for found in both.values())
         for label, found in both.items():
             goal, (_, fbeta, onnx_bytes) = found.minutes_to(GOAL), found.steps[-1]
@@ -375,6 +445,7 @@ def main():
     parser.add_argument("--rotation", type=int, default=0, choices=range(ROTATIONS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=16, help="of each search")
+    parser.add_argument("--folds", type=int, default=1, choices=(1, 4), help="on which plain Optuna trains")
     parser.add_argument(
         "--seeds", type=int, default=9, help="of the trainings that are scored on held-out subjects"
     )
