@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError, ParityError
+from atml.evaluation import Abstention
 from atml.export import OnnxClassifier, OnnxMetadata, check_parity
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.export.onnx_model import TOLERANCE
 from atml.files import read_file
-from atml.reports.assessment import assess
+from atml.reports.assessment import answered_of, assess, scores
 from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
@@ -275,12 +276,26 @@ class _Bundle:
             raise ModelError(f"{self.data.source} does not hold the segments that the model was tested on")
         same = []
         for name in self.models:
-            stored = self._figures_of(name)["test"]
-            found = assess(OnnxClassifier(self.folder / name), self.data, beta=stored["beta"]).to_dict()
-            wrong = [key for key, value in found.items() if not _is_same(stored.get(key), value)]
-            _require(not wrong, f"metrics.json has other values of {', '.join(wrong)} for {name}")
+            stored, classifier = self._figures_of(name)["test"], OnnxClassifier(self.folder / name)
+            found = assess(classifier, self.data, beta=stored["beta"]).to_dict()
+            _require_same(stored, found, f"for {name}")
             same.append(f"{name} F-beta {found['fbeta']:.4f}")
+        if withheld := self.metrics.get("abstention"):
+            found = self._answered(self.data).to_dict()
+            _require_same(withheld["test"], found, "for the test segments that get an answer")
+            same.append(f"an answer to {found['coverage']:.1%}")
         return f"{len(self.data):,} segments: the same test metrics, {', '.join(same)}"
+
+    def _answered(self, data: Dataset) -> Abstention:
+        """Return the figures of `model.onnx` on the segments to which it gives an answer."""
+        model = OnnxClassifier(self.folder / MODEL)
+        return answered_of(
+            data,
+            scores(model, data),
+            threshold=model.metadata.threshold,
+            least_confidence=self.manifest["least_confidence"],
+            beta=self.metrics["test"]["beta"],
+        )
 
     def _figures_of(self, name: str) -> Mapping[str, Any]:
         """Return what metrics.json says of a model that was shipped."""
@@ -298,6 +313,11 @@ def _compare(name: str, metadata: OnnxMetadata, manifest: Mapping[str, Any]) -> 
         abs(metadata.threshold - threshold) <= 0.5e-4 + 1e-9,
         f"{name} has threshold {metadata.threshold:.4f} but the manifest {threshold:.4f}",
     )
+
+
+def _require_same(stored: Mapping[str, Any], found: Mapping[str, Any], of: str) -> None:
+    wrong = [key for key, value in found.items() if not _is_same(stored.get(key), value)]
+    _require(not wrong, f"metrics.json has other values of {', '.join(wrong)} {of}")
 
 
 def _is_same(stored: Any, found: Any) -> bool:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -27,14 +28,15 @@ from tests.disks import small_disk
 
 @pytest.fixture(scope="module")
 def shipped(stored, simulated_test, tmp_path_factory):
-    """A bundle whose models were tested."""
+    """A bundle whose models were tested, and give an answer to most segments only."""
     with pytest.MonkeyPatch.context() as patch:
         from atml.reports import fits
         from tests.integration.conftest import InThisProcess
 
         patch.setattr(fits, "ProcessPoolExecutor", InThisProcess)
+        finalizing = stored.phase.finalize.model_copy(update={"coverage": 0.8})
         final = finalize(
-            stored,
+            replace(stored, phase=stored.phase.model_copy(update={"finalize": finalizing})),
             WorkerPlan(storage="", artifacts=tmp_path_factory.mktemp("artifacts"), workers=1, device="cpu"),
             test=load_dataset(simulated_test, workers=1),
             out=tmp_path_factory.mktemp("bundles"),
@@ -402,6 +404,13 @@ def test_a_better_metric_than_measured_is_found_with_the_segments(bundle, simula
     assert failures(bundle) == {}
     expected = {"metrics": f"metrics.json has other values of fbeta for {name}"}
     assert failures(bundle, simulated_test) == expected
+
+
+def test_more_answers_than_the_model_gives_are_found_with_the_segments(bundle, simulated_test):
+    hidden_metric("abstention", "test", "coverage", value=0.999)(bundle)
+    assert failures(bundle) == {}
+    expected = "metrics.json has other values of coverage for the test segments that get an answer"
+    assert failures(bundle, simulated_test) == {"metrics": expected}
 
 
 def test_other_segments_are_refused(bundle, simulated):
