@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from atml.ecg import Dataset
 from atml.errors import AtmlError, CannotWrite, ModelError, ParityError
-from atml.evaluation import Abstention
 from atml.export import OnnxClassifier, OnnxMetadata, check_parity
 from atml.export.c import CSources, check_on_host, check_on_target, to_c, tools
 from atml.export.onnx_model import TOLERANCE
 from atml.files import read_file
-from atml.reports.assessment import answered_of, assess, scores
+from atml.reports.assessment import answered_of, metrics_of, scores
 from atml.reports.bundle import DAMAGE, MODEL, checksum, read_manifest
 from atml.reports.c_files import c_model
 from atml.reports.int8 import MODEL_INT8
@@ -274,28 +273,20 @@ class _Bundle:
             raise _Skipped("the model was shipped without a test")
         if test["fingerprint"] != self.data.fingerprint:
             raise ModelError(f"{self.data.source} does not hold the segments that the model was tested on")
-        same = []
-        for name in self.models:
-            stored, classifier = self._figures_of(name)["test"], OnnxClassifier(self.folder / name)
-            found = assess(classifier, self.data, beta=stored["beta"]).to_dict()
-            _require_same(stored, found, f"for {name}")
-            same.append(f"{name} F-beta {found['fbeta']:.4f}")
-        if withheld := self.metrics.get("abstention"):
-            found = self._answered(self.data).to_dict()
-            _require_same(withheld["test"], found, "for the test segments that get an answer")
-            same.append(f"an answer to {found['coverage']:.1%}")
+        same = [self._check_test(name, self.data) for name in self.models]
         return f"{len(self.data):,} segments: the same test metrics, {', '.join(same)}"
 
-    def _answered(self, data: Dataset) -> Abstention:
-        """Return the figures of `model.onnx` on the segments to which it gives an answer."""
-        model = OnnxClassifier(self.folder / MODEL)
-        return answered_of(
-            data,
-            scores(model, data),
-            threshold=model.metadata.threshold,
-            least_confidence=self.manifest["least_confidence"],
-            beta=self.metrics["test"]["beta"],
-        )
+    def _check_test(self, name: str, data: Dataset) -> str:
+        stored, model = self._figures_of(name)["test"], OnnxClassifier(self.folder / name)
+        scored, threshold, beta = scores(model, data), model.metadata.threshold, stored["beta"]
+        found = metrics_of(data, scored, threshold=threshold, beta=beta).to_dict()
+        _require_same(stored, found, f"for {name}")
+        withheld = self.metrics.get("abstention")
+        if name == MODEL and withheld:
+            least = self.manifest["least_confidence"]
+            answered = answered_of(data, scored, threshold=threshold, least_confidence=least, beta=beta)
+            _require_same(withheld["test"], answered.to_dict(), "for the test segments that get an answer")
+        return f"{name} F-beta {found['fbeta']:.4f}"
 
     def _figures_of(self, name: str) -> Mapping[str, Any]:
         """Return what metrics.json says of a model that was shipped."""

@@ -34,7 +34,6 @@ from atml.defaults import default_spec
 from atml.ecg import grouped_folds, load_dataset
 from atml.ecg.segment import subject_order
 from atml.evaluation import estimate, evaluate
-from atml.models import get_architecture
 from atml.service.data import load_training_data
 from atml.service.storage import open_storage
 from atml.training import predict
@@ -244,22 +243,15 @@ def network_of_plain(widths, params):
 
 def score_on_all_folds(job):
     """Train a network on every fold, as the race does, and return its F2."""
-    train, rotation, network = job
+    train, rotation, (architecture, config, rate) = job
     trainer, _ = trainer_of(train, rotation)
-    counts = []
+    proposal, counts = Proposal.of(architecture, config, learning_rate=rate), []
     for fold in range(trainer.phase.data.folds):
-        fit = trainer.fold(proposal_of(network), fold)
+        fit = trainer.fold(proposal, fold)
         for _ in fit.epochs():
             pass
         counts.append(fit.counts())
     return estimate(counts).fbeta
-
-
-def proposal_of(network):
-    name, config, rate = network
-    architecture = get_architecture(name)
-    config = architecture.config_from_dict(config)
-    return Proposal(architecture=architecture, config=config, learning_rate=rate)
 
 
 def study_of(folder, name):
@@ -312,9 +304,9 @@ def trainer_of(train, rotation):
 
 def score_held_out(job):
     """Train a network on all subjects that were not held out, and score those that were."""
-    train, rotation, network, seed, threshold = job
+    train, rotation, (architecture, config, rate), seed, threshold = job
     trainer, test = trainer_of(train, rotation)
-    proposal = proposal_of(network)
+    proposal = Proposal.of(architecture, config, learning_rate=rate)
     weights, _ = trainer.on_all_subjects(proposal, seed=seed)
     model = proposal.build(LENGTH, seed=0)
     model.load_state_dict(weights)
